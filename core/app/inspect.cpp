@@ -1,0 +1,135 @@
+#include <iostream>
+#include <map>
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <torch/cuda.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/files.h>
+#include <marginalia/reference.h>
+
+#include "cli.h"
+
+namespace marginalia::app {
+namespace {
+
+void list(Session& session, const std::string& kind, bool as_json) {
+  const auto& kinds = Registry::kinds();
+  if (!kind.empty() && !std::ranges::count(kinds, kind))
+    throw SpecError(unknown_name("kind", kind, kinds));
+  Json all = Json::array();
+  for (const auto* d : session.registry().descriptions()) {
+    if (!kind.empty() && d->kind != kind) continue;
+    if (as_json)
+      all.push_back({{"kind", d->kind},       {"name", d->name},       {"summary", d->summary},
+                     {"plugin", d->plugin},   {"version", d->version}});
+    else
+      fmt::print("{:<8} {:<18} {}\n", d->kind, d->name, d->summary);
+  }
+  if (as_json) std::cout << all.dump(2) << "\n";
+}
+
+void describe_one(Session& session, const std::string& kind, const std::string& name) {
+  const auto& registry = session.registry();
+  if (!std::ranges::count(Registry::kinds(), kind))
+    throw SpecError(unknown_name("kind", kind, Registry::kinds()));
+  const auto* component = registry.find(kind, name);
+  if (!component) throw SpecError(unknown_name(kind, name, registry.names(kind)));
+  std::cout << describe(*component);
+}
+
+/// docs/reference/*.md and docs/spec.schema.json, as the tests compare them.
+void describe_all(Session& session, const std::string& folder) {
+  if (folder.empty()) {
+    for (const auto& [_, text] : reference(session.registry()))
+      std::cout << text << "\n";
+    return;
+  }
+  const auto target = fs::path(folder) / "reference";
+  fs::create_directories(target);
+  for (const auto& [name, text] : reference(session.registry()))
+    write_atomically(target / name, text);
+  write_atomically(fs::path(folder) / "spec.schema.json", spec_schema(session.registry()));
+}
+
+std::string first_line_with(const std::string& text, const std::string& what) {
+  const auto at = text.find(what);
+  if (at == std::string::npos) return "unknown";
+  const auto end = text.find_first_of(",\n", at);
+  return text.substr(at, end - at);
+}
+
+void doctor(Session& session) {
+  const auto config = at::show_config();
+  const auto row = [](const char* what, const std::string& is) { fmt::print("{:<12} {}\n", what, is); };
+  row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
+                                commit_text().empty() ? "unknown" : commit_text()));
+  row("build", build_text());
+  row("blas", first_line_with(config, "BLAS_INFO"));
+  row("oneDNN", first_line_with(config, "MKL-DNN"));
+  row("cpu", first_line_with(config, "CPU capability"));
+  row("threads", fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
+                             session.threads(),
+                             std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : ""));
+  row("cuda", torch::cuda::is_available()
+                  ? fmt::format("{} device(s)", torch::cuda::device_count())
+                  : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "
+                    "against a CUDA LibTorch with -DCMAKE_PREFIX_PATH");
+  const auto data = session.data();
+  row("data", fmt::format("{}{}", data.string(),
+                          fs::is_directory(data) ? "" : " (does not exist; give --data or set "
+                                                        "MARGINALIA_DATA)"));
+  // A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
+  const auto a = torch::ones({1024, 1024});
+  a.mm(a);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 5; ++i)
+    a.mm(a);
+  const auto seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 5;
+  const auto rate = 2 * 1024.0 * 1024 * 1024 / seconds / 1e9;
+  row("matmul", fmt::format("{:.0f} GFLOP/s in float32{}", rate,
+                            rate < 10 ? "; slow: install libopenblas0-openmp" : ""));
+  for (const auto& folder : session.host().folders())
+    row("plugins in", folder.string());
+  for (const auto& plugin : session.host().loaded())
+    row("", fmt::format("{} {}", plugin.name, plugin.version));
+  for (const auto& why : session.host().refused())
+    row("refused", why);
+}
+
+}  // namespace
+
+void add_inspection_verbs(CLI::App& program, Session& session) {
+  struct Arguments {
+    std::string kind, name, write;
+    bool json = false, all = false, queries = false;
+  };
+  const auto a = std::make_shared<Arguments>();
+  auto* verb = add_verb(program, session, "list", "what is loaded, by kind",
+                        "marginalia list energy", [&session, a] { list(session, a->kind, a->json); });
+  verb->add_option("kind", a->kind, fmt::format("{}", fmt::join(Registry::kinds(), ", ")));
+  verb->add_flag("--json", a->json, "as JSON");
+
+  verb = add_verb(program, session, "describe", "a component's parameters, formula and source",
+                  "marginalia describe energy ising", [&session, a] {
+                    if (a->all) return describe_all(session, a->write);
+                    if (a->name.empty()) throw SpecError("describe: needs KIND NAME, or --all");
+                    describe_one(session, a->kind, a->name);
+                  });
+  verb->add_option("kind", a->kind, "kind of component");
+  verb->add_option("name", a->name, "its name");
+  verb->add_flag("--all", a->all, "every component");
+  verb->add_option("--write", a->write, "with --all: write reference/ and spec.schema.json below DIR")
+      ->type_name("DIR");
+
+  add_verb(program, session, "doctor", "explain this build and this machine", "marginalia doctor",
+           [&session] { doctor(session); });
+}
+
+}  // namespace marginalia::app

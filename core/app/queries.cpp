@@ -1,0 +1,328 @@
+#include <cmath>
+#include <fstream>
+#include <iostream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/oracle.h>
+
+#include "cli.h"
+
+namespace marginalia::app {
+namespace {
+
+/// Questions are answered this many at a time: answers stream, and passes are shared.
+constexpr std::size_t kBatch = 256;
+
+/// One line of input: the object, and where it stands.
+struct Line {
+  Json json;
+  std::string where;
+};
+
+/// Calls `answer` with the objects of a JSON Lines file ("-": stdin), kBatch at a time.
+void for_batches(const std::string& file, const std::function<void(std::vector<Line>&)>& answer) {
+  std::ifstream opened;
+  if (file != "-") {
+    opened.open(file);
+    if (!opened || fs::is_directory(file))
+      throw SpecError(fmt::format("{}: cannot be read: {}", file,
+                                  fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
+  }
+  std::istream& in = file == "-" ? std::cin : opened;
+  const auto name = file == "-" ? "stdin" : file;
+  std::vector<Line> lines;
+  std::int64_t number = 0;
+  for (std::string text; std::getline(in, text);) {
+    ++number;
+    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const auto where = fmt::format("{}:{}", name, number);
+    auto json = Json::parse(text, nullptr, false);
+    if (!json.is_object())
+      throw SpecError(fmt::format("{}: must be a JSON object such as {{\"x\": [0, 1, null]}}", where));
+    lines.push_back({std::move(json), where});
+    if (lines.size() == kBatch || (file == "-" && in.rdbuf()->in_avail() <= 0)) {
+      answer(lines);
+      lines.clear();
+    }
+  }
+  if (!lines.empty()) answer(lines);
+}
+
+/// The states under `key`, null for unknown: int64 [B, D].
+Tensor states_of(const std::vector<Line>& lines, const char* key, const StateSpace& space) {
+  const auto D = space.dimension();
+  auto states = torch::full({std::int64_t(lines.size()), D}, kUnknown, torch::kLong);
+  auto values = states.accessor<std::int64_t, 2>();
+  for (std::size_t b = 0; b < lines.size(); ++b) {
+    const auto& [json, where] = lines[b];
+    const auto x = json.find(key);
+    if (x == json.end() || !x->is_array())
+      throw SpecError(fmt::format("{}: needs \"{}\": a list of {} values or nulls", where, key, D));
+    if (std::int64_t(x->size()) != D)
+      throw SpecError(fmt::format("{}: \"{}\" has {} values, the model has {} variables", where, key,
+                                  x->size(), D));
+    for (std::int64_t i = 0; i < D; ++i) {
+      const auto& value = (*x)[std::size_t(i)];
+      if (value.is_null()) continue;
+      const auto limit = space.cardinalities[std::size_t(i)];
+      if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+          value.get<std::int64_t>() >= limit)
+        throw SpecError(fmt::format("{}: \"{}\"[{}] must be null or an integer from 0 to {}, not {}",
+                                    where, key, i, limit - 1, value.dump()));
+      values[std::int64_t(b)][i] = value.get<std::int64_t>();
+    }
+  }
+  return states;
+}
+
+/// x with what is given; a variable that both name must agree.
+Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lines) {
+  const auto clash = (x != kUnknown).logical_and(given != kUnknown).logical_and(x != given).any(1);
+  if (const auto rows = clash.nonzero(); rows.numel() > 0)
+    throw SpecError(fmt::format("{}: \"x\" and \"given\" disagree on a variable",
+                                lines[std::size_t(rows[0].item<std::int64_t>())].where));
+  return torch::where(given != kUnknown, given, x);
+}
+
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(value < 0 ? "-inf" : "nan");
+}
+
+void print(const Json& line) { std::cout << line.dump() << "\n" << std::flush; }
+
+/// log p of the energy itself, by its oracle.
+Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
+  return oracle.log_sum(partial) - (given.defined() ? oracle.log_sum(given)
+                                                    : torch::full({}, oracle.log_z()));
+}
+
+Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& label) {
+  const auto oracle = exact.oracle();
+  if (!oracle) throw SpecError(fmt::format("{}: no exact answer: {}", label, oracle.reason));
+  return oracle;
+}
+
+struct Arguments {
+  std::string run, input = "-", checkpoint, estimator, given, order = "random", spec;
+  std::vector<std::string> settings;
+  std::int64_t orders = 5, count = 1;
+};
+
+Streams query_streams(const LoadedRun& run) { return Streams(run.experiment.seed); }
+
+void marginals(Session& session, const Arguments& a) {
+  auto run = load_run(session, a.run, a.checkpoint);
+  const auto& space = run.experiment.space();
+  std::optional<ExactAnswers> exact;
+  if (a.estimator == "exact") {
+    if (!run.experiment.energy)
+      throw SpecError(a.run + ": \"exact\" asks the energy's oracle, and this run has no energy");
+    exact.emplace(*run.experiment.energy);
+    oracle_or_refuse(*exact, run.experiment.energy->label());
+  }
+  auto streams = query_streams(run);
+  for_batches(a.input, [&](std::vector<Line>& lines) {
+    auto x = states_of(lines, "x", space);
+    std::string estimator = a.estimator;
+    auto value = torch::empty({x.size(0)}, torch::kDouble);
+    // Lines with and without "given" are asked apart: the condition is part of the question.
+    for (const bool conditioned : {false, true}) {
+      std::vector<Line> those;
+      std::vector<std::int64_t> rows;
+      for (std::size_t b = 0; b < lines.size(); ++b)
+        if (lines[b].json.contains("given") == conditioned) {
+          those.push_back(lines[b]);
+          rows.push_back(std::int64_t(b));
+        }
+      if (rows.empty()) continue;
+      const auto index = torch::tensor(rows);
+      Query query{QueryKind::kLogMarginal, x.index({index}), {}, a.estimator, a.orders};
+      if (conditioned) {
+        query.given = states_of(those, "given", space);
+        query.partial = merged(query.partial, query.given, those);
+      }
+      if (exact) {
+        value.index_put_({index},
+                         exact_log_marginal(*exact->oracle(), query.partial, query.given));
+        continue;
+      }
+      const auto answer = run.experiment.family->answer(query, streams.at("marginals"));
+      value.index_put_({index}, answer.value);
+      estimator = answer.estimator;
+    }
+    for (std::size_t b = 0; b < lines.size(); ++b) {
+      Json line{{"log_marginal", number(value[std::int64_t(b)].item<double>())},
+                {"estimator", estimator}};
+      for (const auto& [key, other] : lines[b].json.items())
+        if (key != "x" && key != "given") line[key] = other;
+      print(line);
+    }
+  });
+}
+
+void conditionals(Session& session, const Arguments& a) {
+  auto run = load_run(session, a.run, a.checkpoint);
+  const auto& space = run.experiment.space();
+  auto streams = query_streams(run);
+  for_batches(a.input, [&](std::vector<Line>& lines) {
+    const auto x = states_of(lines, "x", space);
+    const Query query{QueryKind::kConditionals, x, {}, a.estimator};
+    const auto p =
+        run.experiment.family->answer(query, streams.at("conditionals")).value.exp().contiguous();
+    const auto values = p.accessor<double, 3>();
+    const auto states = x.accessor<std::int64_t, 2>();
+    for (std::size_t row = 0; row < lines.size(); ++row) {
+      const auto b = std::int64_t(row);
+      Json all = Json::array();
+      for (std::int64_t i = 0; i < space.dimension(); ++i) {
+        Json one;  // null where the variable is known
+        if (states[b][i] == kUnknown)
+          for (std::int64_t k = 0; k < space.cardinalities[std::size_t(i)]; ++k)
+            one.push_back(values[b][i][k]);
+        all.push_back(std::move(one));
+      }
+      Json line{{"probabilities", std::move(all)}};
+      for (const auto& [key, other] : lines[row].json.items())
+        if (key != "x") line[key] = other;
+      print(line);
+    }
+  });
+}
+
+Json state_json(const Tensor& x) {
+  const auto row = x.contiguous();
+  const auto* values = row.data_ptr<std::int64_t>();
+  Json list = Json::array();
+  for (std::int64_t i = 0; i < row.numel(); ++i)
+    list.push_back(values[i] == kUnknown ? Json() : Json(values[i]));
+  return list;
+}
+
+void sample(Session& session, const Arguments& a) {
+  auto run = load_run(session, a.run, a.checkpoint);
+  const auto& experiment = run.experiment;
+  const auto& space = experiment.space();
+  auto streams = query_streams(run);
+  const auto order = a.order == "forward"    ? Order::kForward
+                     : a.order == "backward" ? Order::kBackward
+                                             : Order::kRandom;
+  const auto draw = [&](const Tensor& given) {  // [B, D], one row a sample
+    const Query query{QueryKind::kSample, given, {}, "", 1, order};
+    const auto answer = experiment.family->answer(query, streams.at("samples"));
+    for (std::int64_t n = 0; n < given.size(0); ++n) {
+      const auto x = answer.states[n];
+      Json line{{"x", state_json(x)},
+                {"text", experiment.dataset ? experiment.dataset->to_text(x) : space.to_text(x)},
+                {"log_prob", number(answer.value[n].item<double>())}};
+      if (!a.given.empty()) line["given"] = state_json(given[n]);
+      print(line);
+    }
+  };
+  const auto draw_all = [&](const Tensor& rows) {
+    for (const auto& part : rows.split(std::int64_t{kBatch}))
+      draw(part.contiguous());
+  };
+  if (a.given.empty()) return draw_all(space.empty().expand({a.count, -1}));
+  for_batches(a.given, [&](std::vector<Line>& lines) {
+    draw_all(states_of(lines, "x", space).repeat_interleave(a.count, 0));
+  });
+}
+
+void exact(Session& session, const Arguments& a) {
+  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
+  const auto energy = Experiment::energy_of(spec, session.registry());
+  const ExactAnswers answers(*energy);
+  const auto oracle = oracle_or_refuse(answers, energy->label());
+  if (!a.input.empty()) {
+    for_batches(a.input, [&](std::vector<Line>& lines) {
+      const auto x = states_of(lines, "x", energy->space());
+      for (std::size_t b = 0; b < lines.size(); ++b) {
+        const auto row = std::int64_t(b);
+        Tensor given, partial = x.slice(0, row, row + 1);
+        if (lines[b].json.contains("given")) {
+          given = states_of({lines[b]}, "given", energy->space());
+          partial = merged(partial, given, {lines[b]});
+        }
+        Json line{
+            {"log_marginal", number(exact_log_marginal(*oracle, partial, given).item<double>())},
+            {"estimator", "exact"}};
+        for (const auto& [key, other] : lines[b].json.items())
+          if (key != "x" && key != "given") line[key] = other;
+        print(line);
+      }
+    });
+    return;
+  }
+  const auto p = oracle->single_marginals(energy->space().empty()[0]);
+  Json marginals = Json::array();
+  for (std::int64_t i = 0; i < energy->space().dimension(); ++i) {
+    Json one = Json::array();
+    for (std::int64_t k = 0; k < energy->space().cardinalities[std::size_t(i)]; ++k)
+      one.push_back(p[i][k].item<double>());
+    marginals.push_back(std::move(one));
+  }
+  print({{"log_z", oracle->log_z()}, {"single_marginals", marginals}, {"method", oracle->method()}});
+}
+
+}  // namespace
+
+void add_query_verbs(CLI::App& program, Session& session) {
+  const auto a = std::make_shared<Arguments>();
+  const auto add = [&](const char* name, const char* what, const char* example,
+                       void (*action)(Session&, const Arguments&)) {
+    return add_verb(program, session, name, what, example,
+                    [&session, a, action] { action(session, *a); });
+  };
+  const auto of_run = [&](CLI::App* verb) {
+    verb->add_option("run", a->run, "run directory")->required()->type_name("RUN");
+    verb->add_option("--checkpoint", a->checkpoint, "file, or name below checkpoints/; else the last")
+        ->type_name("FILE");
+    return verb;
+  };
+
+  auto* verb = of_run(add("marginals", "log p of partial states: JSON Lines in, JSON Lines out",
+                          "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny "
+                          "--input -",
+                          marginals));
+  verb->add_option("--input", a->input, "lines {\"x\": [0, null, ...]}, optionally \"given\"; - is "
+                                        "stdin")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--estimator", a->estimator,
+                   "one_pass, chain, ensemble, exact; else the family's first");
+  verb->add_option("--orders", a->orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
+
+  verb = of_run(add("conditionals", "probabilities of every unknown variable of partial states",
+                    "marginalia conditionals runs/smoke --input states.jsonl", conditionals));
+  verb->add_option("--input", a->input, "lines {\"x\": [0, null, ...]}; - is stdin")
+      ->required()
+      ->type_name("FILE");
+
+  verb = of_run(add("sample", "draw states, given others or none",
+                    "marginalia sample runs/smoke --count 4", sample));
+  verb->add_option("--count", a->count, "samples, of each given line")
+      ->required()
+      ->check(CLI::Range(1, 1 << 30));
+  verb->add_option("--given", a->given, "lines {\"x\": [0, null, ...]} to complete; - is stdin")
+      ->type_name("FILE");
+  verb->add_option("--order", a->order, "in which variables are drawn")
+      ->check(CLI::IsMember({"random", "forward", "backward"}));
+
+  const auto e = std::make_shared<Arguments>();
+  e->input.clear();
+  verb = add_verb(program, session, "exact", "ask an energy's oracle, without training",
+                  "marginalia exact experiments/ising/smoke.json energy.side=3",
+                  [&session, e] { exact(session, *e); });
+  verb->add_option("spec", e->spec, "experiment spec; its energy is all that is used")
+      ->required()
+      ->type_name("SPEC");
+  verb->add_option("settings", e->settings, "key=value, dotted")->type_name("key=value");
+  verb->add_option("--input", e->input, "lines {\"x\": [0, null, ...]}; - is stdin")
+      ->type_name("FILE");
+}
+
+}  // namespace marginalia::app

@@ -1,0 +1,326 @@
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include <ATen/Parallel.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/evaluator.h>
+#include <marginalia/files.h>
+#include <marginalia/report.h>
+#include <marginalia/trainer.h>
+
+#include "cli.h"
+
+namespace marginalia::app {
+namespace {
+
+std::atomic<bool> stop_requested{false};
+
+/// The first signal asks for a checkpoint and a stop; the second, being the default one, kills.
+void on_signal(int) { stop_requested = true; }
+
+void listen() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+std::string now() {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+}
+
+/// A bar on a terminal, a line now and then elsewhere. All on stderr.
+class Progress {
+ public:
+  void show(const TrainingState& state, const TrainingParams& params, double progress,
+            double loss) {
+    const auto left = progress > 0 ? state.seconds * (1 - progress) / progress : 0;
+    if (terminal_) {
+      const auto filled = static_cast<std::size_t>(std::clamp(progress, 0.0, 1.0) * 30);
+      fmt::print(stderr, "\r[{}{}] {}/{}  loss {:.4g}  {:.0f} s, {:.0f} s left \033[K",
+                 std::string(filled, '#'), std::string(30 - filled, '.'), state.step, params.steps,
+                 loss, state.seconds, left);
+      if (progress >= 1) fmt::print(stderr, "\n");
+    } else if (progress >= 1 || state.seconds >= next_) {
+      fmt::print(stderr, "step {}/{}  loss {:.6g}  {:.1f} s\n", state.step, params.steps, loss,
+                 state.seconds);
+      next_ = state.seconds + 10;
+    }
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO);
+  double next_ = 0;
+};
+
+Json plugins_of(const PluginHost& host) {
+  Json plugins = Json::array();
+  for (const auto& plugin : host.loaded())
+    plugins.push_back({{"name", plugin.name},
+                       {"version", plugin.version},
+                       {"library", plugin.library.filename().string()}});
+  return plugins;
+}
+
+Json space_of(const StateSpace& space) {
+  return {{"dimension", space.dimension()},
+          {"levels", space.levels()},
+          {"shape", space.shape},
+          {"alphabet", space.alphabet}};
+}
+
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::int64_t parameter_count(Family& family) {
+  std::int64_t count = 0;
+  for (const auto& group : family.parameters())
+    for (const auto& [_, parameter] : group.parameters)
+      count += parameter.numel();
+  return count;
+}
+
+/// The last value of "chain/split_r_hat" in metrics.jsonl, or NaN.
+double chain_health(const fs::path& run) {
+  double health = NAN;
+  std::ifstream lines(run / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = Json::parse(line, nullptr, false);
+    if (json.is_object()) health = json.value("chain/split_r_hat", health);
+  }
+  return health;
+}
+
+/// The table that a run ends with: metric, estimator, value, standard error, unit, status.
+void print_results(const Json& evaluation) {
+  fmt::print("{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", "metric", "estimator", "value", "stderr",
+             "unit", "status");
+  for (const auto& [metric, figures] : evaluation.at("metrics").items())
+    for (const auto& [estimator, figure] : figures.items()) {
+      const auto& value = figure.at("value");
+      fmt::print("{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", metric, estimator,
+                 value.is_number() ? fmt::format("{:.6g}", value.get<double>())
+                                   : value.get<std::string>(),
+                 figure.contains("stderr")
+                     ? fmt::format("{:.2g}", figure.at("stderr").get<double>())
+                     : "",
+                 figure.value("unit", ""), figure.value("status", ""));
+    }
+  if (evaluation.contains("unavailable"))
+    for (const auto& [metric, why] : evaluation.at("unavailable").items())
+      fmt::print("{:<18} not computed: {}\n", metric, why.get<std::string>());
+}
+
+/// Measures with the checkpoint that evaluation.select names best, else the last; writes samples,
+/// evaluation.json and report.html.
+void finish(Experiment& experiment, RunDirectory& run) {
+  const auto best = run.checkpoints() / "best.safetensors";
+  const auto chosen = fs::exists(best) ? best : run.checkpoints() / "last.safetensors";
+  const auto step = load_model(chosen, *experiment.family);
+  const auto& wanted = experiment.evaluation;
+  fmt::print(stderr, "evaluating step {} ...\n", step);
+  Json evaluation{{"step", step}};
+  evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
+                                          experiment.seed, chain_health(run.path())}));
+  write_atomically(run.path() / "evaluation.json", evaluation.dump(2) + "\n");
+  write_samples(experiment, run.path(), wanted.samples);
+  run.update({{"evaluation_seconds", evaluation.at("seconds")}});
+  print_results(evaluation);
+}
+
+/// Trains from `from`, then measures. Everything it learns on the way stands in the run directory.
+void train_and_finish(Session& session, Experiment& experiment, RunDirectory& run,
+                      const fs::path& from) {
+  listen();
+  Progress progress;
+  TrainingHooks hooks{&stop_requested, [&](const TrainingState& state, const TrainingParams& params,
+                                           double share, double loss) {
+                        progress.show(state, params, share, loss);
+                      }};
+  try {
+    const auto [outcome, state] = train(experiment, run, from, hooks);
+    const bool interrupted = outcome == Outcome::kInterrupted;
+    run.update({{"steps", state.step},
+                {"train_seconds", state.seconds},
+                {"energy_evaluations", state.energy_evaluations},
+                {"network_passes", state.passes},
+                {"ended", now()},
+                {"status", interrupted ? "interrupted" : "running"}});
+    if (interrupted) {
+      run.log("interrupted; checkpoint written");
+      fmt::print(stderr, "\nstopped at step {}; go on with: marginalia resume {}\n", state.step,
+                 run.path().string());
+      session.exit_code = 130;
+      return;
+    }
+    finish(experiment, run);
+    run.update({{"ended", now()}, {"status", "finished"}});
+    run.log("finished");
+    write_report(run.path());
+    fmt::print("report: {}\n", (run.path() / "report.html").string());
+  } catch (const std::exception& e) {
+    try {  // the disk may be what failed: then the message that matters is the first one
+      run.log(std::string("failed: ") + message_of(e));
+      run.update({{"ended", now()}, {"status", "failed"}, {"error", message_of(e)}});
+    } catch (const std::exception&) {
+    }
+    throw;
+  }
+}
+
+void run_spec(Session& session, const std::string& file, const std::vector<std::string>& settings,
+              const std::string& out, bool force) {
+  const auto spec = Spec::from_file(file, session.data()).with(settings);
+  Experiment experiment(spec, session.registry(), session.options.device);
+  const fs::path path = out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
+  auto run = RunDirectory::create(path, force);
+  run.set_record({{"marginalia_run", 1},
+                  {"name", path.filename().string()},
+                  {"spec", experiment.resolved},
+                  {"overrides", settings},
+                  {"seed", experiment.seed},
+                  {"space", space_of(experiment.space())},
+                  {"plugins", plugins_of(session.host())},
+                  {"version", MARGINALIA_VERSION},
+                  {"build", build_text()},
+                  {"commit", commit_text()},
+                  {"host", host_name()},
+                  {"device", experiment.device.str()},
+                  {"threads", session.threads()},
+                  {"parameters", parameter_count(*experiment.family)},
+                  {"started", now()},
+                  {"ended", nullptr},
+                  {"status", "running"}});
+  run.log("started");
+  fmt::print(stderr, "{} -> {}  ({} parameters, seed {}, {} threads, {})\n", file,
+             run.path().string(), parameter_count(*experiment.family), experiment.seed,
+             session.threads(), experiment.device.str());
+  train_and_finish(session, experiment, run, {});
+}
+
+void resume(Session& session, const std::string& path) {
+  auto run = RunDirectory::open(path, true);
+  const auto record = run.record();
+  if (record.value("status", "") == "finished") {
+    fmt::print(stderr, "{}: is finished; nothing to do\n", path);
+    return;
+  }
+  // The same numbers need the same threads and device.
+  if (session.options.threads == 0) session.options.threads = record.value("threads", 0);
+  at::set_num_threads(session.threads());
+  const auto device = session.options.device.empty() ? record.value("device", std::string())
+                                                     : session.options.device;
+  Experiment experiment(run.spec(session.data()), session.registry(), device);
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(run.checkpoints(), refused);
+  for (const auto& why : refused)
+    fmt::print(stderr, "marginalia: warning: checkpoint passed over: {}\n", why);
+  fmt::print(stderr, "resuming {} from {}\n", path,
+             from.empty() ? "the start" : from.filename().string());
+  run.log("resumed from " + (from.empty() ? "the start" : from.filename().string()));
+  run.update({{"status", "running"}, {"ended", nullptr}});
+  train_and_finish(session, experiment, run, from);
+}
+
+void check(Session& session, const std::string& file, const std::vector<std::string>& settings) {
+  Faults faults;
+  const auto resolved = Experiment::check(Spec::from_file(file, session.data()).with(settings),
+                                          session.registry(), faults);
+  faults.throw_if_any();
+  std::cout << resolved.dump(2) << "\n";
+}
+
+/// Measures a run again, with other metrics if asked.
+void evaluate_run(Session& session, const std::string& path, const std::string& metrics,
+                  const std::string& checkpoint) {
+  auto directory = RunDirectory::open(path, true);
+  auto spec = directory.spec(session.data());
+  if (!metrics.empty()) {
+    Json names = Json::array();
+    std::stringstream list(metrics);
+    for (std::string name; std::getline(list, name, ',');)
+      names.push_back(name);
+    spec = spec.with({"evaluation.metrics=" + names.dump()});
+  }
+  Experiment experiment(spec, session.registry(), session.options.device);
+  auto file = directory.checkpoints() / (checkpoint.empty() ? "best.safetensors" : checkpoint);
+  if (!fs::exists(file) && checkpoint.empty()) file = directory.checkpoints() / "last.safetensors";
+  const auto step = load_model(file, *experiment.family);
+  const auto& wanted = experiment.evaluation;
+  Json evaluation{{"step", step}};
+  evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
+                                          experiment.seed, chain_health(path)}));
+  const auto target = fs::path(path) / "evaluation.json";
+  if (!metrics.empty() && fs::exists(target)) {  // others that were measured before stay
+    auto all = Json::parse(read_text(target));
+    for (const auto& [name, figures] : evaluation["metrics"].items())
+      all["metrics"][name] = figures;
+    all["step"] = step;
+    write_atomically(target, all.dump(2) + "\n");
+  } else {
+    write_atomically(target, evaluation.dump(2) + "\n");
+  }
+  print_results(evaluation);
+}
+
+}  // namespace
+
+void add_training_verbs(CLI::App& program, Session& session) {
+  struct Arguments {
+    std::string file, out, metrics, checkpoint;
+    std::vector<std::string> settings;
+    bool force = false;
+  };
+  const auto a = std::make_shared<Arguments>();
+
+  auto* run = add_verb(program, session, "run", "train and evaluate what a spec asks for",
+                       "marginalia run experiments/ising/smoke.json training.steps=500",
+                       [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
+  run->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
+  run->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
+  run->add_option("--out", a->out, "run directory; else runs/STEM")->type_name("DIR");
+  run->add_flag("--force", a->force, "set an existing run directory aside");
+
+  auto* go_on = add_verb(program, session, "resume", "go on with an interrupted run",
+                         "marginalia resume runs/smoke", [&session, a] { resume(session, a->file); });
+  go_on->add_option("run", a->file, "run directory")->required()->type_name("RUN");
+
+  auto* validate = add_verb(program, session, "check", "validate a spec and print it resolved",
+                            "marginalia check experiments/ising/smoke.json energy.side=6",
+                            [&session, a] { check(session, a->file, a->settings); });
+  validate->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
+  validate->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
+
+  auto* measure = add_verb(program, session, "evaluate", "measure a run again",
+                           "marginalia evaluate runs/smoke --metrics ess,log_z",
+                           [&session, a] { evaluate_run(session, a->file, a->metrics, a->checkpoint); });
+  measure->add_option("run", a->file, "run directory")->required()->type_name("RUN");
+  measure->add_option("--metrics", a->metrics, "names, separated by commas")->type_name("A,B");
+  measure->add_option("--checkpoint", a->checkpoint, "file below checkpoints/")->type_name("FILE");
+
+  auto* page = add_verb(program, session, "report", "write a run's report.html",
+                        "marginalia report runs/smoke", [a] {
+                          write_report(a->file);
+                          std::cout << (fs::path(a->file) / "report.html").string() << "\n";
+                        });
+  page->add_option("run", a->file, "run directory")->required()->type_name("RUN");
+}
+
+}  // namespace marginalia::app

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <marginalia/experiment.h>
+#include <marginalia/family.h>
+#include <marginalia/optimizer.h>
+#include <marginalia/safetensors.h>
+#include <marginalia/stream.h>
+
+namespace marginalia {
+
+/// How far training is.
+struct TrainingState {
+  std::int64_t step = 0;                ///< optimisation steps done
+  double seconds = 0;                   ///< of training, evaluation and writing excluded
+  std::int64_t energy_evaluations = 0;
+  std::int64_t passes = 0;              ///< network passes x rows
+  std::int64_t rows_consumed = 0;       ///< of the training split, over all epochs
+  std::int64_t best_step = -1;          ///< by evaluation.select; -1: none yet
+  double best_value = 0;
+  std::int64_t evaluations_since_best = 0;
+  Json to_json() const;
+  static TrainingState from_json(const Json& json);
+};
+
+/// The parameters' exponential moving average (Polyak and Juditsky 1992), with a warm-up:
+/// average <- d average + (1 - d) parameter,  d = min(decay, (1 + t) / (10 + t)).
+class MARGINALIA_API MovingAverage {
+ public:
+  MovingAverage(double decay, const std::vector<ParameterGroup>& groups);
+  void update(std::int64_t step);
+  void swap();  ///< exchanges parameters and averages; twice is nothing
+  void visit(StateVisitor& visitor);  ///< "average.*"
+
+ private:
+  double decay_;
+  std::vector<std::string> names_;
+  std::vector<Tensor> parameters_, averages_;
+};
+
+/// What a checkpoint is made of; the parts are borrowed.
+struct Trained {
+  Family& family;
+  Optimizer& optimizer;
+  MovingAverage& average;
+  Streams& streams;
+};
+
+/// step_000500.safetensors in `folder`; points last.safetensors at it, and best.safetensors when
+/// `best`. Then removes all but the newest `keep`, and what "best" names.
+MARGINALIA_API void save_checkpoint(const std::filesystem::path& folder, const Trained& trained,
+                                    const TrainingState& state, const Json& spec, bool best,
+                                    std::int64_t keep);
+/// Fills `trained` from a checkpoint.
+MARGINALIA_API TrainingState load_checkpoint(const std::filesystem::path& file,
+                                             const Trained& trained);
+/// Fills a family for answering: its average where one was kept.  -> the step.
+MARGINALIA_API std::int64_t load_model(const std::filesystem::path& file, Family& family);
+/// Copies every tensor that `from` has under the same name and shape ("model.*", averages first).
+/// -> how many; throws Error when none fits.
+MARGINALIA_API std::int64_t initialise(const std::filesystem::path& from, Family& family);
+
+/// The newest checkpoint of `folder` that can be read; the reasons for passing over newer ones go
+/// to `refused`. Empty when there is none.
+MARGINALIA_API std::filesystem::path newest_checkpoint(const std::filesystem::path& folder,
+                                                       std::vector<std::string>& refused);
+
+}  // namespace marginalia

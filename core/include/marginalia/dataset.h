@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <marginalia/component.h>
+#include <marginalia/state_space.h>
+
+namespace marginalia {
+
+enum class Split { kTrain, kValid, kTest };
+MARGINALIA_API std::string_view name_of(Split split);    ///< "train", "valid", "test"
+MARGINALIA_API Split split_named(std::string_view name);  ///< throws SpecError
+
+/// States to learn from, in three splits.
+class MARGINALIA_API Dataset : public Component {
+ public:
+  using Interface = Dataset;
+  using Context = NoContext;
+  static constexpr const char* kKind = "dataset";
+
+  ~Dataset() override;
+  virtual const StateSpace& space() const = 0;
+  virtual std::int64_t size(Split split) const = 0;
+
+  /// Rows by index. What is random in them (crops, binarisation) depends on (epoch_key, index)
+  /// alone.  indices: int64 [B], 0 <= index < size  ->  int64 [B, D], on the CPU.
+  Tensor rows(Split split, const Tensor& indices, std::uint64_t epoch_key = 0) const;
+  virtual std::string to_text(const Tensor& state) const;  ///< by default the space's
+
+ private:
+  virtual Tensor compute_rows(Split split, const Tensor& indices,
+                              std::uint64_t epoch_key) const = 0;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <marginalia/experiment.h>
+
+namespace marginalia {
+
+/// What to measure, and on what.
+struct EvaluationRequest {
+  const Children<Metric>& metrics;
+  Count rows;
+  Split split = Split::kTest;
+  std::uint64_t seed = 0;
+  double chain_health = 0;  ///< split R-hat of the training chain as last logged; NaN: unknown
+};
+
+/// Measures the family.  -> {"seconds", "split", "metrics": {METRIC: {ESTIMATOR: figure}},
+/// "unavailable": {METRIC: reason}} as in evaluation.json.
+MARGINALIA_API Json evaluate(const Experiment& experiment, const EvaluationRequest& request);
+
+/// The value of "metric/estimator" in what `evaluate` returned; throws SpecError, naming what there
+/// is, when it is not there.
+MARGINALIA_API double figure(const Json& evaluation, const std::string& key);
+
+/// Writes `count` states of the model to samples/samples.jsonl of a run.
+MARGINALIA_API void write_samples(const Experiment& experiment, const std::filesystem::path& run,
+                                  std::int64_t count);
+
+}  // namespace marginalia

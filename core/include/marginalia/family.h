@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <marginalia/component.h>
+#include <marginalia/dataset.h>
+#include <marginalia/energy.h>
+#include <marginalia/network.h>
+#include <marginalia/query.h>
+#include <marginalia/stream.h>
+
+namespace marginalia {
+
+/// The networks of an experiment by role; a spec that gives one network gives it every role.
+class MARGINALIA_API Networks {
+ public:
+  void add(const std::string& role, std::shared_ptr<Network> network);
+  bool empty() const { return by_role_.empty(); }
+  /// The network of `role`; throws SpecError, naming the role, when there is none or when it lacks
+  /// one of `heads`.
+  std::shared_ptr<Network> at(const std::string& role, HeadSet heads) const;
+  const std::map<std::string, std::shared_ptr<Network>>& all() const { return by_role_; }
+
+ private:
+  std::map<std::string, std::shared_ptr<Network>> by_role_;
+};
+
+/// What a family is built from beside its parameters. Outlives the family.
+struct FamilyContext {
+  StateSpace space;
+  const Energy* energy = nullptr;    ///< null when the spec has none
+  const Dataset* dataset = nullptr;  ///< null when the spec has none
+  Networks networks;
+  at::Device device = at::kCPU;
+};
+
+/// Walks the tensors that a checkpoint must hold. Reading replaces them.
+class MARGINALIA_API StateVisitor {
+ public:
+  /// `tensor` may be undefined, and may change its shape between saving and loading.
+  virtual void operator()(const std::string& name, Tensor& tensor) = 0;
+  /// Every parameter and buffer of `module`, each as `prefix` + its dotted name.
+  void module(const std::string& prefix, torch::nn::Module& module);
+
+ protected:
+  ~StateVisitor() = default;
+  /// A leaf that is trained: its storage is filled, its identity kept.
+  virtual void parameter(const std::string& name, Tensor& tensor) = 0;
+};
+
+/// Parameters that share a learning rate.
+struct ParameterGroup {
+  std::string name;  ///< "marginal", "conditional", "log_z"
+  std::vector<std::pair<std::string, Tensor>> parameters;
+};
+
+/// What the trainer lends to a family for one optimisation step.
+class MARGINALIA_API Step {
+ public:
+  virtual std::int64_t index() const = 0;       ///< optimisation steps done so far
+  virtual double progress() const = 0;          ///< 0 at the start, 1 at the end of the budget
+  virtual std::int64_t batch_size() const = 0;  ///< rows of one micro-batch
+  virtual Tensor batch() = 0;                   ///< training rows, int64 [batch_size, D]
+  virtual bool has_dataset() const = 0;
+  virtual MeteredEnergy& energy() = 0;          ///< throws Error when the spec has none
+  virtual bool has_energy() const = 0;
+  virtual Stream& stream(const std::string& name) = 0;
+  /// Backward, gradient accumulation, clipping, non-finite guard, optimiser, moving average, for
+  /// the parameters of one group, or of all. loss: a scalar. A family that takes no gradient (EM,
+  /// MCMC) never calls it.
+  virtual void minimise(const Tensor& loss, const std::string& group = "") = 0;
+  virtual void record(const std::string& name, double value) = 0;  ///< to metrics.jsonl
+  virtual void count_passes(std::int64_t rows) = 0;                ///< network passes x rows
+
+ protected:
+  ~Step() = default;
+};
+
+/// A probability model: learns from a dataset, an energy or both, and answers queries.
+class MARGINALIA_API Family : public Component {
+ public:
+  using Interface = Family;
+  using Context = FamilyContext;
+  static constexpr const char* kKind = "family";
+
+  ~Family() override;
+  virtual const StateSpace& space() const = 0;
+  virtual std::vector<Capability> capabilities() const = 0;
+
+  /// One optimisation step (a micro-batch of it when gradients are accumulated).
+  virtual void step(Step& step) = 0;
+  /// What may be trained now; empty for families without gradients.
+  virtual std::vector<ParameterGroup> parameters() = 0;
+  /// Every tensor that training depends on.
+  virtual void visit(StateVisitor& visitor) = 0;
+  /// Called between training and evaluation: switches what behaves differently in the two.
+  virtual void set_training(bool training) = 0;
+
+  /// Answers without touching the state of training. Throws SpecError, with the nearest name, when
+  /// the estimator is not among capabilities().
+  Answer answer(const Query& query, Stream& stream) const;
+
+ private:
+  virtual Answer compute_answer(const Query& query, Stream& stream) const = 0;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+
+#include <marginalia/energy.h>
+#include <marginalia/stream.h>
+
+namespace marginalia {
+
+/// Gibbs sampling of an energy that offers its pairwise factors or its local conditionals: every
+/// sweep redraws each free variable once from p(x_i | all others), which leaves p invariant.
+///
+/// Binary pairwise energies on the CPU have a kernel of their own, a few nanoseconds an update;
+/// others go through LocalConditionals, colour by colour.
+class MARGINALIA_API GibbsSampler {
+ public:
+  /// Throws SpecError when the energy offers neither.
+  explicit GibbsSampler(const Energy& energy);
+  ~GibbsSampler();
+
+  struct Result {
+    Tensor states;  ///< int64 [B, D]
+    /// float32 [B, D, K]: p(x_i | all others) as met at each update, averaged over the sweeps; for
+    /// free variables. Undefined unless asked for.
+    Tensor mean;
+  };
+  /// x: int64 [B, D], full; free: bool [B, D], undefined for all. Rows are independent, and depend
+  /// on the stream alone, not on the number of threads.
+  Result sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps, Stream& stream,
+               bool want_mean) const;
+
+ private:
+  struct Kernel;
+  Result by_colour(Tensor x, const Tensor& free, std::int64_t sweeps, Stream& stream,
+                   bool want_mean) const;
+  const Energy& energy_;
+  std::unique_ptr<Kernel> kernel_;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/family.h>
+#include <marginalia/oracle.h>
+#include <marginalia/spec.h>
+
+namespace marginalia {
+
+/// One number of a metric, by one estimator.
+struct Figure {
+  std::string estimator;  ///< "one_pass", "chain", "importance", "exact", ...
+  double value = 0;
+  std::string unit = "nats";
+  Status status = Status::kEstimate;
+  std::optional<double> stderr_ = {};  ///< standard error of `value`
+  std::int64_t samples = 0;
+  Json more = {};  ///< further keys of the figure: "by_size", "max", "split", ...
+};
+
+/// States of the model with their log-probability along the order they were drawn in.
+struct ModelSamples {
+  Tensor states;       ///< int64 [N, D]
+  Tensor log_prob;     ///< float64 [N]: log q(x | order)
+  Tensor log_density;  ///< float64 [N]: log f(x); undefined without an energy
+};
+
+/// What an evaluation lends to its metrics; what is costly is computed once, when first asked for.
+class MARGINALIA_API Evaluation {
+ public:
+  virtual const Family& family() const = 0;
+  virtual const StateSpace& space() const = 0;
+  virtual const Energy* energy() const = 0;
+  virtual const Dataset* dataset() const = 0;
+  virtual Offer<Oracle> oracle() const = 0;
+  virtual Split split() const = 0;
+  virtual std::int64_t rows() const = 0;         ///< states for metrics that walk chains
+  virtual Stream& stream(const std::string& name) = 0;
+  virtual const ModelSamples& model_samples() = 0;
+  virtual const Tensor& data_rows() = 0;         ///< rows() states of the split, int64 [N, D]
+  /// States of the truth: exact samples, else the data, else (said in `source`) model samples.
+  virtual const Tensor& true_states(std::string& source) = 0;
+  virtual double chain_health() const = 0;       ///< split R-hat of the training chain, or NaN
+
+ protected:
+  ~Evaluation() = default;
+};
+
+/// Thrown by a metric that cannot be computed for a run; the reason is reported.
+class MARGINALIA_API Unavailable : public Error {
+ public:
+  using Error::Error;
+  ~Unavailable() override;
+};
+
+/// Something measured of a trained model.
+class MARGINALIA_API Metric : public Component {
+ public:
+  using Interface = Metric;
+  using Context = NoContext;
+  static constexpr const char* kKind = "metric";
+
+  ~Metric() override;
+  /// The figures of this run; throws Unavailable with the reason.
+  virtual std::vector<Figure> measure(Evaluation& evaluation) const = 0;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <torch/nn/module.h>
+
+#include <marginalia/component.h>
+#include <marginalia/state_space.h>
+
+namespace marginalia {
+
+class Energy;
+
+/// What a network can compute; a set of them is their sum by `|`.
+enum Head : unsigned {
+  kLogMarginal = 1u << 0,     ///< log p(x_S) up to one constant: [B]
+  kLogits = 1u << 1,          ///< of p(x_i | x_S), every i: [B, D, K]
+  kExtensions = 1u << 2,      ///< log p(x_S, x_i = k): [B, D, K]
+  kPositionLogits = 1u << 3,  ///< which variable comes next: [B, D]
+  kCausalLogits = 1u << 4,    ///< of p(x_{order t} | x_{order <t}), one pass: [B, D, K]
+  kEmbedding = 1u << 5,       ///< features of the state: [B, C]
+};
+using HeadSet = unsigned;
+MARGINALIA_API std::string names_of(HeadSet heads);  ///< "log_marginal, logits"
+
+/// What a network sees.
+struct NetworkInput {
+  Tensor partial;     ///< int64 [B, D], kUnknown where summed out
+  Tensor order = {};  ///< int64 [B, D], the variable revealed t-th; for causal heads
+  Tensor time = {};   ///< float32 [B]; for diffusion families
+};
+
+/// What it computed: the heads asked for, the others undefined. All float32.
+struct Heads {
+  Tensor log_marginal, logits, extensions, position_logits, causal_logits, embedding;
+};
+
+/// What a network is built for.
+struct NetworkContext {
+  StateSpace space;
+  HeadSet heads = kLogMarginal | kLogits;  ///< what the family will ask for
+  const Energy* energy = nullptr;          ///< for a physics prior (prior.h); null: none
+  bool bfloat16 = false;  ///< hidden matrix products in bfloat16; outputs stay float32
+};
+
+/// An architecture: partial states in, heads out.
+class MARGINALIA_API Network : public Component, public torch::nn::Module {
+ public:
+  using Interface = Network;
+  using Context = NetworkContext;
+  static constexpr const char* kKind = "network";
+
+  ~Network() override;
+  virtual HeadSet heads() const = 0;        ///< what it can compute
+
+  /// The heads in `wanted` and no others. Logits of impossible values are -inf.
+  Heads evaluate(const NetworkInput& input, HeadSet wanted);
+
+ private:
+  virtual Heads compute(const NetworkInput& input, HeadSet wanted) = 0;
+  Tensor impossible_;  // bool [1, D, K] where cardinalities differ, else undefined
+  friend MARGINALIA_API void set_space(Network& network, const StateSpace& space);
+};
+
+/// Tells a network which values its variables can take; the experiment does so once.
+MARGINALIA_API void set_space(Network& network, const StateSpace& space);
+
+}  // namespace marginalia

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <marginalia/energy.h>
+
+namespace marginalia {
+
+/// What physics says of a partial state before anything is learned; a network learns the rest.
+struct Prior {
+  Tensor logits;        ///< float32 [B, D, K], of p(x_i | x_S)
+  Tensor log_marginal;  ///< float32 [B], of log f(x_S); exact at full states
+  /// float32 [B, D]: 1 where the prior may be wrong. It is exact where none is.
+  Tensor uncertain;
+};
+
+/// A source of priors, made from an energy.
+class MARGINALIA_API PriorSource {
+ public:
+  virtual ~PriorSource();
+  /// partial: int64 [B, D].
+  virtual Prior of(const Tensor& partial) const = 0;
+};
+
+/// From LocalConditionals: unknown neighbours contribute nothing.
+///   logits = l,  log marginal = known part + sum over unknown i of logsumexp_k l_ik.
+/// Exact where no two unknown variables share a factor. Throws SpecError where the energy has none.
+MARGINALIA_API std::unique_ptr<PriorSource> local_prior(const Energy& energy);
+
+/// From PairwiseFactors of binary variables: `rounds` of sum-product belief propagation on the
+/// unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman and
+/// Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of depth at
+/// most `rounds`; `uncertain` marks their 2-core. Throws SpecError where the energy has none.
+MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy,
+                                                                     std::int64_t rounds);
+
+}  // namespace marginalia

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <marginalia/api.h>
+#include <marginalia/tensor.h>
+
+namespace marginalia {
+
+enum class QueryKind { kLogMarginal, kConditionals, kSample, kLogZ };
+MARGINALIA_API std::string_view name_of(QueryKind kind);
+
+/// How far an answer can be trusted: equal to the truth (of the model), a bound, or neither.
+enum class Status { kExact, kUpper, kLower, kEstimate };
+MARGINALIA_API std::string_view name_of(Status status);
+
+/// The order in which variables are revealed along a chain.
+enum class Order { kRandom, kForward, kBackward };
+
+/// A question to a model.
+struct Query {
+  QueryKind kind = QueryKind::kLogMarginal;
+  Tensor partial = {};         ///< int64 [B, D]: x_S, evidence included
+  Tensor given = {};           ///< int64 [B, D] or undefined: the part of `partial` conditioned on
+  std::string estimator = {};  ///< empty: the family's first for this kind
+  std::int64_t orders = 5;     ///< of an ensemble
+  Order order = Order::kRandom;
+};
+
+/// An answer. Everything is on the CPU.
+struct Answer {
+  Tensor value;         ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
+  Tensor states = {};   ///< kSample: int64 [B, D]
+  std::string estimator;
+  Status status = Status::kEstimate;
+  double passes = 0;    ///< network passes a row, on average
+};
+
+/// One way in which a family answers one kind of question.
+struct Capability {
+  QueryKind kind;
+  std::string estimator;
+  Status status;
+  std::string passes;  ///< "1", "|U|", "orders x |S|"
+};
+
+}  // namespace marginalia

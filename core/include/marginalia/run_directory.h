@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include <marginalia/api.h>
+#include <marginalia/spec.h>
+
+namespace marginalia {
+
+/// The folder that an experiment writes: run.json, metrics.jsonl, checkpoints/, samples/,
+/// evaluation.json, report.html, log.txt and TensorBoard events.
+class MARGINALIA_API RunDirectory {
+ public:
+  /// Makes it and locks it. An existing one is refused; with `force` it is renamed to PATH.old (or
+  /// .old-2, ...), never deleted.
+  static RunDirectory create(const std::filesystem::path& path, bool force);
+  /// Opens a finished or stopped run; `lock` to write in it.
+  static RunDirectory open(const std::filesystem::path& path, bool lock);
+  /// runs/STEM, or the first of runs/STEM-2, runs/STEM-3, ... that is free.
+  static std::filesystem::path free_name(const std::string& stem);
+
+  RunDirectory(RunDirectory&&) noexcept;
+  ~RunDirectory();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+  Json record() const;             ///< run.json
+  void set_record(const Json& record);
+  void update(const Json& fields); ///< merges into run.json, atomically
+  void log(const std::string& line) const;  ///< one line into log.txt, with the time
+
+  /// Spec of the run as it was resolved, for building it again.
+  Spec spec(const std::filesystem::path& data) const;
+
+ private:
+  explicit RunDirectory(std::filesystem::path path);
+  void lock();
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+/// metrics.jsonl, the truth, and the same scalars for TensorBoard.
+class MARGINALIA_API MetricsLog {
+ public:
+  /// Goes on after `last_step`: later lines, and a torn last one, are dropped.
+  MetricsLog(const std::filesystem::path& run, std::int64_t last_step);
+  ~MetricsLog();
+  void add(std::int64_t step, double seconds, const std::map<std::string, double>& values);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace marginalia

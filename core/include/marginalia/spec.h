@@ -1,0 +1,86 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <marginalia/api.h>
+#include <marginalia/params.h>
+
+namespace marginalia {
+
+/// JSON whose objects keep the order they were written in.
+using Json = nlohmann::ordered_json;
+
+/// Where the files that a spec names are looked for.
+struct DataPaths {
+  std::filesystem::path beside;  ///< the folder of the spec
+  std::filesystem::path data;    ///< --data, else $MARGINALIA_DATA, else ~/.cache/marginalia
+};
+
+/// The data directory that holds when the command line names none.
+MARGINALIA_API std::filesystem::path default_data_directory();
+
+/// What is wrong with a spec: collected over all its parts, reported at once.
+class MARGINALIA_API Faults {
+ public:
+  void add(std::string text) { texts_.push_back(std::move(text)); }
+  bool empty() const { return texts_.empty(); }
+  void throw_if_any() const;  ///< one SpecError with them all
+
+ private:
+  std::vector<std::string> texts_;
+};
+
+/// One node of an experiment spec, and the place it came from.
+class MARGINALIA_API Spec {
+ public:
+  /// Reads JSON in which `//` and `/* */` comments are allowed; a key that stands twice is refused.
+  static Spec from_file(const std::filesystem::path& file,
+                        const std::filesystem::path& data = default_data_directory());
+  static Spec from_text(std::string_view text, std::string file = "<text>", DataPaths paths = {});
+
+  bool has(std::string_view key) const;    ///< present and not null
+  Spec child(std::string_view key) const;  ///< throws SpecError when there is none
+  Spec element(std::size_t index) const;   ///< of an array
+  Spec as_component() const;               ///< a bare name "ess" stands for {"type": "ess"}
+  std::string type() const;                ///< the component asked for: the value of "type"
+  std::string where() const;               ///< "kl.json: /energy", for messages
+  const Json& json() const { return *node_; }
+  const DataPaths& paths() const { return paths_; }
+
+  /// The same document with `key=value` settings applied; keys are dotted, values JSON or bare
+  /// words, and `null` removes.
+  Spec with(const std::vector<std::string>& settings) const;
+
+  /// Fills the parameters that `visit` walks and adds every fault to `faults`.
+  ///
+  /// `component` is named in the messages. With `registry`, children are checked, and built when
+  /// `build` is set. -> the resolved parameters, defaults filled in.
+  Json read(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
+            const Registry* registry, bool build, Faults& faults) const;
+  /// The same, with children built and every fault thrown in one SpecError.
+  void fill(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
+            const Registry& registry) const;
+
+ private:
+  Spec(std::shared_ptr<const Json> node, std::string file, std::string pointer, DataPaths paths);
+
+  std::shared_ptr<const Json> node_;  // points into the document that it keeps alive
+  std::string file_, pointer_;
+  DataPaths paths_;
+};
+
+/// The candidate nearest to `word`, or "" when none is near: for "did you mean".
+MARGINALIA_API std::string nearest(std::string_view word,
+                                   const std::vector<std::string>& candidates);
+
+/// "no energy is called "isng"; did you mean "ising"?" and the list of what there is.
+MARGINALIA_API std::string unknown_name(std::string_view kind, std::string_view name,
+                                        const std::vector<std::string>& known);
+
+}  // namespace marginalia

@@ -1,0 +1,312 @@
+// The figures and tables of an evaluation: results, subset sizes, scatter, calibration, samples.
+
+/// What each metric is, and the unit it has when the file does not say (DESIGN.md 7).
+const METRICS = {
+  log_z: ["log Z", "log of the normaliser, sum of f(x) over all x", "nats"],
+  nll: ["negative log-likelihood", "mean of \u2212log p(x) over held-out states", "nats"],
+  kl_reverse: ["KL(model, target)", "mean of log model(x) \u2212 log target(x), x from the model",
+    "nats"],
+  kl_forward: ["KL(target, model)", "mean of log target(x) \u2212 log model(x), x from the target",
+    "nats"],
+  elbo: ["ELBO", "lower bound on log Z, or on log p(x) of data", "nats"],
+  eubo: ["EUBO", "upper bound on log Z, or on log p(x) of data", "nats"],
+  ess: ["effective sample size", "of importance weights, model against target", null],
+  marginal_error: ["marginal error", "rms over subsets S of answered \u2212 reference log p(x_S)",
+    "nats"],
+  self_consistency: ["self-consistency",
+    "rms of log p(x_S) + log p(x_i | x_S) \u2212 log p(x_S, x_i)", "nats"],
+  sum_rule: ["sum rule", "|log of the sum over k of p(x_S, x_i = k), \u2212 log p(x_S)|", "nats"],
+  gap: ["one pass against chain", "rms difference of the two answers to log p(x_S)", "nats"],
+  calibration: ["calibration error", "mean |predicted \u2212 observed| probability of conditionals",
+    "probability"],
+  split_r_hat: ["split R-hat", "agreement of chains; 1 when mixed", "ratio"],
+  marginal_seconds: ["time of a marginal", "one log p(x_S)", "seconds"],
+  passes: ["network passes", "for one query", "passes"],
+};
+
+const ESTIMATORS = {
+  one_pass: ["one pass", "the marginal network, asked once", "c1"],
+  chain: ["chain", "sum of log-conditionals along one order", "c2"],
+  ensemble: ["ensemble", "log-mean-exp over several orders", "c3"],
+  importance: ["importance", "importance sampling from the model", "c4"],
+  learned: ["learned", "a parameter of the model", "c5"],
+  exact: ["exact", "an oracle", "ink"],
+};
+
+/// Sign before the value, and what the status means.
+const STATUSES = {
+  exact: ["=", "computed in full, nothing sampled or approximated"],
+  upper: ["\u2264", "a bound from above, in expectation: the true figure is at most this"],
+  lower: ["\u2265", "a bound from below, in expectation: the true figure is at least this"],
+  estimate: ["\u2248", "an estimate, no bound either way"],
+};
+
+const metric_label = (metric) => METRICS[metric]?.[0] ?? words(metric);
+const estimator_label = (estimator) => ESTIMATORS[estimator]?.[0] ?? words(estimator);
+const spare_colours = ["c6", "c3", "c4", "c5"];
+
+function estimator_colour(estimator, index = 0) {
+  return colour(ESTIMATORS[estimator]?.[2] ?? spare_colours[index % spare_colours.length]);
+}
+
+function unit_of(metric, entry = {}) {
+  return String(entry.unit || METRICS[metric]?.[2] || "").replace("bits_per_dim", "bits/dim");
+}
+
+function result_table(metrics, space) {
+  const groups = entries(metrics).map(([metric, by]) => {
+    const rows = entries(by).filter(([, entry]) => is_object(entry));
+    return element("tbody", {}, rows.map(([estimator, entry], index) => element("tr", {},
+      index > 0 ? null : element("th", { scope: "rowgroup", rowspan: rows.length },
+        metric_label(metric), element("small", {}, METRICS[metric]?.[1] ?? null)),
+      ...result_cells(metric, estimator, entry, by.exact, space))));
+  });
+  const heads = ["metric", "estimator", "value " + PLUS_MINUS + " standard error", "unit", "status",
+    "samples", "more"];
+  return element("div", { class: "scroll" }, element("table", { class: "results" },
+    element("thead", {}, element("tr", {}, heads.map((head, column) =>
+      element("th", { scope: "col", class: [2, 5].includes(column) ? "number" : null }, head)))),
+    groups));
+}
+
+function result_cells(metric, estimator, entry, exact, space) {
+  let [factor, unit] = [1, unit_of(metric, entry)];
+  if (unit === "seconds" && is_number(entry.value)) [factor, unit] = time_unit(entry.value);
+  const scaled = (x) => (is_number(x) ? x * factor : null);
+  const status = String(entry.status ?? "not stated");
+  return [
+    element("td", { title: ESTIMATORS[estimator]?.[1] }, estimator_label(estimator)),
+    element("td", { class: "number value" },
+      element("i", {}, (STATUSES[status]?.[0] ?? "") + " "),
+      with_error(scaled(entry.value), scaled(entry.stderr), status === "exact" ? 7 : 5)),
+    element("td", {}, unit || element("span", { class: "faint" }, "not stated")),
+    element("td", {}, element("span", { class: "pill " + status, title: STATUSES[status]?.[1] },
+      status)),
+    element("td", { class: "number samples-used" },
+      is_number(entry.samples) ? count(entry.samples) : DASH),
+    element("td", { class: "more" }, [off_exact(estimator, entry, exact, unit),
+      ...remarks(metric, entry, unit, factor, space)].filter(Boolean).join(", ")),
+  ];
+}
+
+/// "off the exact value by +0.012 nats (1.1 standard errors)"
+function off_exact(estimator, entry, exact, unit) {
+  if (estimator === "exact" || !is_number(exact?.value) || !is_number(entry.value)) return null;
+  const difference = entry.value - exact.value;
+  const error = Math.hypot(entry.stderr ?? 0, exact.stderr ?? 0);
+  const sign = difference > 0 ? "+" : "";
+  const text = `off the exact value by ${sign}${number(difference, 2)} ${unit}`;
+  return error > 0 ? `${text} (${number(Math.abs(difference) / error, 2)} standard errors)` : text;
+}
+
+/// The rest of an entry's scalars, in words.
+function remarks(metric, entry, unit, factor, space) {
+  const told = ["value", "stderr", "unit", "status", "samples"];
+  const in_unit = ["max", "min", "rms", "bias", "median"];
+  const parts = entries(entry).filter(([key, x]) => !told.includes(key) && typeof x !== "object")
+    .map(([key, x]) => {
+      if (in_unit.includes(key) && is_number(x))
+        return `${key}${NBSP}${number(x * factor, 3)}${NBSP}${unit}`;
+      return `${words(key)}${NBSP}${brief(x)}`;
+    });
+  if (metric === "nll" && unit === "nats" && space?.dimension > 0 && is_number(entry.value)) {
+    const bits = entry.value / space.dimension / Math.LN2;
+    const sign = STATUSES[entry.status]?.[0] ?? "";
+    parts.push(`that is ${sign}${NBSP}${number(bits)}${NBSP}bits/dim`);
+  }
+  return parts;
+}
+
+/// [[estimator, entry], ...] of a metric whose entries hold rows under `key`; what is no row is
+/// dropped.
+function estimators_with(metrics, metric, key) {
+  return entries(metrics[metric])
+    .map(([estimator, entry]) => [estimator, { ...entry,
+      [key]: list(entry?.[key]).filter((row) => row !== null && typeof row === "object") }])
+    .filter(([, entry]) => entry[key].length > 0);
+}
+
+/// rms (solid) and max (dashed) against the size of the subset, an estimator a colour.
+function size_figure(metrics, metric, height) {
+  const by = estimators_with(metrics, metric, "by_size");
+  const sizes = [...new Set(by.flatMap(([, entry]) => entry.by_size.map((row) => row.size)))]
+    .filter(is_number).sort((a, b) => a - b);
+  const keys = [...new Set(by.flatMap(([, entry]) => entry.by_size.flatMap(Object.keys)))];
+  const column = (entry, key) => {
+    const of_size = new Map(entry.by_size.map((row) => [row.size, row[key]]));
+    return sizes.map((size) => (is_number(of_size.get(size)) ? of_size.get(size) : null));
+  };
+  const build = () => {
+    const series = by.flatMap(([estimator, entry], index) => ["rms", "max"].map((key) => ({
+      label: `${estimator_label(estimator)}, ${key}`, values: column(entry, key),
+      colour: estimator_colour(estimator, index), points: key === "rms",
+      width: key === "rms" ? 2 : 1, dash: key === "max" ? [4, 3] : undefined,
+    }))).filter((one) => one.values.some(is_number));
+    const [low, high] = extent(series.flatMap((one) => one.values).filter(is_number));
+    return { x: sizes, series, log: high > 20 * low,
+      axes: { x: "variables in S", y: unit_of(metric, by[0][1]) },
+      summary: by.map(([estimator, entry]) => `${estimator_label(estimator)} rms ` +
+        `${brief(entry.by_size[0].rms)} at size ${brief(entry.by_size[0].size)}, ` +
+        `${brief(entry.by_size.at(-1).rms)} at ${brief(entry.by_size.at(-1).size)}`).join("; ") };
+  };
+  return figure({ title: metric_label(metric), unit: unit_of(metric, by[0][1]), build, height,
+    note: "solid: rms; dashed: largest",
+    heads: ["estimator", ...keys],
+    rows: () => by.flatMap(([estimator, entry]) => entry.by_size.map((row) =>
+      [estimator_label(estimator), ...keys.map((key) => row[key])])) });
+}
+
+/// Answers against the reference, and what is left of them, a dot a query, coloured by |S|.
+function scatter_figures(metrics) {
+  const unit = unit_of("marginal_error");
+  return estimators_with(metrics, "marginal_error", "pairs").flatMap(([estimator, entry]) => {
+    const pairs = entry.pairs.filter((pair) => list(pair).length >= 3 && pair.every(is_number))
+      .sort((a, b) => a[1] - b[1]);
+    if (pairs.length === 0) return [];
+    const of = estimator_label(estimator);
+    const heads = ["variables in S", "reference, nats", "answered, nats", "difference, nats"];
+    const rows = () => every_nth(pairs, 200).map(([size, x, y]) => [size, x, y, y - x]);
+    const summary = `${pairs.length} queries, correlation ${brief(entry.pearson)}`;
+    const plot = (title, value, axis, square) => figure({ title, unit, heads, rows, height: 210,
+      build: () => ({ ...dots(pairs, value, square), summary,
+        axes: { x: "reference log p(x_S), nats", y: axis } }) });
+    return [plot(`${of}, answered`, ([, , y]) => y, "answered log p(x_S), nats", true),
+      plot(`${of} ${MINUS} reference`, ([, x, y]) => y - x, "difference, nats", false)];
+  });
+}
+
+function dots(pairs, value, square) {
+  const x = pairs.map((pair) => pair[1]), y = pairs.map(value);
+  const [first, last] = size_range(pairs);
+  const both = square ? padded(...extent([...x, ...y]), 0.04) : undefined;
+  const marks = (context, px, py, ratio, box) => {
+    if (square) dashed(context, ratio, [px(both[0]), py(both[0])], [px(both[1]), py(both[1])]);
+    else dashed(context, ratio, [box.left, py(0)], [box.left + box.width, py(0)]);
+    context.globalAlpha = pairs.length > 300 ? 0.6 : 0.85;
+    pairs.forEach(([size], i) => {
+      context.fillStyle = ramp((size - first) / Math.max(1, last - first));
+      disc(context, px(x[i]), py(y[i]), 2.2 * ratio);
+    });
+  };
+  return { x, series: [{ label: "y", values: y, hidden: true }], legend: false, marks,
+    range_x: both && (() => both), range_y: both, levels: square ? [] : [0] };
+}
+
+function size_range(pairs) {
+  return extent(pairs.map(([size]) => size));
+}
+
+function size_key(metrics) {
+  const pairs = estimators_with(metrics, "marginal_error", "pairs")
+    .flatMap(([, entry]) => entry.pairs).filter((pair) => is_number(pair[0]));
+  if (pairs.length === 0) return null;
+  const [first, last] = size_range(pairs);
+  const stops = RAMP.map((_, i) => ramp(i / (RAMP.length - 1))).join(",");
+  return element("p", { class: "key" }, "variables in S: ", String(first),
+    element("span", { style: `background: linear-gradient(to right, ${stops})` }), String(last));
+}
+
+/// At most n of a list, evenly spaced, the last among them.
+function every_nth(all, n) {
+  const stride = Math.ceil(all.length / n) || 1;
+  return all.filter((_, i) => i % stride === 0 || i === all.length - 1);
+}
+
+/// Observed frequency against predicted probability; a disc's area is its bin's count.
+function calibration_figure(metric, estimator, entry) {
+  const bins = entry.bins.filter((bin) => is_number(bin.predicted) && is_number(bin.observed))
+    .sort((a, b) => a.predicted - b.predicted);
+  const most = Math.max(1, ...bins.map((bin) => bin.count ?? 1));
+  const marks = (context, px, py, ratio) => {
+    dashed(context, ratio, [px(0), py(0)], [px(1), py(1)]);
+    context.strokeStyle = context.fillStyle = colour("c1");
+    context.lineWidth = 1.5 * ratio;
+    for (const { predicted, observed, count: n } of bins) {
+      const error = n > 0 ? Math.sqrt(observed * (1 - observed) / n) : 0;
+      context.beginPath();
+      context.moveTo(px(predicted), py(observed - error));
+      context.lineTo(px(predicted), py(observed + error));
+      context.stroke();
+      context.globalAlpha = 0.75;
+      disc(context, px(predicted), py(observed), (2 + 7 * Math.sqrt((n ?? 1) / most)) * ratio);
+      context.globalAlpha = 1;
+    }
+  };
+  return figure({ title: `${words(metric)}, ${estimator_label(estimator)}`, height: 210,
+    note: "area: predictions in the bin; bar: binomial s.e.",
+    heads: ["predicted", "observed", "count"],
+    rows: () => bins.map((bin) => [bin.predicted, bin.observed, bin.count ?? null]),
+    build: () => ({ x: bins.map((bin) => bin.predicted), marks, legend: false,
+      series: [{ label: "observed", values: bins.map((bin) => bin.observed), hidden: true }],
+      range_x: () => [-0.03, 1.03], range_y: [-0.03, 1.03],
+      axes: { x: "predicted probability", y: "observed frequency" },
+      summary: bins.map((bin) => `${number(bin.predicted, 2)}: ${number(bin.observed, 2)}`)
+        .join(", ") }) });
+}
+
+/// The layout of a picture in a state space: {height, width, channels}, or null where it has none.
+function picture_layout(space) {
+  const shape = list(space?.shape).filter((n, i, all) => !(n === 1 && i === 0 && all.length === 3));
+  const area = shape.reduce((a, b) => a * b, 1);
+  if (space?.dimension !== area || shape.some((n) => !(n > 1)) || list(space.alphabet).length > 0)
+    return null;
+  if (shape.length === 2) return { height: shape[0], width: shape[1], channels: 1 };
+  if (shape.length === 3 && shape[0] === 3)
+    return { height: shape[1], width: shape[2], channels: 3 };
+  return null;
+}
+
+function level_colours(levels) {
+  const parse = (text) => [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16));
+  const [low, high] = [parse(colour("pixel-0")), parse(colour("pixel-1"))];
+  if (levels > 2 && levels <= 6)
+    return Array.from({ length: levels }, (_, k) => parse(colour(`c${k + 1}`)));
+  return Array.from({ length: levels }, (_, k) =>
+    low.map((c, i) => Math.round(c + (high[i] - c) * k / Math.max(1, levels - 1))));
+}
+
+/// A canvas with a pixel a variable; an unknown variable is left out, the page shows through.
+function state_picture(x, space, { height, width, channels }, label) {
+  const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
+  const size = Math.max(1, Math.floor(96 / Math.max(height, width)));
+  canvas.style.width = `${Math.max(width * size, width)}px`;
+  const draw = () => {
+    const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+    const colours = level_colours(space.levels), area = width * height;
+    for (let i = 0; i < area; ++i) {
+      const known = x[i] !== null && x[i] >= 0;
+      const rgb = !known ? [0, 0, 0] : channels === 1 ? colours[x[i]] ?? [255, 0, 255]
+        : [0, 1, 2].map((c) => Math.round(255 * x[c * area + i] / (space.levels - 1)));
+      image.data.set([...rgb, known ? 255 : 0], 4 * i);
+    }
+    context.putImageData(image, 0, 0);
+  };
+  plots.push({ draw });
+  draw();
+  return canvas;
+}
+
+function state_text(row, space) {
+  if (typeof row.text === "string") return row.text;
+  const alphabet = list(space?.alphabet);
+  const symbol = (k) => (k === null || k < 0 ? "?" : alphabet[k] ?? String(k));
+  return list(row.x).map(symbol).join(space?.levels > 10 && alphabet.length === 0 ? " " : "");
+}
+
+function sample_views(rows, space, from) {
+  const layout = picture_layout(space);
+  if (layout && rows.every((row) => list(row.x).length === space.dimension))
+    return element("div", { class: "samples" }, rows.map((row, i) => {
+      const label = `sample ${from + i + 1}, log p ${brief(row.log_prob)} nats`;
+      return element("figure", {}, state_picture(row.x, space, layout, label),
+        element("figcaption", {},
+          is_number(row.log_prob) ? `log p ${fixed(row.log_prob, 2)}` : null,
+          is_number(row.log_density)
+            ? [element("br"), `log f ${fixed(row.log_density, 2)}`] : null));
+    }));
+  const keys = ["log_prob", "log_density"].filter((key) => rows.some((row) => key in row));
+  const heads = { log_prob: "log p, nats", log_density: "log f, nats" };
+  return table(["sample", ...keys.map((key) => heads[key])], rows.map((row) =>
+    [element("code", {}, state_text(row, space)),
+      ...keys.map((key) => element("span", { class: "number" }, fixed(row[key], 2)))]));
+}

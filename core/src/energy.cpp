@@ -1,0 +1,54 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/error.h>
+
+namespace marginalia {
+
+/// Refuses NaN and +inf; the first offending row is named.
+static void check_values(const Tensor& value, const std::string& who) {
+  const auto bad = torch::isnan(value).logical_or(value == INFINITY);
+  if (!bad.any().item<bool>()) return;
+  const auto row = bad.nonzero()[0].item<std::int64_t>();
+  throw Error(fmt::format("{}: log_density is {} for row {} of {}; it must be finite, or -inf for a "
+                          "forbidden state",
+                          who, value[row].item<double>(), row, value.size(0)));
+}
+
+Tensor Energy::log_density(const Tensor& x) const {
+  space().check(x, false, label());
+  Tensor result;
+  try {
+    result = compute_log_density(x);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(fmt::format("{}: log_density failed: {}", label(), message_of(e)));
+  }
+  if (result.dim() != 1 || result.size(0) != x.size(0))
+    throw Error(fmt::format("{}: log_density returned [{}] for a batch of {}", label(),
+                            fmt::join(result.sizes(), ", "), x.size(0)));
+  result = result.to(torch::kDouble);
+  check_values(result, label());
+  return result;
+}
+
+Offer<Oracle> Energy::exact() const {
+  return Offer<Oracle>::none("it has no exact solution of its own");
+}
+Offer<LocalConditionals> Energy::local() const {
+  return Offer<LocalConditionals>::none("it has no local conditionals");
+}
+Offer<PairwiseFactors> Energy::pairwise() const {
+  return Offer<PairwiseFactors>::none("it is not made of pairwise factors");
+}
+Offer<Readable> Energy::readable() const { return Offer<Readable>::none("its states are digits"); }
+
+Tensor MeteredEnergy::log_density(const Tensor& x) {
+  evaluations_ += x.size(0);
+  return energy_.log_density(x);
+}
+
+}  // namespace marginalia

@@ -1,0 +1,175 @@
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/evaluator.h>
+#include <marginalia/files.h>
+
+namespace marginalia {
+namespace {
+
+class RunEvaluation final : public Evaluation {
+ public:
+  RunEvaluation(const Experiment& experiment, const EvaluationRequest& request)
+      : experiment_(experiment), request_(request), streams_(request.seed) {
+    if (experiment.energy) exact_.emplace(*experiment.energy);
+  }
+
+  const Family& family() const override { return *experiment_.family; }
+  const StateSpace& space() const override { return experiment_.space(); }
+  const Energy* energy() const override { return experiment_.energy.get(); }
+  const Dataset* dataset() const override { return experiment_.dataset.get(); }
+  Split split() const override { return request_.split; }
+  Stream& stream(const std::string& name) override { return streams_.at("evaluation/" + name); }
+  double chain_health() const override { return request_.chain_health; }
+
+  Offer<Oracle> oracle() const override {
+    return exact_ ? exact_->oracle() : Offer<Oracle>::none("a dataset has no exact answers");
+  }
+
+  std::int64_t rows() const override {
+    if (!dataset()) return request_.rows.all ? 1000 : request_.rows.value;
+    const auto size = dataset()->size(split());
+    return request_.rows.all ? size : std::min(request_.rows.value, size);
+  }
+
+  const ModelSamples& model_samples() override {
+    if (samples_) return *samples_;
+    const Query query{QueryKind::kSample, space().empty().expand({rows(), -1}).contiguous()};
+    const auto answer = family().answer(query, stream("model_samples"));
+    samples_ = ModelSamples{answer.states, answer.value, {}};
+    if (energy()) samples_->log_density = energy()->log_density(answer.states);
+    return *samples_;
+  }
+
+  const Tensor& data_rows() override {
+    if (data_.defined()) return data_;
+    if (!dataset()) throw Unavailable("needs a dataset");
+    const auto size = dataset()->size(split());
+    const auto indices = request_.rows.all
+                             ? torch::arange(size)
+                             : stream("data_rows").permutations(1, size)[0].slice(0, 0, rows());
+    return data_ = dataset()->rows(split(), indices);
+  }
+
+  const Tensor& true_states(std::string& source) override {
+    if (!truth_.defined()) {
+      if (const auto exact = oracle()) {
+        truth_ = exact->sample(space().empty().expand({rows(), -1}).contiguous(),
+                               stream("true_states"));
+        source_ = "exact samples";
+      } else if (dataset()) {
+        truth_ = data_rows();
+        source_ = fmt::format("{} rows", name_of(split()));
+      } else {
+        truth_ = model_samples().states;
+        source_ = "model samples";
+      }
+    }
+    source = source_;
+    return truth_;
+  }
+
+ private:
+  const Experiment& experiment_;
+  const EvaluationRequest& request_;
+  Streams streams_;
+  std::optional<ExactAnswers> exact_;
+  std::optional<ModelSamples> samples_;
+  Tensor data_, truth_;
+  std::string source_;
+};
+
+Json to_json(const Figure& figure) {
+  Json json{{"value", figure.value}};
+  if (!std::isfinite(figure.value)) json["value"] = fmt::format("{}", figure.value);
+  if (figure.stderr_) json["stderr"] = *figure.stderr_;
+  if (figure.samples > 0) json["samples"] = figure.samples;
+  json["unit"] = figure.unit;
+  json["status"] = name_of(figure.status);
+  if (figure.more.is_object()) json.update(figure.more);
+  return json;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+Json evaluate(const Experiment& experiment, const EvaluationRequest& request) {
+  torch::NoGradGuard no_grad;
+  const auto start = std::chrono::steady_clock::now();
+  RunEvaluation evaluation(experiment, request);
+  experiment.family->set_training(false);
+  Json metrics = Json::object(), unavailable = Json::object();
+  for (const auto& child : request.metrics) {
+    const auto name = child.spec->type();
+    try {
+      for (const auto& figure : child.value->measure(evaluation))
+        metrics[name][figure.estimator] = to_json(figure);
+    } catch (const Unavailable& e) {
+      unavailable[name] = e.what();
+    }
+  }
+  experiment.family->set_training(true);
+  Json result{{"seconds", seconds_since(start)}};
+  if (experiment.dataset) result["split"] = name_of(request.split);
+  result["metrics"] = metrics;
+  if (!unavailable.empty()) result["unavailable"] = unavailable;
+  return result;
+}
+
+double figure(const Json& evaluation, const std::string& key) {
+  const auto slash = key.find('/');
+  const auto& metrics = evaluation.at("metrics");
+  const auto metric = key.substr(0, slash);
+  if (metrics.contains(metric) && slash != std::string::npos) {
+    const auto& figures = metrics.at(metric);
+    if (figures.contains(key.substr(slash + 1))) {
+      const auto& value = figures.at(key.substr(slash + 1)).at("value");
+      return value.is_number() ? value.get<double>() : NAN;
+    }
+  }
+  std::vector<std::string> known;
+  for (const auto& [name, figures] : metrics.items())
+    for (const auto& [estimator, _] : figures.items())
+      known.push_back(name + "/" + estimator);
+  throw SpecError(
+      fmt::format("evaluation.select: {}; is it in evaluation.during?",
+                  unknown_name("figure", key, known)));
+}
+
+void write_samples(const Experiment& experiment, const std::filesystem::path& run,
+                   std::int64_t count) {
+  if (count == 0) return;
+  torch::NoGradGuard no_grad;
+  Streams streams(experiment.seed);
+  const auto& space = experiment.space();
+  experiment.family->set_training(false);
+  const Query query{QueryKind::kSample, space.empty().expand({count, -1}).contiguous()};
+  const auto answer = experiment.family->answer(query, streams.at("evaluation/samples"));
+  experiment.family->set_training(true);
+  const auto density =
+      experiment.energy ? experiment.energy->log_density(answer.states) : Tensor();
+  std::string lines;
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto x = answer.states[n].contiguous();
+    const auto* values = x.data_ptr<std::int64_t>();
+    Json line{{"x", std::vector<std::int64_t>(values, values + x.numel())},
+              {"text", experiment.dataset ? experiment.dataset->to_text(x) : space.to_text(x)},
+              {"log_prob", answer.value[n].item<double>()}};
+    if (density.defined()) line["log_density"] = density[n].item<double>();
+    lines += line.dump() + "\n";
+  }
+  std::filesystem::create_directories(run / "samples");
+  write_atomically(run / "samples" / "samples.jsonl", lines);
+}
+
+}  // namespace marginalia

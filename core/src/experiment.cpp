@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <torch/cuda.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <marginalia/error.h>
+#include <marginalia/experiment.h>
+
+namespace marginalia {
+namespace {
+
+const std::vector<std::string> kKeys{"marginalia", "note",    "seed",   "device",   "dataset",
+                                     "energy",     "network", "family", "training", "evaluation"};
+
+/// Unknown keys, the format's version, and what every experiment must name.
+void check_top(const Spec& spec, Faults& faults) {
+  const auto& json = spec.json();
+  if (!json.is_object()) return faults.add(spec.where() + ": a spec is a JSON object");
+  for (const auto& [key, _] : json.items()) {
+    if (std::ranges::count(kKeys, key)) continue;
+    const auto guess = nearest(key, kKeys);
+    faults.add(fmt::format("{}: \"{}\" is no key of a spec{}\n  it takes: {}", spec.where(), key,
+                           guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess),
+                           fmt::join(kKeys, ", ")));
+  }
+  if (!json.contains("marginalia"))
+    faults.add(spec.where() + ": needs \"marginalia\": 1, the version of the format");
+  else if (json.at("marginalia") != 1)
+    faults.add(fmt::format("{}: \"marginalia\" must be 1, not {}", spec.where(),
+                           json.at("marginalia").dump()));
+  if (json.contains("seed") && !json.at("seed").is_null() && !json.at("seed").is_number_unsigned())
+    faults.add(fmt::format("{}: \"seed\" must be an integer >= 0, not {}", spec.where(),
+                           json.at("seed").dump()));
+  for (const auto* key : {"note", "device"})
+    if (json.contains(key) && !json.at(key).is_string())
+      faults.add(fmt::format("{}: \"{}\" must be a string", spec.where(), key));
+}
+
+bool is_component(const Spec& spec) { return !spec.json().is_object() || spec.has("type"); }
+
+/// The heads that the family asks of a role; those of all roles for "".
+HeadSet heads_of(const Description* family, const std::string& role) {
+  if (!family) return kLogMarginal | kLogits;
+  HeadSet heads = 0;
+  for (const auto& [name, needed] : family->roles)
+    if (role.empty() || role == name) heads |= needed;
+  return heads;
+}
+
+/// `network` is one component, or an object of them by role.
+Json check_networks(const Spec& spec, const Registry& registry, const Description* family,
+                    Faults& faults) {
+  const auto network = spec.child("network");
+  if (is_component(network)) return registry.check("network", network, faults);
+  Json resolved = Json::object();
+  std::vector<std::string> roles;
+  if (family)
+    for (const auto& [role, _] : family->roles)
+      roles.push_back(role);
+  for (const auto& [role, _] : network.json().items()) {
+    if (family && !std::ranges::count(roles, role))
+      faults.add(fmt::format("{}: {}", network.where(), unknown_name("role", role, roles)));
+    if (network.has(role)) resolved[role] = registry.check("network", network.child(role), faults);
+  }
+  return resolved;
+}
+
+template <class Section>
+Json check_section(const Spec& spec, const char* name, Section& section, const Registry& registry,
+                   bool build, Faults& faults) {
+  const auto given = spec.json().is_object() && spec.has(name) ? spec.child(name)
+                                                               : Spec::from_text("{}", name);
+  return given.read(
+      name, [&](ParamVisitor& p) { section.visit(p); }, &registry, build, faults);
+}
+
+at::Device device_of(const std::string& name, const std::string& where) {
+  if (name == "auto") return torch::cuda::is_available() ? at::Device("cuda") : at::Device("cpu");
+  try {
+    const at::Device device(name);
+    if (device.is_cuda() && !torch::cuda::is_available())
+      throw SpecError(fmt::format("{}: device \"{}\": this LibTorch sees no CUDA device; use cpu or "
+                                  "auto, and see marginalia doctor",
+                                  where, name));
+    return device;
+  } catch (const c10::Error&) {
+    throw SpecError(fmt::format("{}: \"device\" must be auto, cpu, cuda or cuda:N, not \"{}\"",
+                                where, name));
+  }
+}
+
+}  // namespace
+
+Json Experiment::check(const Spec& spec, const Registry& registry, Faults& faults) {
+  check_top(spec, faults);
+  Json resolved{{"marginalia", 1}};
+  if (!spec.json().is_object()) return resolved;
+  if (spec.has("note")) resolved["note"] = spec.child("note").json();
+  resolved["seed"] = spec.has("seed") ? spec.child("seed").json() : Json();
+  resolved["device"] = spec.has("device") ? spec.child("device").json() : Json("auto");
+  if (!spec.has("dataset") && !spec.has("energy"))
+    faults.add(spec.where() + ": needs an \"energy\" or a \"dataset\"");
+  if (!spec.has("family")) faults.add(spec.where() + ": needs a \"family\"");
+  const Description* family = nullptr;
+  if (spec.has("family") && spec.child("family").json().is_object() &&
+      spec.child("family").has("type"))
+    family = registry.find("family", spec.child("family").type());
+  for (const std::string kind : {"dataset", "energy"})
+    if (spec.has(kind)) resolved[kind] = registry.check(kind, spec.child(kind), faults);
+  if (spec.has("network")) resolved["network"] = check_networks(spec, registry, family, faults);
+  if (spec.has("family")) resolved["family"] = registry.check("family", spec.child("family"), faults);
+  TrainingParams training;
+  EvaluationParams evaluation;
+  resolved["training"] = check_section(spec, "training", training, registry, false, faults);
+  resolved["evaluation"] = check_section(spec, "evaluation", evaluation, registry, false, faults);
+  return resolved;
+}
+
+std::shared_ptr<Energy> Experiment::energy_of(const Spec& spec, const Registry& registry) {
+  return registry.make<Energy>(spec.child("energy"));
+}
+
+Experiment::Experiment(const Spec& spec, const Registry& registry, const std::string& device_name)
+    : seed(0), device(at::kCPU) {
+  Faults faults;
+  resolved = check(spec, registry, faults);
+  faults.throw_if_any();
+  if (resolved["seed"].is_null()) resolved["seed"] = std::random_device()();
+  seed = resolved["seed"].get<std::uint64_t>();
+  device = device_of(device_name.empty() ? resolved["device"].get<std::string>() : device_name,
+                     spec.where());
+  check_section(spec, "training", training, registry, true, faults);
+  check_section(spec, "evaluation", evaluation, registry, true, faults);
+  faults.throw_if_any();
+
+  if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
+  if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
+  if (dataset && energy && dataset->space().cardinalities != energy->space().cardinalities)
+    throw SpecError(fmt::format(
+        "{}: dataset and energy must have one state space; {} has {} variables of {} levels, {} has "
+        "{} of {}",
+        spec.where(), dataset->label(), dataset->space().dimension(), dataset->space().levels(),
+        energy->label(), energy->space().dimension(), energy->space().levels()));
+
+  torch::manual_seed(seed);  // initial parameters alone come from the global generator
+  const auto* family_description = registry.find("family", spec.child("family").type());
+  const auto add = [&](const std::string& role, const Spec& network) {
+    const NetworkContext context{space(), heads_of(family_description, role), energy.get(),
+                                 training.precision == "bfloat16"};
+    auto made = registry.make<Network>(network, context);
+    set_space(*made, space());
+    made->to(device);
+    networks.add(role, made);
+  };
+  if (spec.has("network")) {
+    const auto network = spec.child("network");
+    if (is_component(network)) add("", network);
+    else
+      for (const auto& [role, _] : network.json().items())
+        add(role, network.child(role));
+  }
+  const FamilyContext context{space(), energy.get(), dataset.get(), networks, device};
+  family = registry.make<Family>(spec.child("family"), context);
+}
+
+}  // namespace marginalia

@@ -1,0 +1,50 @@
+#include <cmath>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/network.h>
+
+namespace marginalia {
+
+static constexpr std::pair<Head, const char*> kHeadNames[] = {
+    {kLogMarginal, "log_marginal"},       {kLogits, "logits"},
+    {kExtensions, "extensions"},          {kPositionLogits, "position_logits"},
+    {kCausalLogits, "causal_logits"},     {kEmbedding, "embedding"}};
+
+std::string names_of(HeadSet heads) {
+  std::vector<std::string> names;
+  for (const auto& [head, name] : kHeadNames)
+    if (heads & head) names.emplace_back(name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+void set_space(Network& network, const StateSpace& space) {
+  if (space.mixed()) network.impossible_ = space.possible().logical_not().unsqueeze(0);
+}
+
+static void expect(const Network& network, const Tensor& head, at::IntArrayRef sizes, Head which) {
+  if (!head.defined() || head.sizes() != sizes)
+    throw Error(fmt::format(
+        "{}: head {} must be [{}], not {}", network.label(), names_of(which), fmt::join(sizes, ", "),
+        head.defined() ? fmt::format("[{}]", fmt::join(head.sizes(), ", ")) : "missing"));
+}
+
+Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
+  if (const auto lacking = wanted & ~heads())
+    throw Error(fmt::format("{}: has no head {}; it computes {}", label(), names_of(lacking),
+                            names_of(heads())));
+  auto out = compute(input, wanted);
+  const auto B = input.partial.size(0), D = input.partial.size(1);
+  if (wanted & kLogMarginal) expect(*this, out.log_marginal, {B}, kLogMarginal);
+  if (wanted & kLogits) {
+    expect(*this, out.logits, {B, D, out.logits.defined() ? out.logits.size(-1) : 0}, kLogits);
+    if (impossible_.defined())
+      out.logits = out.logits.masked_fill(impossible_.to(out.logits.device()), -INFINITY);
+  }
+  return out;
+}
+
+}  // namespace marginalia

@@ -1,0 +1,262 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/evaluator.h>
+#include <marginalia/optimizer.h>
+#include <marginalia/trainer.h>
+
+namespace marginalia {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point start, Clock::time_point end) {
+  return std::chrono::duration<double>(end - start).count();
+}
+
+/// Means of what was recorded since the last line of metrics.jsonl.
+class Recorder {
+ public:
+  void add(const std::string& name, double value) {
+    auto& [sum, count] = sums_[name];
+    sum += value;
+    ++count;
+  }
+  std::map<std::string, double> take() {
+    std::map<std::string, double> means;
+    for (const auto& [name, entry] : sums_)
+      means[name] = entry.first / double(entry.second);
+    sums_.clear();
+    return means;
+  }
+
+ private:
+  std::map<std::string, std::pair<double, std::int64_t>> sums_;
+};
+
+class Trainer final : public Step {
+ public:
+  Trainer(Experiment& experiment, const RunDirectory& run, const TrainingHooks& hooks)
+      : experiment_(experiment),
+        params_(experiment.training),
+        run_(run),
+        hooks_(hooks),
+        family_(*experiment.family),
+        streams_(experiment.seed),
+        optimizer_(params_.optimizer, family_.parameters()),
+        average_(params_.moving_average, family_.parameters()) {
+    if (experiment.energy) energy_.emplace(*experiment.energy);
+  }
+
+  Training run(const std::filesystem::path& from) {
+    start_from(from);
+    MetricsLog metrics(run_.path(), state_.step);
+    metrics_ = &metrics;
+    if (from.empty()) checkpoint(false);
+    while (!done()) {
+      one_step();
+      if (due(params_.log_every_steps) || done()) log();
+      const bool best = due(experiment_.evaluation.every_steps) && evaluate_now();
+      const bool stop = stopping();
+      if (best || stop || due(params_.checkpoint.every_steps)) checkpoint(best);
+      if (stop && !done()) return {Outcome::kInterrupted, state_};
+    }
+    checkpoint(false);
+    return {Outcome::kFinished, state_};
+  }
+
+  // What a family is lent.
+  std::int64_t index() const override { return state_.step; }
+  double progress() const override {
+    const auto& budget = params_.budget;
+    const auto share = [](double used, double limit) { return limit > 0 ? used / limit : 0.0; };
+    if (state_.step >= params_.steps) return 1;
+    return std::max({share(double(state_.step), double(params_.steps)),
+                     share(state_.seconds, budget.seconds),
+                     share(double(state_.energy_evaluations), double(budget.energy_evaluations)),
+                     share(double(state_.passes), double(budget.passes))});
+  }
+  std::int64_t batch_size() const override { return params_.batch_size; }
+  bool has_dataset() const override { return experiment_.dataset != nullptr; }
+  bool has_energy() const override { return energy_.has_value(); }
+  MeteredEnergy& energy() override {
+    if (!energy_) throw SpecError(family_.label() + ": trains from an energy; the spec has none");
+    return *energy_;
+  }
+  Stream& stream(const std::string& name) override { return streams_.at(name); }
+  void record(const std::string& name, double value) override { recorder_.add(name, value); }
+  void count_passes(std::int64_t rows) override { state_.passes += rows; }
+
+  Tensor batch() override {
+    if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
+    const auto size = experiment_.dataset->size(Split::kTrain);
+    std::vector<Tensor> parts;
+    for (auto wanted = params_.batch_size; wanted > 0;) {
+      const auto epoch = state_.rows_consumed / size, at = state_.rows_consumed % size;
+      const auto count = std::min(wanted, size - at);
+      const auto indices = permutation(epoch, size).slice(0, at, at + count);
+      const auto key = experiment_.seed ^ static_cast<std::uint64_t>(epoch);
+      parts.push_back(experiment_.dataset->rows(Split::kTrain, indices, key));
+      state_.rows_consumed += count;
+      wanted -= count;
+    }
+    return parts.size() == 1 ? parts.front() : torch::cat(parts);
+  }
+
+  void minimise(const Tensor& loss, const std::string& group) override {
+    const auto value = loss.item<double>();
+    if (!std::isfinite(value)) fail_not_finite("the loss", value);
+    (loss / double(params_.accumulate)).backward();
+    loss_ += value / double(params_.accumulate);
+    if (micro_ + 1 < params_.accumulate) return;
+    const auto norm = optimizer_.clip(group, params_.clip_norm);
+    if (!std::isfinite(norm)) fail_not_finite("the gradient's norm", norm);
+    record("train/gradient_norm", norm);
+    const auto scale = learning_rate_factor(params_.schedule, state_.step, progress());
+    optimizer_.step(group, scale);
+    record("train/learning_rate", params_.optimizer.learning_rate * scale);
+  }
+
+ private:
+  void start_from(const std::filesystem::path& from) {
+    if (!from.empty()) {
+      state_ = load_checkpoint(from, {family_, optimizer_, average_, streams_});
+      if (energy_) energy_->set_evaluations(state_.energy_evaluations);
+    } else if (!params_.init.empty()) {
+      const auto copied = initialise(params_.init, family_);
+      run_.log(fmt::format("{} tensors taken from {}", copied, params_.init));
+      average_ = MovingAverage(params_.moving_average, family_.parameters());
+    }
+    family_.set_training(true);
+  }
+
+  void one_step() {
+    const auto start = Clock::now();
+    loss_ = 0;
+    for (micro_ = 0; micro_ < params_.accumulate; ++micro_)
+      family_.step(*this);
+    average_.update(state_.step);
+    ++state_.step;
+    if (energy_) state_.energy_evaluations = energy_->evaluations();
+    const auto seconds = seconds_between(start, Clock::now());
+    state_.seconds += seconds;
+    record("train/loss", loss_);
+    record("train/step_seconds", seconds);
+  }
+
+  bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
+  bool stopping() const { return hooks_.stop && hooks_.stop->load(); }
+  bool done() const {
+    const auto patience = params_.early_stopping.patience;
+    return progress() >= 1 || (patience > 0 && state_.evaluations_since_best >= patience);
+  }
+
+  void log() {
+    auto values = recorder_.take();
+    if (energy_) values["train/energy_evaluations"] = double(state_.energy_evaluations);
+    values["train/passes"] = double(state_.passes);
+    metrics_->add(state_.step, state_.seconds, values);
+    if (hooks_.progress) hooks_.progress(state_, params_, progress(), values["train/loss"]);
+  }
+
+  /// Measures evaluation.during with the averaged parameters.  -> whether this is the best so far.
+  bool evaluate_now() {
+    const auto& wanted = experiment_.evaluation;
+    if (wanted.during.empty()) return false;
+    const auto split = wanted.select.metric.empty() ? wanted.split : wanted.select.split;
+    average_.swap();
+    const auto result = evaluate(experiment_, {wanted.during,
+                                               {wanted.every_rows, false},
+                                               split_named(split),
+                                               experiment_.seed,
+                                               NAN});
+    average_.swap();
+    std::map<std::string, double> values;
+    for (const auto& [metric, figures] : result["metrics"].items())
+      for (const auto& [estimator, entry] : figures.items())
+        if (entry["value"].is_number())
+          values[fmt::format("eval/{}/{}", metric, estimator)] = entry["value"].get<double>();
+    metrics_->add(state_.step, state_.seconds, values);
+    return !wanted.select.metric.empty() && is_best(figure(result, wanted.select.metric));
+  }
+
+  bool is_best(double value) {
+    const auto sign = experiment_.evaluation.select.mode == "min" ? 1.0 : -1.0;
+    const auto gain = sign * (state_.best_value - value);
+    const bool best = std::isfinite(value) && (state_.best_step < 0 || gain > 0);
+    const bool counts = state_.best_step < 0 || gain > params_.early_stopping.min_delta;
+    state_.evaluations_since_best = best && counts ? 0 : state_.evaluations_since_best + 1;
+    if (best) {
+      state_.best_value = value;
+      state_.best_step = state_.step;
+    }
+    return best;
+  }
+
+  void checkpoint(bool best) {
+    save_checkpoint(run_.checkpoints(), {family_, optimizer_, average_, streams_}, state_,
+                    experiment_.resolved, best, params_.checkpoint.keep);
+  }
+
+  [[noreturn]] void fail_not_finite(const char* what, double value) {
+    StateDump dump;
+    family_.visit(dump);
+    const auto file = run_.checkpoints() / "not_finite.safetensors";
+    write_safetensors(file, {dump.tensors, {{"step", std::to_string(state_.step)}}});
+    throw Error(fmt::format("{} is {} at step {}; the state that led to it is in {}; a smaller "
+                            "training.optimizer.learning_rate or a training.clip_norm may help",
+                            what, value, state_.step, file.string()));
+  }
+
+  class StateDump final : public StateVisitor {
+   public:
+    std::map<std::string, Tensor> tensors;
+    void operator()(const std::string& name, Tensor& tensor) override {
+      if (tensor.defined()) tensors.emplace(name, tensor.detach());
+    }
+
+   private:
+    void parameter(const std::string& name, Tensor& tensor) override { (*this)(name, tensor); }
+  };
+
+  /// The order of the training rows in an epoch: a function of the seed and the epoch alone.
+  const Tensor& permutation(std::int64_t epoch, std::int64_t size) {
+    if (epoch != epoch_) {
+      Stream order(experiment_.seed, "data/order", static_cast<std::uint64_t>(epoch));
+      permutation_ = order.permutations(1, size)[0];
+      epoch_ = epoch;
+    }
+    return permutation_;
+  }
+
+  Experiment& experiment_;
+  const TrainingParams& params_;
+  const RunDirectory& run_;
+  const TrainingHooks& hooks_;
+  Family& family_;
+  Streams streams_;
+  std::optional<MeteredEnergy> energy_;
+  Optimizer optimizer_;
+  MovingAverage average_;
+  TrainingState state_;
+  Recorder recorder_;
+  MetricsLog* metrics_ = nullptr;
+  std::int64_t micro_ = 0, epoch_ = -1;
+  double loss_ = 0;
+  Tensor permutation_;
+};
+
+}  // namespace
+
+Training train(Experiment& experiment, const RunDirectory& run, const std::filesystem::path& from,
+               const TrainingHooks& hooks) {
+  return Trainer(experiment, run, hooks).run(from);
+}
+
+}  // namespace marginalia

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace ising {
+
+/// Two neighbouring sites and the coupling between them, nats.
+struct Bond {
+  std::int64_t i, j;  ///< j follows i along `axis`
+  std::size_t axis;
+  double J;
+};
+
+/// Spins on a hypercubic lattice. Sites are numbered from 0 in row-major order, the last axis
+/// fastest; bonds are listed site by site and, for one site, axis by axis, each pair once.
+struct Lattice {
+  std::vector<std::int64_t> sides;
+  bool periodic;
+  std::vector<Bond> bonds;
+  std::vector<double> fields;  ///< h_i [D], nats
+
+  std::int64_t sites() const { return static_cast<std::int64_t>(fields.size()); }
+};
+
+/// Every bond of strength J, every field h. A periodic side must be 3 or more.
+Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, double J, double h);
+
+/// A colour for each site, [D] from 0, such that no bond joins equal colours: the fewest possible.
+std::vector<std::int64_t> colouring(const Lattice& lattice);
+
+/// Couplings from a text file: one a line in the order of the bonds, or lines `i j J` in any order,
+/// each bond once. `#` starts a comment. Throws SpecError, naming file and line.
+void read_couplings(const std::filesystem::path& file, Lattice& lattice);
+
+/// Fields from a text file: D numbers in the order of the sites, on as many lines as one likes.
+void read_fields(const std::filesystem::path& file, Lattice& lattice);
+
+}  // namespace ising

@@ -1,0 +1,73 @@
+/// \file
+/// Any-order autoregressive model: one network gives p(x_i | x_S) for every unknown i and any S.
+///
+///   log p(x | order) = sum_t log p(x_{order t} | x_{order <t})
+///   loss = E_x E_S mean over i not in S of -log p(x_i | x_S),  |S| uniform on 0..D-1
+/// which is the bound E_order[-log p(x | order)] / D of a uniformly random order.
+/// Source: Uria, Murray, Larochelle (2014), arXiv:1310.1757; Hoogeboom et al. (2022),
+/// arXiv:2110.02037, eq. 4 to 6.
+#include <torch/types.h>
+
+#include <marginalia/any_order.h>
+#include <marginalia/family.h>
+#include <marginalia/masking.h>
+#include <marginalia/plugin.h>
+
+namespace {
+
+using namespace marginalia;
+
+class AnyOrderArm final : public Family {
+ public:
+  static constexpr const char* kName = "any_order_arm";
+  static constexpr const char* kSummary = "any-order autoregressive model, from data";
+  static constexpr const char* kFormula =
+      "log p(x | order) = sum_t log p(x_{order t} | x_{order <t})";
+  static constexpr const char* kSource = "Hoogeboom et al. (2022), arXiv:2110.02037, eq. 4 to 6";
+  static constexpr std::pair<const char*, unsigned> kRoles[] = {{"conditional", kLogits}};
+
+  struct Params {
+    void visit(ParamVisitor&) {}
+  };
+
+  AnyOrderArm(const Params&, const FamilyContext& context)
+      : space_(context.space),
+        device_(context.device),
+        network_(context.networks.at("conditional", kLogits)) {
+    if (!context.dataset) throw SpecError("learns from a \"dataset\"; the spec has none");
+  }
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override { return capabilities_of_conditionals(); }
+
+  void step(Step& step) override {
+    const auto x = step.batch();
+    const auto masked = mask_uniformly(x, step.stream("family/masks"));
+    const auto log_p = log_conditionals(masked.partial);
+    const auto loss = masked_cross_entropy(log_p, x.to(device_), masked.unknown.to(device_)).mean();
+    step.count_passes(x.size(0));
+    step.minimise(loss);
+  }
+
+  std::vector<ParameterGroup> parameters() override {
+    return {{"conditional", named_parameters_of(*network_, "model.conditional.")}};
+  }
+  void visit(StateVisitor& v) override { v.module("model.conditional.", *network_); }
+  void set_training(bool training) override { network_->train(training); }
+
+ private:
+  Tensor log_conditionals(const Tensor& partial) const {
+    return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
+  }
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    const auto on_cpu = [this](const Tensor& s) { return log_conditionals(s).to(torch::kCPU); };
+    return answer_from_conditionals(on_cpu, space_, query, stream);
+  }
+
+  StateSpace space_;
+  at::Device device_;
+  std::shared_ptr<Network> network_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(AnyOrderArm);

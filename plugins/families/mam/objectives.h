@@ -1,0 +1,37 @@
+#pragma once
+
+#include <marginalia/family.h>
+
+namespace mam {
+
+using torch::Tensor;
+
+/// Pairs of neighbouring partial states along a random order: s_t knows the first t variables, and
+/// s_{t+1} one more.
+struct Links {
+  Tensor before, after;  ///< int64 [B, D]
+  Tensor unknown;        ///< bool [B, D], of `before`
+  Tensor variable;       ///< int64 [B], the one revealed
+  Tensor value;          ///< int64 [B], its value
+};
+/// One link of each row of x at a stratified uniform t in 0..D-1.
+Links draw_links(const Tensor& x, marginalia::Stream& stream);
+
+/// log p(x_i | x_S) at each link's own variable.  log_p: [B, D, K]  ->  [B].
+Tensor at_link(const Tensor& log_p, const Links& links);
+
+/// R = F(s_t) + log p(x_i | s_t) - F(s_{t+1}), which is zero for every link of a consistent model
+/// (Liu, Ramadge, Adams 2024, eq. 7).
+inline Tensor residual(const Tensor& before, const Tensor& log_p, const Tensor& after) {
+  return before + log_p - after;
+}
+
+/// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the cross-entropy
+/// of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]  ->  [B].
+Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown);
+
+/// A scalar whose gradient is that of KL(p_theta || p) (REINFORCE, eq. 9), with the mean of the
+/// other rows as baseline: unbiased, and zero at the optimum.  log_p has the gradient; [B].
+Tensor reinforce(const Tensor& log_p, const Tensor& log_density);
+
+}  // namespace mam

@@ -1,0 +1,190 @@
+#include <cmath>
+
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/gibbs.h>
+
+#include "state_sources.h"
+
+namespace mam {
+
+using namespace marginalia;
+
+namespace {
+
+Tensor random_states(const StateSpace& space, std::int64_t rows, Stream& stream) {
+  const auto K = torch::tensor(space.cardinalities, torch::kFloat);
+  return (stream.uniform({rows, space.dimension()}) * K).floor().to(torch::kLong);
+}
+
+/// Persistent chains, used in a fixed rotation.
+class Chains : public StateSource {
+ public:
+  Chains(const ChainParams& params, const StateSpace& space) : params_(params), space_(space) {}
+
+  Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) override {
+    if (!states_.defined()) states_ = start(step, model);
+    const auto C = states_.size(0);
+    const auto index = (torch::arange(rows) + position_.item<std::int64_t>()).remainder(C);
+    position_ = (position_ + rows).remainder(C);
+    auto x = move(states_.index({index}), step, model);
+    states_.index_put_({index}, x);
+    watch(step, model, x);
+    return params_.replay > 0 ? mix_with_past(x, step) : x;
+  }
+
+  void visit(StateVisitor& v) override {
+    v("chain.states", states_);
+    v("chain.position", position_);
+    v("chain.history", history_);
+    v("chain.past", past_);
+  }
+
+ protected:
+  virtual Tensor start(Step& step, const LogConditionals&) {
+    return random_states(space_, params_.chains, step.stream("family/chains"));
+  }
+  virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
+
+  ChainParams params_;
+  StateSpace space_;
+
+ private:
+  static constexpr std::int64_t kHistory = 64, kWatched = 64;
+
+  /// Health of the chains: split R-hat (Gelman et al. 2013, 11.4) of log f, or of the mean value,
+  /// over the last kHistory draws of kWatched rows.
+  void watch(Step& step, const LogConditionals& model, const Tensor& x) {
+    const auto rows = x.slice(0, 0, kWatched);
+    const auto value = rows.to(torch::kDouble).mean(1, true);
+    history_ = history_.defined() && history_.size(0) == value.size(0)
+                   ? torch::cat({history_, value}, 1)
+                   : value;
+    if (history_.size(1) < kHistory) return;
+    const auto r_hat = split_r_hat(history_);
+    step.record("chain/split_r_hat", r_hat);
+    history_ = Tensor();
+    if (params_.rejuvenate > 0 && r_hat > params_.rejuvenate) {
+      const Query all{QueryKind::kSample, space_.empty().expand({params_.chains, -1}).contiguous()};
+      auto& stream = step.stream("family/chains");
+      const auto orders = draw_orders(Order::kRandom, params_.chains, space_.dimension(), stream);
+      states_ = sample_chain(model, all.partial, orders, stream).states;
+      step.count_passes(params_.chains * space_.dimension());
+      step.record("chain/rejuvenated", 1);
+    }
+  }
+
+  static double split_r_hat(const Tensor& draws) {
+    const auto n = draws.size(1) / 2;
+    const auto halves = torch::cat({draws.slice(1, 0, n), draws.slice(1, n, 2 * n)}, 0);
+    const auto within = halves.var(1).mean().item<double>();
+    const auto between = halves.mean(1).var(0).item<double>();
+    return std::sqrt((double(n - 1) / double(n) * within + between) / std::max(within, 1e-300));
+  }
+
+  Tensor mix_with_past(const Tensor& x, Step& step) {
+    past_ = past_.defined() ? torch::cat({past_, x}, 0).slice(0, -params_.replay) : x.clone();
+    const auto half = x.size(0) / 2;
+    const auto index = step.stream("family/replay").integers(past_.size(0), {half});
+    return torch::cat({x.slice(0, half), past_.index({index})}, 0);
+  }
+
+  Tensor states_, position_ = torch::zeros({}, torch::kLong), history_, past_;
+};
+
+class GibbsChains final : public Chains {
+ public:
+  GibbsChains(const ChainParams& params, const FamilyContext& context)
+      : Chains(params, context.space), sampler_(*context.energy) {}
+
+ private:
+  Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
+    step.energy().count(x.numel() * sweeps);
+    return sampler_.sweep(x, {}, sweeps, step.stream("family/chains"), false).states;
+  }
+  Tensor start(Step& step, const LogConditionals& model) override {
+    return sweep(Chains::start(step, model), params_.burn_in, step);
+  }
+  Tensor move(const Tensor& x, Step& step, const LogConditionals&) override {
+    return sweep(x, params_.sweeps, step);
+  }
+
+  GibbsSampler sampler_;
+};
+
+/// A random block of each row is made unknown and redrawn by the model along a random order.
+class ModelChains : public Chains {
+ public:
+  using Chains::Chains;
+
+ protected:
+  Tensor start(Step& step, const LogConditionals& model) override {
+    auto& stream = step.stream("family/chains");
+    const auto partial = space_.empty().expand({params_.chains, -1}).contiguous();
+    const auto orders = draw_orders(Order::kRandom, params_.chains, space_.dimension(), stream);
+    step.count_passes(params_.chains * space_.dimension());
+    return sample_chain(model, partial, orders, stream).states;
+  }
+  Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
+    return propose(x, step, model).states;
+  }
+
+  struct Proposal {
+    Tensor states, hidden, orders, log_prob;
+  };
+  Proposal propose(const Tensor& x, Step& step, const LogConditionals& model) {
+    auto& stream = step.stream("family/chains");
+    const auto orders = stream.permutations(x.size(0), x.size(1));
+    const auto hidden = x.masked_fill(ranks_of(orders) < params_.block, kUnknown);
+    const auto sample = sample_chain(model, hidden, orders, stream);
+    step.count_passes(x.size(0) * params_.block);
+    return {sample.states, hidden, orders, sample.log_prob};
+  }
+};
+
+/// Accepts with min(1, f(y) q(x) / f(x) q(y)), q along the same order: p stays invariant.
+class MetropolisChains final : public ModelChains {
+ public:
+  using ModelChains::ModelChains;
+
+ private:
+  Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
+    const auto proposal = propose(x, step, model);
+    const auto& y = proposal.states;
+    const auto back = score_chain(model, x, proposal.hidden, proposal.orders).log_prob;
+    step.count_passes(x.size(0) * params_.block);
+    const auto density = step.energy().log_density(torch::cat({x, y}));
+    const auto gain = density.slice(0, x.size(0)) - density.slice(0, 0, x.size(0));
+    const auto log_accept = gain + back - proposal.log_prob;
+    const auto u = step.stream("family/accept").uniform({x.size(0)}).to(torch::kDouble);
+    const auto accepted = u.log() < log_accept;
+    step.record("chain/accepted", accepted.to(torch::kDouble).mean().item<double>());
+    return torch::where(accepted.unsqueeze(1), y, x);
+  }
+};
+
+class DataRows final : public StateSource {
+ public:
+  Tensor draw(Step& step, std::int64_t rows, const LogConditionals&) override {
+    auto x = step.batch();
+    return rows < x.size(0) ? x.slice(0, 0, rows) : x;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<StateSource> make_source(const std::string& kind, const ChainParams& params,
+                                         const FamilyContext& context) {
+  if (kind == "data") {
+    if (!context.dataset) throw SpecError("\"states\": \"data\" needs a \"dataset\" in the spec");
+    return std::make_unique<DataRows>();
+  }
+  if (kind == "model") return std::make_unique<ModelChains>(params, context.space);
+  if (!context.energy)
+    throw SpecError("\"states\": \"" + kind + "\" needs an \"energy\" in the spec");
+  if (kind == "metropolis") return std::make_unique<MetropolisChains>(params, context.space);
+  return std::make_unique<GibbsChains>(params, context);
+}
+
+}  // namespace mam

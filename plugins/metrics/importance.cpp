@@ -1,0 +1,237 @@
+/// \file
+/// The model against its energy f, p(x) = f(x) / Z, by weights of its own samples or of true ones.
+///
+///   log w = log f(x) - log q(x | order),  x ~ q(. | order), a random order for each x
+///   log Z       = log E_q[w]
+///   ELBO        = E_q[log w] <= log Z,   KL(q || p) <= log Z - ELBO
+///   EUBO        = E_p[log w] >= log Z,   KL(p || q) <= EUBO - log Z
+///   ESS         = E_q[w]^2 / E_q[w^2], a fraction of the samples
+/// The two KL are bounded for q the mixture over orders: E_order of KL(q(. | order) || p) is not
+/// smaller, by convexity. Where the model's chain is exact, order does not matter and they are
+/// estimates without a bias.
+#include <cmath>
+
+#include <torch/types.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/plugin.h>
+
+#include "measure.h"
+
+namespace {
+
+using namespace marginalia;
+using namespace marginalia::measure;
+
+/// log w of the model's own samples: float64 [N].
+Tensor model_weights(Evaluation& evaluation) {
+  if (!evaluation.energy()) throw Unavailable("needs an energy");
+  if (offered(evaluation.family(), QueryKind::kSample).empty())
+    throw Unavailable("needs samples of the model, and the family does not sample");
+  const auto& samples = evaluation.model_samples();
+  if (!samples.log_prob.defined() || samples.log_prob.isnan().any().item<bool>())
+    throw Unavailable("needs log q(x) of the model's samples, which the family does not give");
+  return samples.log_density - samples.log_prob;
+}
+
+/// "chain", else "exact": how the family says log q(x) of a given state.
+std::string scorer_of(const Family& family) {
+  for (const auto* estimator : {"chain", "exact"})
+    if (offers(family, QueryKind::kLogMarginal, estimator)) return estimator;
+  throw Unavailable("needs log q(x) by \"chain\" or \"exact\"; the family offers: " +
+                    names_of(offered(family, QueryKind::kLogMarginal)));
+}
+
+/// Whether log q(x | order) is log q(x) for every order.
+bool order_is_immaterial(const Family& family) {
+  for (const auto& c : offered(family, QueryKind::kLogMarginal))
+    if ((c.estimator == "chain" || c.estimator == "exact") && c.status == Status::kExact)
+      return true;
+  return false;
+}
+
+/// log f(x) - log q(x | order) of exact samples x: float64 [N].
+struct TrueWeights {
+  Tensor log_weight;
+  std::string scorer;
+};
+TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
+  if (!evaluation.energy()) throw Unavailable("needs an energy");
+  const auto oracle = evaluation.oracle();
+  if (!oracle) throw Unavailable("needs exact samples: " + oracle.reason);
+  const auto scorer = scorer_of(evaluation.family());
+  std::string source;
+  const auto x = true_states(evaluation, source);
+  const auto log_q = log_marginals(evaluation.family(), x, scorer, evaluation.stream(name)).value;
+  return {evaluation.energy()->log_density(x) - log_q, scorer};
+}
+
+struct NoParams {
+  void visit(ParamVisitor&) {}
+};
+
+class LogZ final : public Metric {
+ public:
+  static constexpr const char* kName = "log_z";
+  static constexpr const char* kSummary = "log of the normaliser Z = sum of f(x)";
+  static constexpr const char* kFormula = "log Z = log E_q[f(x) / q(x | order)]";
+  using Params = NoParams;
+  explicit LogZ(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    if (!evaluation.energy()) throw Unavailable("needs an energy");
+    std::vector<Figure> figures;
+    std::string reason;
+    for (const auto& c : offered(evaluation.family(), QueryKind::kLogZ))
+      if (c.estimator != "exact") figures.push_back(answered(evaluation, c));
+    try {
+      figures.push_back(sampled(model_weights(evaluation)));
+    } catch (const Unavailable& e) {
+      reason = e.what();
+    }
+    if (const auto oracle = evaluation.oracle())
+      figures.push_back({.estimator = "exact",
+                         .value = oracle->log_z(),
+                         .status = Status::kExact,
+                         .more = {{"method", oracle->method()}}});
+    if (figures.empty()) throw Unavailable(reason);
+    return figures;
+  }
+
+ private:
+  static Figure answered(Evaluation& evaluation, const Capability& capability) {
+    const auto answer = evaluation.family().answer(
+        {.kind = QueryKind::kLogZ, .estimator = capability.estimator}, evaluation.stream("log_z"));
+    return {.estimator = capability.estimator,
+            .value = answer.value.item<double>(),
+            .status = capability.status};
+  }
+  static Figure sampled(const Tensor& log_weight) {
+    const auto log_z = log_mean_exp(log_weight);
+    return {.estimator = "importance",
+            .value = log_z.value,
+            .stderr_ = log_z.error,
+            .samples = log_weight.numel(),
+            .more = {{"in_expectation", "lower"}}};
+  }
+};
+
+class Ess final : public Metric {
+ public:
+  static constexpr const char* kName = "ess";
+  static constexpr const char* kSummary = "effective fraction of the model's samples, as weighted";
+  static constexpr const char* kFormula = "E_q[w]^2 / E_q[w^2],  w = f(x) / q(x | order)";
+  using Params = NoParams;
+  explicit Ess(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto log_weight = model_weights(evaluation);
+    const auto log_z = log_mean_exp(log_weight).value;
+    if (log_z == -INFINITY) throw Unavailable("f(x) = 0 at every sample of the model");
+    const auto w = (log_weight - log_z).exp();  // of mean 1
+    const auto ess = 1 / w.square().mean().item<double>();
+    // Delta method: d ESS / ESS = 2 d mean(w) - ESS d mean(w^2).
+    const auto spread = mean_of(ess * (2 * w - ess * w.square()));
+    return {{.estimator = "importance",
+             .value = ess,
+             .unit = "fraction",
+             .stderr_ = spread.error,
+             .samples = w.numel(),
+             .more = {{"largest_weight", w.max().item<double>() / w.sum().item<double>()}}}};
+  }
+};
+
+class Elbo final : public Metric {
+ public:
+  static constexpr const char* kName = "elbo";
+  static constexpr const char* kSummary = "lower bound on log Z from the model's samples";
+  static constexpr const char* kFormula = "E_q[log f(x) - log q(x | order)] <= log Z";
+  using Params = NoParams;
+  explicit Elbo(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto log_weight = model_weights(evaluation);
+    const auto mean = mean_of(log_weight);
+    return {{.estimator = "importance",
+             .value = mean.value,
+             .status = Status::kLower,
+             .stderr_ = mean.error,
+             .samples = log_weight.numel(),
+             .more = {{"bound_on", "log_z"}}}};
+  }
+};
+
+class KlReverse final : public Metric {
+ public:
+  static constexpr const char* kName = "kl_reverse";
+  static constexpr const char* kSummary = "KL(model || target) from the model's samples";
+  static constexpr const char* kFormula = "E_q[log q(x | order) - log f(x)] + log Z >= KL(q || p)";
+  using Params = NoParams;
+  explicit KlReverse(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto log_weight = model_weights(evaluation);
+    const auto oracle = evaluation.oracle();
+    const auto sampled = log_mean_exp(log_weight).value;
+    const auto log_z = oracle ? oracle->log_z() : sampled;
+    if (log_z == -INFINITY) throw Unavailable("f(x) = 0 at every sample of the model");
+    auto terms = log_z - log_weight;
+    const auto value = mean_of(terms).value;
+    // An estimated log Z varies with the samples, to first order by w / mean(w) - 1.
+    if (!oracle) terms = terms + (log_weight - log_z).exp();
+    const bool bound = oracle && !order_is_immaterial(evaluation.family());
+    return {{.estimator = "importance",
+             .value = value,
+             .status = bound ? Status::kUpper : Status::kEstimate,
+             .stderr_ = std::isfinite(value) ? mean_of(terms).error : std::nullopt,
+             .samples = terms.numel(),
+             .more = {{"log_z_from", oracle ? "exact" : "importance"},
+                      {"log_z", log_z},
+                      {"orders", "random"}}}};
+  }
+};
+
+class Eubo final : public Metric {
+ public:
+  static constexpr const char* kName = "eubo";
+  static constexpr const char* kSummary = "upper bound on log Z from exact samples";
+  static constexpr const char* kFormula = "E_p[log f(x) - log q(x | order)] >= log Z";
+  using Params = NoParams;
+  explicit Eubo(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto [log_weight, scorer] = true_weights(evaluation, "eubo");
+    const auto mean = mean_of(log_weight);
+    return {{.estimator = scorer,
+             .value = mean.value,
+             .status = Status::kUpper,
+             .stderr_ = mean.error,
+             .samples = log_weight.numel(),
+             .more = {{"bound_on", "log_z"}}}};
+  }
+};
+
+class KlForward final : public Metric {
+ public:
+  static constexpr const char* kName = "kl_forward";
+  static constexpr const char* kSummary = "KL(target || model) from exact samples";
+  static constexpr const char* kFormula = "E_p[log f(x) - log q(x | order)] - log Z >= KL(p || q)";
+  using Params = NoParams;
+  explicit KlForward(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto [log_weight, scorer] = true_weights(evaluation, "kl_forward");
+    const auto log_z = evaluation.oracle()->log_z();
+    const auto mean = mean_of(log_weight - log_z);
+    const bool bound = !order_is_immaterial(evaluation.family());
+    return {{.estimator = scorer,
+             .value = mean.value,
+             .status = bound ? Status::kUpper : Status::kEstimate,
+             .stderr_ = mean.error,
+             .samples = log_weight.numel(),
+             .more = {{"log_z_from", "exact"}, {"log_z", log_z}}}};
+  }
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(LogZ, Ess, Elbo, KlReverse, Eubo, KlForward);

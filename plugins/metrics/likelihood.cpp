@@ -1,0 +1,124 @@
+/// \file
+/// How likely the model finds held-out states, and how far its two networks are apart.
+///
+///   nll = mean over x of -log p(x), nats;  bits_per_dim = nll / (D log 2)
+/// By one random order or the log-mean-exp over M of them it is an upper bound, in expectation, on
+/// that of the mixture over all orders (Jensen).
+/// Source: Liu, Ramadge, Adams (2024), arXiv:2310.12920, sect. 6.1.
+#include <algorithm>
+#include <cmath>
+
+#include <torch/types.h>
+
+#include <marginalia/dataset.h>
+#include <marginalia/plugin.h>
+
+#include "measure.h"
+
+namespace {
+
+using namespace marginalia;
+using namespace marginalia::measure;
+
+class Nll final : public Metric {
+ public:
+  static constexpr const char* kName = "nll";
+  static constexpr const char* kSummary = "negative log-likelihood of held-out states";
+  static constexpr const char* kFormula = "mean over x of -log p(x)";
+
+  struct Params {
+    std::int64_t orders = 5;
+    std::vector<std::string> estimators;
+    void visit(ParamVisitor& p) {
+      p("orders", orders, {.doc = "M, random orders of the ensemble", .min = 1});
+      p("estimators", estimators,
+        {.doc = "those of the family to use, as chain or one_pass; empty: all it offers"});
+    }
+  };
+  explicit Nll(const Params& params) : params_(params) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    if (!evaluation.dataset()) throw Unavailable("needs a dataset");
+    const auto all = offered(evaluation.family(), QueryKind::kLogMarginal);
+    const auto& x = evaluation.data_rows();
+    if (x.size(0) == 0)
+      throw Unavailable("there are no rows in the split " +
+                        std::string(name_of(evaluation.split())));
+    std::vector<Figure> figures;
+    for (const auto& c : all)
+      if (params_.estimators.empty() || std::ranges::count(params_.estimators, c.estimator))
+        figures.push_back(figure(evaluation, x, c));
+    if (figures.empty())
+      throw Unavailable("none of the estimators asked for is among the family's: " + names_of(all));
+    return figures;
+  }
+
+ private:
+  Figure figure(Evaluation& evaluation, const Tensor& x, const Capability& capability) const {
+    const auto& name = capability.estimator;
+    const auto answers = log_marginals(evaluation.family(), x, name,
+                                       evaluation.stream("nll/" + name), params_.orders);
+    const auto nll = mean_of(-answers.value);
+    Figure figure{.estimator = name == "chain" ? "one_order" : name,
+                  .value = nll.value,
+                  .status = status_of(capability),
+                  .stderr_ = nll.error,
+                  .samples = x.size(0),
+                  .more = {{"bits_per_dim", number(nll.value / (double(x.size(1)) * std::log(2)))},
+                           {"split", name_of(evaluation.split())},
+                           {"passes", answers.passes}}};
+    if (name == "chain") figure.more["orders"] = 1;
+    if (name == "ensemble") figure.more["orders"] = params_.orders;
+    return figure;
+  }
+
+  /// A lower bound on log p is an upper one on -log p.
+  static Status status_of(const Capability& capability) {
+    const bool by_order = capability.estimator == "chain" || capability.estimator == "ensemble";
+    switch (capability.status) {
+      case Status::kExact:
+        return Status::kExact;
+      case Status::kUpper:
+        return Status::kLower;
+      case Status::kLower:
+        return Status::kUpper;
+      case Status::kEstimate:
+        return by_order ? Status::kUpper : Status::kEstimate;
+    }
+    return Status::kEstimate;
+  }
+
+  Params params_;
+};
+
+class Gap final : public Metric {
+ public:
+  static constexpr const char* kName = "gap";
+  static constexpr const char* kSummary = "one-pass log-marginals against those of the chain";
+  static constexpr const char* kFormula = "rms of one_pass - chain, of log p(x_S)";
+  using Params = SubsetParams;
+  explicit Gap(const Params& params) : params_(params) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto& family = evaluation.family();
+    for (const auto* estimator : {"one_pass", "chain"})
+      if (!offers(family, QueryKind::kLogMarginal, estimator))
+        throw Unavailable(
+            "needs log-marginals by \"one_pass\" and by \"chain\"; the family offers: " +
+            names_of(offered(family, QueryKind::kLogMarginal)));
+    auto& stream = evaluation.stream("gap");
+    const auto queries = random_subsets(evaluation, params_, stream);
+    const auto one_pass = log_marginals(family, queries.partial, "one_pass", stream).value;
+    const auto chain = log_marginals(family, queries.partial, "chain", stream).value;
+    auto figure = error_figure("one_pass", difference(one_pass, chain), queries.size, 51);
+    figure.more["reference"] = "chain";
+    figure.more["source"] = queries.source;
+    return {figure};
+  }
+
+ private:
+  Params params_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Nll, Gap);

@@ -1,0 +1,283 @@
+/// \file
+/// Dual residual perceptron: one tower per head, on the one-hot of each variable's K+1 readings.
+///
+///   h_1     = W_1 onehot(x) + b_1                          x_i in {unknown, 0, ..., K-1}
+///   h_{l+1} = h_l + leaky_relu(W_l h_l + b_l)              l = 2..layers, W_l [H, H]
+///   log f(x_S) = w h + c [B]        logits = V h + d [B, D, K]        (+ the energy's prior)
+///
+/// B batch, D variables, K levels, H hidden. The towers share nothing, and a head not asked for is
+/// not computed.
+/// Source: Liu, Ramadge and Adams (2024), arXiv:2310.12920; their "mlp_dual" of the Ising runs.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+
+#include <marginalia/network.h>
+#include <marginalia/plugin.h>
+#include <marginalia/prior.h>
+
+// Compiled for several instruction sets, chosen when the library is loaded.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define KERNEL
+#endif
+
+namespace {
+using marginalia::HeadSet, marginalia::Heads, marginalia::NetworkInput, marginalia::SpecError;
+using torch::Tensor, torch::autograd::AutogradContext, torch::autograd::tensor_list;
+
+/// Matrix units like multiples of this; oneDNN is six times slower on some odd sizes (1537 rows).
+constexpr std::int64_t kTile = 32;
+std::int64_t round_up(std::int64_t n) {
+  return (n + kTile - 1) / kTile * kTile;
+}
+
+/// One weight [H, in] and bias [H] in float32, with a bfloat16 copy of the weight that is renewed
+/// only when the weight has changed: a step evaluates a network several times, updates it once.
+class Layer final : public torch::nn::Module {
+ public:
+  Layer(std::int64_t in, std::int64_t out, bool bfloat16) : bfloat16_(bfloat16) {
+    const auto bound = 1 / std::sqrt(double(in));  // as torch::nn::Linear
+    weight = register_parameter("weight", torch::empty({out, in}).uniform_(-bound, bound));
+    bias = register_parameter("bias", torch::empty({out}).uniform_(-bound, bound));
+  }
+
+  /// The weight in the type of its products; in bfloat16 [H, in'], in' = in rounded up.
+  Tensor operand() {
+    const auto w = weight.detach();
+    if (!bfloat16_) return w;
+    const std::lock_guard lock(mutex_);  // queries may come from several threads
+    if (copy_.defined() && copied_ == w.data_ptr() && version_ == w._version()) return copy_;
+    copied_ = w.data_ptr();
+    version_ = w._version();
+    const auto in = w.size(1);
+    return copy_ = at::constant_pad_nd(w.to(torch::kBFloat16), {0, round_up(in) - in});
+  }
+
+  Tensor weight, bias;
+
+ private:
+  bool bfloat16_;
+  std::mutex mutex_;
+  const void* copied_ = nullptr;
+  std::int64_t version_ = 0;
+  Tensor copy_;
+};
+
+/// One row of what stands between two products, in one pass over memory: z = p + b,
+///   h += leaky_relu(z), x = h                                                          [H]
+template <class T>
+KERNEL void absorb_row(float* h, const T* p, const float* b, T* x, std::int64_t H, float slope) {
+  for (std::int64_t j = 0; j < H; ++j) {
+    const float z = float(p[j]) + b[j];
+    h[j] += z > 0 ? z : slope * z;
+    x[j] = T(h[j]);
+  }
+}
+
+/// And of its gradient:  g += gx,  gz = g leaky_relu'(z)                                [H]
+template <class T>
+KERNEL void gate_row(float* g, const T* gx, const T* p, const float* b, T* gz, std::int64_t H,
+                     float slope) {
+  for (std::int64_t j = 0; j < H; ++j) {
+    g[j] += float(gx[j]);
+    gz[j] = T(float(p[j]) + b[j] > 0 ? g[j] : slope * g[j]);
+  }
+}
+
+/// Calls row(offset, H, T()) for every row of p [B, H] of T, float or BFloat16, on all threads.
+template <class Row>
+void for_each_row(const Tensor& p, const Row& row) {
+  const auto H = p.size(1), grain = std::max<std::int64_t>(1, 32768 / H);
+  at::parallel_for(0, p.size(0), grain, [&](std::int64_t begin, std::int64_t end) {
+    for (auto r = begin; r < end; ++r)
+      p.scalar_type() == torch::kFloat ? row(r * H, H, float()) : row(r * H, H, at::BFloat16());
+  });
+}
+
+bool has_kernel(const Tensor& h) {
+  return h.is_cpu() && h.scalar_type() == torch::kFloat;
+}
+
+/// h += leaky_relu(p + b) in place.  h float32 [B, H], p [B, H]  ->  h in the type of p.
+Tensor absorb(Tensor& h, const Tensor& p, const Tensor& b, double slope) {
+  if (!has_kernel(h))
+    return h.add_(at::leaky_relu(p + b, slope)).to(p.scalar_type(), false, /*copy=*/true);
+  const auto x = at::empty_like(p);
+  for_each_row(p, [&](std::int64_t i, std::int64_t H, auto type) {
+    using T = decltype(type);
+    absorb_row(h.data_ptr<float>() + i, p.data_ptr<T>() + i, b.data_ptr<float>(),
+               x.data_ptr<T>() + i, H, float(slope));
+  });
+  return x;
+}
+
+/// g += gx in place.  g float32 [B, H]  ->  the gradient by p, in its type.
+Tensor gate(Tensor& g, const Tensor& gx, const Tensor& p, const Tensor& b, double slope) {
+  if (!has_kernel(g))
+    return at::leaky_relu_backward(g.add_(gx), p + b, slope, false).to(p.scalar_type());
+  const auto gz = at::empty_like(p);
+  for_each_row(p, [&](std::int64_t i, std::int64_t H, auto type) {
+    using T = decltype(type);
+    gate_row(g.data_ptr<float>() + i, gx.data_ptr<T>() + i, p.data_ptr<T>() + i,
+             b.data_ptr<float>(), gz.data_ptr<T>() + i, H, float(slope));
+  });
+  return gz;
+}
+
+/// The hidden layers as one node of autograd.  x [B, in'] and `operands` [H, in'] in the products'
+/// type ->  h [B, H] in that of `parameters`, which are W_1, b_1, W_2, b_2, ...
+struct Stack : torch::autograd::Function<Stack> {
+  static Tensor forward(AutogradContext* context, Tensor x, at::TensorList parameters,
+                        const tensor_list& operands, double slope) {
+    tensor_list saved;
+    auto h = torch::zeros({x.size(0), parameters[0].size(0)}, parameters[0].options());
+    for (std::size_t l = 0; l < operands.size(); ++l) {
+      const auto p = x.mm(operands[l].t());
+      const auto b = parameters[2 * l + 1].detach();
+      saved.insert(saved.end(), {x, p, operands[l], b});
+      x = absorb(h, p, b, l == 0 ? 1 : slope);  // the first is linear, onto zero
+    }
+    context->save_for_backward(std::move(saved));
+    context->saved_data["slope"] = slope;
+    context->saved_data["in"] = parameters[0].size(1);
+    return h;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto slope = context->saved_data["slope"].toDouble();
+    const auto in = context->saved_data["in"].toInt();
+    const auto layers = saved.size() / 4;
+    tensor_list out(1 + 2 * layers + 2);
+    auto g = gradients[0].clone(at::MemoryFormat::Contiguous);
+    auto gx = at::zeros_like(saved[1]);
+    for (auto l = layers; l-- > 0;) {
+      const auto &x = saved[4 * l], &p = saved[4 * l + 1], &w = saved[4 * l + 2],
+                 &b = saved[4 * l + 3];
+      const auto gz = gate(g, gx, p, b, l == 0 ? 1 : slope);
+      out[1 + 2 * l] = gz.t().mm(x).narrow(1, 0, l == 0 ? in : x.size(1)).to(b.scalar_type());
+      out[2 + 2 * l] = gz.sum(0).to(b.scalar_type());
+      if (l > 0) gx = gz.mm(w);
+    }
+    return out;
+  }
+};
+
+/// One residual perceptron:  one-hot rows [B', in'] in the type of the products  ->  [B', outputs].
+class Tower final : public torch::nn::Module {
+ public:
+  Tower(std::int64_t inputs, std::int64_t hidden, std::int64_t layers, std::int64_t outputs,
+        double slope, bool bfloat16)
+      : slope_(slope) {
+    for (std::int64_t l = 1; l <= layers; ++l)
+      layers_.push_back(
+          register_module("layer" + std::to_string(l),
+                          std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden, bfloat16)));
+    output_ = register_module("output", torch::nn::Linear(hidden, outputs));
+  }
+
+  Tensor forward(const Tensor& x) {
+    tensor_list parameters, operands;
+    for (const auto& layer : layers_) {
+      parameters.insert(parameters.end(), {layer->weight, layer->bias});
+      operands.push_back(layer->operand());
+    }
+    return output_(Stack::apply(x, at::TensorList(parameters), operands, slope_));
+  }
+
+ private:
+  double slope_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  torch::nn::Linear output_{nullptr};
+};
+
+class Mlp final : public marginalia::Network {
+ public:
+  static constexpr const char* kName = "mlp";
+  static constexpr const char* kSummary = "two residual perceptrons, one per head";
+  static constexpr const char* kFormula =
+      "h_1 = W_1 onehot(x) + b_1;  h_{l+1} = h_l + leaky_relu(W_l h_l + b_l);  head = V h + c";
+  static constexpr const char* kSource = "Liu, Ramadge and Adams (2024), arXiv:2310.12920";
+  static constexpr const char* kExample = R"({"hidden": 32, "layers": 3})";
+
+  struct Params {
+    std::int64_t hidden = 2048, layers = 4;
+    double slope = 0.01;
+    std::string prior = "none";
+    void visit(marginalia::ParamVisitor& p) {
+      p("hidden", hidden, {.doc = "H, width of every layer", .min = 1});
+      p("layers", layers, {.doc = "matrices before the output; the first has no skip", .min = 1});
+      p("slope", slope, {.doc = "of leaky_relu below zero; 0 is a plain relu", .min = 0, .max = 1});
+      p("prior", prior,
+        {.doc = "what the outputs are added to: nothing, or the energy's local conditionals",
+         .one_of = {"none", "local"}});
+    }
+  };
+
+  Mlp(const Params& params, const marginalia::NetworkContext& context)
+      : heads_(context.heads & kOffered),
+        width_(context.space.levels() + 1),
+        bfloat16_(context.bfloat16) {
+    if (params.prior == "local") {
+      if (!context.energy) throw SpecError("\"prior\": \"local\" needs an energy");
+      prior_ = marginalia::local_prior(*context.energy);
+    }
+    const auto D = context.space.dimension(), K = context.space.levels();
+    const auto tower = [&](const char* name, std::int64_t outputs) {
+      return register_module(name, std::make_shared<Tower>(D * width_, params.hidden, params.layers,
+                                                           outputs, params.slope, bfloat16_));
+    };
+    if (heads_ & marginalia::kLogMarginal) marginal_ = tower("marginal", 1);
+    if (heads_ & marginalia::kLogits) conditional_ = tower("conditional", D * K);
+  }
+
+  HeadSet heads() const override { return heads_; }
+
+ private:
+  static constexpr HeadSet kOffered = marginalia::kLogMarginal | marginalia::kLogits;
+
+  Heads compute(const NetworkInput& input, HeadSet wanted) override {
+    const auto B = input.partial.size(0), D = input.partial.size(1);
+    const auto x = one_hot(input.partial);
+    Heads out;
+    if (wanted & marginalia::kLogMarginal)
+      out.log_marginal = marginal_->forward(x).narrow(0, 0, B).squeeze(1);
+    if (wanted & marginalia::kLogits)
+      out.logits = conditional_->forward(x).narrow(0, 0, B).view({B, D, width_ - 1});
+    if (!prior_) return out;
+    const auto prior = prior_->of(input.partial);
+    if (out.log_marginal.defined()) out.log_marginal = out.log_marginal + prior.log_marginal;
+    if (out.logits.defined()) out.logits = out.logits + prior.logits;
+    return out;
+  }
+
+  /// One at (K+1) i + 1 + x_i of each row: partial int64 [B, D]  ->  [B', in'], both rounded up in
+  /// bfloat16.
+  Tensor one_hot(const Tensor& partial) const {
+    const auto B = partial.size(0), D = partial.size(1), in = D * width_;
+    const auto type = bfloat16_ ? torch::kBFloat16 : parameters().front().scalar_type();
+    auto x = torch::zeros({bfloat16_ ? round_up(B) : B, bfloat16_ ? round_up(in) : in},
+                          partial.options().dtype(type));
+    const auto first = torch::arange(1, in + 1, width_, partial.options());  // unknown is -1
+    return x.scatter_(1, partial + first, 1);
+  }
+
+  HeadSet heads_;
+  std::int64_t width_;  // K + 1
+  bool bfloat16_;
+  std::unique_ptr<marginalia::PriorSource> prior_;  // null: none
+  std::shared_ptr<Tower> marginal_, conditional_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Mlp);

@@ -1,0 +1,78 @@
+#include "contracts.h"
+
+#include <marginalia/dataset.h>
+
+using namespace marginalia;
+
+namespace {
+
+constexpr Split kSplits[] = {Split::kTrain, Split::kValid, Split::kTest};
+
+/// Calls `check` with every dataset and split, built from its example and tests/data.
+template <class F>
+void for_each_split(F check) {
+  const auto& registry = test::loaded_registry();
+  for (const auto& [name, entry] : registry.all<Dataset>()) {
+    CAPTURE(name);
+    const auto dataset = registry.make<Dataset>(test::example(entry.description));
+    for (const auto split : kSplits) {
+      const std::string split_name(name_of(split));
+      CAPTURE(split_name);
+      check(*dataset, split);
+    }
+  }
+}
+
+TEST_CASE("every dataset gives rows of its space") {
+  for_each_split([](const Dataset& dataset, Split split) {
+    const auto& space = dataset.space();
+    test::check_space(space);
+    REQUIRE(dataset.size(split) > 0);
+    const auto B = std::min<std::int64_t>(dataset.size(split), 8);
+    const auto rows = dataset.rows(split, torch::arange(B));
+    CHECK(rows.sizes() == at::IntArrayRef{B, space.dimension()});
+    CHECK((rows.scalar_type() == torch::kLong));
+    CHECK(rows.is_cpu());
+    CHECK_FALSE(dataset.to_text(rows[0]).empty());
+    CHECK(dataset.rows(split, torch::empty({0}, torch::kLong)).sizes() ==
+          at::IntArrayRef{0, space.dimension()});
+  });
+}
+
+TEST_CASE("a dataset's row depends on its index and the epoch's key alone") {
+  for_each_split([](const Dataset& dataset, Split split) {
+    const auto B = std::min<std::int64_t>(dataset.size(split), 8);
+    const auto last = dataset.size(split) - 1;
+    const auto indices =
+        torch::cat({torch::arange(B), torch::tensor({last, std::int64_t{0}, last})});
+    const auto before = indices.clone();
+    for (const std::uint64_t key : {0ull, 7ull, ~0ull}) {
+      CAPTURE(key);
+      const auto rows = dataset.rows(split, indices, key);
+      CHECK(dataset.rows(split, indices, key).equal(rows));
+      CHECK(dataset.rows(split, indices.flip(0), key).equal(rows.flip(0)));
+      for (std::int64_t b = 0; b < indices.numel(); ++b)
+        CHECK(dataset.rows(split, indices.slice(0, b, b + 1), key)[0].equal(rows[b]));
+      for (const auto& answer :
+           test::from_threads([&] { return dataset.rows(split, indices, key); }))
+        CHECK(answer.equal(rows));
+    }
+    CHECK(indices.equal(before));
+  });
+}
+
+TEST_CASE("a dataset refuses indices that are not there") {
+  for_each_split([](const Dataset& dataset, Split split) {
+    const auto size = dataset.size(split);
+    const auto refused =
+        fmt::format("{}: indices must be 0 to {} in {}", dataset.label(), size - 1, name_of(split));
+    const auto ask = [&](const torch::Tensor& indices) {
+      return test::refusal([&] { dataset.rows(split, indices); });
+    };
+    CHECK(ask(torch::tensor({size})) == refused);
+    CHECK(ask(torch::tensor({std::int64_t{-1}})) == refused);
+    CHECK(ask(torch::zeros({1})) == dataset.label() + ": indices must be int64 [B]");
+  });
+}
+
+}  // namespace

@@ -1,0 +1,107 @@
+#include "contracts.h"
+
+#include <cmath>
+
+#include <marginalia/evaluator.h>
+
+using namespace marginalia;
+
+namespace {
+
+/// A small untrained model of an energy, and one of a dataset, measured by every metric.
+struct Subject {
+  std::string name;
+  std::string spec;
+};
+const Subject kSubjects[] = {{"a model of an energy", R"({"marginalia": 1, "seed": 1,
+      "energy": {"type": "ising", "side": 3}, "network": {"type": "mlp", "hidden": 16, "layers": 2},
+      "family": {"type": "mam"}})"},
+                             {"a model of a dataset", R"({"marginalia": 1, "seed": 1,
+      "dataset": {"type": "table", "name": "tiny"},
+      "network": {"type": "mlp", "hidden": 16, "layers": 2}, "family": {"type": "any_order_arm"}})"}};
+
+Experiment build(const Subject& subject) {
+  Json metrics = Json::array();
+  for (const auto& [name, entry] : test::loaded_registry().all<Metric>())
+    metrics.push_back(test::example(entry.description).json());
+  const auto spec =
+      Spec::from_text(subject.spec, "spec.json", {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA});
+  return Experiment(spec.with({"evaluation.metrics=" + metrics.dump()}), test::loaded_registry(),
+                    "cpu");
+}
+
+Json measure(const Experiment& experiment) {
+  return evaluate(experiment,
+                  {experiment.evaluation.metrics, {50, false}, Split::kTest, experiment.seed, NAN});
+}
+
+/// A value that is a number, or the name of one that JSON cannot hold.
+bool is_value(const Json& value) {
+  return value.is_number() || value == "inf" || value == "-inf" || value == "nan";
+}
+
+TEST_CASE("every metric gives figures with unit and status, or says why not") {
+  std::map<std::string, std::string> reasons;
+  for (const auto& subject : kSubjects) {
+    CAPTURE(subject.name);
+    const auto result = measure(build(subject));
+    for (const auto& [name, entry] : test::loaded_registry().all<Metric>()) {
+      CAPTURE(name);
+      if (!result["metrics"].contains(name)) {
+        const auto why = result.contains("unavailable") && result["unavailable"].contains(name)
+                             ? result["unavailable"][name].get<std::string>()
+                             : "";
+        CHECK_FALSE(why.empty());
+        reasons[name] += fmt::format("\n  for {}: {}", subject.name, why);
+        continue;
+      }
+      const auto& figures = result["metrics"][name];
+      CHECK_FALSE(figures.empty());
+      for (const auto& [estimator, figure] : figures.items()) {
+        CAPTURE(estimator);
+        CHECK_FALSE(estimator.empty());
+        CHECK(is_value(figure.at("value")));
+        CHECK_FALSE(figure.at("unit").get<std::string>().empty());
+        const auto status = figure.at("status").get<std::string>();
+        CHECK(
+            (status == "exact" || status == "upper" || status == "lower" || status == "estimate"));
+        if (figure.contains("stderr")) CHECK(figure.at("stderr").get<double>() >= 0);
+      }
+    }
+  }
+  for (const auto& [name, why] : reasons)
+    MESSAGE(name, " is not computed", why);
+}
+
+TEST_CASE("a metric measured again gives the same figures") {
+  for (const auto& subject : kSubjects) {
+    CAPTURE(subject.name);
+    const auto experiment = build(subject);
+    const auto first = measure(experiment), second = measure(experiment);
+    for (const auto& [name, figures] : first["metrics"].items())
+      for (const auto& [estimator, figure] : figures.items()) {
+        if (figure.at("unit") == "seconds") continue;
+        CAPTURE(name);
+        CAPTURE(estimator);
+        CHECK(second["metrics"][name][estimator].dump() == figure.dump());
+      }
+  }
+}
+
+TEST_CASE("measuring leaves the model alone") {
+  for (const auto& subject : kSubjects) {
+    CAPTURE(subject.name);
+    const auto experiment = build(subject);
+    std::vector<torch::Tensor> before;
+    for (const auto& group : experiment.family->parameters())
+      for (const auto& [name, parameter] : group.parameters)
+        before.push_back(parameter.detach().clone());
+    measure(experiment);
+    std::size_t at = 0;
+    for (const auto& group : experiment.family->parameters())
+      for (const auto& [name, parameter] : group.parameters)
+        CHECK(parameter.equal(before[at++]));
+  }
+}
+
+}  // namespace

@@ -1,0 +1,214 @@
+#include "contracts.h"
+
+#include <marginalia/network.h>
+
+using namespace marginalia;
+using torch::Tensor;
+
+namespace {
+
+constexpr Head kHeads[] = {kLogMarginal,    kLogits,       kExtensions,
+                           kPositionLogits, kCausalLogits, kEmbedding};
+constexpr HeadSet kAll = (kEmbedding << 1) - 1;
+
+/// What networks are built for: a lattice with its energy, and variables of different
+/// cardinalities.
+struct Surroundings {
+  std::string name;
+  StateSpace space;
+  std::shared_ptr<Energy> energy;
+};
+std::vector<Surroundings> surroundings() {
+  const auto ising = test::make<Energy>(R"({"type": "ising", "side": 3, "coupling": 0.3})");
+  return {{"3 x 3 lattice", ising->space(), ising},
+          {"four variables of 2, 3, 4 and 2 values", StateSpace{{2, 3, 4, 2}, {4}}, nullptr}};
+}
+
+std::shared_ptr<Network> build(const Description& d, const Surroundings& around, HeadSet heads) {
+  torch::manual_seed(0);
+  const NetworkContext context{around.space, heads, around.energy.get()};
+  auto network = test::loaded_registry().make<Network>(test::example(d), context);
+  set_space(*network, around.space);
+  torch::NoGradGuard no_grad;  // away from initial values, where some outputs are zero
+  for (auto& parameter : network->parameters())
+    parameter.add_(0.1 * torch::randn_like(parameter));
+  return network;
+}
+
+/// Calls `check` with every network in all surroundings that it can be built for.
+template <class F>
+void for_each_network(F check) {
+  for (const auto& [name, entry] : test::loaded_registry().all<Network>()) {
+    CAPTURE(name);
+    int built = 0;
+    for (const auto& around : surroundings()) {
+      CAPTURE(around.name);
+      std::shared_ptr<Network> network;
+      try {
+        network = build(entry.description, around, kAll);
+      } catch (const SpecError& e) {
+        MESSAGE(name, " is not built for ", around.name, ": ", e.what());
+        continue;
+      }
+      ++built;
+      network->eval();
+      check(*network, around, entry.description);
+    }
+    CHECK(built > 0);
+  }
+}
+
+const Tensor& part(const Heads& heads, Head which) {
+  switch (which) {
+    case kLogMarginal:
+      return heads.log_marginal;
+    case kLogits:
+      return heads.logits;
+    case kExtensions:
+      return heads.extensions;
+    case kPositionLogits:
+      return heads.position_logits;
+    case kCausalLogits:
+      return heads.causal_logits;
+    default:
+      return heads.embedding;
+  }
+}
+
+/// Rows of every kind; full ones for causal heads, which read them along an order.
+NetworkInput input_for(const StateSpace& space, Head head) {
+  const auto partial =
+      head == kCausalLogits ? test::random_states(space, 6) : test::mixed_states(space, 4);
+  Stream stream(3, "contracts");
+  return {partial, stream.permutations(partial.size(0), space.dimension()),
+          stream.uniform({partial.size(0)})};
+}
+
+NetworkInput rows_of(const NetworkInput& input, std::int64_t begin, std::int64_t end) {
+  return {input.partial.slice(0, begin, end), input.order.slice(0, begin, end),
+          input.time.slice(0, begin, end)};
+}
+
+TEST_CASE("every network computes the heads it is asked for, and no others") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    const auto D = around.space.dimension(), K = around.space.levels();
+    CHECK(network.heads() != 0);
+    CHECK((network.heads() & ~kAll) == 0);
+    for (const auto head : kHeads) {
+      const auto head_name = names_of(head);
+      CAPTURE(head_name);
+      const auto input = input_for(around.space, head);
+      if (!(network.heads() & head)) {
+        CHECK(test::refusal([&] { network.evaluate(input, head); }) ==
+              fmt::format("{}: has no head {}; it computes {}", network.label(), head_name,
+                          names_of(network.heads())));
+        continue;
+      }
+      const auto before = input.partial.clone();
+      const auto heads = network.evaluate(input, head);
+      CHECK(input.partial.equal(before));
+      for (const auto other : kHeads)
+        CHECK(part(heads, other).defined() == (other == head));
+      const auto& out = part(heads, head);
+      const auto B = input.partial.size(0);
+      CHECK((out.scalar_type() == torch::kFloat));
+      if (head == kLogMarginal) CHECK(out.sizes() == at::IntArrayRef{B});
+      if (head == kPositionLogits) CHECK(out.sizes() == at::IntArrayRef{B, D});
+      if (head == kEmbedding) CHECK((out.dim() == 2 && out.size(0) == B));
+      if (head & (kLogits | kExtensions | kCausalLogits))
+        CHECK(out.sizes() == at::IntArrayRef{B, D, K});
+      const auto possible = around.space.possible().expand({B, D, K});
+      if (head == kLogits) {
+        CHECK(out.masked_select(possible).isfinite().all().item<bool>());
+        CHECK((out.masked_select(~possible) == -INFINITY).all().item<bool>());
+      } else {
+        CHECK_FALSE(out.isnan().any().item<bool>());
+      }
+    }
+  });
+}
+
+TEST_CASE("a network that is built for one head has it") {
+  for_each_network([](Network& network, const Surroundings& around, const Description& d) {
+    for (const auto head : kHeads)
+      if (network.heads() & head) {
+        const auto head_name = names_of(head);
+        CAPTURE(head_name);
+        const auto one = build(d, around, head);
+        CHECK((one->heads() & head) != 0);
+        CHECK(part(one->evaluate(input_for(around.space, head), head), head).defined());
+      }
+  });
+}
+
+TEST_CASE("a network's rows do not see each other, and answers repeat") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    for (const auto head : kHeads) {
+      if (!(network.heads() & head)) continue;
+      const auto head_name = names_of(head);
+      CAPTURE(head_name);
+      const auto input = input_for(around.space, head);
+      const auto out = part(network.evaluate(input, head), head);
+      CHECK(part(network.evaluate(input, head), head).equal(out));
+      const auto B = input.partial.size(0);
+      for (std::int64_t b = 0; b < B; ++b)
+        CHECK(test::close(part(network.evaluate(rows_of(input, b, b + 1), head), head),
+                          out.slice(0, b, b + 1), 1e-5));
+      for (const auto& answer :
+           test::from_threads([&] { return part(network.evaluate(input, head), head); }))
+        CHECK(test::close(answer, out, 1e-5));
+    }
+  });
+}
+
+TEST_CASE("heads asked for together are those asked for alone") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    const auto together = network.heads() & ~HeadSet(kCausalLogits);
+    if (together == 0) return;
+    const auto input = input_for(around.space, kLogits);
+    const auto all = network.evaluate(input, together);
+    for (const auto head : kHeads)
+      if (together & head)
+        CHECK(test::close(part(network.evaluate(input, head), head), part(all, head), 1e-5));
+  });
+}
+
+TEST_CASE("causal logits never see the variable that comes last") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    if (!(network.heads() & kCausalLogits)) return;
+    auto input = input_for(around.space, kCausalLogits);
+    const auto out = network.evaluate(input, kCausalLogits).causal_logits;
+    const auto last = input.order.slice(1, -1);
+    const auto other = 1 - input.partial.gather(1, last).clamp(0, 1);
+    input.partial = input.partial.scatter(1, last, other);
+    CHECK(test::close(network.evaluate(input, kCausalLogits).causal_logits, out, 1e-5));
+  });
+}
+
+TEST_CASE("every parameter of a network gets a gradient") {
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    network.train();
+    auto loss = torch::zeros({});
+    for (const auto head : kHeads) {
+      if (!(network.heads() & head)) continue;
+      const auto out = part(network.evaluate(input_for(around.space, head), head), head);
+      const auto seen = out.masked_select(out.isfinite());
+      torch::manual_seed(1);
+      loss = loss + (seen * torch::randn_like(seen)).sum();
+    }
+    loss.backward();
+    for (const auto& item : network.named_parameters()) {
+      const auto& gradient = item.value().grad();
+      CAPTURE(item.key());
+      REQUIRE(gradient.defined());
+      CHECK(gradient.isfinite().all().item<bool>());
+      CHECK((gradient != 0).any().item<bool>());
+    }
+  });
+}
+
+}  // namespace

@@ -1,0 +1,182 @@
+#include <fstream>
+#include <set>
+
+#include <marginalia/checkpoint.h>
+#include <marginalia/files.h>
+#include <marginalia/trainer.h>
+
+#include "marginalia_test.h"
+
+using namespace marginalia;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A run of every kind of state: chains, labels, average, momentum, accumulation.
+std::string spec_text(const std::string& more = "") {
+  return R"({"marginalia": 1, "seed": 5,
+    "energy": {"type": "ising", "side": 3},
+    "network": {"type": "lattice_conv", "channels": 4, "depth": 1, "prior": "local"},
+    "family": {"type": "mam", "label_sweeps": 2,
+               "chain": {"count": 32, "burn_in": 3, "replay": 20}},
+    "training": {"steps": 12, "batch_size": 16, "accumulate": 2, "moving_average": 0.9,
+                 "clip_norm": 1, "log_every_steps": 3, "schedule": {"type": "cosine"},
+                 "checkpoint": {"every_steps": 4, "keep": 10})" +
+         more + "}}";
+}
+
+struct Run {
+  Experiment experiment;
+  RunDirectory directory;
+  Run(const fs::path& path, const std::string& text)
+      : experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu"),
+        directory(fs::exists(path) ? RunDirectory::open(path, true)
+                                   : RunDirectory::create(path, false)) {
+    directory.set_record({{"spec", experiment.resolved}});
+  }
+  Training train(const fs::path& from = {}, const TrainingHooks& hooks = {}) {
+    return marginalia::train(experiment, directory, from, hooks);
+  }
+};
+
+/// Everything in a checkpoint but the seconds it took.
+bool same_checkpoint(const fs::path& a, const fs::path& b) {
+  const auto x = read_safetensors(a), y = read_safetensors(b);
+  if (x.tensors.size() != y.tensors.size()) return false;
+  for (const auto& [name, tensor] : x.tensors) {
+    const auto other = y.tensors.find(name);
+    if (other == y.tensors.end() || !tensor.equal(other->second)) {
+      MESSAGE("differs: " << name);
+      return false;
+    }
+  }
+  auto s = Json::parse(x.metadata.at("training")), t = Json::parse(y.metadata.at("training"));
+  s.erase("seconds");
+  t.erase("seconds");
+  return s == t;
+}
+
+std::vector<Json> metrics_of(const fs::path& run) {
+  std::vector<Json> lines;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);)
+    lines.push_back(Json::parse(line));
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("a run that is stopped and resumed ends bit for bit where an unbroken one does") {
+  test::TempDir folder;
+  Run whole(folder / "whole", spec_text());
+  CHECK(whole.train().outcome == Outcome::kFinished);
+  const auto end = whole.directory.checkpoints() / "step_000012.safetensors";
+
+  for (const std::int64_t kill : {1, 4, 5, 11}) {
+    CAPTURE(kill);
+    const auto path = folder / ("broken" + std::to_string(kill));
+    {
+      Run first(path, spec_text());
+      std::atomic<bool> stop{false};
+      TrainingHooks hooks;
+      hooks.stop = &stop;
+      // Stops at the first log at or after `kill`: the flag is read after every step.
+      hooks.progress = [&](const TrainingState& state, const TrainingParams&, double, double) {
+        stop = state.step >= kill;
+      };
+      first.experiment.training.log_every_steps = 1;
+      const auto [outcome, state] = first.train({}, hooks);
+      CHECK(outcome == Outcome::kInterrupted);
+      CHECK(state.step == kill);
+    }
+    Run second(path, spec_text());
+    std::vector<std::string> refused;
+    const auto from = newest_checkpoint(second.directory.checkpoints(), refused);
+    CHECK(refused.empty());
+    CHECK(second.train(from).outcome == Outcome::kFinished);
+    CHECK(same_checkpoint(end, second.directory.checkpoints() / "step_000012.safetensors"));
+  }
+}
+
+TEST_CASE("a torn newest checkpoint is passed over, and the end is still the same") {
+  test::TempDir folder;
+  Run whole(folder / "whole", spec_text());
+  whole.train();
+  const auto end = whole.directory.checkpoints() / "step_000012.safetensors";
+  const auto copy = folder / "copy.safetensors";
+  fs::copy_file(end, copy);
+  // As if killed while writing step 12, after a crash of the disk: half a file under its name.
+  fs::resize_file(end, fs::file_size(end) / 2);
+  Run again(folder / "whole", spec_text());
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(again.directory.checkpoints(), refused);
+  CHECK(from.filename() == "step_000008.safetensors");
+  REQUIRE(refused.size() == 1);
+  CHECK(refused[0].find("torn") != std::string::npos);
+  again.train(from);
+  CHECK(same_checkpoint(copy, end));
+  std::set<std::int64_t> steps;
+  for (const auto& line : metrics_of(folder / "whole"))
+    CHECK(steps.insert(line.at("step").get<std::int64_t>()).second);  // no step stands twice
+  CHECK(steps == std::set<std::int64_t>{3, 6, 9, 12});
+}
+
+TEST_CASE("only the newest checkpoints are kept, and last names the newest") {
+  test::TempDir folder;
+  Run run(folder / "run", spec_text());
+  run.experiment.training.checkpoint = {3, 2};
+  run.train();
+  std::set<std::string> files;
+  for (const auto& entry : fs::directory_iterator(run.directory.checkpoints()))
+    files.insert(entry.path().filename());
+  CHECK(files == std::set<std::string>{"step_000009.safetensors", "step_000012.safetensors",
+                                       "last.safetensors"});
+  CHECK(fs::read_symlink(run.directory.checkpoints() / "last.safetensors") ==
+        "step_000012.safetensors");
+}
+
+TEST_CASE("the same seed gives the same run, another seed another") {
+  test::TempDir folder;
+  Run a(folder / "a", spec_text()), b(folder / "b", spec_text());
+  a.train();
+  b.train();
+  const auto last = fs::path("checkpoints") / "last.safetensors";
+  CHECK(same_checkpoint(folder / "a" / last, folder / "b" / last));
+  auto other = spec_text();
+  other.replace(other.find("\"seed\": 5"), 9, "\"seed\": 6");
+  Run c(folder / "c", other);
+  c.train();
+  CHECK_FALSE(same_checkpoint(folder / "a" / last, folder / "c" / last));
+}
+
+TEST_CASE("budgets of energy evaluations and passes end training") {
+  test::TempDir folder;
+  Run run(folder / "run", spec_text());
+  run.experiment.training.budget.passes = 200;  // two micro-batches of 2 x 16 a step: 64
+  CHECK(run.train().state.step == 4);
+}
+
+TEST_CASE("a loss that is not finite stops the run, and what led to it is kept") {
+  test::TempDir folder;
+  Run run(folder / "run", spec_text());
+  run.experiment.training.optimizer.learning_rate = 1e30;
+  const auto text = test::refusal([&] { run.train(); });
+  CHECK(text.find("not_finite.safetensors") != std::string::npos);
+  CHECK(fs::exists(run.directory.checkpoints() / "not_finite.safetensors"));
+}
+
+TEST_CASE("training starts from another run's tensors by name") {
+  test::TempDir folder;
+  Run a(folder / "a", spec_text());
+  a.train();
+  Run b(folder / "b", spec_text());
+  b.experiment.training.init = (folder / "a").string();
+  b.experiment.training.steps = 0;
+  b.train();
+  const auto x = read_safetensors(folder / "a" / "checkpoints" / "last.safetensors");
+  const auto y = read_safetensors(folder / "b" / "checkpoints" / "last.safetensors");
+  CHECK(y.tensors.at("model.conditional.stem_weight")
+            .equal(x.tensors.at("average.model.conditional.stem_weight")));
+  b.experiment.training.init = (folder / "nothing").string();
+  CHECK(test::refusal([&] { b.train(); }).find("nothing") != std::string::npos);
+}

@@ -1,0 +1,87 @@
+#include "fakes.h"
+
+#include <chrono>
+#include <thread>
+
+using namespace marginalia;
+using namespace marginalia::test::metrics;
+
+TEST_CASE("marginal_seconds asks a batch of half-known states, after a warm-up") {
+  const WholeEnergy energy;
+  const TableFamily family(energy);
+  FakeEvaluation evaluation(family);
+  const auto figures = figures_of("marginal_seconds", evaluation, R"("batch": 8, "repeats": 3)");
+  CHECK(figures.size() == 2);
+  CHECK(figures.at("one_pass").more["passes"] == 1);
+  CHECK(figures.at("chain").more["passes"] == 2);  // two of three known
+  CHECK(family.asked.size() == 2 * 4);
+  for (const auto& [_, partial] : family.asked)
+    CHECK((partial != kUnknown).sum(1).eq(2).all().item<bool>());
+  for (const auto& [_, figure] : figures) {
+    CHECK(figure.unit == "seconds");
+    CHECK(figure.value > 0);
+    CHECK(figure.value >= figure.more["min"].get<double>());
+    CHECK(figure.value <= figure.more["max"].get<double>());
+    CHECK(figure.more["batch"] == 8);
+    CHECK(figure.samples == 3);
+  }
+}
+
+TEST_CASE("marginal_seconds is the time of one query, the oracle's when asked for") {
+  class Slow final : public Oracle {
+   public:
+    const StateSpace& space() const override { return space_; }
+    std::string method() const override { return "sleep"; }
+
+   private:
+    Tensor compute_log_sum(const Tensor& partial) const override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(40));
+      return torch::zeros({partial.size(0)}, torch::kDouble);
+    }
+    StateSpace space_{{2, 3, 2}, {3}};
+  };
+  class WithOracle final : public Evaluation {
+   public:
+    explicit WithOracle(FakeEvaluation& rest) : rest_(rest) {}
+    const Family& family() const override { return rest_.family(); }
+    const StateSpace& space() const override { return rest_.space(); }
+    const Energy* energy() const override { return nullptr; }
+    const Dataset* dataset() const override { return nullptr; }
+    Offer<Oracle> oracle() const override { return {&oracle_}; }
+    Split split() const override { return Split::kTest; }
+    std::int64_t rows() const override { return 1; }
+    Stream& stream(const std::string& name) override { return rest_.stream(name); }
+    const ModelSamples& model_samples() override { return rest_.model_samples(); }
+    const Tensor& data_rows() override { return rest_.data_rows(); }
+    const Tensor& true_states(std::string& source) override { return rest_.true_states(source); }
+    double chain_health() const override { return 1; }
+
+   private:
+    FakeEvaluation& rest_;
+    Slow oracle_;
+  };
+  const WholeEnergy energy;
+  TableFamily family(energy);
+  FakeEvaluation rest(family);
+  WithOracle evaluation(rest);
+  const auto figure = figures_of("marginal_seconds", evaluation,
+                                 R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")
+                          .at("oracle");
+  CHECK(figure.value > 0.0099);
+  CHECK(figure.value < 0.02);
+  CHECK(!figure.more.contains("passes"));
+  remove(family, QueryKind::kLogMarginal);
+  CHECK(unavailable("marginal_seconds", evaluation) ==
+        "none of the estimators asked for is among the family's: none");
+}
+
+TEST_CASE("split_r_hat is what training logged last") {
+  const WholeEnergy energy;
+  const TableFamily family(energy);
+  FakeEvaluation evaluation(family);
+  CHECK(unavailable("split_r_hat", evaluation) == "training logged no split R-hat of a chain");
+  evaluation.health = 1.02;
+  const auto figure = figures_of("split_r_hat", evaluation).at("chain");
+  CHECK(figure.value == 1.02);
+  CHECK(figure.unit == "ratio");
+}

@@ -1,0 +1,143 @@
+#include "fakes.h"
+
+using namespace marginalia;
+using namespace marginalia::test::metrics;
+
+namespace {
+
+struct Bench {
+  WholeEnergy energy;
+  TableFamily family{energy};
+  Rows data;
+  FakeEvaluation evaluation{family};
+  explicit Bench(std::int64_t copies = 1)
+      : data(energy.space(), energy.repeated().repeat({copies, 1})) {
+    evaluation.rows_given = &data;
+    evaluation.truth = data.all();
+  }
+};
+
+/// E of the log-mean-exp of `count` of these, drawn with replacement.
+double expected_ensemble(const std::vector<double>& chains, int count) {
+  std::vector<double> values;
+  std::vector<std::size_t> digits(std::size_t(count), 0);
+  for (bool more = true; more;) {
+    std::vector<double> drawn;
+    for (const auto d : digits)
+      drawn.push_back(chains[d]);
+    values.push_back(log_mean_exp(drawn));
+    more = false;
+    for (auto& d : digits) {
+      if (++d < chains.size()) {
+        more = true;
+        break;
+      }
+      d = 0;
+    }
+  }
+  return mean(values);
+}
+
+}  // namespace
+
+TEST_CASE("nll of an exact model is the entropy, by every estimator") {
+  Bench b;
+  double entropy = 0;
+  for (std::int64_t n = 0; n < b.data.all().size(0); ++n)
+    entropy -= b.energy.log_marginal(row_of(b.data.all(), n)) / double(b.data.all().size(0));
+  const auto figures = figures_of("nll", b.evaluation);
+  CHECK(figures.size() == 3);
+  for (const auto& [name, figure] : figures) {
+    CAPTURE(name);
+    CHECK(figure.value == doctest::Approx(entropy).epsilon(1e-9));
+    CHECK(figure.more["bits_per_dim"].get<double>() ==
+          doctest::Approx(entropy / 3 / std::log(2)).epsilon(1e-9));
+    CHECK(figure.more["split"] == "valid");
+    CHECK(figure.samples == b.data.all().size(0));
+    CHECK(figure.status == (name == "one_pass" ? Status::kEstimate : Status::kUpper));
+  }
+  CHECK(figures.at("one_order").more["orders"] == 1);
+  CHECK(figures.at("ensemble").more["orders"] == 5);
+  CHECK(figures.at("ensemble").more["passes"] == 15);
+  CHECK(!figures.at("one_pass").more.contains("orders"));
+}
+
+TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble") {
+  Bench b(40);
+  b.family.tilt = 1.2;
+  b.family.noise = 0.4;
+  std::vector<double> one, two, pass;
+  const auto distinct = b.data.all().size(0) / 40;
+  for (std::int64_t n = 0; n < distinct; ++n) {
+    const auto x = row_of(b.data.all(), n);
+    one.push_back(-mean(b.family.chains(x)));
+    two.push_back(-expected_ensemble(b.family.chains(x), 2));
+    pass.push_back(-b.family.one_pass(x));
+  }
+  const auto figures = figures_of("nll", b.evaluation, R"("orders": 2)");
+  const auto& by_order = figures.at("one_order");
+  const auto& ensemble = figures.at("ensemble");
+  CHECK(std::abs(by_order.value - mean(one)) < 5 * *by_order.stderr_);
+  CHECK(std::abs(ensemble.value - mean(two)) < 5 * *ensemble.stderr_);
+  // The rows are the same, so the estimates move together and their difference is sharper.
+  CHECK(by_order.value - ensemble.value == doctest::Approx(mean(one) - mean(two)).epsilon(0.3));
+  CHECK(figures.at("one_pass").value == doctest::Approx(mean(pass)).epsilon(1e-9));
+  std::vector<double> repeated;
+  for (int copy = 0; copy < 40; ++copy)
+    repeated.insert(repeated.end(), pass.begin(), pass.end());
+  CHECK(*figures.at("one_pass").stderr_ ==
+        doctest::Approx(deviation(repeated) / std::sqrt(double(repeated.size()))).epsilon(1e-9));
+}
+
+TEST_CASE("nll takes the status of the family's answer, turned round") {
+  Bench b;
+  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"},
+                  {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1"}};
+  const auto figures = figures_of("nll", b.evaluation);
+  CHECK(figures.at("exact").status == Status::kExact);
+  CHECK(figures.at("one_pass").status == Status::kUpper);
+}
+
+TEST_CASE("nll of a state that the model forbids is infinite and has no standard error") {
+  Bench b;
+  b.family.noise = INFINITY;
+  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+  const auto forbidden = rows_of({{0, 0, 0}});
+  REQUIRE(scatter({0, 0, 0}) < 0);
+  const Rows data(b.energy.space(), forbidden.repeat({3, 1}));
+  b.evaluation.rows_given = &data;
+  const auto figure = figures_of("nll", b.evaluation).at("one_pass");
+  CHECK(figure.value == INFINITY);
+  CHECK(!figure.stderr_);
+  CHECK(figure.more["bits_per_dim"] == "inf");
+}
+
+TEST_CASE("what cannot be computed of likelihoods is said") {
+  Bench b;
+  CHECK(unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
+        "none of the estimators asked for is among the family's: one_pass, chain, ensemble");
+  remove(b.family, QueryKind::kLogMarginal, "one_pass");
+  CHECK(figures_of("nll", b.evaluation).size() == 2);
+  CHECK(unavailable("gap", b.evaluation) ==
+        "needs log-marginals by \"one_pass\" and by \"chain\"; the family offers: chain, ensemble");
+  b.evaluation.rows_given = nullptr;
+  CHECK(unavailable("nll", b.evaluation) == "needs a dataset");
+}
+
+TEST_CASE("gap is the offset of the marginals, by size") {
+  Bench b;
+  b.family.offset = -0.1;
+  const auto gap = figures_of("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
+  CHECK(gap.samples == 20);
+  CHECK(gap.value == doctest::Approx(std::sqrt((0.01 + 0.04 + 0.09) / 4)).epsilon(1e-9));
+  CHECK(gap.more["bias"].get<double>() == doctest::Approx(-0.15).epsilon(1e-9));
+  CHECK(gap.more["max"].get<double>() == doctest::Approx(0.3).epsilon(1e-9));
+  REQUIRE(gap.more["by_size"].size() == 4);
+  for (int size = 0; size < 4; ++size) {
+    const auto& row = gap.more["by_size"][std::size_t(size)];
+    CHECK(row["size"] == size);
+    CHECK(row["count"] == 5);
+    CHECK(std::abs(row["rms"].get<double>() - 0.1 * size) < 1e-9);
+    CHECK(std::abs(row["bias"].get<double>() + 0.1 * size) < 1e-9);
+  }
+}

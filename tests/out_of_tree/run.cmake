@@ -1,0 +1,109 @@
+# cmake -DBUILD=... -DSCRATCH=... -P run.cmake: see CMakeLists.txt.
+#
+# Everything happens in SCRATCH, which stays for looking at: prefix/ is the installed Marginalia,
+# my_KIND/ what `marginalia new` wrote. The energy is built alone, by the three commands of its
+# README; the others in one project, which saves configuring LibTorch five times.
+set(prefix ${SCRATCH}/prefix)
+set(program ${prefix}/bin/marginalia)
+set(ENV{MARGINALIA_PLUGINS} "")
+set(ENV{LD_LIBRARY_PATH} "")
+set(ENV{CMAKE_GENERATOR} "${GENERATOR}")
+set(ENV{CXX} "${CXX}")
+set(ENV{CMAKE_CXX_COMPILER_LAUNCHER} "${LAUNCHER}")
+set(ENV{CMAKE_PREFIX_PATH} "${prefix}:${PREFIX_PATH}")
+
+# Runs a command in `folder`; stops the test, showing all it wrote, unless it exits with `code`.
+# What it wrote to stdout is left in `said`.
+function(expect code folder)
+  execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${folder}
+    RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE err)
+  if(NOT result STREQUAL code)
+    list(JOIN ARGN " " command)
+    message(NOTICE "${out}\n${err}")
+    message(FATAL_ERROR "in ${folder}: ${command}: exit code ${result}, not ${code}")
+  endif()
+  set(said "${out}" PARENT_SCOPE)
+endfunction()
+
+function(expect_file file)
+  if(NOT EXISTS ${file})
+    message(FATAL_ERROR "${file} is missing")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH})
+file(MAKE_DIRECTORY ${SCRATCH})
+expect(0 ${SCRATCH} ${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
+expect_file(${prefix}/share/marginalia/template/energy/spec.json)
+expect_file(${prefix}/${LIBDIR}/cmake/Marginalia/MarginaliaPlugin.cmake)
+expect(0 ${SCRATCH} ${program} list energy)
+if(NOT said MATCHES "ising")
+  message(FATAL_ERROR "the installed program does not find its plugins:\n${said}")
+endif()
+
+# Each kind: a project, whose name is then taken.
+set(kinds energy dataset network family metric tool)
+foreach(kind ${kinds})
+  expect(0 ${SCRATCH} ${program} new ${kind} my_${kind})
+  if(NOT said STREQUAL "my_${kind}\n")
+    message(FATAL_ERROR "new ${kind} printed \"${said}\"")
+  endif()
+  expect(2 ${SCRATCH} ${program} new ${kind} my_${kind})
+endforeach()
+expect(2 ${SCRATCH} ${program} new energy ising)
+expect(2 ${SCRATCH} ${program} new tool run)
+expect(2 ${SCRATCH} ${program} new energy My-Energy)
+expect(2 ${SCRATCH} ${program} new energy tensor)
+expect(2 ${SCRATCH} ${program} new enery my_other)
+if(EXISTS ${SCRATCH}/ising OR EXISTS ${SCRATCH}/my_other)
+  message(FATAL_ERROR "a refused project was written")
+endif()
+
+# The energy, as its README says; the presets hold where the program is.
+expect(0 ${SCRATCH}/my_energy ${CMAKE_COMMAND} --preset release)
+expect(0 ${SCRATCH}/my_energy ${CMAKE_COMMAND} --build --preset release)
+
+# The others.
+list(REMOVE_ITEM kinds energy)
+list(TRANSFORM kinds REPLACE "(.+)" "add_subdirectory(my_\\1)\n" OUTPUT_VARIABLE lines)
+string(JOIN "" lines ${lines})
+file(WRITE ${SCRATCH}/CMakeLists.txt
+  "cmake_minimum_required(VERSION 3.25)\nproject(rest LANGUAGES CXX)\n${lines}")
+expect(0 ${SCRATCH} ${CMAKE_COMMAND} -S . -B build -DCMAKE_BUILD_TYPE=Release)
+expect(0 ${SCRATCH} ${CMAKE_COMMAND} --build build)
+
+# Every component is there, its spec is sound, and a run of it ends with its figures.
+foreach(kind energy ${kinds})
+  set(project ${SCRATCH}/my_${kind})
+  set(plugins ${SCRATCH}/build/plugins)
+  if(kind STREQUAL energy)
+    set(plugins build/plugins)
+  endif()
+  expect(0 ${project} ${program} describe ${kind} my_${kind} --plugins ${plugins})
+  if(NOT said MATCHES "## my_${kind}\n")
+    message(FATAL_ERROR "describe ${kind} my_${kind} printed:\n${said}")
+  endif()
+  if(kind STREQUAL tool)
+    continue()
+  endif()
+  expect(0 ${project} ${program} check spec.json --plugins ${plugins})
+  expect(0 ${project} ${program} run spec.json training.steps=20 --plugins ${plugins})
+  expect_file(${project}/runs/spec/evaluation.json)
+endforeach()
+file(READ ${SCRATCH}/my_metric/runs/spec/evaluation.json evaluation)
+string(JSON value GET "${evaluation}" metrics my_metric mean value)
+expect(2 ${SCRATCH} ${program} new energy my_energy --out other --plugins my_energy/build/plugins)
+
+expect(0 ${SCRATCH} ${program} exact my_energy/spec.json --plugins my_energy/build/plugins)
+string(JSON log_z GET "${said}" log_z)
+if(NOT log_z MATCHES "^5[.]8444")  # 6 log(1 + e^0.5)
+  message(FATAL_ERROR "the energy's log Z is ${log_z}")
+endif()
+
+file(WRITE ${SCRATCH}/lines "ising\n")
+set(ENV{MARGINALIA_PLUGINS} "${SCRATCH}/build/plugins")
+execute_process(COMMAND ${program} my_tool INPUT_FILE ${SCRATCH}/lines
+  OUTPUT_VARIABLE said RESULT_VARIABLE result)
+if(NOT result STREQUAL 0 OR NOT said STREQUAL "ISING\n")
+  message(FATAL_ERROR "my_tool: exit code ${result}, \"${said}\"")
+endif()
