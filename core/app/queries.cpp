@@ -96,8 +96,8 @@ void print(const Json& line) { std::cout << line.dump() << "\n" << std::flush; }
 
 /// log p of the energy itself, by its oracle.
 Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
-  return oracle.log_sum(partial) - (given.defined() ? oracle.log_sum(given)
-                                                    : torch::full({}, oracle.log_z()));
+  const auto sum = oracle.log_sum(partial);
+  return given.defined() ? sum - oracle.log_sum(given) : sum - oracle.log_z();
 }
 
 Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& label) {

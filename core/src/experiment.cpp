@@ -80,19 +80,25 @@ Json check_section(const Spec& spec, const char* name, Section& section, const R
       name, [&](ParamVisitor& p) { section.visit(p); }, &registry, build, faults);
 }
 
+bool is_device(const std::string& name) {
+  if (name == "auto" || name == "cpu" || name == "cuda") return true;
+  const bool numbered = name.starts_with("cuda:") && name.size() > 5;
+  return numbered && std::ranges::all_of(name.substr(5), [](char c) { return '0' <= c && c <= '9'; });
+}
+
+std::string no_device(const std::string& name, const std::string& where) {
+  return fmt::format("{}: \"device\" must be auto, cpu, cuda or cuda:N, not \"{}\"", where, name);
+}
+
 at::Device device_of(const std::string& name, const std::string& where) {
+  if (!is_device(name)) throw SpecError(no_device(name, where));
   if (name == "auto") return torch::cuda::is_available() ? at::Device("cuda") : at::Device("cpu");
-  try {
-    const at::Device device(name);
-    if (device.is_cuda() && !torch::cuda::is_available())
-      throw SpecError(fmt::format("{}: device \"{}\": this LibTorch sees no CUDA device; use cpu or "
-                                  "auto, and see marginalia doctor",
-                                  where, name));
-    return device;
-  } catch (const c10::Error&) {
-    throw SpecError(fmt::format("{}: \"device\" must be auto, cpu, cuda or cuda:N, not \"{}\"",
+  const at::Device device(name);
+  if (device.is_cuda() && !torch::cuda::is_available())
+    throw SpecError(fmt::format("{}: device \"{}\": this LibTorch sees no CUDA device; use cpu or "
+                                "auto, and see marginalia doctor",
                                 where, name));
-  }
+  return device;
 }
 
 }  // namespace
@@ -103,6 +109,9 @@ Json Experiment::check(const Spec& spec, const Registry& registry, Faults& fault
   if (!spec.json().is_object()) return resolved;
   if (spec.has("note")) resolved["note"] = spec.child("note").json();
   resolved["seed"] = spec.has("seed") ? spec.child("seed").json() : Json();
+  if (spec.has("device") && spec.child("device").json().is_string() &&
+      !is_device(spec.child("device").json().get<std::string>()))
+    faults.add(no_device(spec.child("device").json().get<std::string>(), spec.where()));
   resolved["device"] = spec.has("device") ? spec.child("device").json() : Json("auto");
   if (!spec.has("dataset") && !spec.has("energy"))
     faults.add(spec.where() + ": needs an \"energy\" or a \"dataset\"");

@@ -48,7 +48,7 @@ class SpecReader final : public ParamVisitor {
       : component_(component), registry_(registry), build_(build), all_faults_(faults) {
     frames_.push_back({spec, {}, Json::object(), ""});
     if (!spec.json().is_object()) fault("must be an object, not {}", spec.json().dump());
-    if (spec.json().is_object() && spec.has("type")) frame().resolved["type"] = spec.type();
+    if (names_component()) frame().resolved["type"] = component_;
   }
 
   void operator()(const char* name, bool& value, Of<bool>) override { take(name, value); }
@@ -79,12 +79,12 @@ class SpecReader final : public ParamVisitor {
   void operator()(const char* name, Named& value, Of<double> field) override {
     const Json* given = look(name);
     const bool fits = given && given->is_object() && Kind<Numbers>::fits(values_of(*given));
-    if (given && !fits) fault("\"{}\" must be an object of numbers, not {}", name, given->dump());
+    if (given && !fits) fault("\"{}{}\" must be an object of numbers, not {}", frame().prefix, name, given->dump());
     if (fits) {
       value.clear();
       for (const auto& [key, number] : given->items()) {
         value[key] = number.get<double>();
-        check_range(key.c_str(), value[key], field);
+        check_range(fmt::format("{}.{}", name, key).c_str(), value[key], field);
       }
     }
     frame().resolved[name] = value;
@@ -137,7 +137,7 @@ class SpecReader final : public ParamVisitor {
     frame().resolved[name] = Json::array();
     const Json* given = look(name);
     if (given && !given->is_array()) {
-      fault("\"{}\" must be a list of components, not {}", name, given->dump());
+      fault("\"{}{}\" must be a list of components, not {}", frame().prefix, name, given->dump());
       given = nullptr;
     }
     return given ? given->size() : 0;
@@ -151,7 +151,7 @@ class SpecReader final : public ParamVisitor {
   void begin_section(const char* name, const char*) override {
     const Json* given = look(name);
     if (given && !given->is_object())
-      fault("\"{}\" must be an object, not {}", name, given->dump());
+      fault("\"{}{}\" must be an object, not {}", frame().prefix, name, given->dump());
     const bool usable = given && given->is_object();
     const auto prefix = fmt::format("{}{}.", frame().prefix, name);
     frames_.push_back({usable ? frame().spec.child(name) : Spec::from_text("{}"), {},
@@ -164,6 +164,12 @@ class SpecReader final : public ParamVisitor {
     frames_.pop_back();
     frame().resolved[sections_.back()] = std::move(resolved);
     sections_.pop_back();
+  }
+
+  /// Whether "type" is the name of what is read; a section has none.
+  bool names_component() {
+    const auto& json = frame().spec.json();
+    return json.is_object() && json.contains("type") && json.at("type") == component_;
   }
 
   /// The value given for `name` in the object being read, or null.
@@ -234,7 +240,7 @@ class SpecReader final : public ParamVisitor {
     if (!frame().spec.json().is_object()) return;
     const auto& known = frame().known;
     for (const auto& [key, _] : frame().spec.json().items()) {
-      const bool is_type = frames_.size() == 1 && key == "type";
+      const bool is_type = frames_.size() == 1 && key == "type" && names_component();
       if (is_type || std::ranges::count(known, key)) continue;
       const auto guess = nearest(key, known);
       fault("\"{}{}\" is no parameter of {}{}", frame().prefix, key, component_,

@@ -96,22 +96,24 @@ class SchemaWriter final : public ParamVisitor {
     if (!f.one_of.empty()) property["enum"] = f.one_of;
   }
   void operator()(const char* n, Integers& v, Of<Integers> f) override {
-    add(n, "array", v, f.doc)["items"] = {{"type", "integer"}};
+    limits(add(n, "array", v, f.doc)["items"] = {{"type", "integer"}}, f);
   }
   void operator()(const char* n, Numbers& v, Of<Numbers> f) override {
-    add(n, "array", v, f.doc)["items"] = {{"type", "number"}};
+    limits(add(n, "array", v, f.doc)["items"] = {{"type", "number"}}, f);
   }
   void operator()(const char* n, Strings& v, Of<std::string> f) override {
     auto& items = add(n, "array", v, f.doc)["items"] = {{"type", "string"}};
     if (!f.one_of.empty()) items["enum"] = f.one_of;
   }
   void operator()(const char* n, Named& v, Of<double> f) override {
-    add(n, "object", Json(v), f.doc)["additionalProperties"] = {{"type", "number"}};
+    limits(add(n, "object", Json(v), f.doc)["additionalProperties"] = {{"type", "number"}}, f);
   }
   void operator()(const char* n, Count& v, Of<std::int64_t> f) override {
+    Json integer{{"type", "integer"}};
+    limits(integer, f);
     properties()[n] = {{"description", f.doc},
                        {"default", v.all ? Json("all") : Json(v.value)},
-                       {"anyOf", {Json{{"type", "integer"}}, Json{{"const", "all"}}}}};
+                       {"anyOf", {integer, Json{{"const", "all"}}}}};
   }
   void operator()(const char* n, FilePath& v, Of<std::string> f) override {
     add(n, "string", v.given, f.doc);
@@ -186,7 +188,9 @@ Json any_of(const Registry& registry, const std::string& kind) {
 }  // namespace
 
 std::string describe(const Description& d) {
-  auto text = fmt::format("## {}\n\n{}, a {} of plugin {}.\n\n", d.name, d.summary, d.kind, d.plugin);
+  const auto* article = d.kind == "energy" ? "an" : "a";
+  auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article, d.kind,
+                          d.plugin);
   if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
   text += table(d.visit);
   if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);

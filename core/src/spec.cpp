@@ -139,6 +139,8 @@ static void apply(Json& document, const std::string& setting) {
 }
 
 Spec Spec::with(const std::vector<std::string>& settings) const {
+  if (!settings.empty() && !node_->is_object())
+    throw SpecError(fmt::format("{}: a spec is a JSON object", where()));
   auto document = std::make_shared<Json>(*node_);
   for (const auto& setting : settings)
     apply(*document, setting);

@@ -8,7 +8,7 @@
 /// x true states, |S| uniform on 0..D-1, i uniform outside S. The first two need no truth: a model
 /// can be consistent and wrong.
 /// Source: Liu, Ramadge, Adams (2024), arXiv:2310.12920, eq. 4 to 7; Kull et al. (2019),
-/// arXiv:1910.12656, eq. 3 (calibration class by class, here pooled).
+/// arXiv:1910.12656 (calibration class by class, here pooled).
 #include <cmath>
 
 #include <torch/types.h>
@@ -119,7 +119,7 @@ class Calibration final : public Metric {
   static constexpr const char* kName = "calibration";
   static constexpr const char* kSummary = "whether values come as often as conditionals say";
   static constexpr const char* kFormula = "sum_b N_b / N |mean predicted - mean observed|";
-  static constexpr const char* kSource = "Kull et al. (2019), arXiv:1910.12656, eq. 3, pooled";
+  static constexpr const char* kSource = "Kull et al. (2019), arXiv:1910.12656, pooled";
 
   struct Params {
     std::int64_t queries = 1000, bins = 10;

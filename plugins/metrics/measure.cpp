@@ -106,7 +106,7 @@ Tensor true_states(Evaluation& evaluation, std::string& source) {
 
 void SubsetParams::visit(ParamVisitor& p) {
   p("sizes", sizes,
-    {.doc = "|S| in percent of D, the number of variables; empty: every size from 0 to D, or 51 "
+    {.doc = "of S, in percent of D, the number of variables; empty: every size from 0 to D, or 51 "
             "of them",
      .min = 0,
      .max = 100});
@@ -159,7 +159,7 @@ Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream)
 
 /// One row of "by_size".
 static Json size_row(const Tensor& errors, const Tensor& size) {
-  const auto at = size.to(torch::kDouble).mean().item<double>();
+  const auto at = std::round(10 * size.to(torch::kDouble).mean().item<double>()) / 10;
   Json row{{"size", at}};
   if (at == std::floor(at)) row["size"] = std::int64_t(at);
   row["rms"] = number(root_mean_square(errors).value);

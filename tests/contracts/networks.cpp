@@ -47,7 +47,7 @@ void for_each_network(F check) {
       try {
         network = build(entry.description, around, kAll);
       } catch (const SpecError& e) {
-        MESSAGE(name, " is not built for ", around.name, ": ", e.what());
+        MESSAGE(name, " is not built for ", around.name, ": ", std::string(e.what()));
         continue;
       }
       ++built;

@@ -108,7 +108,7 @@ TEST_CASE("a component's page is written from its declarations") {
   const auto all = test::toy::registry();
   CHECK(describe(*all.find("energy", "toy")) == R"(## toy
 
-every type of parameter, a energy of plugin host.
+every type of parameter, an energy of plugin host.
 
 ```
 log f(x) = 0

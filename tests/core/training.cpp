@@ -100,9 +100,8 @@ TEST_CASE("a run that is stopped and resumed ends bit for bit where an unbroken 
 
 TEST_CASE("a torn newest checkpoint is passed over, and the end is still the same") {
   test::TempDir folder;
-  Run whole(folder / "whole", spec_text());
-  whole.train();
-  const auto end = whole.directory.checkpoints() / "step_000012.safetensors";
+  { Run(folder / "whole", spec_text()).train(); }
+  const auto end = folder.path() / "whole" / "checkpoints" / "step_000012.safetensors";
   const auto copy = folder / "copy.safetensors";
   fs::copy_file(end, copy);
   // As if killed while writing step 12, after a crash of the disk: half a file under its name.

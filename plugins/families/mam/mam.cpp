@@ -171,14 +171,13 @@ class Mam final : public Family {
     step.minimise(stage_two ? square : conditional + params_.consistency_weight * square);
   }
 
-  /// Cross-entropy of all unknown variables at s_t, and with soft labels at s_{t+1} as well.
+  /// Cross-entropy of all unknown variables at s_t and s_{t+1}, with soft labels where asked for.
   Tensor denoising(Step& step, const Tensor& x, const mam::Links& links, const Tensor& log_p) {
-    const auto B = x.size(0);
-    if (params_.label_sweeps == 0)
-      return masked_cross_entropy(log_p.slice(0, 0, B), x.to(device_), links.unknown.to(device_))
-          .mean();
     const auto unknown = torch::cat({links.before, links.after}) == kUnknown;
-    const auto labels = soft_labels(step, torch::cat({x, x}), unknown);
+    const auto twice = torch::cat({x, x});
+    if (params_.label_sweeps == 0)
+      return masked_cross_entropy(log_p, twice.to(device_), unknown.to(device_)).mean();
+    const auto labels = soft_labels(step, twice, unknown);
     return mam::label_divergence(labels.to(device_), log_p, unknown.to(device_)).mean();
   }
 

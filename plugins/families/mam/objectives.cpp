@@ -14,9 +14,8 @@ Links draw_links(const Tensor& x, Stream& stream) {
   const auto orders = stream.permutations(B, D);
   const auto rank = ranks_of(orders);
   const auto t = stratified_sizes(B, D, stream).unsqueeze(1);  // [B, 1]
-  const auto unknown = rank >= t;
   const auto variable = orders.gather(1, t);
-  return {x.masked_fill(unknown, kUnknown), x.masked_fill(rank > t, kUnknown), unknown,
+  return {x.masked_fill(rank >= t, kUnknown), x.masked_fill(rank > t, kUnknown),
           variable.squeeze(1), x.gather(1, variable).squeeze(1)};
 }
 

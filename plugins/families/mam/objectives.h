@@ -10,7 +10,6 @@ using torch::Tensor;
 /// s_{t+1} one more.
 struct Links {
   Tensor before, after;  ///< int64 [B, D]
-  Tensor unknown;        ///< bool [B, D], of `before`
   Tensor variable;       ///< int64 [B], the one revealed
   Tensor value;          ///< int64 [B], its value
 };

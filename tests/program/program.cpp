@@ -1,0 +1,292 @@
+/// The program as a user meets it: verbs, streams, exit codes, and what is kept when things go wrong.
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include <marginalia/files.h>
+
+#include "marginalia_test.h"
+
+using namespace marginalia;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+/// Runs `marginalia ARGUMENTS` through a shell, as typed.
+Result marginalia_(const std::string& arguments, const std::string& input = "") {
+  test::TempDir folder;
+  write_atomically(folder / "in", input);
+  const auto command = fmt::format("'{}' {} < '{}' > '{}' 2> '{}'", MARGINALIA_PROGRAM, arguments,
+                                   (folder / "in").string(), (folder / "out").string(),
+                                   (folder / "err").string());
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          read_text(folder / "out"), read_text(folder / "err")};
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+const char* kTiny = R"({"marginalia": 1, "seed": 1,
+  "energy": {"type": "ising", "side": 3},
+  "network": {"type": "lattice_conv", "channels": 4, "depth": 1, "prior": "belief_propagation"},
+  "family": {"type": "mam", "label_sweeps": 4, "chain": {"count": 64, "burn_in": 20}},
+  "training": {"steps": 40, "batch_size": 32, "log_every_steps": 10, "checkpoint": {"every_steps": 10}},
+  "evaluation": {"rows": 50, "samples": 4, "metrics": ["log_z", "ess"]}})";
+
+/// A trained run, made once.
+const fs::path& tiny_run() {
+  static test::TempDir folder;
+  static const fs::path run = folder / "run";
+  if (!fs::exists(run)) {
+    write_atomically(folder / "tiny.json", kTiny);
+    const auto result = marginalia_(
+        fmt::format("run '{}' --out '{}'", (folder / "tiny.json").string(), run.string()));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+  }
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("a run writes what was promised, and answers questions") {
+  const auto& run = tiny_run();
+  for (const auto* file : {"run.json", "metrics.jsonl", "evaluation.json", "report.html", "log.txt",
+                           "samples/samples.jsonl", "checkpoints/last.safetensors"})
+    CHECK(fs::exists(run / file));
+  CHECK(Json::parse(read_text(run / "run.json")).at("status") == "finished");
+
+  const std::string question = R"({"x": [0,1,null,null,1,0,null,null,1], "id": 7})"
+                               "\n"
+                               R"({"x": [null,null,null,null,null,null,null,null,null]})"
+                               "\n"
+                               R"({"x": [0,1,null,null,null,null,null,null,null], "given": )"
+                               R"([0,null,null,null,null,null,null,null,null]})"
+                               "\n";
+  const auto ask = [&](const std::string& more) {
+    const auto result = marginalia_(fmt::format("marginals '{}' --input - {}", run.string(), more), question);
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+    std::vector<Json> lines;
+    std::stringstream all(result.out);
+    for (std::string line; std::getline(all, line);)
+      lines.push_back(Json::parse(line));
+    REQUIRE(lines.size() == 3);
+    return lines;
+  };
+  const auto exact = ask("--estimator exact");
+  CHECK(exact[0].at("id") == 7);
+  CHECK(exact[1].at("log_marginal").get<double>() == doctest::Approx(0).epsilon(1e-9));
+  for (const auto* estimator : {"one_pass", "chain", "ensemble"}) {
+    CAPTURE(estimator);
+    const auto lines = ask(fmt::format("--estimator {}", estimator));
+    CHECK(lines[0].at("estimator") == estimator);
+    for (std::size_t i = 0; i < 3; ++i)
+      CHECK(std::abs(lines[i].at("log_marginal").get<double>() -
+                     exact[i].at("log_marginal").get<double>()) < 0.1);
+  }
+  CHECK(ask("")[0].at("estimator") == "one_pass");
+
+  const auto conditionals = marginalia_(fmt::format("conditionals '{}' --input -", run.string()),
+                                 R"({"x": [0,1,null,0,1,0,1,0,1]})");
+  REQUIRE(conditionals.code == 0);
+  const auto p = Json::parse(conditionals.out).at("probabilities");
+  CHECK(p[0].is_null());
+  CHECK(p[2][0].get<double>() + p[2][1].get<double>() == doctest::Approx(1));
+
+  const auto samples = marginalia_(fmt::format("sample '{}' --count 2 --given -", run.string()),
+                            R"({"x": [0,1,null,null,null,null,null,null,null]})");
+  REQUIRE(samples.code == 0);
+  std::stringstream all(samples.out);
+  int count = 0;
+  for (std::string line; std::getline(all, line); ++count) {
+    const auto sample = Json::parse(line);
+    CHECK(sample.at("x")[0] == 0);
+    CHECK(sample.at("x")[1] == 1);
+    CHECK(sample.at("given")[2].is_null());
+    CHECK(sample.at("log_prob").get<double>() < 0);
+  }
+  CHECK(count == 2);
+  CHECK(marginalia_(fmt::format("resume '{}'", run.string())).code == 0);
+  CHECK(has(marginalia_(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string())).out,
+            "finished"));
+  CHECK(marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string())).code == 0);
+}
+
+TEST_CASE("exact answers without training, and refuses what is too large") {
+  test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto spec = (folder / "tiny.json").string();
+  const auto result = marginalia_(fmt::format("exact '{}'", spec));
+  REQUIRE(result.code == 0);
+  const auto json = Json::parse(result.out);
+  CHECK(json.at("single_marginals").size() == 9);
+  const auto refused = marginalia_(fmt::format("exact '{}' energy.side=13", spec));
+  CHECK(refused.code == 2);
+  CHECK(refused.out.empty());
+  CHECK(has(refused.err, "no exact answer"));
+}
+
+TEST_CASE("wrong requests are refused before any work, with exit code 2") {
+  test::TempDir folder;
+  const auto spec = folder / "tiny.json", out = folder / "out";
+  write_atomically(spec, kTiny);
+  const auto refuse = [&](const std::string& settings, const std::string& message) {
+    const auto result = marginalia_(
+        fmt::format("run '{}' --out '{}' {}", spec.string(), out.string(), settings));
+    CAPTURE(result.err);
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK(has(result.err, message));
+    CHECK_FALSE(fs::exists(out));
+  };
+  refuse("energy.couplng=0.1", "did you mean \"coupling\"?");
+  refuse("energy.type=isng", "no energy is called \"isng\"; did you mean \"ising\"?");
+  refuse("training.batch_size=0", "\"batch_size\" must be at least 1, not 0");
+  refuse("training.optimizer.learning_rte=1", "did you mean \"optimizer.learning_rate\"?");
+  refuse("network=null", "needs a \"network\"");
+  refuse("energy.couplings=nowhere.txt", "nowhere.txt");
+  refuse("nonsense", "a setting is key=value");
+
+  write_atomically(spec, "{\"marginalia\": 1,");
+  refuse("", "not JSON");
+  write_atomically(spec, "[]");
+  refuse("", "a spec is a JSON object");
+  const auto missing = marginalia_("check '" + (folder / "none.json").string() + "'");
+  CHECK(missing.code == 2);
+  CHECK(has(missing.err, "cannot be read"));
+  CHECK(marginalia_("rn").code == 2);
+  CHECK(has(marginalia_("rn").err, "did you mean \"run\"?"));
+  CHECK(marginalia_("run").code == 2);
+}
+
+TEST_CASE("a question of the wrong shape is refused by line") {
+  const auto run = tiny_run().string();
+  const auto refuse = [&](const std::string& line, const std::string& message) {
+    const auto result = marginalia_(fmt::format("marginals '{}' --input -", run), line + "\n");
+    CAPTURE(result.err);
+    CHECK(result.code == 2);
+    CHECK(has(result.err, message));
+  };
+  refuse(R"({"x": [0, 1]})", "stdin:1: \"x\" has 2 values, the model has 9 variables");
+  refuse(R"({"x": [0,1,2,0,0,0,0,0,0]})", "\"x\"[2] must be null or an integer from 0 to 1, not 2");
+  refuse(R"({"y": []})", "stdin:1: needs \"x\"");
+  refuse("[1, 2", "stdin:1: must be a JSON object");
+  const auto unknown = marginalia_(fmt::format("marginals '{}' --input - --estimator one_pas", run),
+                            R"({"x": [0,1,0,0,0,0,0,0,0]})");
+  CHECK(unknown.code == 2);
+  CHECK(has(unknown.err, "did you mean \"one_pass\"?"));
+  CHECK(marginalia_(fmt::format("marginals '{}' --input '{}/none'", run, run)).code == 2);
+}
+
+TEST_CASE("an existing run directory is refused, and nothing in it changes") {
+  const auto& run = tiny_run();
+  test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto before = read_text(run / "evaluation.json");
+  const auto result = marginalia_(
+      fmt::format("run '{}' --out '{}'", (folder / "tiny.json").string(), run.string()));
+  CHECK(result.code == 2);
+  CHECK(has(result.err, "exists already"));
+  CHECK(read_text(run / "evaluation.json") == before);
+}
+
+TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a torn checkpoint") {
+  test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto run = folder / "run";
+  const auto command =
+      fmt::format("timeout --preserve-status -s INT 3 '{}' run '{}' --out '{}' training.steps=1000000 "
+                  "training.checkpoint.keep=3 2>/dev/null >/dev/null",
+                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string());
+  const int status = std::system(command.c_str());
+  CHECK(WEXITSTATUS(status) == 130);
+  CHECK(Json::parse(read_text(run / "run.json")).at("status") == "interrupted");
+  const auto newest = run / "checkpoints" / fs::read_symlink(run / "checkpoints/last.safetensors");
+  fs::resize_file(newest, fs::file_size(newest) - 5);  // torn
+  auto record = Json::parse(read_text(run / "run.json"));
+  const auto steps = record.at("steps").get<std::int64_t>() + 20;
+  record["spec"]["training"]["steps"] = steps;
+  write_atomically(run / "run.json", record.dump());
+  const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+  CAPTURE(resumed.err);
+  CHECK(resumed.code == 0);
+  CHECK(has(resumed.err, "checkpoint passed over"));
+  CHECK(Json::parse(read_text(run / "run.json")).at("status") == "finished");
+}
+
+TEST_CASE("an altered checkpoint is refused when asked of") {
+  test::TempDir folder;
+  fs::copy(tiny_run(), folder / "run", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  const auto last = folder / "run/checkpoints" /
+                    fs::read_symlink(folder / "run/checkpoints/last.safetensors").string();
+  std::fstream file(last, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-100, std::ios::end);
+  file.put('\x5a');
+  file.close();
+  const auto result = marginalia_(fmt::format("marginals '{}' --input -", (folder / "run").string()),
+                           R"({"x": [0,1,0,0,0,0,0,0,0]})");
+  CHECK(result.code == 1);
+  CHECK(has(result.err, "altered"));
+}
+
+TEST_CASE("a full disk stops the run with its reason, and what was written before stays whole") {
+  test::TempDir folder;
+  const auto disk = folder / "disk";
+  fs::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=160k") != 0) {
+    MESSAGE("not run: mounting a small tmpfs needs root");
+    return;
+  }
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto run = disk / "run";
+  const auto result = marginalia_(fmt::format(
+      "run '{}' --out '{}' training.steps=400 training.checkpoint.every_steps=1 "
+      "training.checkpoint.keep=1000",
+      (folder / "tiny.json").string(), run.string()));
+  CAPTURE(result.err);
+  CHECK(result.code == 1);
+  CHECK(has(result.err, "No space left on device"));
+  int whole = 0;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
+    if (!entry.is_symlink()) {
+      const auto asked = marginalia_(fmt::format("marginals '{}' --input - --checkpoint '{}'", run.string(),
+                                          entry.path().string()),
+                              R"({"x": [0,1,0,0,0,0,0,0,0]})");
+      CHECK_MESSAGE(asked.code == 0, asked.err);
+      if (++whole == 3) break;
+    }
+  CHECK(whole > 0);
+  umount(disk.c_str());
+}
+
+TEST_CASE("every spec in experiments is valid") {
+  for (const auto& entry : fs::recursive_directory_iterator(MARGINALIA_EXPERIMENTS)) {
+    if (entry.path().extension() != ".json") continue;
+    const auto result = marginalia_(fmt::format("check '{}'", entry.path().string()));
+    CAPTURE(entry.path().filename().string());
+    CHECK_MESSAGE(result.code == 0, result.err);
+  }
+}
+
+TEST_CASE("the reference pages and the schema are those that the program writes") {
+  test::TempDir folder;
+  REQUIRE(marginalia_(fmt::format("describe --all --write '{}'", folder.path().string())).code == 0);
+  const fs::path docs(MARGINALIA_DOCS);
+  CHECK(read_text(folder / "spec.schema.json") == read_text(docs / "spec.schema.json"));
+  for (const auto& entry : fs::directory_iterator(folder / "reference")) {
+    const auto name = entry.path().filename();
+    CAPTURE(name.string());
+    CHECK(read_text(entry.path()) == read_text(docs / "reference" / name));
+  }
+}
