@@ -108,7 +108,7 @@ void doctor(Session& session) {
 void add_inspection_verbs(CLI::App& program, Session& session) {
   struct Arguments {
     std::string kind, name, write;
-    bool json = false, all = false, queries = false;
+    bool json = false, all = false;
   };
   const auto a = std::make_shared<Arguments>();
   auto* verb = add_verb(program, session, "list", "what is loaded, by kind",

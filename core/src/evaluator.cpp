@@ -114,8 +114,8 @@ Json evaluate(const Experiment& experiment, const EvaluationRequest& request) {
     try {
       for (const auto& figure : child.value->measure(evaluation))
         metrics[name][figure.estimator] = to_json(figure);
-    } catch (const Unavailable& e) {
-      unavailable[name] = e.what();
+    } catch (const std::exception& e) {  // the others are measured all the same
+      unavailable[name] = message_of(e);
     }
   }
   experiment.family->set_training(true);

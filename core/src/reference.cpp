@@ -70,10 +70,18 @@ class TableWriter final : public ParamVisitor {
     prefix_.erase(prefix_.rfind('.') + 1);
   }
 
+  /// A bar would end the cell.
+  static std::string escaped(std::string text) {
+    for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
+      text.insert(at, 1, '\\');
+    return text;
+  }
+
   template <class T>
   void row(const char* name, std::string_view type, const T& value, const std::string& accepted,
            const char* doc) {
-    rows += fmt::format("| `{}{}` | {} | {} | {} | {} |\n", prefix_, name, type, value, accepted, doc);
+    rows += fmt::format("| `{}{}` | {} | {} | {} | {} |\n", prefix_, name, type, value, accepted,
+                        escaped(doc));
   }
   std::string prefix_;
 };
