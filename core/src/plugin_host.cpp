@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <set>
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <boost/dll/library_info.hpp>
 #include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 
@@ -45,42 +45,72 @@ static std::uint64_t sum(std::uint64_t a, std::uint64_t b) {
   return a + b < a ? std::numeric_limits<std::uint64_t>::max() : a + b;
 }
 
+/// The tables of a shared library, read without trusting them.
+struct ElfTables {
+  std::string bytes;  ///< the whole file
+  std::vector<Elf64_Phdr> segments;
+  std::vector<Elf64_Shdr> sections;
+};
+
+static void check_size(const fs::path& path, std::uint64_t size, std::uint64_t end) {
+  if (end > size)
+    refuse(path, "truncated: {} bytes, its headers speak of {}; build or copy it again", size, end);
+}
+
+template <class T>
+static std::vector<T> table(const std::string& bytes, std::uint64_t offset, std::size_t count) {
+  std::vector<T> entries(count);
+  if (count > 0) std::memcpy(entries.data(), bytes.data() + offset, count * sizeof(T));
+  return entries;
+}
+
 /// Refuses a file whose loading would kill the process: no ELF library of this machine, or cut
 /// short (the loader maps the missing pages and dies of SIGBUS).
-static void check_elf(const fs::path& path) {
+static ElfTables read_elf(const fs::path& path) {
   std::error_code failed;
   const auto status = fs::status(path, failed);
   if (fs::exists(status) && !fs::is_regular_file(status)) refuse(path, "not a file");
   std::ifstream file(path, std::ios::binary);
   if (!file) refuse(path, "cannot be read: {}", std::strerror(errno));
-  const auto size = fs::file_size(path);
+  ElfTables elf{{std::istreambuf_iterator<char>(file), {}}, {}, {}};
+  const auto size = elf.bytes.size();
   Elf64_Ehdr header{};
-  file.read(reinterpret_cast<char*>(&header), sizeof header);
-  if (!file || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+  if (size < sizeof header || !elf.bytes.starts_with(ELFMAG))
     refuse(path, "not a shared library (no ELF header)");
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_type != ET_DYN)
+  std::memcpy(&header, elf.bytes.data(), sizeof header);
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_type != ET_DYN ||
+      (header.e_phnum > 0 && header.e_phentsize != sizeof(Elf64_Phdr)) ||
+      (header.e_shnum > 0 && header.e_shentsize != sizeof(Elf64_Shdr)))
     refuse(path, "not a 64-bit shared library");
   if (header.e_machine != kMachine) refuse(path, "built for another processor");
-  auto end = sum(header.e_shoff, std::uint64_t{header.e_shnum} * header.e_shentsize);
-  for (int i = 0; i < header.e_phnum && file; ++i) {
-    Elf64_Phdr segment{};
-    file.seekg(static_cast<std::streamoff>(header.e_phoff + std::uint64_t(i) * header.e_phentsize));
-    file.read(reinterpret_cast<char*>(&segment), sizeof segment);
-    if (segment.p_type == PT_LOAD) end = std::max(end, sum(segment.p_offset, segment.p_filesz));
-  }
-  if (!file || end > size)
-    refuse(path, "truncated: {} bytes, its headers speak of {}; build or copy it again", size, end);
+  check_size(path, size, sum(header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr)));
+  check_size(path, size, sum(header.e_phoff, header.e_phnum * sizeof(Elf64_Phdr)));
+  elf.segments = table<Elf64_Phdr>(elf.bytes, header.e_phoff, header.e_phnum);
+  elf.sections = table<Elf64_Shdr>(elf.bytes, header.e_shoff, header.e_shnum);
+  for (const auto& s : elf.segments)
+    if (s.p_type == PT_LOAD) check_size(path, size, sum(s.p_offset, s.p_filesz));
+  for (const auto& s : elf.sections)
+    if (s.sh_type != SHT_NOBITS) check_size(path, size, sum(s.sh_offset, s.sh_size));
+  return elf;
 }
 
-static void check_exports(const fs::path& path) {
-  std::vector<std::string> symbols;
-  try {
-    symbols = dll::library_info(path).symbols();
-  } catch (const std::exception& e) {
-    refuse(path, "not a shared library: {}", e.what());
+/// Refuses a library without a manifest before any code of it runs. Not by Boost.DLL's
+/// library_info: that reads the symbols which `strip` takes away.
+static void check_exports(const fs::path& path, const ElfTables& elf) {
+  constexpr std::string_view kName("marginalia_plugin", sizeof "marginalia_plugin");  // with its 0
+  const std::string_view bytes = elf.bytes;
+  for (const auto& section : elf.sections) {
+    if (section.sh_type != SHT_DYNSYM || section.sh_link >= elf.sections.size()) continue;
+    const auto& names = elf.sections[section.sh_link];
+    const auto strings = names.sh_type == SHT_NOBITS ? std::string_view()
+                                                     : bytes.substr(names.sh_offset, names.sh_size);
+    const auto count = section.sh_size / sizeof(Elf64_Sym);
+    for (const auto& symbol : table<Elf64_Sym>(elf.bytes, section.sh_offset, count))
+      if (symbol.st_shndx != SHN_UNDEF && symbol.st_name < strings.size() &&
+          strings.substr(symbol.st_name).starts_with(kName))
+        return;
   }
-  if (!std::ranges::count(symbols, "marginalia_plugin"))
-    refuse(path, "exports no \"marginalia_plugin\"; does it end with MARGINALIA_PLUGIN(...)?");
+  refuse(path, "exports no \"marginalia_plugin\"; does it end with MARGINALIA_PLUGIN(...)?");
 }
 
 /// The linker's own words in what Boost.DLL throws: it adds an errno that has nothing to say.
@@ -107,14 +137,14 @@ static void check_manifest(const fs::path& path, const PluginManifest& plugin) {
     refuse(path, "built for plugin ABI {}, this host speaks {}; rebuild it against this version",
            plugin.abi, kPluginAbi);
   if (plugin.build != std::string_view(kBuildStamp))
-    refuse(path, "built differently from this host; rebuild it with the host's tools\n"
-                 "  plugin: {}\n  host:   {}",
+    refuse(path,
+           "built differently from this host; rebuild it with the host's tools\n"
+           "  plugin: {}\n  host:   {}",
            plugin.build, kBuildStamp);
 }
 
 LoadedPlugin load_plugin(const fs::path& path, Registry& registry) {
-  check_elf(path);
-  check_exports(path);
+  check_exports(path, read_elf(path));
   const auto& plugin = open(fs::absolute(path)).get<const PluginManifest>("marginalia_plugin");
   check_manifest(path, plugin);
   Registry extended = registry;  // a plugin that fails half-way adds nothing

@@ -97,6 +97,12 @@ TEST_CASE("a plugin that fails half-way registers nothing") {
   CHECK(registry.make<Energy>(spec)->space().dimension() == 9);  // what was there still works
 }
 
+TEST_CASE("a plugin whose symbols were stripped is loaded") {
+  Registry registry;
+  CHECK(load_plugin(bad("stripped"), registry).name == "stripped");
+  CHECK(registry.names("energy") == std::vector<std::string>{"stripped"});
+}
+
 TEST_CASE("what a component throws when it is built names its plugin") {
   Registry registry;
   const auto plugin = load_plugin(bad("throws_on_construction"), registry);
@@ -171,6 +177,9 @@ TEST_CASE("a header that lies about its tables is refused") {
   CHECK(refused([](auto& h) { h.e_shoff += 4096; }).starts_with(truncated));
   CHECK(refused([](auto& h) { h.e_phoff = ~0ull - 8; }).starts_with(truncated));
   CHECK(refused([](auto& h) { h.e_phnum = 60000; }).starts_with(truncated));
+  CHECK(refused([](auto& h) { h.e_shentsize = 8; }) == "not a 64-bit shared library");
+  CHECK(refused([](auto& h) { h.e_shnum = 0; }) ==
+        "exports no \"marginalia_plugin\"; does it end with MARGINALIA_PLUGIN(...)?");
 }
 
 TEST_CASE("a host keeps why it refused a library, and loads the others in name order") {
