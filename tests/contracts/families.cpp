@@ -239,6 +239,20 @@ TEST_CASE("the first estimator is the default, and one that is not there is refu
   });
 }
 
+TEST_CASE("a family refuses what is no partial state") {
+  for_each_family([](Trained4& t) {
+    const auto first = t.family().capabilities().front();
+    const auto& label = t.family().label();
+    const auto refused = [&](const Tensor& partial) {
+      return test::refusal([&] { ask(t.family(), {first.kind, partial}); });
+    };
+    CHECK(refused(torch::full({1, 9}, 2, torch::kLong)) ==
+          label + ": values must be 0 to 1 or -1 for unknown, not 2 to 2");
+    CHECK(refused(torch::zeros({1, 8}, torch::kLong)) ==
+          label + ": states must be int64 [B, 9], not Long [1, 8]");
+  });
+}
+
 TEST_CASE("probabilities of all states sum to one") {
   for_each_capability(QueryKind::kLogMarginal, [](const Family& family, const Capability& c) {
     const auto states = all_states(family.space());

@@ -18,7 +18,8 @@ const Subject kSubjects[] = {{"a model of an energy", R"({"marginalia": 1, "seed
       "family": {"type": "mam"}})"},
                              {"a model of a dataset", R"({"marginalia": 1, "seed": 1,
       "dataset": {"type": "table", "name": "tiny"},
-      "network": {"type": "mlp", "hidden": 16, "layers": 2}, "family": {"type": "any_order_arm"}})"}};
+      "network": {"type": "mlp", "hidden": 16, "layers": 2},
+      "family": {"type": "any_order_arm"}})"}};
 
 Experiment build(const Subject& subject) {
   Json metrics = Json::array();

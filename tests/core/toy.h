@@ -64,8 +64,7 @@ class Toy final : public Energy {
       p.section("inner", inner, "a group");
     }
   };
-  explicit Toy(const Params& given)
-      : params(given), space_(StateSpace::uniform(given.size, 2)) {}
+  explicit Toy(const Params& given) : params(given), space_(StateSpace::uniform(given.size, 2)) {}
   const StateSpace& space() const override { return space_; }
 
   const Params params;
