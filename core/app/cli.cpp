@@ -7,8 +7,8 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/checkpoint.h>
 #include <marginalia/error.h>
@@ -57,7 +57,8 @@ CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
       ->type_name("DIR")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")->type_name("DIR");
+  verb->add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")
+      ->type_name("DIR");
   verb->add_option("--threads", options.threads, "of tensor maths; else every core")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
@@ -84,11 +85,13 @@ LoadedRun load_run(Session& session, const std::string& path, const std::string&
   return {std::move(directory), std::move(experiment), step};
 }
 
-std::string build_text() { return kBuildStamp; }
+std::string build_text() {
+  return kBuildStamp;
+}
 
 std::string commit_text() {
-  const auto command = fmt::format("git -C '{}' describe --always --dirty 2>/dev/null",
-                                   MARGINALIA_SOURCE_DIR);
+  const auto command =
+      fmt::format("git -C '{}' describe --always --dirty 2>/dev/null", MARGINALIA_SOURCE_DIR);
   std::string text;
   if (FILE* pipe = popen(command.c_str(), "r")) {
     char buffer[128];
@@ -103,8 +106,8 @@ std::string commit_text() {
 
 /// A verb that a plugin adds.
 static void run_tool(Session& session, const std::vector<std::string>& words) {
-  const auto tool = session.registry().make<Tool>(
-      Spec::from_text(Json{{"type", words.front()}}.dump(), "tool"));
+  const auto tool =
+      session.registry().make<Tool>(Spec::from_text(Json{{"type", words.front()}}.dump(), "tool"));
   const std::vector<std::string> arguments(words.begin() + 1, words.end());
   if (std::ranges::count(arguments, "--help"))
     std::cout << tool->usage() << "\n";
@@ -114,10 +117,11 @@ static void run_tool(Session& session, const std::vector<std::string>& words) {
 
 static int run_program(int argc, char** argv) {
   Session session;
-  CLI::App program("Marginalia: generative models of discrete data that answer any marginal question",
-                   "marginalia");
-  program.set_version_flag("--version", fmt::format("marginalia {} ({})", MARGINALIA_VERSION,
-                                                    build_text()));
+  CLI::App program(
+      "Marginalia: generative models of discrete data that answer any marginal question",
+      "marginalia");
+  program.set_version_flag("--version",
+                           fmt::format("marginalia {} ({})", MARGINALIA_VERSION, build_text()));
   program.require_subcommand(1);
   add_training_verbs(program, session);
   add_query_verbs(program, session);

@@ -48,7 +48,7 @@ CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
 
 /// The registers of verbs, one a file.
 void add_training_verbs(CLI::App& program, Session& session);  // run resume check evaluate report
-void add_query_verbs(CLI::App& program, Session& session);     // marginals conditionals sample exact
+void add_query_verbs(CLI::App& program, Session& session);  // marginals conditionals sample exact
 void add_inspection_verbs(CLI::App& program, Session& session);  // list describe doctor
 void add_runs_verb(CLI::App& program, Session& session);         // runs
 void add_new_verb(CLI::App& program, Session& session);          // new

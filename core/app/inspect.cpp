@@ -5,9 +5,9 @@
 #include <ATen/Version.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 #include <torch/cuda.h>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
@@ -26,8 +26,11 @@ void list(Session& session, const std::string& kind, bool as_json) {
   for (const auto* d : session.registry().descriptions()) {
     if (!kind.empty() && d->kind != kind) continue;
     if (as_json)
-      all.push_back({{"kind", d->kind},       {"name", d->name},       {"summary", d->summary},
-                     {"plugin", d->plugin},   {"version", d->version}});
+      all.push_back({{"kind", d->kind},
+                     {"name", d->name},
+                     {"summary", d->summary},
+                     {"plugin", d->plugin},
+                     {"version", d->version}});
     else
       fmt::print("{:<8} {:<18} {}\n", d->kind, d->name, d->summary);
   }
@@ -66,7 +69,9 @@ std::string first_line_with(const std::string& text, const std::string& what) {
 
 void doctor(Session& session) {
   const auto config = at::show_config();
-  const auto row = [](const char* what, const std::string& is) { fmt::print("{:<12} {}\n", what, is); };
+  const auto row = [](const char* what, const std::string& is) {
+    fmt::print("{:<12} {}\n", what, is);
+  };
   row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
                                 commit_text().empty() ? "unknown" : commit_text()));
   row("build", build_text());
@@ -82,8 +87,9 @@ void doctor(Session& session) {
                     "against a CUDA LibTorch with -DCMAKE_PREFIX_PATH");
   const auto data = session.data();
   row("data", fmt::format("{}{}", data.string(),
-                          fs::is_directory(data) ? "" : " (does not exist; give --data or set "
-                                                        "MARGINALIA_DATA)"));
+                          fs::is_directory(data) ? ""
+                                                 : " (does not exist; give --data or set "
+                                                   "MARGINALIA_DATA)"));
   // A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
   const auto a = torch::ones({1024, 1024});
   a.mm(a);
@@ -111,8 +117,9 @@ void add_inspection_verbs(CLI::App& program, Session& session) {
     bool json = false, all = false;
   };
   const auto a = std::make_shared<Arguments>();
-  auto* verb = add_verb(program, session, "list", "what is loaded, by kind",
-                        "marginalia list energy", [&session, a] { list(session, a->kind, a->json); });
+  auto* verb =
+      add_verb(program, session, "list", "what is loaded, by kind", "marginalia list energy",
+               [&session, a] { list(session, a->kind, a->json); });
   verb->add_option("kind", a->kind, fmt::format("{}", fmt::join(Registry::kinds(), ", ")));
   verb->add_flag("--json", a->json, "as JSON");
 
@@ -125,7 +132,8 @@ void add_inspection_verbs(CLI::App& program, Session& session) {
   verb->add_option("kind", a->kind, "kind of component");
   verb->add_option("name", a->name, "its name");
   verb->add_flag("--all", a->all, "every component");
-  verb->add_option("--write", a->write, "with --all: write reference/ and spec.schema.json below DIR")
+  verb->add_option("--write", a->write,
+                   "with --all: write reference/ and spec.schema.json below DIR")
       ->type_name("DIR");
 
   add_verb(program, session, "doctor", "explain this build and this machine", "marginalia doctor",

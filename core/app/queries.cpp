@@ -3,8 +3,8 @@
 #include <iostream>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/oracle.h>
@@ -29,8 +29,9 @@ void for_batches(const std::string& file, const std::function<void(std::vector<L
   if (file != "-") {
     opened.open(file);
     if (!opened || fs::is_directory(file))
-      throw SpecError(fmt::format("{}: cannot be read: {}", file,
-                                  fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
+      throw SpecError(
+          fmt::format("{}: cannot be read: {}", file,
+                      fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
   }
   std::istream& in = file == "-" ? std::cin : opened;
   const auto name = file == "-" ? "stdin" : file;
@@ -42,7 +43,8 @@ void for_batches(const std::string& file, const std::function<void(std::vector<L
     const auto where = fmt::format("{}:{}", name, number);
     auto json = Json::parse(text, nullptr, false);
     if (!json.is_object())
-      throw SpecError(fmt::format("{}: must be a JSON object such as {{\"x\": [0, 1, null]}}", where));
+      throw SpecError(
+          fmt::format("{}: must be a JSON object such as {{\"x\": [0, 1, null]}}", where));
     lines.push_back({std::move(json), where});
     if (lines.size() == kBatch || (file == "-" && in.rdbuf()->in_avail() <= 0)) {
       answer(lines);
@@ -63,16 +65,17 @@ Tensor states_of(const std::vector<Line>& lines, const char* key, const StateSpa
     if (x == json.end() || !x->is_array())
       throw SpecError(fmt::format("{}: needs \"{}\": a list of {} values or nulls", where, key, D));
     if (std::int64_t(x->size()) != D)
-      throw SpecError(fmt::format("{}: \"{}\" has {} values, the model has {} variables", where, key,
-                                  x->size(), D));
+      throw SpecError(fmt::format("{}: \"{}\" has {} values, the model has {} variables", where,
+                                  key, x->size(), D));
     for (std::int64_t i = 0; i < D; ++i) {
       const auto& value = (*x)[std::size_t(i)];
       if (value.is_null()) continue;
       const auto limit = space.cardinalities[std::size_t(i)];
       if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
           value.get<std::int64_t>() >= limit)
-        throw SpecError(fmt::format("{}: \"{}\"[{}] must be null or an integer from 0 to {}, not {}",
-                                    where, key, i, limit - 1, value.dump()));
+        throw SpecError(
+            fmt::format("{}: \"{}\"[{}] must be null or an integer from 0 to {}, not {}", where,
+                        key, i, limit - 1, value.dump()));
       values[std::int64_t(b)][i] = value.get<std::int64_t>();
     }
   }
@@ -92,7 +95,9 @@ Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(value < 0 ? "-inf" : "nan");
 }
 
-void print(const Json& line) { std::cout << line.dump() << "\n" << std::flush; }
+void print(const Json& line) {
+  std::cout << line.dump() << "\n" << std::flush;
+}
 
 /// log p of the energy itself, by its oracle.
 Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
@@ -112,7 +117,9 @@ struct Arguments {
   std::int64_t orders = 5, count = 1;
 };
 
-Streams query_streams(const LoadedRun& run) { return Streams(run.experiment.seed); }
+Streams query_streams(const LoadedRun& run) {
+  return Streams(run.experiment.seed);
+}
 
 void marginals(Session& session, const Arguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
@@ -146,8 +153,7 @@ void marginals(Session& session, const Arguments& a) {
         query.partial = merged(query.partial, query.given, those);
       }
       if (exact) {
-        value.index_put_({index},
-                         exact_log_marginal(*exact->oracle(), query.partial, query.given));
+        value.index_put_({index}, exact_log_marginal(*exact->oracle(), query.partial, query.given));
         continue;
       }
       const auto answer = run.experiment.family->answer(query, streams.at("marginals"));
@@ -265,7 +271,8 @@ void exact(Session& session, const Arguments& a) {
       one.push_back(p[i][k].item<double>());
     marginals.push_back(std::move(one));
   }
-  print({{"log_z", oracle->log_z()}, {"single_marginals", marginals}, {"method", oracle->method()}});
+  print(
+      {{"log_z", oracle->log_z()}, {"single_marginals", marginals}, {"method", oracle->method()}});
 }
 
 }  // namespace
@@ -279,7 +286,8 @@ void add_query_verbs(CLI::App& program, Session& session) {
   };
   const auto of_run = [&](CLI::App* verb) {
     verb->add_option("run", a->run, "run directory")->required()->type_name("RUN");
-    verb->add_option("--checkpoint", a->checkpoint, "file, or name below checkpoints/; else the last")
+    verb->add_option("--checkpoint", a->checkpoint,
+                     "file, or name below checkpoints/; else the last")
         ->type_name("FILE");
     return verb;
   };
@@ -288,8 +296,9 @@ void add_query_verbs(CLI::App& program, Session& session) {
                           "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny "
                           "--input -",
                           marginals));
-  verb->add_option("--input", a->input, "lines {\"x\": [0, null, ...]}, optionally \"given\"; - is "
-                                        "stdin")
+  verb->add_option("--input", a->input,
+                   "lines {\"x\": [0, null, ...]}, optionally \"given\"; - is "
+                   "stdin")
       ->required()
       ->type_name("FILE");
   verb->add_option("--estimator", a->estimator,

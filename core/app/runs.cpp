@@ -55,7 +55,8 @@ bool passes(const Json& run, const std::vector<std::string>& filters) {
   return std::ranges::all_of(filters, [&](const std::string& filter) {
     const auto equals = filter.find('=');
     if (equals == std::string::npos)
-      throw SpecError(fmt::format("\"{}\": a filter is key=value, as in energy.type=ising", filter));
+      throw SpecError(
+          fmt::format("\"{}\": a filter is key=value, as in energy.type=ising", filter));
     return text_of(look_up(run, filter.substr(0, equals))) == filter.substr(equals + 1);
   });
 }

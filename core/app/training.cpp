@@ -11,8 +11,8 @@
 #include <ATen/Parallel.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
@@ -28,7 +28,9 @@ namespace {
 std::atomic<bool> stop_requested{false};
 
 /// The first signal asks for a checkpoint and a stop; the second, being the default one, kills.
-void on_signal(int) { stop_requested = true; }
+void on_signal(int) {
+  stop_requested = true;
+}
 
 void listen() {
   struct sigaction action {};
@@ -115,13 +117,11 @@ void print_results(const Json& evaluation) {
   for (const auto& [metric, figures] : evaluation.at("metrics").items())
     for (const auto& [estimator, figure] : figures.items()) {
       const auto& value = figure.at("value");
-      fmt::print("{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", metric, estimator,
-                 value.is_number() ? fmt::format("{:.6g}", value.get<double>())
-                                   : value.get<std::string>(),
-                 figure.contains("stderr")
-                     ? fmt::format("{:.2g}", figure.at("stderr").get<double>())
-                     : "",
-                 figure.value("unit", ""), figure.value("status", ""));
+      fmt::print(
+          "{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", metric, estimator,
+          value.is_number() ? fmt::format("{:.6g}", value.get<double>()) : value.get<std::string>(),
+          figure.contains("stderr") ? fmt::format("{:.2g}", figure.at("stderr").get<double>()) : "",
+          figure.value("unit", ""), figure.value("status", ""));
     }
   if (evaluation.contains("unavailable"))
     for (const auto& [metric, why] : evaluation.at("unavailable").items())
@@ -150,10 +150,9 @@ void train_and_finish(Session& session, Experiment& experiment, RunDirectory& ru
                       const fs::path& from) {
   listen();
   Progress progress;
-  TrainingHooks hooks{&stop_requested, [&](const TrainingState& state, const TrainingParams& params,
-                                           double share, double loss) {
-                        progress.show(state, params, share, loss);
-                      }};
+  TrainingHooks hooks{&stop_requested,
+                      [&](const TrainingState& state, const TrainingParams& params, double share,
+                          double loss) { progress.show(state, params, share, loss); }};
   try {
     const auto [outcome, state] = train(experiment, run, from, hooks);
     const bool interrupted = outcome == Outcome::kInterrupted;
@@ -189,7 +188,8 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
               const std::string& out, bool force) {
   const auto spec = Spec::from_file(file, session.data()).with(settings);
   Experiment experiment(spec, session.registry(), session.options.device);
-  const fs::path path = out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
+  const fs::path path =
+      out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
   auto run = RunDirectory::create(path, force);
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
@@ -290,16 +290,18 @@ void add_training_verbs(CLI::App& program, Session& session) {
   };
   const auto a = std::make_shared<Arguments>();
 
-  auto* run = add_verb(program, session, "run", "train and evaluate what a spec asks for",
-                       "marginalia run experiments/ising/smoke.json training.steps=500",
-                       [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
+  auto* run =
+      add_verb(program, session, "run", "train and evaluate what a spec asks for",
+               "marginalia run experiments/ising/smoke.json training.steps=500",
+               [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
   run->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
   run->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
   run->add_option("--out", a->out, "run directory; else runs/STEM")->type_name("DIR");
   run->add_flag("--force", a->force, "set an existing run directory aside");
 
-  auto* go_on = add_verb(program, session, "resume", "go on with an interrupted run",
-                         "marginalia resume runs/smoke", [&session, a] { resume(session, a->file); });
+  auto* go_on =
+      add_verb(program, session, "resume", "go on with an interrupted run",
+               "marginalia resume runs/smoke", [&session, a] { resume(session, a->file); });
   go_on->add_option("run", a->file, "run directory")->required()->type_name("RUN");
 
   auto* validate = add_verb(program, session, "check", "validate a spec and print it resolved",
@@ -309,8 +311,9 @@ void add_training_verbs(CLI::App& program, Session& session) {
   validate->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
 
   auto* measure = add_verb(program, session, "evaluate", "measure a run again",
-                           "marginalia evaluate runs/smoke --metrics ess,log_z",
-                           [&session, a] { evaluate_run(session, a->file, a->metrics, a->checkpoint); });
+                           "marginalia evaluate runs/smoke --metrics ess,log_z", [&session, a] {
+                             evaluate_run(session, a->file, a->metrics, a->checkpoint);
+                           });
   measure->add_option("run", a->file, "run directory")->required()->type_name("RUN");
   measure->add_option("--metrics", a->metrics, "names, separated by commas")->type_name("A,B");
   measure->add_option("--checkpoint", a->checkpoint, "file below checkpoints/")->type_name("FILE");

@@ -11,7 +11,9 @@ namespace marginalia {
 Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension, Stream& stream) {
   if (order == Order::kRandom) return stream.permutations(rows, dimension);
   const auto forward = torch::arange(dimension);
-  return (order == Order::kForward ? forward : forward.flip(0)).expand({rows, dimension}).contiguous();
+  return (order == Order::kForward ? forward : forward.flip(0))
+      .expand({rows, dimension})
+      .contiguous();
 }
 
 Tensor ranks_of(const Tensor& orders) {
@@ -24,8 +26,8 @@ Tensor ranks_of(const Tensor& orders) {
 /// what is given, D for what stays unknown.
 static Tensor ranks_among(const Tensor& scored, const Tensor& given, const Tensor& orders) {
   const auto D = orders.size(1);
-  const auto along = scored.gather(1, orders).to(torch::kLong);      // [B, D] by time
-  const auto place = along.cumsum(1) - 1;                            // its place among the scored
+  const auto along = scored.gather(1, orders).to(torch::kLong);  // [B, D] by time
+  const auto place = along.cumsum(1) - 1;                        // its place among the scored
   auto ranks = torch::full_like(orders, D).scatter_(1, orders, place);
   return ranks.masked_fill(scored.logical_not(), D).masked_fill(given, -1);
 }
@@ -33,7 +35,8 @@ static Tensor ranks_among(const Tensor& scored, const Tensor& given, const Tenso
 ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partial,
                        const Tensor& given, const Tensor& orders, std::int64_t chunk) {
   const auto B = partial.size(0);
-  const auto is_given = given.defined() ? given != kUnknown : torch::zeros_like(partial, torch::kBool);
+  const auto is_given =
+      given.defined() ? given != kUnknown : torch::zeros_like(partial, torch::kBool);
   const auto scored = (partial != kUnknown).logical_and(is_given.logical_not());
   const auto ranks = ranks_among(scored, is_given, orders);
   const auto pairs = scored.nonzero();  // [N, 2]: row, variable
@@ -42,7 +45,7 @@ ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partia
   auto log_prob = torch::zeros({B}, torch::kDouble);
   for (std::int64_t at = 0; at < rows.size(0); at += chunk) {
     const auto r = rows.slice(0, at, at + chunk), v = variables.slice(0, at, at + chunk);
-    const auto x = partial.index({r});                                          // [C, D]
+    const auto x = partial.index({r});  // [C, D]
     const auto known = ranks.index({r}) < time.slice(0, at, at + chunk).unsqueeze(1);
     const auto log_p = conditionals(x.masked_fill(known.logical_not(), kUnknown));  // [C, D, K]
     const auto here = torch::arange(r.size(0));
@@ -81,8 +84,7 @@ ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& part
     const auto variable = sequence.select(1, t).index({rows});
     const auto here = torch::arange(rows.size(0));
     const auto log_p = conditionals(x.index({rows})).index({here, variable}).to(torch::kDouble);
-    const auto value =
-        torch::multinomial(log_p.exp(), 1, false, stream.generator()).squeeze(1);
+    const auto value = torch::multinomial(log_p.exp(), 1, false, stream.generator()).squeeze(1);
     x.index_put_({rows, variable}, value);
     log_prob.index_add_(0, rows, log_p.index({here, value}));
   }
@@ -124,15 +126,16 @@ Answer answer_from_conditionals(const LogConditionals& conditionals, const State
       answer.passes = 1;
       break;
     case QueryKind::kSample: {
-      const auto sample = sample_chain(conditionals, query.partial,
-                                       draw_orders(query.order, B, D, stream), stream);
+      const auto sample =
+          sample_chain(conditionals, query.partial, draw_orders(query.order, B, D, stream), stream);
       answer.states = sample.states;
       answer.value = sample.log_prob;
       answer.passes = sample.passes;
       answer.status = Status::kExact;
       break;
     }
-    case QueryKind::kLogZ: throw Error("conditionals alone do not say log Z");
+    case QueryKind::kLogZ:
+      throw Error("conditionals alone do not say log Z");
   }
   return answer;
 }

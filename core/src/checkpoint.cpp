@@ -2,8 +2,8 @@
 #include <charconv>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/checkpoint.h>
 #include <marginalia/error.h>
@@ -27,9 +27,14 @@ Json TrainingState::to_json() const {
 }
 
 TrainingState TrainingState::from_json(const Json& json) {
-  return {json.at("step"),          json.at("seconds"),       json.at("energy_evaluations"),
-          json.at("passes"),        json.at("rows_consumed"), json.at("best_step"),
-          json.at("best_value"),    json.at("evaluations_since_best")};
+  return {json.at("step"),
+          json.at("seconds"),
+          json.at("energy_evaluations"),
+          json.at("passes"),
+          json.at("rows_consumed"),
+          json.at("best_step"),
+          json.at("best_value"),
+          json.at("evaluations_since_best")};
 }
 
 MovingAverage::MovingAverage(double decay, const std::vector<ParameterGroup>& groups)
@@ -203,8 +208,8 @@ std::int64_t initialise(const fs::path& from, Family& family) {
         ++copied;
       }
   if (copied == 0)
-    throw Error(fmt::format("{}: none of its tensors fits this family's by name and shape",
-                            file.string()));
+    throw Error(
+        fmt::format("{}: none of its tensors fits this family's by name and shape", file.string()));
   return copied;
 }
 

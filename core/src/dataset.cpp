@@ -19,15 +19,17 @@ Split split_named(std::string_view name) {
 Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
   if (indices.dim() != 1 || indices.scalar_type() != at::kLong)
     throw Error(fmt::format("{}: indices must be int64 [B]", label()));
-  if (indices.numel() > 0 && (indices.min().item<std::int64_t>() < 0 ||
-                              indices.max().item<std::int64_t>() >= size(split)))
-    throw Error(fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1,
-                            name_of(split)));
+  if (indices.numel() > 0 &&
+      (indices.min().item<std::int64_t>() < 0 || indices.max().item<std::int64_t>() >= size(split)))
+    throw Error(
+        fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1, name_of(split)));
   auto rows = compute_rows(split, indices, epoch_key);
   space().check(rows, false, label());
   return rows;
 }
 
-std::string Dataset::to_text(const Tensor& state) const { return space().to_text(state); }
+std::string Dataset::to_text(const Tensor& state) const {
+  return space().to_text(state);
+}
 
 }  // namespace marginalia

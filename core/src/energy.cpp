@@ -12,9 +12,10 @@ static void check_values(const Tensor& value, const std::string& who) {
   const auto bad = torch::isnan(value).logical_or(value == INFINITY);
   if (!bad.any().item<bool>()) return;
   const auto row = bad.nonzero()[0].item<std::int64_t>();
-  throw Error(fmt::format("{}: log_density is {} for row {} of {}; it must be finite, or -inf for a "
-                          "forbidden state",
-                          who, value[row].item<double>(), row, value.size(0)));
+  throw Error(
+      fmt::format("{}: log_density is {} for row {} of {}; it must be finite, or -inf for a "
+                  "forbidden state",
+                  who, value[row].item<double>(), row, value.size(0)));
 }
 
 Tensor Energy::log_density(const Tensor& x) const {
@@ -44,7 +45,9 @@ Offer<LocalConditionals> Energy::local() const {
 Offer<PairwiseFactors> Energy::pairwise() const {
   return Offer<PairwiseFactors>::none("it is not made of pairwise factors");
 }
-Offer<Readable> Energy::readable() const { return Offer<Readable>::none("its states are digits"); }
+Offer<Readable> Energy::readable() const {
+  return Offer<Readable>::none("its states are digits");
+}
 
 Tensor MeteredEnergy::log_density(const Tensor& x) {
   evaluations_ += x.size(0);

@@ -61,8 +61,8 @@ class RunEvaluation final : public Evaluation {
   const Tensor& true_states(std::string& source) override {
     if (!truth_.defined()) {
       if (const auto exact = oracle()) {
-        truth_ = exact->sample(space().empty().expand({rows(), -1}).contiguous(),
-                               stream("true_states"));
+        truth_ =
+            exact->sample(space().empty().expand({rows(), -1}).contiguous(), stream("true_states"));
         source_ = "exact samples";
       } else if (dataset()) {
         truth_ = data_rows();
@@ -141,9 +141,8 @@ double figure(const Json& evaluation, const std::string& key) {
   for (const auto& [name, figures] : metrics.items())
     for (const auto& [estimator, _] : figures.items())
       known.push_back(name + "/" + estimator);
-  throw SpecError(
-      fmt::format("evaluation.select: {}; is it in evaluation.during?",
-                  unknown_name("figure", key, known)));
+  throw SpecError(fmt::format("evaluation.select: {}; is it in evaluation.during?",
+                              unknown_name("figure", key, known)));
 }
 
 void write_samples(const Experiment& experiment, const std::filesystem::path& run,
@@ -156,8 +155,7 @@ void write_samples(const Experiment& experiment, const std::filesystem::path& ru
   const Query query{QueryKind::kSample, space.empty().expand({count, -1}).contiguous()};
   const auto answer = experiment.family->answer(query, streams.at("evaluation/samples"));
   experiment.family->set_training(true);
-  const auto density =
-      experiment.energy ? experiment.energy->log_density(answer.states) : Tensor();
+  const auto density = experiment.energy ? experiment.energy->log_density(answer.states) : Tensor();
   std::string lines;
   for (std::int64_t n = 0; n < count; ++n) {
     const auto x = answer.states[n].contiguous();

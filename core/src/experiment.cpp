@@ -4,10 +4,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 #include <torch/cuda.h>
 #include <torch/types.h>
 #include <torch/utils.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/experiment.h>
@@ -42,7 +42,9 @@ void check_top(const Spec& spec, Faults& faults) {
       faults.add(fmt::format("{}: \"{}\" must be a string", spec.where(), key));
 }
 
-bool is_component(const Spec& spec) { return !spec.json().is_object() || spec.has("type"); }
+bool is_component(const Spec& spec) {
+  return !spec.json().is_object() || spec.has("type");
+}
 
 /// The heads that the family asks of a role; those of all roles for "".
 HeadSet heads_of(const Description* family, const std::string& role) {
@@ -74,8 +76,8 @@ Json check_networks(const Spec& spec, const Registry& registry, const Descriptio
 template <class Section>
 Json check_section(const Spec& spec, const char* name, Section& section, const Registry& registry,
                    bool build, Faults& faults) {
-  const auto given = spec.json().is_object() && spec.has(name) ? spec.child(name)
-                                                               : Spec::from_text("{}", name);
+  const auto given =
+      spec.json().is_object() && spec.has(name) ? spec.child(name) : Spec::from_text("{}", name);
   return given.read(
       name, [&](ParamVisitor& p) { section.visit(p); }, &registry, build, faults);
 }
@@ -83,7 +85,8 @@ Json check_section(const Spec& spec, const char* name, Section& section, const R
 bool is_device(const std::string& name) {
   if (name == "auto" || name == "cpu" || name == "cuda") return true;
   const bool numbered = name.starts_with("cuda:") && name.size() > 5;
-  return numbered && std::ranges::all_of(name.substr(5), [](char c) { return '0' <= c && c <= '9'; });
+  return numbered &&
+         std::ranges::all_of(name.substr(5), [](char c) { return '0' <= c && c <= '9'; });
 }
 
 std::string no_device(const std::string& name, const std::string& where) {
@@ -123,7 +126,8 @@ Json Experiment::check(const Spec& spec, const Registry& registry, Faults& fault
   for (const std::string kind : {"dataset", "energy"})
     if (spec.has(kind)) resolved[kind] = registry.check(kind, spec.child(kind), faults);
   if (spec.has("network")) resolved["network"] = check_networks(spec, registry, family, faults);
-  if (spec.has("family")) resolved["family"] = registry.check("family", spec.child("family"), faults);
+  if (spec.has("family"))
+    resolved["family"] = registry.check("family", spec.child("family"), faults);
   TrainingParams training;
   EvaluationParams evaluation;
   resolved["training"] = check_section(spec, "training", training, registry, false, faults);
@@ -151,11 +155,12 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
   if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
   if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
   if (dataset && energy && dataset->space().cardinalities != energy->space().cardinalities)
-    throw SpecError(fmt::format(
-        "{}: dataset and energy must have one state space; {} has {} variables of {} levels, {} has "
-        "{} of {}",
-        spec.where(), dataset->label(), dataset->space().dimension(), dataset->space().levels(),
-        energy->label(), energy->space().dimension(), energy->space().levels()));
+    throw SpecError(fmt::format("{}: dataset and energy must have one state space; {} has {} "
+                                "variables of {} levels, {} has "
+                                "{} of {}",
+                                spec.where(), dataset->label(), dataset->space().dimension(),
+                                dataset->space().levels(), energy->label(),
+                                energy->space().dimension(), energy->space().levels()));
 
   torch::manual_seed(seed);  // initial parameters alone come from the global generator
   const auto* family_description = registry.find("family", spec.child("family").type());
@@ -169,7 +174,8 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
   };
   if (spec.has("network")) {
     const auto network = spec.child("network");
-    if (is_component(network)) add("", network);
+    if (is_component(network))
+      add("", network);
     else
       for (const auto& [role, _] : network.json().items())
         add(role, network.child(role));

@@ -12,20 +12,28 @@ namespace marginalia {
 
 std::string_view name_of(QueryKind kind) {
   switch (kind) {
-    case QueryKind::kLogMarginal: return "log_marginal";
-    case QueryKind::kConditionals: return "conditionals";
-    case QueryKind::kSample: return "sample";
-    case QueryKind::kLogZ: return "log_z";
+    case QueryKind::kLogMarginal:
+      return "log_marginal";
+    case QueryKind::kConditionals:
+      return "conditionals";
+    case QueryKind::kSample:
+      return "sample";
+    case QueryKind::kLogZ:
+      return "log_z";
   }
   return "";
 }
 
 std::string_view name_of(Status status) {
   switch (status) {
-    case Status::kExact: return "exact";
-    case Status::kUpper: return "upper";
-    case Status::kLower: return "lower";
-    case Status::kEstimate: return "estimate";
+    case Status::kExact:
+      return "exact";
+    case Status::kUpper:
+      return "upper";
+    case Status::kLower:
+      return "lower";
+    case Status::kEstimate:
+      return "estimate";
   }
   return "";
 }
@@ -64,9 +72,9 @@ Answer Family::answer(const Query& query, Stream& stream) const {
     throw SpecError(fmt::format("{} does not answer {}", label(), name_of(query.kind)));
   if (asked.estimator.empty()) asked.estimator = known.front();
   if (!std::ranges::count(known, asked.estimator))
-    throw SpecError(fmt::format("{}: {}", label(),
-                                unknown_name(fmt::format("estimator of {}", name_of(query.kind)),
-                                             asked.estimator, known)));
+    throw SpecError(fmt::format(
+        "{}: {}", label(),
+        unknown_name(fmt::format("estimator of {}", name_of(query.kind)), asked.estimator, known)));
   if (asked.kind != QueryKind::kLogZ) space().check(asked.partial, true, label());
   torch::NoGradGuard no_grad;
   auto answer = compute_answer(asked, stream);

@@ -10,10 +10,11 @@
 #include <marginalia/error.h>
 #include <marginalia/gibbs.h>
 
-// The inner loops are written for vectors of any width; this compiles them for several and picks one
-// at start. Sanitizers do not go with that.
+// The inner loops are written for vectors of any width; this compiles them for several and picks
+// one at start. Sanitizers do not go with that.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define MARGINALIA_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define MARGINALIA_WIDE \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define MARGINALIA_WIDE
 #endif
@@ -29,8 +30,9 @@ inline float fast_exp(float x) {
   const float shifted = t + 12582912.0f;  // 1.5 * 2^23: rounds to an integer
   const float f = (t - (shifted - 12582912.0f)) * 0.693147181f;
   const float p =
-      1 + f * (1 + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f +
-                                                                            f * 0.00138888889f)))));
+      1 +
+      f * (1 + f * (0.5f + f * (0.166666667f +
+                                f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
   const auto bits = std::bit_cast<std::int32_t>(shifted) << 23;
   return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + bits);
 }
@@ -113,7 +115,8 @@ struct GibbsSampler::Kernel {
     const auto ua = u.accessor<float, 2>();
     const auto wa = w.accessor<float, 3>();
     const auto ea = edges.accessor<std::int64_t, 2>();
-    std::vector<std::vector<std::pair<std::int32_t, float>>> neighbours(static_cast<std::size_t>(D));
+    std::vector<std::vector<std::pair<std::int32_t, float>>> neighbours(
+        static_cast<std::size_t>(D));
     for (std::int64_t i = 0; i < D; ++i)
       graph.field.push_back((ua[i][1] - ua[i][0]) / 2);
     for (std::int64_t e = 0; e < E; ++e) {
@@ -201,8 +204,8 @@ GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::
   for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
     const auto u = stream.uniform({x.size(0), x.size(1), 1}).to(x.device());
     for (std::int64_t colour = 0; colour < count; ++colour) {
-      auto here = (colours == colour).unsqueeze(0);        // [1, D]
-      const auto p = local->logits(x).softmax(2);          // [B, D, K]
+      auto here = (colours == colour).unsqueeze(0);  // [1, D]
+      const auto p = local->logits(x).softmax(2);    // [B, D, K]
       if (want_mean) sum = (sum.defined() ? sum : torch::zeros_like(p)) + p * here.unsqueeze(2);
       if (free.defined()) here = here.logical_and(free);
       const auto drawn = (u >= p.cumsum(2).slice(2, 0, -1)).sum(2);  // inverse of the distribution

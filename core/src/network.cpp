@@ -10,9 +10,9 @@
 namespace marginalia {
 
 static constexpr std::pair<Head, const char*> kHeadNames[] = {
-    {kLogMarginal, "log_marginal"},       {kLogits, "logits"},
-    {kExtensions, "extensions"},          {kPositionLogits, "position_logits"},
-    {kCausalLogits, "causal_logits"},     {kEmbedding, "embedding"}};
+    {kLogMarginal, "log_marginal"},   {kLogits, "logits"},
+    {kExtensions, "extensions"},      {kPositionLogits, "position_logits"},
+    {kCausalLogits, "causal_logits"}, {kEmbedding, "embedding"}};
 
 std::string names_of(HeadSet heads) {
   std::vector<std::string> names;
@@ -28,7 +28,8 @@ void set_space(Network& network, const StateSpace& space) {
 static void expect(const Network& network, const Tensor& head, at::IntArrayRef sizes, Head which) {
   if (!head.defined() || head.sizes() != sizes)
     throw Error(fmt::format(
-        "{}: head {} must be [{}], not {}", network.label(), names_of(which), fmt::join(sizes, ", "),
+        "{}: head {} must be [{}], not {}", network.label(), names_of(which),
+        fmt::join(sizes, ", "),
         head.defined() ? fmt::format("[{}]", fmt::join(head.sizes(), ", ")) : "missing"));
 }
 

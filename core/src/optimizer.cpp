@@ -27,7 +27,12 @@ Optimizer::Optimizer(const OptimizerParams& params, std::vector<ParameterGroup> 
     names.push_back(group.name);
     const auto factor = params.factors.find(group.name);
     for (const auto& [name, parameter] : group.parameters)
-      slots_.push_back({name, group.name, parameter, {}, {}, 0,
+      slots_.push_back({name,
+                        group.name,
+                        parameter,
+                        {},
+                        {},
+                        0,
                         factor == params.factors.end() ? 1.0 : factor->second});
   }
   for (const auto& [name, _] : params.factors)
@@ -64,8 +69,8 @@ void Optimizer::update(Slot& slot, double rate) {
   auto gradient = slot.parameter.grad();
   if (params_.weight_decay > 0) gradient = gradient + params_.weight_decay * slot.parameter;
   if (params_.momentum > 0) {
-    slot.mean = slot.mean.defined() ? slot.mean.mul_(params_.momentum).add_(gradient)
-                                    : gradient.clone();
+    slot.mean =
+        slot.mean.defined() ? slot.mean.mul_(params_.momentum).add_(gradient) : gradient.clone();
     gradient = slot.mean;
   }
   slot.parameter.add_(gradient, -rate);

@@ -21,7 +21,9 @@ double Oracle::log_z() const {
   return *log_z_;
 }
 
-Tensor Oracle::log_marginal(const Tensor& partial) const { return log_sum(partial) - log_z(); }
+Tensor Oracle::log_marginal(const Tensor& partial) const {
+  return log_sum(partial) - log_z();
+}
 
 /// The rows of `partial` with each value k at variable i: int64 [B * K_i, D].
 static Tensor extensions(const Tensor& partial, std::int64_t i, std::int64_t levels) {

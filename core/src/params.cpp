@@ -79,7 +79,8 @@ class SpecReader final : public ParamVisitor {
   void operator()(const char* name, Named& value, Of<double> field) override {
     const Json* given = look(name);
     const bool fits = given && given->is_object() && Kind<Numbers>::fits(values_of(*given));
-    if (given && !fits) fault("\"{}{}\" must be an object of numbers, not {}", frame().prefix, name, given->dump());
+    if (given && !fits)
+      fault("\"{}{}\" must be an object of numbers, not {}", frame().prefix, name, given->dump());
     if (fits) {
       value.clear();
       for (const auto& [key, number] : given->items()) {
@@ -154,8 +155,8 @@ class SpecReader final : public ParamVisitor {
       fault("\"{}{}\" must be an object, not {}", frame().prefix, name, given->dump());
     const bool usable = given && given->is_object();
     const auto prefix = fmt::format("{}{}.", frame().prefix, name);
-    frames_.push_back({usable ? frame().spec.child(name) : Spec::from_text("{}"), {},
-                       Json::object(), prefix});
+    frames_.push_back(
+        {usable ? frame().spec.child(name) : Spec::from_text("{}"), {}, Json::object(), prefix});
     sections_.push_back(name);
   }
   void end_section() override {

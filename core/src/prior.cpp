@@ -26,8 +26,8 @@ class LocalPrior final : public PriorSource {
 };
 
 /// In half-log-odds: a binary variable's distribution is e^{s H} / 2 cosh H, s = 2x - 1. Directed
-/// edges come in opposite pairs: e of E goes i -> j, e + E back. Tensors are [sites or edges, B], so
-/// that a gather copies whole rows.
+/// edges come in opposite pairs: e of E goes i -> j, e + E back. Tensors are [sites or edges, B],
+/// so that a gather copies whole rows.
 class BeliefPropagation final : public PriorSource {
  public:
   BeliefPropagation(const PairwiseFactors& factors, std::int64_t rounds) : rounds_(rounds) {
@@ -37,7 +37,7 @@ class BeliefPropagation final : public PriorSource {
     target_ = torch::cat({j, i});
     opposite_ = torch::cat({torch::arange(E, 2 * E), torch::arange(E)});
     const auto w = factors.pairs.to(torch::kDouble);
-    shift_ = w.amax({1, 2});                           // keeps the exponentials near 1
+    shift_ = w.amax({1, 2});  // keeps the exponentials near 1
     const auto weight = (w - shift_.view({-1, 1, 1})).exp().to(torch::kFloat);
     const auto both = torch::cat({weight, weight.transpose(1, 2)});  // [2E, source, target]
     for (int a = 0; a < 2; ++a)
@@ -52,9 +52,9 @@ class BeliefPropagation final : public PriorSource {
     torch::NoGradGuard no_grad;
     const auto device = partial.device();
     const auto on = [&](const Tensor& t) { return t.to(device); };
-    const auto x = partial.t().contiguous();                             // [D, B]
+    const auto x = partial.t().contiguous();  // [D, B]
     const auto known = x != kUnknown;
-    const auto pinned = (2 * x - 1).to(torch::kFloat) * kPinned;         // stands for s = +-1
+    const auto pinned = (2 * x - 1).to(torch::kFloat) * kPinned;  // stands for s = +-1
     const auto h = on(field_), source = on(source_), target = on(target_);
     const auto source_known = known.index_select(0, source);
     const auto source_pinned = pinned.index_select(0, source);
@@ -93,7 +93,8 @@ class BeliefPropagation final : public PriorSource {
     const auto w = [&](int i, int j) { return on(weight_[i][j]).slice(0, 0, E); };
     const auto pair = (a * b * w(1, 1) + a * w(1, 0) + b * w(0, 1) + w(0, 0)).log();
     const auto ends = log_two_cosh.index_select(0, on(source_));
-    const auto edge = pair - 0.5 * (a.log() + b.log()) - ends.slice(0, 0, E) - ends.slice(0, E, 2 * E);
+    const auto edge =
+        pair - 0.5 * (a.log() + b.log()) - ends.slice(0, 0, E) - ends.slice(0, E, 2 * E);
     const auto constant = mean_.sum().item<double>() + shift_.sum().item<double>();
     const auto sum = site.sum(0, false, torch::kDouble) + edge.sum(0, false, torch::kDouble);
     return (sum + constant).to(torch::kFloat);
@@ -135,9 +136,10 @@ std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy, std:
                                 "{}: {}",
                                 energy.label(), factors.reason));
   if (energy.space().levels() != 2)
-    throw SpecError(fmt::format("\"prior\": \"belief_propagation\" is for binary variables; {} has {}"
-                                " levels; use \"local\"",
-                                energy.label(), energy.space().levels()));
+    throw SpecError(
+        fmt::format("\"prior\": \"belief_propagation\" is for binary variables; {} has {}"
+                    " levels; use \"local\"",
+                    energy.label(), energy.space().levels()));
   return std::make_unique<BeliefPropagation>(*factors, rounds);
 }
 

@@ -11,8 +11,12 @@ namespace marginalia {
 namespace {
 
 /// A number as it would be typed.
-std::string number(double value) { return fmt::format("{}", value); }
-std::string number(std::int64_t value) { return fmt::format("{}", value); }
+std::string number(double value) {
+  return fmt::format("{}", value);
+}
+std::string number(std::int64_t value) {
+  return fmt::format("{}", value);
+}
 
 template <class F>
 std::string range(const F& field) {
@@ -55,7 +59,9 @@ class TableWriter final : public ParamVisitor {
   void operator()(const char* n, FilePath& v, Of<std::string> f) override {
     row(n, "file", v.given, "", f.doc);
   }
-  void operator()(const char* n, AnyChild& v, Of<bool> f) override { row(n, v.kind(), "", "", f.doc); }
+  void operator()(const char* n, AnyChild& v, Of<bool> f) override {
+    row(n, v.kind(), "", "", f.doc);
+  }
 
  private:
   std::size_t begin_list(const char* n, const char* kind, std::size_t, Of<bool> f) override {
@@ -170,7 +176,8 @@ std::string table(const std::function<void(ParamVisitor&)>& visit) {
   TableWriter writer;
   visit(writer);
   if (writer.rows.empty()) return "It takes no parameters.\n";
-  return "| parameter | type | default | accepts | meaning |\n|---|---|---|---|---|\n" + writer.rows;
+  return "| parameter | type | default | accepts | meaning |\n|---|---|---|---|---|\n" +
+         writer.rows;
 }
 
 Json schema_of(const Description& d) {
@@ -188,8 +195,7 @@ Json any_of(const Registry& registry, const std::string& kind) {
   auto choices = Json::array();
   for (const auto& name : registry.names(kind))
     choices.push_back(schema_of(*registry.find(kind, name)));
-  if (kind == "metric")
-    choices.push_back({{"type", "string"}, {"enum", registry.names(kind)}});
+  if (kind == "metric") choices.push_back({{"type", "string"}, {"enum", registry.names(kind)}});
   return {{"anyOf", choices}};
 }
 
@@ -197,8 +203,8 @@ Json any_of(const Registry& registry, const std::string& kind) {
 
 std::string describe(const Description& d) {
   const auto* article = d.kind == "energy" ? "an" : "a";
-  auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article, d.kind,
-                          d.plugin);
+  auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article,
+                          d.kind, d.plugin);
   if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
   text += table(d.visit);
   if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);
@@ -228,8 +234,8 @@ std::string spec_schema(const Registry& registry) {
   writer.section("evaluation", *std::make_unique<EvaluationParams>(), "what to measure");
   auto schema = writer.schema();
   auto& properties = schema["properties"];
-  properties["evaluation"]["properties"]["metrics"] = {
-      {"type", "array"}, {"items", {{"$ref", "#/$defs/metric"}}}};
+  properties["evaluation"]["properties"]["metrics"] = {{"type", "array"},
+                                                       {"items", {{"$ref", "#/$defs/metric"}}}};
   properties["marginalia"] = {{"const", 1}, {"description", "version of the spec's format"}};
   properties["note"] = {{"type", "string"}};
   properties["seed"] = {{"type", "integer"}, {"description", "root of all random streams"}};

@@ -21,7 +21,7 @@ Description Registry::describe(std::string kind, std::string name) const {
 }
 
 const std::vector<std::string>& Registry::kinds() {
-  static const std::vector<std::string> kinds{Dataset::kKind, Energy::kKind,  Network::kKind,
+  static const std::vector<std::string> kinds{Dataset::kKind, Energy::kKind, Network::kKind,
                                               Family::kKind,  Metric::kKind, Tool::kKind};
   return kinds;
 }
@@ -81,8 +81,9 @@ std::string label(const Description& of) {
 }
 
 void throw_taken(const Description& taken, const std::string& plugin) {
-  throw PluginError(fmt::format("{} \"{}\" of plugin {} is already offered by plugin {}; rename one",
-                                taken.kind, taken.name, plugin, taken.plugin));
+  throw PluginError(
+      fmt::format("{} \"{}\" of plugin {} is already offered by plugin {}; rename one", taken.kind,
+                  taken.name, plugin, taken.plugin));
 }
 
 void throw_unknown(const char* kind, const Spec& spec, const std::vector<std::string>& names) {

@@ -98,8 +98,8 @@ Spec Spec::as_component() const {
 
 std::string Spec::type() const {
   if (!node_->is_object())
-    throw SpecError(fmt::format("{}: must be an object with \"type\", not {}", where(),
-                                node_->dump()));
+    throw SpecError(
+        fmt::format("{}: must be an object with \"type\", not {}", where(), node_->dump()));
   const auto type = child("type");
   if (!type.json().is_string())
     throw SpecError(fmt::format("{}: must be a string, not {}", type.where(), type.json().dump()));
@@ -119,7 +119,8 @@ static Json value_of(const std::string& text) {
 static void apply(Json& document, const std::string& setting) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw SpecError(fmt::format("\"{}\": a setting is key=value, as in training.steps=100", setting));
+    throw SpecError(
+        fmt::format("\"{}\": a setting is key=value, as in training.steps=100", setting));
   Json* node = &document;
   std::stringstream keys(setting.substr(0, equals));
   std::string key, next;

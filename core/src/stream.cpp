@@ -32,13 +32,17 @@ Tensor Stream::integers(std::int64_t high, at::IntArrayRef sizes) {
 }
 
 Tensor Stream::permutations(std::int64_t rows, std::int64_t length) {
-  const auto keys = torch::rand({rows, length}, generator_,
-                                torch::TensorOptions().dtype(torch::kDouble));
+  const auto keys =
+      torch::rand({rows, length}, generator_, torch::TensorOptions().dtype(torch::kDouble));
   return keys.argsort(std::int64_t{1});
 }
 
-Tensor Stream::state() const { return generator_.get_state(); }
-void Stream::set_state(const Tensor& state) { generator_.set_state(state); }
+Tensor Stream::state() const {
+  return generator_.get_state();
+}
+void Stream::set_state(const Tensor& state) {
+  generator_.set_state(state);
+}
 
 Stream& Streams::at(const std::string& name) {
   return streams_.try_emplace(name, seed_, name).first->second;

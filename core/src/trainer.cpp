@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
@@ -171,11 +171,9 @@ class Trainer final : public Step {
     if (wanted.during.empty()) return false;
     const auto split = wanted.select.metric.empty() ? wanted.split : wanted.select.split;
     average_.swap();
-    const auto result = evaluate(experiment_, {wanted.during,
-                                               {wanted.every_rows, false},
-                                               split_named(split),
-                                               experiment_.seed,
-                                               NAN});
+    const auto result = evaluate(
+        experiment_,
+        {wanted.during, {wanted.every_rows, false}, split_named(split), experiment_.seed, NAN});
     average_.swap();
     std::map<std::string, double> values;
     for (const auto& [metric, figures] : result["metrics"].items())

@@ -6,8 +6,8 @@
 ///   log f(x_S) = prior log f(x_S) + sum_i u_i (w_m . relu(z_i) + b_m)
 ///
 /// u_i is 1 where the prior may be wrong (without a prior: everywhere), so that what physics knows
-/// exactly stays exact; heads start at zero, so that training starts from the prior. Being sums over
-/// sites, both heads carry over to lattices of any size. Residual blocks: He et al. (2016),
+/// exactly stays exact; heads start at zero, so that training starts from the prior. Being sums
+/// over sites, both heads carry over to lattices of any size. Residual blocks: He et al. (2016),
 /// arXiv:1603.05027.
 #include <cmath>
 
@@ -33,12 +33,13 @@ torch::Tensor pad(const torch::Tensor& x, std::int64_t p, bool periodic) {
 }
 
 /// relu, pad, convolve. Its own gradient because that of a padded convolution is again one (with
-/// the kernel turned round), which is several times faster than autograd's scatter into the padding.
+/// the kernel turned round), which is several times faster than autograd's scatter into the
+/// padding.
 class LatticeConvolution : public torch::autograd::Function<LatticeConvolution> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& weight, const torch::Tensor& bias,
-                               bool relu, bool periodic) {
+                               const torch::Tensor& weight, const torch::Tensor& bias, bool relu,
+                               bool periodic) {
     const auto p = weight.size(2) / 2;
     const auto padded = pad(relu ? x.relu() : x, p, periodic);
     const auto w = weight.to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
@@ -54,13 +55,12 @@ class LatticeConvolution : public torch::autograd::Function<LatticeConvolution> 
     const auto &padded = saved[0], &w = saved[1];
     const auto p = w.size(2) / 2;
     const auto g = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const auto parts = at::convolution_backward(g, padded, w, at::IntArrayRef{w.size(0)}, {1, 1},
-                                                {0, 0}, {1, 1}, false, {0, 0}, 1,
-                                                {false, true, true});
+    const auto parts =
+        at::convolution_backward(g, padded, w, at::IntArrayRef{w.size(0)}, {1, 1}, {0, 0}, {1, 1},
+                                 false, {0, 0}, 1, {false, true, true});
     torch::Tensor gx;
     if (context->needs_input_grad(0)) {
-      const auto turned =
-          w.flip({2, 3}).transpose(0, 1).contiguous(at::MemoryFormat::ChannelsLast);
+      const auto turned = w.flip({2, 3}).transpose(0, 1).contiguous(at::MemoryFormat::ChannelsLast);
       gx = torch::conv2d(pad(g, p, context->saved_data["periodic"].toBool()), turned);
       if (context->saved_data["relu"].toBool())
         gx = gx * (padded.slice(2, p, -p).slice(3, p, -p) > 0);
@@ -116,7 +116,8 @@ class LatticeConv final : public Network {
       add_convolution(name + "a", C, C, 1.0);
       add_convolution(name + "b", C, C, 0.5);
       if (params.global)
-        mixing_.push_back(register_parameter(name + "_global", torch::randn({C, C}) * 0.5 / std::sqrt(C)));
+        mixing_.push_back(
+            register_parameter(name + "_global", torch::randn({C, C}) * 0.5 / std::sqrt(C)));
     }
     outputs_ = (context.heads & kLogits ? levels_ : 0) + 1;
     head_ = register_parameter("head_weight", torch::zeros({outputs_, C}));
@@ -137,7 +138,8 @@ class LatticeConv final : public Network {
   void add_convolution(const std::string& name, std::int64_t in, std::int64_t out, double scale) {
     const auto k = params_.kernel;
     const auto spread = scale * std::sqrt(2.0 / double(in * k * k));  // He et al. (2015)
-    weights_.push_back(register_parameter(name + "_weight", torch::randn({out, in, k, k}) * spread));
+    weights_.push_back(
+        register_parameter(name + "_weight", torch::randn({out, in, k, k}) * spread));
     biases_.push_back(register_parameter(name + "_bias", torch::zeros({out})));
   }
 
@@ -146,9 +148,9 @@ class LatticeConv final : public Network {
   std::int64_t input_channels() const { return 2 * levels_ + 2 + (prior_ ? levels_ + 1 : 0); }
 
   torch::Tensor features(const torch::Tensor& partial, const Prior& prior) const {
-    const auto known = (partial != kUnknown).to(torch::kFloat);                    // [B, D]
+    const auto known = (partial != kUnknown).to(torch::kFloat);  // [B, D]
     const auto levels = torch::arange(levels_, partial.options());
-    const auto one_hot = (partial.unsqueeze(2) == levels).to(torch::kFloat);       // [B, D, K]
+    const auto one_hot = (partial.unsqueeze(2) == levels).to(torch::kFloat);  // [B, D, K]
     const auto spread = [&](const torch::Tensor& mean) { return mean.expand_as(one_hot); };
     std::vector<torch::Tensor> parts{one_hot, known.unsqueeze(2), spread(one_hot.mean(1, true)),
                                      known.mean(1, true).expand_as(known).unsqueeze(2)};
@@ -194,8 +196,8 @@ class LatticeConv final : public Network {
     }
     if (wanted & kLogMarginal) {
       const auto site = torch::matmul(z, head_[0]) + head_bias_[0];  // [B, D]
-      heads.log_marginal = prior_ ? prior.log_marginal + (site * prior.uncertain).sum(1)
-                                  : site.sum(1);
+      heads.log_marginal =
+          prior_ ? prior.log_marginal + (site * prior.uncertain).sum(1) : site.sum(1);
     }
     return heads;
   }

@@ -77,8 +77,8 @@ TEST_CASE("chain samples follow the joint and carry their own log-probability") 
   Stream stream(5, "test");
   const auto N = 6000;
   const auto given = torch::tensor({{-1, 2, -1}}, torch::kLong);
-  const auto start = torch::cat({torch::full({N / 2, 3}, kUnknown, torch::kLong),
-                                 given.expand({N / 2, 3})});
+  const auto start =
+      torch::cat({torch::full({N / 2, 3}, kUnknown, torch::kLong), given.expand({N / 2, 3})});
   const auto sample = sample_chain(model, start, stream.permutations(N, 3), stream);
   CHECK(sample.states.select(1, 1).slice(0, N / 2).eq(2).all().item<bool>());
   double chi = 0;
@@ -90,7 +90,7 @@ TEST_CASE("chain samples follow the joint and carry their own log-probability") 
         const auto expected = joint.marginal(cell) * N / 2;
         chi += (hits - expected) * (hits - expected) / expected;
       }
-  CHECK(chi < 31.3);  // 0.999 quantile of chi-square with 11 degrees of freedom
+  CHECK(chi < 31.3);            // 0.999 quantile of chi-square with 11 degrees of freedom
   for (int n = 0; n < 20; ++n)  // the conditionals being exact, any order gives the joint
     CHECK(sample.log_prob[n].item<double>() ==
           doctest::Approx(std::log(joint.marginal(sample.states[n]))).epsilon(1e-10));
@@ -115,6 +115,6 @@ TEST_CASE("masks leave every subset size equally often, and every variable") {
     sizes += known.sum(1).bincount({}, D).to(torch::kFloat);
     members += known.sum(0).to(torch::kFloat);
   }
-  CHECK(sizes.eq(50 * 64 / D).all().item<bool>());  // stratified: exactly
+  CHECK(sizes.eq(50 * 64 / D).all().item<bool>());                           // stratified: exactly
   CHECK((members / (50 * 64) - 3.5 / D).abs().max().item<double>() < 0.04);  // 5 sigma
 }

@@ -32,8 +32,8 @@ TEST_CASE("clamped Gibbs sweeps sample the exact posterior, by the kernel and by
   partial[0] = 1;
   partial[4] = 0;
   const auto p = exact.single_marginals(partial).select(1, 1);  // [D]
-  for (const Energy* e : {static_cast<const Energy*>(energy.get()),
-                          static_cast<const Energy*>(&unfactored)}) {
+  for (const Energy* e :
+       {static_cast<const Energy*>(energy.get()), static_cast<const Energy*>(&unfactored)}) {
     const GibbsSampler sampler(*e);
     Stream stream(7, "test");
     const auto rows = 4001;  // not a multiple of the lanes

@@ -60,7 +60,7 @@ TEST_CASE("the update rules are LibTorch's") {
 TEST_CASE("clipping scales the whole gradient to the norm asked for") {
   auto a = torch::zeros({2}).requires_grad_(), b = torch::zeros({1}).requires_grad_();
   Optimizer optimizer({}, {{"all", {{"a", a}, {"b", b}}}});
-  (a * torch::tensor({3.0, 0.0}) ).sum().add((b * 4).sum()).backward();
+  (a * torch::tensor({3.0, 0.0})).sum().add((b * 4).sum()).backward();
   CHECK(optimizer.clip("", 1) == doctest::Approx(5));
   CHECK(a.grad()[0].item<double>() == doctest::Approx(0.6));
   CHECK(b.grad()[0].item<double>() == doctest::Approx(0.8));
@@ -81,7 +81,8 @@ TEST_CASE("a factor for a group that is not there is refused") {
   OptimizerParams params;
   params.factors = {{"log_y", 10.0}};
   auto p = torch::zeros({1}).requires_grad_();
-  CHECK(test::refusal([&] { Optimizer(params, {{"log_z", {{"p", p}}}}); }) ==
-        "training.optimizer.factors: no parameter group is called \"log_y\"; did you mean "
-        "\"log_z\"?\n  there is: log_z");
+  CHECK(test::refusal([&] {
+          Optimizer(params, {{"log_z", {{"p", p}}}});
+        }) == "training.optimizer.factors: no parameter group is called \"log_y\"; did you mean "
+              "\"log_z\"?\n  there is: log_z");
 }

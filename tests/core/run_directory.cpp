@@ -32,8 +32,9 @@ TEST_CASE("a run directory has one writer") {
 
 TEST_CASE("a metrics log goes on after the checkpoint's step, without later lines or a torn one") {
   test::TempDir folder;
-  write_atomically(folder / "metrics.jsonl",
-                   "{\"step\":1,\"a\":1.0}\n{\"step\":2,\"a\":2.0}\n{\"step\":3,\"a\":3.0}\n{\"ste");
+  write_atomically(
+      folder / "metrics.jsonl",
+      "{\"step\":1,\"a\":1.0}\n{\"step\":2,\"a\":2.0}\n{\"step\":3,\"a\":3.0}\n{\"ste");
   {
     MetricsLog log(folder.path(), 2);
     log.add(3, 1.5, {{"a", 4.0}});

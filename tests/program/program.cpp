@@ -1,4 +1,5 @@
-/// The program as a user meets it: verbs, streams, exit codes, and what is kept when things go wrong.
+/// The program as a user meets it: verbs, streams, exit codes, and what is kept when things go
+/// wrong.
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -26,9 +27,9 @@ struct Result {
 Result marginalia_(const std::string& arguments, const std::string& input = "") {
   test::TempDir folder;
   write_atomically(folder / "in", input);
-  const auto command = fmt::format("'{}' {} < '{}' > '{}' 2> '{}'", MARGINALIA_PROGRAM, arguments,
-                                   (folder / "in").string(), (folder / "out").string(),
-                                   (folder / "err").string());
+  const auto command =
+      fmt::format("'{}' {} < '{}' > '{}' 2> '{}'", MARGINALIA_PROGRAM, arguments,
+                  (folder / "in").string(), (folder / "out").string(), (folder / "err").string());
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
           read_text(folder / "out"), read_text(folder / "err")};
@@ -42,7 +43,8 @@ const char* kTiny = R"({"marginalia": 1, "seed": 1,
   "energy": {"type": "ising", "side": 3},
   "network": {"type": "lattice_conv", "channels": 4, "depth": 1, "prior": "belief_propagation"},
   "family": {"type": "mam", "label_sweeps": 4, "chain": {"count": 64, "burn_in": 20}},
-  "training": {"steps": 40, "batch_size": 32, "log_every_steps": 10, "checkpoint": {"every_steps": 10}},
+  "training": {"steps": 40, "batch_size": 32, "log_every_steps": 10,
+               "checkpoint": {"every_steps": 10}},
   "evaluation": {"rows": 50, "samples": 4, "metrics": ["log_z", "ess"]}})";
 
 /// A trained run, made once.
@@ -75,7 +77,8 @@ TEST_CASE("a run writes what was promised, and answers questions") {
                                R"([0,null,null,null,null,null,null,null,null]})"
                                "\n";
   const auto ask = [&](const std::string& more) {
-    const auto result = marginalia_(fmt::format("marginals '{}' --input - {}", run.string(), more), question);
+    const auto result =
+        marginalia_(fmt::format("marginals '{}' --input - {}", run.string(), more), question);
     REQUIRE_MESSAGE(result.code == 0, result.err);
     std::vector<Json> lines;
     std::stringstream all(result.out);
@@ -98,14 +101,14 @@ TEST_CASE("a run writes what was promised, and answers questions") {
   CHECK(ask("")[0].at("estimator") == "one_pass");
 
   const auto conditionals = marginalia_(fmt::format("conditionals '{}' --input -", run.string()),
-                                 R"({"x": [0,1,null,0,1,0,1,0,1]})");
+                                        R"({"x": [0,1,null,0,1,0,1,0,1]})");
   REQUIRE(conditionals.code == 0);
   const auto p = Json::parse(conditionals.out).at("probabilities");
   CHECK(p[0].is_null());
   CHECK(p[2][0].get<double>() + p[2][1].get<double>() == doctest::Approx(1));
 
   const auto samples = marginalia_(fmt::format("sample '{}' --count 2 --given -", run.string()),
-                            R"({"x": [0,1,null,null,null,null,null,null,null]})");
+                                   R"({"x": [0,1,null,null,null,null,null,null,null]})");
   REQUIRE(samples.code == 0);
   std::stringstream all(samples.out);
   int count = 0;
@@ -118,8 +121,9 @@ TEST_CASE("a run writes what was promised, and answers questions") {
   }
   CHECK(count == 2);
   CHECK(marginalia_(fmt::format("resume '{}'", run.string())).code == 0);
-  CHECK(has(marginalia_(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string())).out,
-            "finished"));
+  CHECK(has(
+      marginalia_(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string())).out,
+      "finished"));
   CHECK(marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string())).code == 0);
 }
 
@@ -142,8 +146,8 @@ TEST_CASE("wrong requests are refused before any work, with exit code 2") {
   const auto spec = folder / "tiny.json", out = folder / "out";
   write_atomically(spec, kTiny);
   const auto refuse = [&](const std::string& settings, const std::string& message) {
-    const auto result = marginalia_(
-        fmt::format("run '{}' --out '{}' {}", spec.string(), out.string(), settings));
+    const auto result =
+        marginalia_(fmt::format("run '{}' --out '{}' {}", spec.string(), out.string(), settings));
     CAPTURE(result.err);
     CHECK(result.code == 2);
     CHECK(result.out.empty());
@@ -183,7 +187,7 @@ TEST_CASE("a question of the wrong shape is refused by line") {
   refuse(R"({"y": []})", "stdin:1: needs \"x\"");
   refuse("[1, 2", "stdin:1: must be a JSON object");
   const auto unknown = marginalia_(fmt::format("marginals '{}' --input - --estimator one_pas", run),
-                            R"({"x": [0,1,0,0,0,0,0,0,0]})");
+                                   R"({"x": [0,1,0,0,0,0,0,0,0]})");
   CHECK(unknown.code == 2);
   CHECK(has(unknown.err, "did you mean \"one_pass\"?"));
   CHECK(marginalia_(fmt::format("marginals '{}' --input '{}/none'", run, run)).code == 2);
@@ -205,10 +209,10 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = folder / "run";
-  const auto command =
-      fmt::format("timeout --preserve-status -s INT 3 '{}' run '{}' --out '{}' training.steps=1000000 "
-                  "training.checkpoint.keep=3 2>/dev/null >/dev/null",
-                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string());
+  const auto command = fmt::format(
+      "timeout --preserve-status -s INT 3 '{}' run '{}' --out '{}' training.steps=1000000 "
+      "training.checkpoint.keep=3 2>/dev/null >/dev/null",
+      MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string());
   const int status = std::system(command.c_str());
   CHECK(WEXITSTATUS(status) == 130);
   CHECK(Json::parse(read_text(run / "run.json")).at("status") == "interrupted");
@@ -227,15 +231,17 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
 
 TEST_CASE("an altered checkpoint is refused when asked of") {
   test::TempDir folder;
-  fs::copy(tiny_run(), folder / "run", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::copy(tiny_run(), folder / "run",
+           fs::copy_options::recursive | fs::copy_options::copy_symlinks);
   const auto last = folder / "run/checkpoints" /
                     fs::read_symlink(folder / "run/checkpoints/last.safetensors").string();
   std::fstream file(last, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(-100, std::ios::end);
   file.put('\x5a');
   file.close();
-  const auto result = marginalia_(fmt::format("marginals '{}' --input -", (folder / "run").string()),
-                           R"({"x": [0,1,0,0,0,0,0,0,0]})");
+  const auto result =
+      marginalia_(fmt::format("marginals '{}' --input -", (folder / "run").string()),
+                  R"({"x": [0,1,0,0,0,0,0,0,0]})");
   CHECK(result.code == 1);
   CHECK(has(result.err, "altered"));
 }
@@ -250,19 +256,19 @@ TEST_CASE("a full disk stops the run with its reason, and what was written befor
   }
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = disk / "run";
-  const auto result = marginalia_(fmt::format(
-      "run '{}' --out '{}' training.steps=400 training.checkpoint.every_steps=1 "
-      "training.checkpoint.keep=1000",
-      (folder / "tiny.json").string(), run.string()));
+  const auto result = marginalia_(
+      fmt::format("run '{}' --out '{}' training.steps=400 training.checkpoint.every_steps=1 "
+                  "training.checkpoint.keep=1000",
+                  (folder / "tiny.json").string(), run.string()));
   CAPTURE(result.err);
   CHECK(result.code == 1);
   CHECK(has(result.err, "No space left on device"));
   int whole = 0;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
     if (!entry.is_symlink()) {
-      const auto asked = marginalia_(fmt::format("marginals '{}' --input - --checkpoint '{}'", run.string(),
-                                          entry.path().string()),
-                              R"({"x": [0,1,0,0,0,0,0,0,0]})");
+      const auto asked = marginalia_(fmt::format("marginals '{}' --input - --checkpoint '{}'",
+                                                 run.string(), entry.path().string()),
+                                     R"({"x": [0,1,0,0,0,0,0,0,0]})");
       CHECK_MESSAGE(asked.code == 0, asked.err);
       if (++whole == 3) break;
     }
@@ -281,7 +287,8 @@ TEST_CASE("every spec in experiments is valid") {
 
 TEST_CASE("the reference pages and the schema are those that the program writes") {
   test::TempDir folder;
-  REQUIRE(marginalia_(fmt::format("describe --all --write '{}'", folder.path().string())).code == 0);
+  REQUIRE(marginalia_(fmt::format("describe --all --write '{}'", folder.path().string())).code ==
+          0);
   const fs::path docs(MARGINALIA_DOCS);
   CHECK(read_text(folder / "spec.schema.json") == read_text(docs / "spec.schema.json"));
   for (const auto& entry : fs::directory_iterator(folder / "reference")) {

@@ -16,12 +16,12 @@ namespace marginalia {
 
 /// How far training is.
 struct TrainingState {
-  std::int64_t step = 0;                ///< optimisation steps done
-  double seconds = 0;                   ///< of training, evaluation and writing excluded
+  std::int64_t step = 0;  ///< optimisation steps done
+  double seconds = 0;     ///< of training, evaluation and writing excluded
   std::int64_t energy_evaluations = 0;
-  std::int64_t passes = 0;              ///< network passes x rows
-  std::int64_t rows_consumed = 0;       ///< of the training split, over all epochs
-  std::int64_t best_step = -1;          ///< by evaluation.select; -1: none yet
+  std::int64_t passes = 0;         ///< network passes x rows
+  std::int64_t rows_consumed = 0;  ///< of the training split, over all epochs
+  std::int64_t best_step = -1;     ///< by evaluation.select; -1: none yet
   double best_value = 0;
   std::int64_t evaluations_since_best = 0;
   Json to_json() const;
@@ -34,7 +34,7 @@ class MARGINALIA_API MovingAverage {
  public:
   MovingAverage(double decay, const std::vector<ParameterGroup>& groups);
   void update(std::int64_t step);
-  void swap();  ///< exchanges parameters and averages; twice is nothing
+  void swap();                        ///< exchanges parameters and averages; twice is nothing
   void visit(StateVisitor& visitor);  ///< "average.*"
 
  private:

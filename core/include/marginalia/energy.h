@@ -83,7 +83,7 @@ class MARGINALIA_API MeteredEnergy {
   explicit MeteredEnergy(const Energy& energy) : energy_(energy) {}
   const Energy& energy() const { return energy_; }
 
-  Tensor log_density(const Tensor& x);  ///< counts B
+  Tensor log_density(const Tensor& x);                                   ///< counts B
   void count(std::int64_t evaluations) { evaluations_ += evaluations; }  ///< made by a sampler
   std::int64_t evaluations() const { return evaluations_; }
   void set_evaluations(std::int64_t count) { evaluations_ = count; }

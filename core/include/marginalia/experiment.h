@@ -91,7 +91,8 @@ struct TrainingParams {
     p("moving_average", moving_average,
       {.doc = "decay of the parameters' average, used to answer; 0: none", .min = 0.0, .max = 1.0});
     p("precision", precision,
-      {.doc = "of hidden matrix products; outputs stay float32", .one_of = {"float32", "bfloat16"}});
+      {.doc = "of hidden matrix products; outputs stay float32",
+       .one_of = {"float32", "bfloat16"}});
     p("init", init, {.doc = "run or checkpoint whose tensors to start from, by name"});
     p("log_every_steps", log_every_steps, {.doc = "between lines of metrics.jsonl", .min = 1});
     p.section("optimizer", optimizer, "how parameters move");
@@ -134,7 +135,8 @@ struct EvaluationParams {
 /// What a spec asks for, built. Owns its parts; they own nothing of each other.
 class MARGINALIA_API Experiment {
  public:
-  /// Builds everything; all faults of the spec come in one SpecError. `device` overrides the spec's.
+  /// Builds everything; all faults of the spec come in one SpecError. `device` overrides the
+  /// spec's.
   Experiment(const Spec& spec, const Registry& registry, const std::string& device = "");
 
   /// Validates without building: adds the faults. -> the resolved spec.
@@ -142,8 +144,8 @@ class MARGINALIA_API Experiment {
   /// The energy alone, all that `exact` needs.
   static std::shared_ptr<Energy> energy_of(const Spec& spec, const Registry& registry);
 
-  Json resolved;        ///< the spec with every default filled in and the seed drawn
-  std::uint64_t seed;   ///< root of all random streams
+  Json resolved;       ///< the spec with every default filled in and the seed drawn
+  std::uint64_t seed;  ///< root of all random streams
   at::Device device;
   TrainingParams training;
   EvaluationParams evaluation;

@@ -67,7 +67,7 @@ class MARGINALIA_API Step {
   virtual std::int64_t batch_size() const = 0;  ///< rows of one micro-batch
   virtual Tensor batch() = 0;                   ///< training rows, int64 [batch_size, D]
   virtual bool has_dataset() const = 0;
-  virtual MeteredEnergy& energy() = 0;          ///< throws Error when the spec has none
+  virtual MeteredEnergy& energy() = 0;  ///< throws Error when the spec has none
   virtual bool has_energy() const = 0;
   virtual Stream& stream(const std::string& name) = 0;
   /// Backward, gradient accumulation, clipping, non-finite guard, optimiser, moving average, for

@@ -42,13 +42,13 @@ class MARGINALIA_API Evaluation {
   virtual const Dataset* dataset() const = 0;
   virtual Offer<Oracle> oracle() const = 0;
   virtual Split split() const = 0;
-  virtual std::int64_t rows() const = 0;         ///< states for metrics that walk chains
+  virtual std::int64_t rows() const = 0;  ///< states for metrics that walk chains
   virtual Stream& stream(const std::string& name) = 0;
   virtual const ModelSamples& model_samples() = 0;
-  virtual const Tensor& data_rows() = 0;         ///< rows() states of the split, int64 [N, D]
+  virtual const Tensor& data_rows() = 0;  ///< rows() states of the split, int64 [N, D]
   /// States of the truth: exact samples, else the data, else (said in `source`) model samples.
   virtual const Tensor& true_states(std::string& source) = 0;
-  virtual double chain_health() const = 0;       ///< split R-hat of the training chain, or NaN
+  virtual double chain_health() const = 0;  ///< split R-hat of the training chain, or NaN
 
  protected:
   ~Evaluation() = default;

@@ -53,7 +53,7 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   static constexpr const char* kKind = "network";
 
   ~Network() override;
-  virtual HeadSet heads() const = 0;        ///< what it can compute
+  virtual HeadSet heads() const = 0;  ///< what it can compute
 
   /// The heads in `wanted` and no others. Logits of impossible values are -inf.
   Heads evaluate(const NetworkInput& input, HeadSet wanted);

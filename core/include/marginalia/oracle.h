@@ -22,8 +22,8 @@ class MARGINALIA_API Oracle {
 
   /// log sum of f over the completions of each row.  partial: int64 [B, D]  ->  float64 [B], nats.
   Tensor log_sum(const Tensor& partial) const;
-  double log_z() const;                             ///< computed once
-  Tensor log_marginal(const Tensor& partial) const; ///< log p(x_S): log_sum - log Z
+  double log_z() const;                              ///< computed once
+  Tensor log_marginal(const Tensor& partial) const;  ///< log p(x_S): log_sum - log Z
   /// p(x_i = k | known), evidence as point masses.  partial: int64 [D]  ->  float64 [D, K].
   Tensor single_marginals(const Tensor& partial) const;
   /// Exact posterior samples: each row completed.  partial: int64 [B, D]  ->  int64 [B, D].

@@ -31,8 +31,8 @@ struct PluginManifest {
 }  // namespace marginalia
 
 /// Ends a plugin's source file, naming the components it offers:  MARGINALIA_PLUGIN(Ising);
-#define MARGINALIA_PLUGIN(...)                                                             \
-  extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = {    \
-      marginalia::kPluginAbi, marginalia::kBuildStamp, MARGINALIA_PLUGIN_NAME,             \
-      MARGINALIA_PLUGIN_VERSION,                                                           \
+#define MARGINALIA_PLUGIN(...)                                                          \
+  extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = { \
+      marginalia::kPluginAbi, marginalia::kBuildStamp, MARGINALIA_PLUGIN_NAME,          \
+      MARGINALIA_PLUGIN_VERSION,                                                        \
       [](marginalia::Registry& registry) { registry.add<__VA_ARGS__>(); }}

@@ -31,8 +31,8 @@ MARGINALIA_API std::unique_ptr<PriorSource> local_prior(const Energy& energy);
 
 /// From PairwiseFactors of binary variables: `rounds` of sum-product belief propagation on the
 /// unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman and
-/// Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of depth at
-/// most `rounds`; `uncertain` marks their 2-core. Throws SpecError where the energy has none.
+/// Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of depth
+/// at most `rounds`; `uncertain` marks their 2-core. Throws SpecError where the energy has none.
 MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy,
                                                                      std::int64_t rounds);
 

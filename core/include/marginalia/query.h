@@ -32,11 +32,11 @@ struct Query {
 
 /// An answer. Everything is on the CPU.
 struct Answer {
-  Tensor value;         ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
-  Tensor states = {};   ///< kSample: int64 [B, D]
+  Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
+  Tensor states = {};  ///< kSample: int64 [B, D]
   std::string estimator;
   Status status = Status::kEstimate;
-  double passes = 0;    ///< network passes a row, on average
+  double passes = 0;  ///< network passes a row, on average
 };
 
 /// One way in which a family answers one kind of question.

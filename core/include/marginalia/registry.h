@@ -30,8 +30,7 @@ concept Registrable = requires(typename T::Params params, ParamVisitor& visitor)
   params.visit(visitor);
   requires std::derived_from<T, typename T::Interface>;
   requires std::constructible_from<T, const typename T::Params&> ||
-               std::constructible_from<T, const typename T::Params&,
-                                       const typename T::Interface::Context&>;
+      std::constructible_from<T, const typename T::Params&, const typename T::Interface::Context&>;
 };
 
 /// What is known of a component before one is built.
@@ -41,7 +40,7 @@ struct Description {
   std::string example;          ///< T::kExample: JSON that builds a small one; "{}" by default
   std::string plugin, version;  ///< the library it came from
   std::function<void(ParamVisitor&)> visit;  ///< its parameters, at their defaults
-  std::map<std::string, unsigned> roles;  ///< of a family: T::kRoles, the heads of each network
+  std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
 };
 
 /// The components a host knows, by kind and name. A value: make one in a test and drop it.
@@ -123,7 +122,8 @@ void Registry::add_one() {
     detail::throw_taken(taken->second.description, d.plugin);
   const auto make = [d](const Spec& spec, const Registry& registry, const void* context) {
     Params params;
-    spec.fill(d.name, [&](ParamVisitor& visitor) { params.visit(visitor); }, registry);
+    spec.fill(
+        d.name, [&](ParamVisitor& visitor) { params.visit(visitor); }, registry);
     std::shared_ptr<Interface> made;
     detail::at_the_border(d, [&] {
       if constexpr (std::constructible_from<T, const Params&>)

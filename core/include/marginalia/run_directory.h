@@ -31,9 +31,9 @@ class MARGINALIA_API RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
-  Json record() const;             ///< run.json
+  Json record() const;  ///< run.json
   void set_record(const Json& record);
-  void update(const Json& fields); ///< merges into run.json, atomically
+  void update(const Json& fields);          ///< merges into run.json, atomically
   void log(const std::string& line) const;  ///< one line into log.txt, with the time
 
   /// Spec of the run as it was resolved, for building it again.

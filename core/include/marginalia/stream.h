@@ -20,10 +20,10 @@ class MARGINALIA_API Stream {
   /// Drawn from by `at::rand(sizes, stream.generator())` and the like, on the CPU.
   at::Generator& generator() { return generator_; }
 
-  Tensor uniform(at::IntArrayRef sizes);                          ///< float32 in [0, 1)
-  Tensor integers(std::int64_t high, at::IntArrayRef sizes);      ///< int64 in [0, high)
-  Tensor permutations(std::int64_t rows, std::int64_t length);    ///< int64 [rows, length]
-  Tensor state() const;                                           ///< uint8, for a checkpoint
+  Tensor uniform(at::IntArrayRef sizes);                        ///< float32 in [0, 1)
+  Tensor integers(std::int64_t high, at::IntArrayRef sizes);    ///< int64 in [0, high)
+  Tensor permutations(std::int64_t rows, std::int64_t length);  ///< int64 [rows, length]
+  Tensor state() const;                                         ///< uint8, for a checkpoint
   void set_state(const Tensor& state);
 
  private:

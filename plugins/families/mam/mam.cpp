@@ -1,6 +1,6 @@
 /// \file
-/// Marginalization model: a network F(x_S) for log-marginals in one pass, and any-order conditionals
-/// p(x_i | x_S), tied by the one-step identity
+/// Marginalization model: a network F(x_S) for log-marginals in one pass, and any-order
+/// conditionals p(x_i | x_S), tied by the one-step identity
 ///
 ///   R = F(x_S) + log p(x_i | x_S) - F(x_{S+i}) = 0    for all S, i, x.
 ///
@@ -41,15 +41,18 @@ class Mam final : public Family {
     mam::ChainParams chain;
     void visit(ParamVisitor& p) {
       p("objective", objective,
-        {.doc = "what is minimised: kl_penalty, REINFORCE on KL plus alpha (D R^2 + (F(empty) - "
-                "log K^D)^2); consistency, R^2 in both networks; denoising, masked cross-entropy in "
-                "the conditionals and R^2 in the marginals",
+        {.doc =
+             "what is minimised: kl_penalty, REINFORCE on KL plus alpha (D R^2 + (F(empty) - "
+             "log K^D)^2); consistency, R^2 in both networks; denoising, masked cross-entropy in "
+             "the conditionals and R^2 in the marginals",
          .one_of = {"kl_penalty", "consistency", "denoising"}});
       p("states", states,
         {.doc = "where training states come from",
          .one_of = {"gibbs", "model", "metropolis", "data"}});
       p("stages", stages,
-        {.doc = "both networks at once, or conditionals first and then marginals of those",
+        {.doc =
+             "both heads at once, or conditionals first and then marginals of those, which takes "
+             "a network for each role or one whose heads share nothing",
          .one_of = {"joint", "two_stage"}});
       p("conditional_fraction", conditional_fraction,
         {.doc = "of training spent on the first stage", .min = 0.0, .max = 1.0});
@@ -72,7 +75,8 @@ class Mam final : public Family {
         source_(mam::make_source(params.states, params.chain, context)) {
     if (params.objective != "denoising" && !energy_)
       throw SpecError("\"objective\": \"" + params.objective + "\" needs an \"energy\"");
-    if (params.label_sweeps > 0 && !energy_) throw SpecError("\"label_sweeps\" needs an \"energy\"");
+    if (params.label_sweeps > 0 && !energy_)
+      throw SpecError("\"label_sweeps\" needs an \"energy\"");
     if (params.label_sweeps > 0 && params.states != "gibbs" && params.states != "metropolis")
       throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
     if (params.label_sweeps > 0) labels_ = std::make_unique<GibbsSampler>(*energy_);
@@ -147,8 +151,8 @@ class Mam final : public Family {
   void matching(Step& step, const Tensor& x) {
     const auto B = x.size(0);
     const auto links = mam::draw_links(x, step.stream("family/links"));
-    const bool stage_two = params_.stages == "two_stage" &&
-                           step.progress() >= params_.conditional_fraction;
+    const bool stage_two =
+        params_.stages == "two_stage" && step.progress() >= params_.conditional_fraction;
     const bool stage_one = params_.stages == "two_stage" && !stage_two;
     const auto states = torch::cat({links.before, links.after});
     auto [log_p, F] = both(states);
@@ -163,13 +167,14 @@ class Mam final : public Family {
     const auto R = mam::residual(F.slice(0, 0, B), link_log_p, F.slice(0, B));
     const auto square = R.square().mean();
     step.record("train/consistency", square.item<double>());
-    if (couple) return step.minimise(square);
+    if (couple || stage_two) return step.minimise(square, couple ? "" : marginal_group());
     const auto conditional = denoising(step, x, links, log_p);
     step.record("train/conditional", conditional.item<double>());
-    if (stage_one) return step.minimise(conditional);
-    if (stage_two && conditional_ != marginal_) return step.minimise(square, "marginal");
-    step.minimise(stage_two ? square : conditional + params_.consistency_weight * square);
+    step.minimise(stage_one ? conditional : conditional + params_.consistency_weight * square);
   }
+
+  /// The group that holds the marginal network: all of them when one network has both heads.
+  std::string marginal_group() const { return conditional_ == marginal_ ? "" : "marginal"; }
 
   /// Cross-entropy of all unknown variables at s_t and s_{t+1}, with soft labels where asked for.
   Tensor denoising(Step& step, const Tensor& x, const mam::Links& links, const Tensor& log_p) {
@@ -186,7 +191,8 @@ class Mam final : public Family {
   /// -> float32 [B, D, K].
   Tensor soft_labels(Step& step, const Tensor& x, const Tensor& unknown) const {
     step.energy().count(unknown.sum().item<std::int64_t>() * params_.label_sweeps);
-    return labels_->sweep(x, unknown, params_.label_sweeps, step.stream("family/labels"), true).mean;
+    return labels_->sweep(x, unknown, params_.label_sweeps, step.stream("family/labels"), true)
+        .mean;
   }
 
   /// The published objective, computing only what it uses: one conditional and one marginal batch.
@@ -204,8 +210,7 @@ class Mam final : public Family {
     const auto anchor = (empty - space_.log_states()).square();
     step.record("train/consistency", square.item<double>());
     step.record("train/anchor", anchor.item<double>());
-    step.record("train/kl_less_log_z",
-                (F.slice(0, 0, B) - empty - density).mean().item<double>());
+    step.record("train/kl_less_log_z", (F.slice(0, 0, B) - empty - density).mean().item<double>());
     step.minimise(kl + params_.alpha * (double(D) * square + anchor));
   }
 

@@ -25,8 +25,9 @@ inline Tensor residual(const Tensor& before, const Tensor& log_p, const Tensor& 
   return before + log_p - after;
 }
 
-/// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the cross-entropy
-/// of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]  ->  [B].
+/// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the
+/// cross-entropy of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]
+/// ->  [B].
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown);
 
 /// A scalar whose gradient is that of KL(p_theta || p) (REINFORCE, eq. 9), with the mean of the
