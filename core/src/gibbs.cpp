@@ -9,15 +9,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/gibbs.h>
-
-// The inner loops are written for vectors of any width; this compiles them for several and picks
-// one at start. Sanitizers do not go with that.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define MARGINALIA_WIDE \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MARGINALIA_WIDE
-#endif
+#include <marginalia/kernel.h>
 
 namespace marginalia {
 namespace {
@@ -66,8 +58,8 @@ struct Graph {
 };
 
 /// Sweeps over one group of rows. s, sum: [D, kLanes]; free: the same, all bits set where free.
-MARGINALIA_WIDE void sweep_group(const Graph& graph, Lanes& r, float* s, const std::int32_t* free,
-                                 float* sum, std::int64_t sweeps) {
+MARGINALIA_KERNEL void sweep_group(const Graph& graph, Lanes& r, float* s, const std::int32_t* free,
+                                   float* sum, std::int64_t sweeps) {
   const auto D = static_cast<std::int64_t>(graph.field.size());
   for (std::int64_t sweep = 0; sweep < sweeps; ++sweep)
     for (std::int64_t i = 0; i < D; ++i) {

@@ -20,16 +20,10 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
+#include <marginalia/kernel.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
 #include <marginalia/prior.h>
-
-// Compiled for several instruction sets, chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define KERNEL
-#endif
 
 namespace {
 using marginalia::HeadSet, marginalia::Heads, marginalia::NetworkInput, marginalia::SpecError;
@@ -76,7 +70,8 @@ class Layer final : public torch::nn::Module {
 /// One row of what stands between two products, in one pass over memory: z = p + b,
 ///   h += leaky_relu(z), x = h                                                          [H]
 template <class T>
-KERNEL void absorb_row(float* h, const T* p, const float* b, T* x, std::int64_t H, float slope) {
+MARGINALIA_KERNEL void absorb_row(float* h, const T* p, const float* b, T* x, std::int64_t H,
+                                  float slope) {
   for (std::int64_t j = 0; j < H; ++j) {
     const float z = float(p[j]) + b[j];
     h[j] += z > 0 ? z : slope * z;
@@ -86,8 +81,8 @@ KERNEL void absorb_row(float* h, const T* p, const float* b, T* x, std::int64_t 
 
 /// And of its gradient:  g += gx,  gz = g leaky_relu'(z)                                [H]
 template <class T>
-KERNEL void gate_row(float* g, const T* gx, const T* p, const float* b, T* gz, std::int64_t H,
-                     float slope) {
+MARGINALIA_KERNEL void gate_row(float* g, const T* gx, const T* p, const float* b, T* gz,
+                                std::int64_t H, float slope) {
   for (std::int64_t j = 0; j < H; ++j) {
     g[j] += float(gx[j]);
     gz[j] = T(float(p[j]) + b[j] > 0 ? g[j] : slope * g[j]);
