@@ -17,10 +17,13 @@
 
 #include <fmt/format.h>
 #include <torch/types.h>
-#include <zlib.h>
 
 #include <marginalia/dataset.h>
 #include <marginalia/plugin.h>
+#include <marginalia/source.h>
+#include <marginalia/unpack.h>
+
+#include "published_tables.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -29,28 +32,6 @@ namespace {
 
 constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
 constexpr std::int64_t kMostLevels = 256;  // values are kept as bytes
-
-/// The bytes of a file; of a gzipped one, unpacked.
-std::string read_unpacked(const fs::path& file) {
-  const auto close = [](gzFile f) { gzclose(f); };
-  const std::unique_ptr<gzFile_s, decltype(close)> in(gzopen(file.c_str(), "rb"), close);
-  if (!in) throw SpecError(fmt::format("{}: cannot be opened; is it readable?", file.string()));
-  gzbuffer(in.get(), 1 << 18);
-  std::string text;
-  constexpr unsigned kPiece = 1 << 20;
-  for (int count = 1; count > 0;) {
-    const auto size = text.size();
-    text.resize(size + kPiece);
-    count = gzread(in.get(), text.data() + size, kPiece);
-    text.resize(size + static_cast<std::size_t>(std::max(count, 0)));
-  }
-  int error = Z_OK;
-  const std::string why = gzerror(in.get(), &error);  // also where a gzipped file ends too early
-  if (error != Z_OK && error != Z_STREAM_END)
-    throw SpecError(
-        fmt::format("{}: cannot be unpacked: {}; get the file anew", file.string(), why));
-  return text;
-}
 
 /// One split of a table, read line by line.
 class TableReader {
@@ -128,6 +109,8 @@ class Table final : public Dataset {
       "github.com/UCLA-StarAI/Density-Estimation-Datasets";
   static constexpr const char* kExample = R"({"name": "tiny"})";
 
+  static std::vector<Source> sources();
+
   struct Params {
     std::string name;
     FilePath folder{"density", {}}, train, valid, test;
@@ -159,6 +142,19 @@ class Table final : public Dataset {
   std::array<Tensor, 3> rows_;  // uint8 [N, D]
   StateSpace space_;
 };
+
+std::vector<Source> Table::sources() {
+  std::vector<Source> all;
+  for (const auto& table : kPublishedTables) {
+    const auto file = fs::path(table.name).filename().string() + ".data";  // NAME.SPLIT.data
+    all.push_back({fmt::format("density/{}.data", table.name),
+                   fmt::format("https://raw.githubusercontent.com/UCLA-StarAI/"
+                               "Density-Estimation-Datasets/master/datasets/{}/{}",
+                               file.substr(0, file.find('.')), file),
+                   table.bytes, fmt::format("sha256:{}", table.sha256)});
+  }
+  return all;
+}
 
 /// Where the split of a named table is; if nowhere, it stands in `missing`.
 fs::path find_named(const Table::Params& params, Split split, std::string& missing) {
@@ -193,13 +189,12 @@ std::array<fs::path, 3> find_files(const Table::Params& params) {
     throw SpecError(fmt::format("files are missing, looked for beside the spec and in the data "
                                 "directory (--data DIR, $MARGINALIA_DATA):{}",
                                 missing));
-  throw SpecError(
-      fmt::format("files are missing:{}\n  looked for in: {} and its subfolder extra\n  source: "
-                  "datasets/{}/ of "
-                  "github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD), if it is one of "
-                  "those\n  put them "
-                  "there, or name the data directory with --data DIR or $MARGINALIA_DATA",
-                  missing, params.folder.found.string(), params.name));
+  throw SpecError(fmt::format(
+      "files are missing:{}\n  looked for in: {} and its subfolder extra\n  those of "
+      "github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD) come with: marginalia "
+      "data fetch table {}\n  or name the data directory where they are with --data DIR "
+      "or $MARGINALIA_DATA",
+      missing, params.folder.found.string(), params.name));
 }
 
 Table::Table(const Params& params) {

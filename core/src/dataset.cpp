@@ -16,16 +16,29 @@ Split split_named(std::string_view name) {
   throw SpecError(fmt::format("\"{}\" is no split; there is: train, valid, test", name));
 }
 
-Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
+void Dataset::check_indices(Split split, const Tensor& indices) const {
   if (indices.dim() != 1 || indices.scalar_type() != at::kLong)
     throw Error(fmt::format("{}: indices must be int64 [B]", label()));
   if (indices.numel() > 0 &&
       (indices.min().item<std::int64_t>() < 0 || indices.max().item<std::int64_t>() >= size(split)))
     throw Error(
         fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1, name_of(split)));
+}
+
+Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
+  check_indices(split, indices);
   auto rows = compute_rows(split, indices, epoch_key);
   space().check(rows, false, label());
   return rows;
+}
+
+Tensor Dataset::labels(Split split, const Tensor& indices) const {
+  check_indices(split, indices);
+  return compute_labels(split, indices);
+}
+
+Tensor Dataset::compute_labels(Split, const Tensor&) const {
+  return {};
 }
 
 std::string Dataset::to_text(const Tensor& state) const {

@@ -1,52 +1,15 @@
-#include "marginalia_test.h"
-
-#include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include "folder.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
-
-#include <marginalia/dataset.h>
 
 using namespace marginalia;
 namespace fs = std::filesystem;
+using test::all_rows;
+using test::dataset_refusal;
+using test::Folder;
+using test::make_dataset;
 
 namespace {
-
-/// A data directory that goes with the test.
-struct Folder {
-  test::TempDir folder;
-  fs::path path = folder.path();
-  void write(const fs::path& file, const std::string& text) const {
-    fs::create_directories((path / file).parent_path());
-    std::ofstream(path / file) << text;
-  }
-  void pack(const fs::path& file, const std::string& text) const {
-    fs::create_directories((path / file).parent_path());
-    const auto out = gzopen((path / file).c_str(), "wb");
-    gzwrite(out, text.data(), static_cast<unsigned>(text.size()));
-    gzclose(out);
-  }
-};
-
-std::shared_ptr<Dataset> make(const std::string& spec, const fs::path& data) {
-  return test::loaded_registry().make<Dataset>(
-      Spec::from_text(spec, "spec.json", {data / "beside", data}));
-}
-
-/// What is said of a table; the data directory is written as DATA.
-std::string message_of(const std::string& spec, const fs::path& data) {
-  auto text = test::refusal([&] { make(spec, data); });
-  for (auto at = text.find(data.string()); at != text.npos; at = text.find(data.string()))
-    text.replace(at, data.string().size(), "DATA");
-  return text;
-}
-
-torch::Tensor all_rows(const Dataset& dataset, Split split) {
-  return dataset.rows(split, torch::arange(dataset.size(split)));
-}
 
 const std::string kFiles = R"({"type": "table", "train": "a", "valid": "b", "test": "c"})";
 const std::string kWho = "dataset table (plugin table): ";
@@ -58,7 +21,7 @@ TEST_CASE("table reads commas, blanks and tabs, plain and gzipped") {
   folder.write("a", "1,0,2\r\n0, 1 ,1\n\n2,2,2");
   folder.pack("b", "1 0 2\n 0  1 1 \n");
   folder.write("c", "1\t0\t2\n");
-  const auto table = make(kFiles, folder.path);
+  const auto table = make_dataset(kFiles, folder.path);
   CHECK(table->space() == StateSpace::uniform(3, 3));
   CHECK(all_rows(*table, Split::kTrain)
             .equal(torch::tensor({{1, 0, 2}, {0, 1, 1}, {2, 2, 2}}, torch::kLong)));
@@ -73,15 +36,16 @@ TEST_CASE("table has as many levels as its values need, or as it is told") {
   folder.write("a", "0,0\n");
   folder.write("b", "0,0\n");
   folder.write("c", "0,0\n");
-  CHECK(make(kFiles, folder.path)->space().levels() == 2);
+  CHECK(make_dataset(kFiles, folder.path)->space().levels() == 2);
   folder.write("c", "0,6\n");
-  CHECK(make(kFiles, folder.path)->space().levels() == 7);
-  CHECK(make(R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 9})",
-             folder.path)
+  CHECK(make_dataset(kFiles, folder.path)->space().levels() == 7);
+  CHECK(make_dataset(R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 9})",
+                     folder.path)
             ->space()
             .levels() == 9);
-  CHECK(message_of(R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 6})",
-                   folder.path) == kWho + "DATA/c:1: 6 is out of range; values are 0 to 5");
+  CHECK(
+      dataset_refusal(R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 6})",
+                      folder.path) == kWho + "DATA/c:1: 6 is out of range; values are 0 to 5");
 }
 
 TEST_CASE("table finds the splits of a name, also in extra") {
@@ -89,12 +53,12 @@ TEST_CASE("table finds the splits of a name, also in extra") {
   folder.write("density/one.train.data", "0,1\n");
   folder.pack("density/one.valid.data.gz", "0,0\n1,1\n");
   folder.pack("density/extra/one.test.data.gz", "0,1\n0,0\n1,1\n");
-  const auto table = make(R"({"type": "table", "name": "one"})", folder.path);
+  const auto table = make_dataset(R"({"type": "table", "name": "one"})", folder.path);
   CHECK(table->size(Split::kTrain) == 1);
   CHECK(table->size(Split::kValid) == 2);
   CHECK(table->size(Split::kTest) == 3);
   folder.write("mine/one.train.data", "0,1\n");
-  CHECK(message_of(R"({"type": "table", "name": "one", "folder": "mine"})", folder.path)
+  CHECK(dataset_refusal(R"({"type": "table", "name": "one", "folder": "mine"})", folder.path)
             .starts_with(kWho +
                          "files are missing:\n  - one.valid.data[.gz]\n  - one.test.data[.gz]"));
 }
@@ -102,24 +66,22 @@ TEST_CASE("table finds the splits of a name, also in extra") {
 TEST_CASE("table says which files are missing, where they come from, and where they belong") {
   const Folder folder;
   folder.write("density/nltcs.valid.data", "0\n");
-  CHECK(
-      message_of(R"({"type": "table", "name": "nltcs"})", folder.path) ==
-      kWho +
-          "files are missing:\n"
-          "  - nltcs.train.data[.gz]\n"
-          "  - nltcs.test.data[.gz]\n"
-          "  looked for in: DATA/density and its subfolder extra\n"
-          "  source: datasets/nltcs/ of github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD), "
-          "if it is one of those\n"
-          "  put them there, or name the data directory with --data DIR or $MARGINALIA_DATA");
+  CHECK(dataset_refusal(R"({"type": "table", "name": "nltcs"})", folder.path) ==
+        kWho + "files are missing:\n"
+               "  - nltcs.train.data[.gz]\n"
+               "  - nltcs.test.data[.gz]\n"
+               "  looked for in: DATA/density and its subfolder extra\n"
+               "  those of github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD) come with: "
+               "marginalia data fetch table nltcs\n"
+               "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
   folder.write("b", "0\n");
-  CHECK(message_of(kFiles, folder.path) ==
+  CHECK(dataset_refusal(kFiles, folder.path) ==
         kWho +
             "files are missing, looked for beside the spec and in the data directory (--data DIR, "
             "$MARGINALIA_DATA):\n  - \"train\": DATA/a\n  - \"test\": DATA/c");
   for (const auto* some : {R"({"type": "table"})", R"({"type": "table", "train": "a"})",
                            R"({"type": "table", "name": "nltcs", "test": "c"})"})
-    CHECK(message_of(some, folder.path) ==
+    CHECK(dataset_refusal(some, folder.path) ==
           kWho + "give \"name\", or \"train\", \"valid\" and \"test\", not some of both");
 }
 
@@ -129,7 +91,7 @@ TEST_CASE("table names file and line of what is no row") {
   folder.write("c", "0,1\n");
   const auto fault = [&](const std::string& text) {
     folder.write("a", text);
-    const auto message = message_of(kFiles, folder.path);
+    const auto message = dataset_refusal(kFiles, folder.path);
     return message.starts_with(kWho) ? message.substr(kWho.size()) : message;
   };
   CHECK(fault("0,1\n1\n") == "DATA/a:2: 1 values, but the rows before have 2");
@@ -144,18 +106,14 @@ TEST_CASE("table names file and line of what is no row") {
 
   folder.pack("a", std::string(100000, '1') + "\n");
   fs::resize_file(folder.path / "a", fs::file_size(folder.path / "a") / 2);
-  CHECK(message_of(kFiles, folder.path).starts_with(kWho + "DATA/a: cannot be unpacked: "));
-  CHECK(message_of(R"({"type": "table", "name": "one", "levels": 1})", folder.path) ==
+  CHECK(dataset_refusal(kFiles, folder.path).starts_with(kWho + "DATA/a: cannot be unpacked: "));
+  CHECK(dataset_refusal(R"({"type": "table", "name": "one", "levels": 1})", folder.path) ==
         kWho + "\"levels\" must be 2 at least, or 0, not 1");
 }
 
 TEST_CASE("table reads the density estimation benchmarks whole") {
-  const auto* data = std::getenv("MARGINALIA_DATA");
-  if (!data || !fs::is_directory(fs::path(data) / "density")) {
-    MESSAGE("skipped: needs density in $MARGINALIA_DATA, which is ",
-            std::string(data ? data : "not set"));
-    return;
-  }
+  const auto data = test::real_data("density");
+  if (data.empty()) return;
   // Sizes as published with the collection (kdd has 64 variables, though its table says 65); the
   // last column is the share of ones in the training rows, to four digits.
   struct Known {
@@ -169,7 +127,8 @@ TEST_CASE("table reads the density estimation benchmarks whole") {
         Known{"kdd", 64, 180092, 19907, 34955, 0.0079}, Known{"dna", 180, 1600, 400, 1186, 0.2527},
         Known{"mushrooms", 112, 2000, 500, 5624, 0.1875}}) {
     CAPTURE(known.name);
-    const auto table = make(fmt::format(R"({{"type": "table", "name": "{}"}})", known.name), data);
+    const auto table =
+        make_dataset(fmt::format(R"({{"type": "table", "name": "{}"}})", known.name), data);
     CHECK(table->space() == StateSpace::uniform(known.D, 2));
     CHECK(table->size(Split::kTrain) == known.train);
     CHECK(table->size(Split::kValid) == known.valid);

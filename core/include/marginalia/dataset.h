@@ -27,11 +27,15 @@ class MARGINALIA_API Dataset : public Component {
   /// Rows by index. What is random in them (crops, binarisation) depends on (epoch_key, index)
   /// alone.  indices: int64 [B], 0 <= index < size  ->  int64 [B, D], on the CPU.
   Tensor rows(Split split, const Tensor& indices, std::uint64_t epoch_key = 0) const;
+  /// The class of each row: int64 [B], or undefined where the dataset has none.
+  Tensor labels(Split split, const Tensor& indices) const;
   virtual std::string to_text(const Tensor& state) const;  ///< by default the space's
 
  private:
   virtual Tensor compute_rows(Split split, const Tensor& indices,
                               std::uint64_t epoch_key) const = 0;
+  virtual Tensor compute_labels(Split split, const Tensor& indices) const;  // by default none
+  void check_indices(Split split, const Tensor& indices) const;
 };
 
 }  // namespace marginalia

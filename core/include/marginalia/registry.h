@@ -11,6 +11,7 @@
 
 #include <marginalia/component.h>
 #include <marginalia/error.h>
+#include <marginalia/source.h>
 #include <marginalia/spec.h>
 
 namespace marginalia {
@@ -41,6 +42,7 @@ struct Description {
   std::string plugin, version;  ///< the library it came from
   std::function<void(ParamVisitor&)> visit;  ///< its parameters, at their defaults
   std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
+  std::vector<Source> sources;               ///< of a dataset: T::sources(), the public files
 };
 
 /// The components a host knows, by kind and name. A value: make one in a test and drop it.
@@ -115,6 +117,7 @@ void Registry::add_one() {
   if constexpr (requires { T::kRoles; })
     for (const auto& [role, heads] : T::kRoles)
       d.roles[role] = heads;
+  if constexpr (requires { T::sources(); }) d.sources = T::sources();
   d.visit = [](ParamVisitor& visitor) { Params().visit(visitor); };
 
   auto& table = std::get<Table<Interface>>(tables_);

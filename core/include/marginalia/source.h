@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <marginalia/api.h>
+
+namespace marginalia {
+
+/// A public file that a dataset reads. A dataset class lists its own in
+/// `static std::vector<Source> sources()`.
+struct Source {
+  std::string file;    ///< where it belongs, below the data directory: "mnist/t10k...-ubyte.gz"
+  std::string url;     ///< where it is published
+  std::int64_t bytes;  ///< that it has there; 0: not known
+  std::string digest;  ///< "sha256:HEX" or "md5:HEX", of its bytes there or unpacked
+  std::string or_file = {};    ///< another form of the same content that the dataset reads too
+  std::string or_digest = {};  ///< and its digest
+};
+
+enum class Presence { kMissing, kPartial, kThere, kWhole, kDamaged };
+
+/// What there is of a source.
+struct Holding {
+  Presence presence = Presence::kMissing;
+  std::filesystem::path file;  ///< the copy that is there; of kPartial what was fetched of it
+  std::string why;             ///< of kDamaged
+};
+
+/// The copy of `source` below `data`, packed or not, in either form. Not opened: at best kThere.
+MARGINALIA_API Holding find(const Source& source, const std::filesystem::path& data);
+/// The same, opened and compared with the digest: kWhole or kDamaged where it is there.
+MARGINALIA_API Holding verify(const Source& source, const std::filesystem::path& data);
+
+/// Whether `bytes` have `digest`, "ALGORITHM:HEX" of any algorithm that OpenSSL knows.
+MARGINALIA_API bool has_digest(std::string_view bytes, const std::string& digest);
+
+/// The end of a message about files of `dataset` that are missing: each, packed or not, with its
+/// public source and checksum where one of `sources` is it, and the command that fetches them.
+MARGINALIA_API std::string list_missing(const std::string& dataset,
+                                        const std::vector<Source>& sources,
+                                        const std::vector<std::filesystem::path>& missing);
+
+}  // namespace marginalia
