@@ -10,6 +10,7 @@
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
+#include <marginalia/picture.h>
 
 namespace marginalia {
 namespace {
@@ -168,6 +169,8 @@ void write_samples(const Experiment& experiment, const std::filesystem::path& ru
   }
   std::filesystem::create_directories(run / "samples");
   write_atomically(run / "samples" / "samples.jsonl", lines);
+  if (space.shape.size() == 2)
+    write_atomically(run / "samples" / "samples.png", picture_grid(space, answer.states));
 }
 
 }  // namespace marginalia

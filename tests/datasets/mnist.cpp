@@ -1,8 +1,11 @@
-#include "folder.h"
+#include <set>
 
 #include <fmt/format.h>
 
-#include <marginalia/stream.h>
+#include <marginalia/evaluator.h>
+
+#include "core/toy.h"
+#include "folder.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -80,6 +83,26 @@ void write_static(const Folder& folder) {
   folder.pack("binarized_mnist/binarized_mnist_valid.bits.gz", bits(2));
   folder.pack("binarized_mnist/binarized_mnist_test.amat.gz", amat(1));
 }
+
+/// Says which rows an evaluation lends, each having as many ones as its index.
+class Seen final : public Metric {
+ public:
+  static constexpr const char* kName = "seen";
+  static constexpr const char* kSummary = "rows that an evaluation lends";
+  struct Params {
+    void visit(ParamVisitor&) {}
+  };
+  explicit Seen(const Params&) {}
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    std::vector<std::int64_t> indices;
+    for (const auto& row : evaluation.data_rows().unbind())
+      indices.push_back(row.sum().item<std::int64_t>());
+    Figure figure;
+    figure.estimator = "exact";
+    figure.more = {{"indices", indices}};
+    return {figure};
+  }
+};
 
 }  // namespace
 
@@ -227,6 +250,41 @@ TEST_CASE("static mnist names file and position of what is no row") {
   CHECK(fault(bits(2) + "x", "bits") ==
         "DATA/binarized_mnist/binarized_mnist_train.bits: has 197 bytes, which are no whole rows "
         "of 98; get the file anew");
+}
+
+// The static test rows are grouped by digit: the first ones would all be zeros.
+TEST_CASE("an evaluation on some of the static test rows draws them from all") {
+  const Folder folder;
+  write_static(folder);
+  fs::remove(folder.path / "binarized_mnist/binarized_mnist_test.amat.gz");
+  std::string rows;
+  constexpr int kRows = 200, kAsked = 50;
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < 784; ++p)
+      rows += fmt::format("{}{}", p < r ? 1 : 0, p == 783 ? '\n' : ' ');
+  folder.write("binarized_mnist/binarized_mnist_test.amat", rows);
+  auto registry = test::loaded_registry();
+  registry.add<test::toy::Idle, test::toy::Flat, Seen>();
+  const Experiment experiment(Spec::from_text(R"({"marginalia": 1, "dataset": {"type": "mnist"},
+                          "network": {"type": "flat"}, "family": {"type": "idle"},
+                          "training": {"steps": 1}, "evaluation": {"metrics": ["seen"]}})",
+                                              "spec.json", {folder.path / "beside", folder.path}),
+                              registry, "cpu");
+  const auto seen = [&](const Count& count, std::uint64_t seed) {
+    const auto result =
+        evaluate(experiment, {experiment.evaluation.metrics, count, Split::kTest, seed});
+    const auto& indices = result.at("metrics").at("seen").at("exact").at("indices");
+    return indices.get<std::vector<std::int64_t>>();
+  };
+  const auto some = seen({kAsked, false}, 1);
+  CHECK(some.size() == kAsked);
+  CHECK(std::set(some.begin(), some.end()).size() == kAsked);
+  // Of 50 out of 200 uniform ones, 12.5 lie in each quarter on average, 2.7 the deviation.
+  for (int quarter = 0; quarter < 4; ++quarter)
+    CHECK(std::ranges::count_if(some, [&](auto i) { return i / 50 == quarter; }) >= 3);
+  CHECK(seen({kAsked, false}, 1) == some);
+  CHECK(seen({kAsked, false}, 2) != some);
+  CHECK(seen({0, true}, 1).size() == kRows);
 }
 
 TEST_CASE("MNIST as published") {
