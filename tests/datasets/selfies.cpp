@@ -199,7 +199,8 @@ TEST_CASE("what is nested deeply is neither too slow nor too deep for the stack"
   std::string chain, tokens;
   for (int i = 0; i < 400; ++i)
     chain += "C(C)(";
-  chain += "C" + std::string(400, ')');
+  chain += 'C';
+  chain.append(400, ')');
   const auto text = encoded(chain);
   REQUIRE_FALSE(text.starts_with("! "));
   CHECK(encoded(decoded(text)) == text);
@@ -207,6 +208,8 @@ TEST_CASE("what is nested deeply is neither too slow nor too deep for the stack"
     tokens += "[C][Branch3][P][P][P]";
   const auto smiles = decoded(tokens);
   CHECK(std::ranges::count(smiles, 'C') > 10000);
-  CHECK(encoded("C1" + std::string(4100, 'C') + "1").find("SELFIES can express 4096") !=
-        std::string::npos);
+  std::string ring = "C1";
+  ring.append(4100, 'C');
+  ring += '1';
+  CHECK(encoded(ring).find("SELFIES can express 4096") != std::string::npos);
 }
