@@ -6,6 +6,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <utility>  // Boost 1.74's asio uses it and does not include it
 
 #include <fmt/format.h>
 #include <boost/asio.hpp>
