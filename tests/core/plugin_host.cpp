@@ -221,7 +221,9 @@ TEST_CASE("the program exits with 3 for a refused plugin that was asked for, els
   const auto folder = bad("older_abi").parent_path().string();
   const auto why =
       bad("older_abi").string() +
-      ": built for plugin ABI 0, this host speaks 1; rebuild it against this version\n";
+      fmt::format(
+          ": built for plugin ABI 0, this host speaks {}; rebuild it against this version\n",
+          kPluginAbi);
   const auto asked = program("list tool --plugins '" + folder + "'");
   CHECK(asked.code == 3);
   CHECK(asked.text == "marginalia: " + why);
