@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What Debian must have; libopenblas0-openmp because the reference BLAS is fifty times slower.
 PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-dev nlohmann-json3-dev \
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
-  libcurl4-openssl-dev libpng-dev libopenblas0-openmp ca-certificates
+  libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates
 
 .PHONY: demo test build setup bench clean
 

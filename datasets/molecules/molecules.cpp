@@ -1,0 +1,220 @@
+/// \file
+/// Molecules as rows of SELFIES tokens or SMILES characters, from text files.
+///
+/// A row is the tokens of one molecule, then padding. By name: zinc250k, with the split of the
+/// junction-tree VAE; qm9; moses, trained on its train set, tested on its test set and validated on
+/// its scaffold test set, for it has no other. Sources: Gomez-Bombarelli et al. (2018), ACS Cent.
+/// Sci. 4, 268; Jin, Barzilay and Jaakkola (2018), ICML; Ramakrishnan et al. (2014), Sci. Data 1,
+/// 140022; Polykovskiy et al. (2020), Front. Pharmacol. 11, 565644. Scaffolds: Bemis and Murcko
+/// (1996), J. Med. Chem. 39, 2887.
+#include <tbb/parallel_for.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/dataset.h>
+#include <marginalia/plugin.h>
+#include <marginalia/unpack.h>
+
+#include "chemistry.h"
+#include "inputs.h"
+#include "molecule_tool.h"
+#include "selfies/selfies.h"
+#include "splits.h"
+#include "tokens.h"
+
+using namespace marginalia;
+using namespace marginalia::molecules;
+
+namespace {
+
+constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
+
+class Molecules final : public Dataset {
+ public:
+  static constexpr const char* kName = "molecules";
+  static constexpr const char* kSummary = "molecules as SELFIES tokens or SMILES characters";
+  static constexpr const char* kSource =
+      "zinc250k: Gomez-Bombarelli et al. (2018), ACS Cent. Sci. 4, 268, its split: Jin et al. "
+      "(2018), ICML; qm9: Ramakrishnan et al. (2014), Sci. Data 1, 140022; moses: Polykovskiy et "
+      "al. (2020), Front. Pharmacol. 11, 565644; SELFIES: Krenn et al. (2020), Mach. Learn.: Sci. "
+      "Technol. 1, 045024";
+  static constexpr const char* kExample =
+      R"({"file": "molecules/tiny.smi", "fractions": [0.5, 0.25, 0.25]})";
+  static std::vector<Source> sources() { return public_files(); }
+
+  using Params = MoleculeParams;
+  explicit Molecules(const Params& params);
+
+  const StateSpace& space() const override { return space_; }
+  std::int64_t size(Split split) const override { return of(split).size(0); }
+  std::string to_text(const Tensor& state) const override;
+
+ private:
+  Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t) const override {
+    return of(split).index_select(0, indices).to(torch::kLong);
+  }
+  const Tensor& of(Split split) const { return rows_[static_cast<std::size_t>(split)]; }
+
+  std::array<Tensor, 3> rows_;  // uint8 [N, D]
+  StateSpace space_;
+  bool inner_padding_;  // whether padding between tokens is part of the text
+};
+
+using Params = Molecules::Params;
+
+Fractions fractions_of(const Params& params) {
+  const auto& f = params.fractions;
+  const auto sum = std::accumulate(f.begin(), f.end(), 0.0);
+  if (f.size() != 3 || std::abs(sum - 1) > 1e-9)
+    throw SpecError(
+        fmt::format("\"fractions\" are {} numbers with sum {:g}; there must be three, of "
+                    "train, valid and test, with sum 1",
+                    f.size(), sum));
+  return {f[0], f[1], f[2]};
+}
+
+std::string smiles_of(const Params& params, std::string_view text) {
+  return params.input == "smiles"
+             ? std::string(text)
+             : selfies::decode(text, selfies::Constraints::preset(params.constraints));
+}
+
+/// What RDKit cannot read is a group of its own: its row is judged elsewhere.
+std::vector<std::string> scaffolds_of(const Params& params, const Input& input) {
+  chemistry::need_rdkit();
+  std::vector<std::string> scaffolds(input.texts.size());
+  tbb::parallel_for(std::size_t{0}, scaffolds.size(), [&](std::size_t i) {
+    try {
+      scaffolds[i] = chemistry::Molecule(smiles_of(params, input.texts[i])).scaffold();
+    } catch (const std::exception&) {
+      scaffolds[i] = fmt::format("unreadable {}", i);
+    }
+  });
+  return scaffolds;
+}
+
+void assign_splits(const Params& params, Input& input) {
+  const auto count = input.texts.size();
+  if (params.split_file && params.split != "file" && params.split != "auto")
+    throw SpecError(
+        fmt::format("\"split_file\" goes with \"split\": \"file\", not \"{}\"", params.split));
+  if (!input.splits.empty()) return;
+  if (params.split_file) {
+    const auto file = find_packed(params.split_file.found);
+    if (file.empty())
+      throw SpecError("split_file is missing:" +
+                      list_missing("molecules", {}, {params.split_file.found}));
+    input.splits = split_by_letters(read_unpacked(file), count, file.string());
+  } else if (params.split == "file") {
+    throw SpecError("\"split\": \"file\" needs \"split_file\"");
+  } else if (params.split == "scaffold") {
+    input.splits = split_by_scaffold(scaffolds_of(params, input), fractions_of(params));
+  } else {
+    input.splits = split_by_order(count, fractions_of(params));
+  }
+}
+
+std::vector<std::string> characters_of(std::string_view text) {
+  std::vector<std::string> characters;
+  for (const char c : text)
+    characters.emplace_back(1, c);
+  return characters;
+}
+
+Rows rows_of(const Params& params, const Input& input) {
+  const auto constraints = selfies::Constraints::preset(params.constraints);
+  const bool from_selfies = params.input == "selfies";
+  if (params.representation == "smiles")
+    return tokenise(input.texts, " ",
+                    [&](std::string_view text) { return characters_of(smiles_of(params, text)); });
+  return tokenise(input.texts, "[nop]", [&](std::string_view text) {
+    if (from_selfies) selfies::decode(text, constraints);  // throws where a token is unknown
+    const auto selfies = from_selfies ? std::string(text) : selfies::encode(text, constraints);
+    const auto tokens = selfies::split(selfies);
+    return std::vector<std::string>(tokens.begin(), tokens.end());
+  });
+}
+
+void check_length(const Params& params, Rows& rows) {
+  if (params.length == 0) return;
+  for (std::size_t i = 0; i < rows.codes.size(); ++i)
+    if (const auto size = rows.codes[i].size(); size > static_cast<std::size_t>(params.length))
+      rows.faults[i] = fmt::format("has {} tokens; \"length\" allows {}", size, params.length);
+}
+
+/// Refuses molecules without a row, or says how many are left out.
+void report_faults(const Params& params, const Input& input, const Rows& rows) {
+  constexpr std::size_t kNamed = 3;
+  std::string text;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < rows.faults.size(); ++i)
+    if (!rows.faults[i].empty() && ++count <= kNamed)
+      text += fmt::format("\n  - {}: {}: {}", input.place(i), input.texts[i], rows.faults[i]);
+  if (count == 0) return;
+  if (count > kNamed) text += "\n  - ...";
+  const auto what = fmt::format("{} of {} molecules have no row", count, rows.faults.size());
+  if (!params.skip_invalid)
+    throw SpecError(what + ":" + text + "\n  \"skip_invalid\": true leaves them out");
+  fmt::print(stderr, "marginalia: dataset molecules: {} and are left out:{}\n", what, text);
+}
+
+/// The rows of one split: uint8 [N, D], padded.
+Tensor tensor_of(const Rows& rows, const std::vector<Split>& splits, Split split,
+                 std::int64_t length) {
+  std::vector<const std::string*> chosen;
+  for (std::size_t i = 0; i < splits.size(); ++i)
+    if (splits[i] == split && rows.faults[i].empty()) chosen.push_back(&rows.codes[i]);
+  if (chosen.empty())
+    throw SpecError(
+        fmt::format("no molecule is in {}; each split needs one at least", name_of(split)));
+  const auto padding = static_cast<std::int64_t>(rows.alphabet.size()) - 1;
+  auto tensor =
+      torch::full({static_cast<std::int64_t>(chosen.size()), length}, padding, torch::kByte);
+  auto* to = tensor.data_ptr<std::uint8_t>();
+  for (const auto* codes : chosen) {
+    std::copy(codes->begin(), codes->end(), to);
+    to += length;
+  }
+  return tensor;
+}
+
+Molecules::Molecules(const Params& params) : inner_padding_(params.representation == "smiles") {
+  auto input = read_input(params);
+  assign_splits(params, input);
+  auto rows = rows_of(params, input);
+  check_length(params, rows);
+  report_faults(params, input, rows);
+  const auto D = params.length > 0 ? params.length : rows.longest;
+  for (std::size_t i = 0; i < kSplits.size(); ++i)
+    rows_[i] = tensor_of(rows, input.splits, kSplits[i], D);
+  space_ = StateSpace::uniform(D, static_cast<std::int64_t>(rows.alphabet.size()));
+  space_.alphabet = rows.alphabet;
+}
+
+/// Without padding at the end; in SELFIES without any, for there it means nothing.
+std::string Molecules::to_text(const Tensor& state) const {
+  const auto& padding = space_.alphabet.back();
+  const auto levels = state.to(torch::kLong).contiguous();
+  const auto* level = levels.data_ptr<std::int64_t>();
+  std::string text;
+  std::size_t end = 0;
+  for (std::int64_t i = 0; i < levels.numel(); ++i) {
+    const auto& token = space_.alphabet[static_cast<std::size_t>(level[i])];
+    const bool padded = token == padding;
+    if (!padded || inner_padding_) text += token;
+    if (!padded) end = text.size();
+  }
+  return text.substr(0, end);
+}
+
+}  // namespace
+
+MARGINALIA_PLUGIN(Molecules, MoleculeTool);
