@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 
@@ -51,10 +52,13 @@ class Crops {
   at::Tensor random_starts(const at::Tensor& indices, std::uint64_t key) const {
     auto starts = indices.clone(at::MemoryFormat::Contiguous);
     auto* start = starts.data_ptr<std::int64_t>();
-    for (std::int64_t b = 0; b < starts.numel(); ++b)
-      start[b] = marginalia::Stream(key, "crops", std::uint64_t(start[b]))
-                     .integers(sizes_[0] - length_ + 1, {1})
-                     .item<std::int64_t>();
+    const auto places = static_cast<std::uint64_t>(sizes_[0] - length_ + 1);
+    for (std::int64_t b = 0; b < starts.numel(); ++b) {
+      marginalia::Stream stream(key, "crops", std::uint64_t(start[b]));
+      auto* draws = at::check_generator<at::CPUGeneratorImpl>(stream.generator());
+      start[b] =
+          static_cast<std::int64_t>(draws->random64() % places);  // 2^64 is far beyond places
+    }
     return starts;
   }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 
@@ -295,16 +296,19 @@ void Mnist::read_images(const Params& params) {
 }
 
 Tensor Mnist::compute_rows(Split split, const Tensor& indices, std::uint64_t key) const {
-  const auto rows = of(split).index_select(0, indices).to(torch::kLong);
+  auto rows = of(split).index_select(0, indices).to(torch::kLong);
   if (!stochastic_) return rows;
-  const auto at = indices.contiguous();
-  const auto* index = at.data_ptr<std::int64_t>();
-  const auto stream = fmt::format("mnist/{}", name_of(split));
-  auto drawn = torch::empty_like(rows);
-  for (std::int64_t b = 0; b < rows.size(0); ++b)
-    drawn[b] = Stream(split == Split::kTrain ? key : 0, stream, std::uint64_t(index[b]))
-                   .integers(255, {rows.size(1)});  // below g with probability g / 255
-  return drawn.lt(rows).to(torch::kLong);
+  const auto index = indices.contiguous();
+  const auto name = fmt::format("mnist/{}", name_of(split));
+  auto* pixel = rows.data_ptr<std::int64_t>();
+  for (std::int64_t b = 0; b < rows.size(0); ++b) {
+    Stream stream(split == Split::kTrain ? key : 0, name,
+                  std::uint64_t(index.data_ptr<std::int64_t>()[b]));
+    auto* draws = at::check_generator<at::CPUGeneratorImpl>(stream.generator());
+    for (const auto* end = pixel + rows.size(1); pixel != end; ++pixel)
+      *pixel = std::int64_t(draws->random() * 255ULL >> 32) < *pixel;  // uniform in 0 to 254 < grey
+  }
+  return rows;
 }
 
 }  // namespace

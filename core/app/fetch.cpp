@@ -32,10 +32,10 @@ class Bar {
 
   void draw(std::int64_t have, std::int64_t all) {
     const auto now = Clock::now();
-    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
+    if (!shown_ || all == 0 || now - last_ < std::chrono::milliseconds(100)) return;
     last_ = now;
     drawn_ = true;
-    const auto share = all > 0 ? double(have) / double(all) : 0;
+    const auto share = double(have) / double(all);
     const auto filled = static_cast<std::size_t>(std::min(share, 1.0) * 30);
     fmt::print(stderr, "\r\x1b[K{} [{:<30}] {:.1f} of {:.1f} MB", name_, std::string(filled, '='),
                double(have) / 1e6, double(all) / 1e6);
@@ -67,7 +67,7 @@ std::size_t take(char* bytes, std::size_t size, std::size_t count, void* user) {
 
 int show(void* user, curl_off_t all, curl_off_t have, curl_off_t, curl_off_t) {
   auto& transfer = *static_cast<Transfer*>(user);
-  transfer.bar.draw(transfer.begun + have, transfer.begun + all);
+  transfer.bar.draw(transfer.begun + have, all == 0 ? 0 : transfer.begun + all);
   return 0;
 }
 
@@ -107,6 +107,7 @@ Handle prepare(Transfer& transfer, char* reason) {
   if (transfer.write_error != 0) throw cannot_write(transfer.part, transfer.write_error);
   std::error_code ignored;
   const auto have = fs::file_size(transfer.part, ignored);
+  if (have == 0) fs::remove(transfer.part, ignored);
   if (code == CURLE_HTTP_RETURNED_ERROR && (status == 404 || status == 410))
     throw Error(fmt::format("{}: is not there (HTTP {}); it may have moved: name a mirror with "
                             "--from URL_PREFIX, or put the file in its place yourself",

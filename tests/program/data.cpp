@@ -225,7 +225,7 @@ TEST_CASE("a wrong checksum, a page that is not there and no server fail; nothin
   CHECK(has(result.err, server.url() + "/files/plain.bin: what came is not the published file: "));
   CHECK(has(result.err, "whose digest is sha256:"));
   CHECK(has(result.err, server.url() + "/files/packed.txt.gz: is not there (HTTP 404)"));
-  for (const auto* name : {"plain.bin", "plain.bin.part", "packed.txt.gz"})
+  for (const auto* name : {"plain.bin", "plain.bin.part", "packed.txt.gz", "packed.txt.gz.part"})
     CHECK_FALSE(fs::exists(folder / "published" / name));
 
   result = data(folder.path(), "fetch published plain --from http://127.0.0.1:9");
