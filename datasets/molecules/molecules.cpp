@@ -202,12 +202,13 @@ Molecules::Molecules(const Params& params) : inner_padding_(params.representatio
 /// Without padding at the end; in SELFIES without any, for there it means nothing.
 std::string Molecules::to_text(const Tensor& state) const {
   const auto& padding = space_.alphabet.back();
-  const auto levels = state.to(torch::kLong).contiguous();
+  const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();
   const auto* level = levels.data_ptr<std::int64_t>();
   std::string text;
   std::size_t end = 0;
   for (std::int64_t i = 0; i < levels.numel(); ++i) {
-    const auto& token = space_.alphabet[static_cast<std::size_t>(level[i])];
+    const auto token =
+        level[i] == kUnknown ? "?" : space_.alphabet[static_cast<std::size_t>(level[i])];
     const bool padded = token == padding;
     if (!padded || inner_padding_) text += token;
     if (!padded) end = text.size();

@@ -73,6 +73,8 @@ TEST_CASE("molecules become rows of SMILES characters") {
   auto row = all_rows(*m, Split::kTrain)[0].clone();
   row[4] = 6;  // CCO, a blank, O
   CHECK(m->to_text(row) == "CCO O");
+  row[0] = kUnknown;
+  CHECK(m->to_text(row) == "?CO O");
 }
 
 TEST_CASE("molecules are read from a column of a .csv, quoted or not, and from SELFIES") {
