@@ -114,7 +114,7 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
 struct Arguments {
   std::string run, input = "-", checkpoint, estimator, given, order = "random", spec;
   std::vector<std::string> settings;
-  std::int64_t orders = 5, count = 1;
+  std::int64_t orders = 5, count = 1, steps = 0;
 };
 
 Streams query_streams(const LoadedRun& run) {
@@ -217,7 +217,7 @@ void sample(Session& session, const Arguments& a) {
                      : a.order == "backward" ? Order::kBackward
                                              : Order::kRandom;
   const auto draw = [&](const Tensor& given) {  // [B, D], one row a sample
-    const Query query{QueryKind::kSample, given, {}, "", 1, order};
+    const Query query{QueryKind::kSample, given, {}, "", 1, order, a.steps};
     const auto answer = experiment.family->answer(query, streams.at("samples"));
     for (std::int64_t n = 0; n < given.size(0); ++n) {
       const auto x = answer.states[n];
@@ -320,6 +320,8 @@ void add_query_verbs(CLI::App& program, Session& session) {
       ->type_name("FILE");
   verb->add_option("--order", a->order, "in which variables are drawn")
       ->check(CLI::IsMember({"random", "forward", "backward"}));
+  verb->add_option("--steps", a->steps, "network passes at most, several variables in each")
+      ->check(CLI::Range(1, 1 << 30));
 
   const auto e = std::make_shared<Arguments>();
   e->input.clear();

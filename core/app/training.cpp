@@ -18,6 +18,7 @@
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
 #include <marginalia/report.h>
+#include <marginalia/samples.h>
 #include <marginalia/trainer.h>
 
 #include "cli.h"
@@ -128,6 +129,8 @@ void print_results(const Json& evaluation) {
       fmt::print("{:<18} not computed: {}\n", metric, why.get<std::string>());
 }
 
+constexpr std::int64_t kCompleted = 6;  // rows shown with some of their variables redrawn
+
 /// Measures with the checkpoint that evaluation.select names best, else the last; writes samples,
 /// evaluation.json and report.html.
 void finish(Experiment& experiment, RunDirectory& run) {
@@ -141,6 +144,7 @@ void finish(Experiment& experiment, RunDirectory& run) {
                                           experiment.seed, chain_health(run.path())}));
   write_atomically(run.path() / "evaluation.json", evaluation.dump(2) + "\n");
   write_samples(experiment, run.path(), wanted.samples);
+  write_completions(experiment, run.path(), std::min(wanted.samples, kCompleted));
   run.update({{"evaluation_seconds", evaluation.at("seconds")}});
   print_results(evaluation);
 }

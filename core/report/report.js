@@ -255,8 +255,9 @@ function write_samples() {
   const density = list(data.samples).some((file) => file.rows.some((row) => "log_density" in row));
   section("samples", "Samples", ["As drawn, none chosen.",
     "log p: of the sample, along the order it was drawn in, in nats.",
-    list(data.samples).some((file) => file.rows.some((row) => list(row.x).includes(null))) &&
-      "Blank: unknown variables.",
+    list(data.samples).some((file) => file.rows.some((row) => list(row.given).includes(null))) &&
+      "Completions: what was given, blank where hidden, and what the model made of it; under it " +
+      "log p of the whole, by one pass and along one order.",
     density && "log f: the energy's log-density, not normalised, in nats."],
   ...blocks.flat(), pictures);
 }

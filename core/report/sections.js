@@ -293,20 +293,25 @@ function state_text(row, space) {
   return list(row.x).map(symbol).join(space?.levels > 10 && alphabet.length === 0 ? " " : "");
 }
 
+// What a line of samples says of its state, by key: words before the number.
+const SAID = { log_prob: "log p", one_pass: "one pass", chain: "chain", log_density: "log f" };
+
 function sample_views(rows, space, from) {
   const layout = picture_layout(space);
+  const keys = Object.keys(SAID).filter((key) => rows.some((row) => is_number(row[key])));
   if (layout && rows.every((row) => list(row.x).length === space.dimension))
     return element("div", { class: "samples" }, rows.map((row, i) => {
-      const label = `sample ${from + i + 1}, log p ${brief(row.log_prob)} nats`;
-      return element("figure", {}, state_picture(row.x, space, layout, label),
-        element("figcaption", {},
-          is_number(row.log_prob) ? `log p ${fixed(row.log_prob, 2)}` : null,
-          is_number(row.log_density)
-            ? [element("br"), `log f ${fixed(row.log_density, 2)}`] : null));
+      const label = `sample ${from + i + 1}`;
+      const given = list(row.given).length === space.dimension
+        ? [state_picture(row.given, space, layout, `${label}, as given`), " "] : [];
+      return element("figure", {}, given, state_picture(row.x, space, layout, label),
+        element("figcaption", {}, keys.filter((key) => is_number(row[key])).flatMap((key, n) =>
+          [n > 0 ? element("br") : null, `${SAID[key]} ${fixed(row[key], 2)}`])));
     }));
-  const keys = ["log_prob", "log_density"].filter((key) => rows.some((row) => key in row));
-  const heads = { log_prob: "log p, nats", log_density: "log f, nats" };
-  return table(["sample", ...keys.map((key) => heads[key])], rows.map((row) =>
-    [element("code", {}, state_text(row, space)),
+  const given = rows.some((row) => list(row.given).length > 0);
+  const text_of_given = (row) => state_text({ x: row.given }, space);
+  return table([...(given ? ["given"] : []), "sample", ...keys.map((key) => `${SAID[key]}, nats`)],
+    rows.map((row) => [...(given ? [element("code", {}, text_of_given(row))] : []),
+      element("code", {}, state_text(row, space)),
       ...keys.map((key) => element("span", { class: "number" }, fixed(row[key], 2)))]));
 }

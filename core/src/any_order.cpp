@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -22,6 +24,10 @@ Tensor ranks_of(const Tensor& orders) {
   return ranks.scatter_(1, orders, times);
 }
 
+std::int64_t rows_a_pass(std::int64_t dimension) {
+  return std::clamp<std::int64_t>((1 << 18) / std::max<std::int64_t>(dimension, 1), 64, 4096);
+}
+
 /// The order restricted to the variables to be scored: rank[b, i] counts from 0 among them; -1 for
 /// what is given, D for what stays unknown.
 static Tensor ranks_among(const Tensor& scored, const Tensor& given, const Tensor& orders) {
@@ -32,13 +38,22 @@ static Tensor ranks_among(const Tensor& scored, const Tensor& given, const Tenso
   return ranks.masked_fill(scored.logical_not(), D).masked_fill(given, -1);
 }
 
-ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partial,
-                       const Tensor& given, const Tensor& orders, std::int64_t chunk) {
-  const auto B = partial.size(0);
+/// Which variables are scored, and when.
+struct Scored {
+  Tensor scored, ranks;
+};
+static Scored scored_along(const Tensor& partial, const Tensor& given, const Tensor& orders) {
   const auto is_given =
       given.defined() ? given != kUnknown : torch::zeros_like(partial, torch::kBool);
   const auto scored = (partial != kUnknown).logical_and(is_given.logical_not());
-  const auto ranks = ranks_among(scored, is_given, orders);
+  return {scored, ranks_among(scored, is_given, orders)};
+}
+
+ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partial,
+                       const Tensor& given, const Tensor& orders, std::int64_t chunk) {
+  const auto B = partial.size(0);
+  if (chunk == 0) chunk = rows_a_pass(partial.size(1));
+  const auto [scored, ranks] = scored_along(partial, given, orders);
   const auto pairs = scored.nonzero();  // [N, 2]: row, variable
   const auto rows = pairs.select(1, 0), variables = pairs.select(1, 1);
   const auto time = ranks.index({rows, variables});
@@ -68,8 +83,32 @@ ChainScore score_ensemble(const LogConditionals& conditionals, const Tensor& par
   return {torch::stack(scores).logsumexp(0) - std::log(double(count)), passes};
 }
 
-ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& partial,
-                         const Tensor& orders, Stream& stream) {
+ChainScore score_masked(const LogConditionals& conditionals, const Tensor& partial,
+                        const Tensor& given, std::int64_t count, Stream& stream) {
+  const auto B = partial.size(0), D = partial.size(1), chunk = rows_a_pass(D);
+  auto total = torch::zeros({B}, torch::kDouble);
+  const auto first = stream.uniform({B});  // each row's masks divide 0..|Q|-1 evenly
+  for (std::int64_t m = 0; m < count; ++m) {
+    const auto [scored, ranks] = scored_along(partial, given, stream.permutations(B, D));
+    const auto place = (first + double(m)) / double(count);
+    const auto size = (place * scored.sum(1)).to(torch::kLong).unsqueeze(1);
+    for (std::int64_t at = 0; at < B; at += chunk) {
+      const auto part = [&](const Tensor& t) { return t.slice(0, at, at + chunk); };
+      const auto x = part(partial);
+      const auto next = part(scored).logical_and(part(ranks) >= part(size));
+      const auto log_p =
+          conditionals(x.masked_fill(part(ranks) >= part(size), kUnknown)).to(torch::kDouble);
+      const auto of_x = log_p.gather(2, x.clamp_min(0).unsqueeze(2)).squeeze(2);  // [C, D]
+      const auto sum = torch::where(next, of_x, torch::zeros_like(of_x)).sum(1);
+      part(total) += sum * part(scored).sum(1) / next.sum(1).clamp_min(1);
+    }
+  }
+  return {total / double(count), double(count)};
+}
+
+ChainSample sample_blocks(const LogConditionals& conditionals, const Tensor& partial,
+                          const Tensor& orders, const std::vector<std::int64_t>& blocks,
+                          Stream& stream) {
   const auto B = partial.size(0), D = partial.size(1);
   auto x = partial.clone();
   auto log_prob = torch::zeros({B}, torch::kDouble);
@@ -78,45 +117,111 @@ ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& part
   const auto rank = ranks_of(orders).masked_fill(unknown.logical_not(), D);
   const auto sequence = rank.argsort(std::int64_t{1});
   const auto count = unknown.sum(1);
-  const auto steps = B ? count.max().item<std::int64_t>() : 0;
-  for (std::int64_t t = 0; t < steps; ++t) {
-    const auto rows = (count > t).nonzero().squeeze(1);
-    const auto variable = sequence.select(1, t).index({rows});
-    const auto here = torch::arange(rows.size(0));
-    const auto log_p = conditionals(x.index({rows})).index({here, variable}).to(torch::kDouble);
-    const auto value = torch::multinomial(log_p.exp(), 1, false, stream.generator()).squeeze(1);
-    x.index_put_({rows, variable}, value);
-    log_prob.index_add_(0, rows, log_p.index({here, value}));
+  double passes = 0;
+  std::int64_t t = 0;
+  for (const auto block : blocks) {
+    const auto open = (count > t).nonzero().squeeze(1);
+    passes += double(open.size(0));
+    for (const auto& rows : open.split(rows_a_pass(D))) {
+      if (rows.numel() == 0) continue;
+      const auto drawn = (torch::arange(t, std::min(t + block, D)) <  //
+                          count.index({rows}).unsqueeze(1))
+                             .nonzero();  // [N, 2]: row, place in the block
+      const auto here = drawn.select(1, 0), row = rows.index({here});
+      const auto variable = sequence.index({row, drawn.select(1, 1) + t});
+      const auto log_p = conditionals(x.index({rows})).index({here, variable}).to(torch::kDouble);
+      const auto value = torch::multinomial(log_p.exp(), 1, false, stream.generator()).squeeze(1);
+      x.index_put_({row, variable}, value);
+      log_prob.index_add_(0, row, log_p.gather(1, value.unsqueeze(1)).squeeze(1));
+    }
+    t += block;
   }
-  return {x, log_prob, B ? count.to(torch::kDouble).mean().item<double>() : 0};
+  return {x, log_prob, B ? passes / double(B) : 0};
+}
+
+ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& partial,
+                         const Tensor& orders, Stream& stream) {
+  const auto most = partial.numel() ? (partial == kUnknown).sum(1).max().item<std::int64_t>() : 0;
+  const std::vector<std::int64_t> single(static_cast<std::size_t>(most), 1);
+  return sample_blocks(conditionals, partial, orders, single, stream);
+}
+
+std::vector<std::int64_t> best_blocks(const std::vector<double>& loss, std::int64_t unknown,
+                                      std::int64_t count) {
+  const auto D = static_cast<std::int64_t>(loss.size()), first = D - unknown;
+  count = std::min(count, unknown);
+  if (unknown <= 0) return {};
+  if (count < 1) throw Error("best_blocks needs one block at least");
+  const auto at = [&](std::int64_t known) { return loss[static_cast<std::size_t>(known)]; };
+  // cost[a]: of drawing what is unknown when `first + a` are known, in the blocks so far.
+  const auto U = static_cast<std::size_t>(unknown);
+  std::vector<double> cost(U + 1, 0);
+  for (std::size_t a = 0; a < U; ++a)
+    cost[a] = double(U - a) * at(first + std::int64_t(a));
+  std::vector<std::vector<std::size_t>> next{std::vector<std::size_t>(U, U)};
+  for (std::int64_t blocks = 2; blocks <= count; ++blocks) {
+    auto better = cost;
+    auto step = next.back();  // no better: as before
+    for (std::size_t a = 0; a < U; ++a) {
+      for (std::size_t b = a + 1; b <= U; ++b) {
+        const auto total = double(b - a) * at(first + std::int64_t(a)) + cost[b];
+        if (total >= better[a]) continue;
+        better[a] = total;
+        step[a] = b;
+      }
+    }
+    cost = std::move(better);
+    next.push_back(std::move(step));
+  }
+  std::vector<std::int64_t> sizes;
+  for (std::size_t a = 0; a < U && !next.empty(); next.pop_back()) {
+    const auto b = next.back()[a];
+    sizes.push_back(std::int64_t(b - a));
+    a = b;
+  }
+  return sizes;
+}
+
+/// Sizes of the blocks that a query asks for.
+static std::vector<std::int64_t> blocks_of(const Query& query, const std::vector<double>& loss) {
+  const auto most = (query.partial == kUnknown).sum(1).max().item<std::int64_t>();
+  if (!loss.empty()) return best_blocks(loss, most, query.steps);
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t j = 0, count = std::min(query.steps, most); j < count; ++j)
+    sizes.push_back((j + 1) * most / count - j * most / count);
+  return sizes;
 }
 
 std::vector<Capability> capabilities_of_conditionals() {
   return {{QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|"},
           {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|"},
+          {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
           {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"},
-          {QueryKind::kSample, "chain", Status::kExact, "|U|"}};
+          {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps"}};
 }
 
 /// In parts, so that a large batch does not need its activations all at once.
 static Tensor in_parts(const LogConditionals& conditionals, const Tensor& partial) {
   std::vector<Tensor> parts;
-  for (const auto& part : partial.split(4096))
+  for (const auto& part : partial.split(rows_a_pass(partial.size(1))))
     parts.push_back(conditionals(part).to(torch::kDouble));
   return torch::cat(parts);
 }
 
 Answer answer_from_conditionals(const LogConditionals& conditionals, const StateSpace& space,
-                                const Query& query, Stream& stream) {
+                                const Query& query, Stream& stream,
+                                const std::vector<double>& loss) {
   Answer answer;
   const auto B = query.partial.size(0), D = space.dimension();
   switch (query.kind) {
     case QueryKind::kLogMarginal: {
+      const auto& [partial, given] = std::tie(query.partial, query.given);
       const auto score =
           query.estimator == "ensemble"
-              ? score_ensemble(conditionals, query.partial, query.given, query.orders, stream)
-              : score_chain(conditionals, query.partial, query.given,
-                            draw_orders(query.order, B, D, stream));
+              ? score_ensemble(conditionals, partial, given, query.orders, stream)
+          : query.estimator == "masked"
+              ? score_masked(conditionals, partial, given, query.orders, stream)
+              : score_chain(conditionals, partial, given, draw_orders(query.order, B, D, stream));
       answer.value = score.log_prob;
       answer.passes = score.passes;
       break;
@@ -126,8 +231,11 @@ Answer answer_from_conditionals(const LogConditionals& conditionals, const State
       answer.passes = 1;
       break;
     case QueryKind::kSample: {
+      const auto orders = draw_orders(query.order, B, D, stream);
       const auto sample =
-          sample_chain(conditionals, query.partial, draw_orders(query.order, B, D, stream), stream);
+          query.steps > 0 && B > 0
+              ? sample_blocks(conditionals, query.partial, orders, blocks_of(query, loss), stream)
+              : sample_chain(conditionals, query.partial, orders, stream);
       answer.states = sample.states;
       answer.value = sample.log_prob;
       answer.passes = sample.passes;

@@ -195,8 +195,15 @@ std::int64_t load_model(const fs::path& file, Family& family) {
   return TrainingState::from_json(Json::parse(content.metadata.at("training"))).step;
 }
 
+/// Of a run its best checkpoint, else its last.
+static fs::path checkpoint_of(const fs::path& from) {
+  if (!fs::is_directory(from)) return from;
+  const auto best = from / "checkpoints" / "best.safetensors";
+  return fs::exists(best) ? best : from / "checkpoints" / "last.safetensors";
+}
+
 std::int64_t initialise(const fs::path& from, Family& family) {
-  const auto file = fs::is_directory(from) ? from / "checkpoints" / "last.safetensors" : from;
+  const auto file = checkpoint_of(from);
   const auto content = with_averages(read_checkpoint(file));
   torch::NoGradGuard no_grad;
   std::int64_t copied = 0;

@@ -9,8 +9,6 @@
 
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
-#include <marginalia/files.h>
-#include <marginalia/picture.h>
 
 namespace marginalia {
 namespace {
@@ -144,33 +142,6 @@ double figure(const Json& evaluation, const std::string& key) {
       known.push_back(name + "/" + estimator);
   throw SpecError(fmt::format("evaluation.select: {}; is it in evaluation.during?",
                               unknown_name("figure", key, known)));
-}
-
-void write_samples(const Experiment& experiment, const std::filesystem::path& run,
-                   std::int64_t count) {
-  if (count == 0) return;
-  torch::NoGradGuard no_grad;
-  Streams streams(experiment.seed);
-  const auto& space = experiment.space();
-  experiment.family->set_training(false);
-  const Query query{QueryKind::kSample, space.empty().expand({count, -1}).contiguous()};
-  const auto answer = experiment.family->answer(query, streams.at("evaluation/samples"));
-  experiment.family->set_training(true);
-  const auto density = experiment.energy ? experiment.energy->log_density(answer.states) : Tensor();
-  std::string lines;
-  for (std::int64_t n = 0; n < count; ++n) {
-    const auto x = answer.states[n].contiguous();
-    const auto* values = x.data_ptr<std::int64_t>();
-    Json line{{"x", std::vector<std::int64_t>(values, values + x.numel())},
-              {"text", experiment.dataset ? experiment.dataset->to_text(x) : space.to_text(x)},
-              {"log_prob", answer.value[n].item<double>()}};
-    if (density.defined()) line["log_density"] = density[n].item<double>();
-    lines += line.dump() + "\n";
-  }
-  std::filesystem::create_directories(run / "samples");
-  write_atomically(run / "samples" / "samples.jsonl", lines);
-  if (space.shape.size() == 2)
-    write_atomically(run / "samples" / "samples.png", picture_grid(space, answer.states));
 }
 
 }  // namespace marginalia

@@ -11,6 +11,8 @@
 #include <marginalia/optimizer.h>
 #include <marginalia/trainer.h>
 
+#include "batches.h"
+
 namespace marginalia {
 namespace {
 
@@ -95,18 +97,11 @@ class Trainer final : public Step {
 
   Tensor batch() override {
     if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
-    const auto size = experiment_.dataset->size(Split::kTrain);
-    std::vector<Tensor> parts;
-    for (auto wanted = params_.batch_size; wanted > 0;) {
-      const auto epoch = state_.rows_consumed / size, at = state_.rows_consumed % size;
-      const auto count = std::min(wanted, size - at);
-      const auto indices = permutation(epoch, size).slice(0, at, at + count);
-      const auto key = experiment_.seed ^ static_cast<std::uint64_t>(epoch);
-      parts.push_back(experiment_.dataset->rows(Split::kTrain, indices, key));
-      state_.rows_consumed += count;
-      wanted -= count;
-    }
-    return parts.size() == 1 ? parts.front() : torch::cat(parts);
+    if (!batches_) batches_.emplace(*experiment_.dataset, experiment_.seed, params_.batch_size);
+    const auto rows = batches_->take(state_.rows_consumed);
+    state_.rows_consumed += params_.batch_size;
+    record("train/data_wait_seconds", batches_->waited());
+    return rows;
   }
 
   void minimise(const Tensor& loss, const std::string& group) override {
@@ -223,16 +218,6 @@ class Trainer final : public Step {
     void parameter(const std::string& name, Tensor& tensor) override { (*this)(name, tensor); }
   };
 
-  /// The order of the training rows in an epoch: a function of the seed and the epoch alone.
-  const Tensor& permutation(std::int64_t epoch, std::int64_t size) {
-    if (epoch != epoch_) {
-      Stream order(experiment_.seed, "data/order", static_cast<std::uint64_t>(epoch));
-      permutation_ = order.permutations(1, size)[0];
-      epoch_ = epoch;
-    }
-    return permutation_;
-  }
-
   Experiment& experiment_;
   const TrainingParams& params_;
   const RunDirectory& run_;
@@ -245,9 +230,9 @@ class Trainer final : public Step {
   TrainingState state_;
   Recorder recorder_;
   MetricsLog* metrics_ = nullptr;
-  std::int64_t micro_ = 0, epoch_ = -1;
+  std::int64_t micro_ = 0;
   double loss_ = 0;
-  Tensor permutation_;
+  std::optional<Batches> batches_;
 };
 
 }  // namespace

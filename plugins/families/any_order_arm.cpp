@@ -44,15 +44,19 @@ class AnyOrderArm final : public Family {
     const auto x = step.batch();
     const auto masked = mask_uniformly(x, step.stream("family/masks"));
     const auto log_p = log_conditionals(masked.partial);
-    const auto loss = masked_cross_entropy(log_p, x.to(device_), masked.unknown.to(device_)).mean();
+    const auto loss = masked_cross_entropy(log_p, x.to(device_), masked.unknown.to(device_));
+    note(masked.unknown, loss.detach().to(torch::kCPU, torch::kDouble));
     step.count_passes(x.size(0));
-    step.minimise(loss);
+    step.minimise(loss.mean());
   }
 
   std::vector<ParameterGroup> parameters() override {
     return {{"conditional", named_parameters_of(*network_, "model.conditional.")}};
   }
-  void visit(StateVisitor& v) override { v.module("model.conditional.", *network_); }
+  void visit(StateVisitor& v) override {
+    v.module("model.conditional.", *network_);
+    v("model.loss_by_size", loss_by_size_);
+  }
   void set_training(bool training) override { network_->train(training); }
 
  private:
@@ -61,12 +65,32 @@ class AnyOrderArm final : public Family {
   }
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const auto on_cpu = [this](const Tensor& s) { return log_conditionals(s).to(torch::kCPU); };
-    return answer_from_conditionals(on_cpu, space_, query, stream);
+    return answer_from_conditionals(on_cpu, space_, query, stream, smooth_loss());
   }
+
+  /// The moving mean of each size |S| seen: nats a variable, what blocks of samples are chosen by.
+  void note(const Tensor& unknown, const Tensor& loss) {
+    const auto D = space_.dimension();
+    if (!loss_by_size_.defined())
+      loss_by_size_ = torch::full({D}, space_.log_states() / double(D), torch::kDouble);
+    const auto size = unknown.logical_not().sum(1);
+    const auto mean = loss_by_size_.index({size});
+    loss_by_size_.index_put_({size}, mean + kRate * (loss - mean));
+  }
+
+  /// loss_by_size made to fall with |S|, as the true one does: its running minimum.
+  std::vector<double> smooth_loss() const {
+    if (!loss_by_size_.defined()) return {};
+    const auto falling = std::get<0>(loss_by_size_.cummin(0)).contiguous();
+    return {falling.data_ptr<double>(), falling.data_ptr<double>() + falling.numel()};
+  }
+
+  static constexpr double kRate = 0.05;
 
   StateSpace space_;
   at::Device device_;
   std::shared_ptr<Network> network_;
+  Tensor loss_by_size_;  // float64 [D]
 };
 
 }  // namespace

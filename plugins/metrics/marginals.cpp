@@ -25,6 +25,46 @@ Numbers numbers(const Tensor& values) {
   return {x.data_ptr<double>(), x.data_ptr<double>() + x.numel()};
 }
 
+/// The mean over sizes of Spearman's correlation at one size, where that varies.
+double within_size(const Tensor& size, const Tensor& truth, const Tensor& answered) {
+  const auto sizes = std::get<0>(at::_unique2(size));
+  double sum = 0, count = 0;
+  for (std::int64_t n = 0; n < sizes.numel(); ++n) {
+    const auto here = size == sizes[n];
+    const auto rho =
+        spearman(numbers(truth.masked_select(here)), numbers(answered.masked_select(here)));
+    if (rho != rho) continue;
+    sum += rho;
+    ++count;
+  }
+  return sum / count;
+}
+
+/// [[|S|, reference, answered], ...], evenly spread over the queries.
+Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
+  constexpr std::size_t kMost = 500;
+  const auto count = std::min(kMost, x.size());
+  auto result = Json::array();
+  for (std::size_t n = 0; n < count; ++n) {
+    const auto at = n * x.size() / count;
+    result.push_back({size[std::int64_t(at)].item<std::int64_t>(), number(x[at]), number(y[at])});
+  }
+  return result;
+}
+
+/// Errors and correlations of what one estimator answered.
+Figure compare(const std::string& name, const Tensor& size, const Tensor& truth,
+               const Tensor& answered) {
+  auto figure = error_figure(name, difference(answered, truth), size, 51);
+  const auto x = numbers(truth), y = numbers(answered);
+  figure.more["spearman"] = number(spearman(x, y));
+  figure.more["pearson"] = number(pearson(x, y));
+  figure.more["kendall"] = number(kendall(x, y));
+  figure.more["spearman_within_size"] = number(within_size(size, truth, answered));
+  figure.more["pairs"] = pairs(size, x, y);
+  return figure;
+}
+
 class MarginalError final : public Metric {
  public:
   static constexpr const char* kName = "marginal_error";
@@ -61,7 +101,7 @@ class MarginalError final : public Metric {
     std::vector<Figure> figures;
     for (const auto& name : estimators) {
       const auto answers = log_marginals(family, queries.partial, name, stream(evaluation, name));
-      auto figure = compare(name, queries, truth, answers.value);
+      auto figure = compare(name, queries.size, truth, answers.value);
       figure.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
       figure.more["source"] = queries.source;
       figure.more["passes"] = answers.passes;
@@ -82,47 +122,70 @@ class MarginalError final : public Metric {
         .value;
   }
 
-  static Figure compare(const std::string& name, const Subsets& queries, const Tensor& truth,
-                        const Tensor& answered) {
-    auto figure = error_figure(name, difference(answered, truth), queries.size, 51);
-    const auto x = numbers(truth), y = numbers(answered);
-    figure.more["spearman"] = number(spearman(x, y));
-    figure.more["pearson"] = number(pearson(x, y));
-    figure.more["kendall"] = number(kendall(x, y));
-    figure.more["spearman_within_size"] = number(within_size(queries.size, truth, answered));
-    figure.more["pairs"] = pairs(queries.size, x, y);
-    return figure;
-  }
+  Params params_;
+};
 
-  /// The mean over sizes of Spearman's correlation at one size, where that varies.
-  static double within_size(const Tensor& size, const Tensor& truth, const Tensor& answered) {
-    const auto sizes = std::get<0>(at::_unique2(size));
-    double sum = 0, count = 0;
-    for (std::int64_t n = 0; n < sizes.numel(); ++n) {
-      const auto here = size == sizes[n];
-      const auto rho =
-          spearman(numbers(truth.masked_select(here)), numbers(answered.masked_select(here)));
-      if (rho != rho) continue;
-      sum += rho;
-      ++count;
+/// One-pass log p of true states that the model has redrawn in part, against the chain's: the
+/// paper's test (table 1), on every state.
+class RegenerationError final : public Metric {
+ public:
+  static constexpr const char* kName = "regeneration_error";
+  static constexpr const char* kSummary =
+      "error of one-pass log p(x) on states redrawn in part, by how much was redrawn";
+  static constexpr const char* kFormula = "rms of log q(x) - log-mean-exp over orders of the chain";
+  static constexpr const char* kSource =
+      "Liu, Ramadge, Adams (2024), arXiv:2310.12920, sect. 6.2; without its thinning";
+
+  struct Params {
+    std::vector<std::int64_t> percent{13, 51, 89};
+    std::int64_t queries = 32, orders = 5;
+    void visit(ParamVisitor& p) {
+      p("percent", percent,
+        {.doc = "of the variables redrawn; 13, 51, 89 are the paper's 100, 400, 700 of 784",
+         .min = 0,
+         .max = 100});
+      p("queries", queries, {.doc = "true states, each redrawn at every percentage", .min = 2});
+      p("orders", orders, {.doc = "M, random orders of the reference", .min = 1});
     }
-    return sum / count;
-  }
+  };
+  explicit RegenerationError(const Params& params) : params_(params) {}
 
-  /// [[|S|, reference, answered], ...], evenly spread over the queries.
-  static Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
-    constexpr std::size_t kMost = 500;
-    const auto count = std::min(kMost, x.size());
-    auto result = Json::array();
-    for (std::size_t n = 0; n < count; ++n) {
-      const auto at = n * x.size() / count;
-      result.push_back({size[std::int64_t(at)].item<std::int64_t>(), number(x[at]), number(y[at])});
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    const auto& family = evaluation.family();
+    for (const auto* estimator : {"one_pass", "ensemble"})
+      if (!offers(family, QueryKind::kLogMarginal, estimator))
+        throw Unavailable(fmt::format("needs log-marginals by \"one_pass\" and by \"ensemble\"; "
+                                      "the family offers: {}",
+                                      names_of(offered(family, QueryKind::kLogMarginal))));
+    std::string source;
+    const auto truth = true_states(evaluation, source).slice(0, 0, params_.queries);
+    auto& stream = evaluation.stream("regeneration_error");
+    const auto D = truth.size(1);
+    std::vector<Tensor> states, sizes;
+    for (const auto percent : params_.percent) {
+      const auto hidden = percent * D / 100;
+      const auto unknown = stream.permutations(truth.size(0), D) < hidden;
+      const Query query{QueryKind::kSample, truth.masked_fill(unknown, kUnknown)};
+      states.push_back(family.answer(query, stream).states);
+      sizes.push_back(torch::full({truth.size(0)}, hidden, torch::kLong));
     }
-    return result;
+    const auto x = torch::cat(states), size = torch::cat(sizes);
+    const auto reference = log_marginals(family, x, "ensemble", stream, params_.orders).value;
+    std::vector<Figure> figures;
+    for (const auto* estimator : {"one_pass", "chain"}) {
+      if (!offers(family, QueryKind::kLogMarginal, estimator)) continue;
+      const auto answered = log_marginals(family, x, estimator, stream).value;
+      auto figure = compare(estimator, size, reference, answered);
+      figure.more["reference"] = fmt::format("ensemble of {} orders", params_.orders);
+      figure.more["source"] = source + ", redrawn in part";
+      figures.push_back(std::move(figure));
+    }
+    return figures;
   }
 
+ private:
   Params params_;
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(MarginalError);
+MARGINALIA_PLUGIN(MarginalError, RegenerationError);

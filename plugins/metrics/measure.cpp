@@ -64,6 +64,7 @@ Answers log_marginals(const Family& family, const Tensor& partial, const std::st
                       Stream& stream, std::int64_t orders) {
   std::vector<Tensor> values;
   double passes = 0;
+  bool exact = true;
   for (const auto& part : partial.split(1024)) {
     const auto answer = family.answer({.kind = QueryKind::kLogMarginal,
                                        .partial = part,
@@ -72,8 +73,9 @@ Answers log_marginals(const Family& family, const Tensor& partial, const std::st
                                       stream);
     values.push_back(answer.value);
     passes += answer.passes * double(part.size(0));
+    exact = exact && answer.status == Status::kExact;
   }
-  return {torch::cat(values), passes / double(partial.size(0))};
+  return {torch::cat(values), passes / double(partial.size(0)), exact};
 }
 
 std::int64_t rows_at_once(const StateSpace& space) {

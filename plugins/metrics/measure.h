@@ -41,6 +41,7 @@ Json number(double x);
 struct Answers {
   Tensor value;       ///< float64 [B], nats
   double passes = 0;  ///< network passes a query, on average
+  bool exact = true;  ///< whether every one of them was exact
 };
 Answers log_marginals(const Family& family, const Tensor& partial, const std::string& estimator,
                       Stream& stream, std::int64_t orders = 5);

@@ -98,7 +98,7 @@ class LatticeConv final : public Network {
   LatticeConv(const Params& params, const NetworkContext& context)
       : params_(params),
         levels_(context.space.levels()),
-        bfloat16_(context.bfloat16),
+        precision_(context.precision),
         prior_(make_prior(params, context)) {
     const auto& shape = context.space.shape;
     if (shape.size() > 2)
@@ -186,8 +186,7 @@ class LatticeConv final : public Network {
     const auto B = input.partial.size(0), D = input.partial.size(1);
     const auto prior = prior_ ? prior_->of(input.partial) : Prior{};
     auto z = features(input.partial, prior);
-    // Training alone computes in bfloat16: answers are scored as they are sampled, in float32.
-    if (bfloat16_ && is_training()) z = z.to(torch::kBFloat16);
+    if (precision_.bfloat16(is_training())) z = z.to(torch::kBFloat16);
     z = trunk(z).relu().permute({0, 2, 3, 1}).to(torch::kFloat).reshape({B, D, -1});
     Heads heads;
     if (wanted & kLogits) {
@@ -204,7 +203,7 @@ class LatticeConv final : public Network {
 
   Params params_;
   std::int64_t levels_, height_ = 1, width_ = 1, outputs_ = 0;
-  bool bfloat16_;
+  Precision precision_;
   std::unique_ptr<PriorSource> prior_;
   std::vector<torch::Tensor> weights_, biases_, mixing_;
   torch::Tensor head_, head_bias_;

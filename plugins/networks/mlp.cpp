@@ -39,16 +39,16 @@ std::int64_t round_up(std::int64_t n) {
 /// only when the weight has changed: a step evaluates a network several times, updates it once.
 class Layer final : public torch::nn::Module {
  public:
-  Layer(std::int64_t in, std::int64_t out, bool bfloat16) : bfloat16_(bfloat16) {
+  Layer(std::int64_t in, std::int64_t out) {
     const auto bound = 1 / std::sqrt(double(in));  // as torch::nn::Linear
     weight = register_parameter("weight", torch::empty({out, in}).uniform_(-bound, bound));
     bias = register_parameter("bias", torch::empty({out}).uniform_(-bound, bound));
   }
 
   /// The weight in the type of its products; in bfloat16 [H, in'], in' = in rounded up.
-  Tensor operand() {
+  Tensor operand(bool bfloat16) {
     const auto w = weight.detach();
-    if (!bfloat16_) return w;
+    if (!bfloat16) return w;
     const std::lock_guard lock(mutex_);  // queries may come from several threads
     if (copy_.defined() && copied_ == w.data_ptr() && version_ == w._version()) return copy_;
     copied_ = w.data_ptr();
@@ -60,7 +60,6 @@ class Layer final : public torch::nn::Module {
   Tensor weight, bias;
 
  private:
-  bool bfloat16_;
   std::mutex mutex_;
   const void* copied_ = nullptr;
   std::int64_t version_ = 0;
@@ -172,12 +171,11 @@ struct Stack : torch::autograd::Function<Stack> {
 class Tower final : public torch::nn::Module {
  public:
   Tower(std::int64_t inputs, std::int64_t hidden, std::int64_t layers, std::int64_t outputs,
-        double slope, bool bfloat16)
+        double slope)
       : slope_(slope) {
     for (std::int64_t l = 1; l <= layers; ++l)
-      layers_.push_back(
-          register_module("layer" + std::to_string(l),
-                          std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden, bfloat16)));
+      layers_.push_back(register_module("layer" + std::to_string(l),
+                                        std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden)));
     output_ = register_module("output", torch::nn::Linear(hidden, outputs));
   }
 
@@ -185,7 +183,7 @@ class Tower final : public torch::nn::Module {
     tensor_list parameters, operands;
     for (const auto& layer : layers_) {
       parameters.insert(parameters.end(), {layer->weight, layer->bias});
-      operands.push_back(layer->operand());
+      operands.push_back(layer->operand(x.scalar_type() == torch::kBFloat16));
     }
     return output_(Stack::apply(x, at::TensorList(parameters), operands, slope_));
   }
@@ -222,7 +220,7 @@ class Mlp final : public marginalia::Network {
   Mlp(const Params& params, const marginalia::NetworkContext& context)
       : heads_(context.heads & kOffered),
         width_(context.space.levels() + 1),
-        bfloat16_(context.bfloat16) {
+        precision_(context.precision) {
     if (params.prior == "local") {
       if (!context.energy) throw SpecError("\"prior\": \"local\" needs an energy");
       prior_ = marginalia::local_prior(*context.energy);
@@ -230,7 +228,7 @@ class Mlp final : public marginalia::Network {
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
       return register_module(name, std::make_shared<Tower>(D * width_, params.hidden, params.layers,
-                                                           outputs, params.slope, bfloat16_));
+                                                           outputs, params.slope));
     };
     if (heads_ & marginalia::kLogMarginal) marginal_ = tower("marginal", 1);
     if (heads_ & marginalia::kLogits) conditional_ = tower("conditional", D * K);
@@ -260,8 +258,9 @@ class Mlp final : public marginalia::Network {
   /// bfloat16.
   Tensor one_hot(const Tensor& partial) const {
     const auto B = partial.size(0), D = partial.size(1), in = D * width_;
-    const auto type = bfloat16_ ? torch::kBFloat16 : parameters().front().scalar_type();
-    auto x = torch::zeros({bfloat16_ ? round_up(B) : B, bfloat16_ ? round_up(in) : in},
+    const bool bfloat16 = precision_.bfloat16(is_training());
+    const auto type = bfloat16 ? torch::kBFloat16 : parameters().front().scalar_type();
+    auto x = torch::zeros({bfloat16 ? round_up(B) : B, bfloat16 ? round_up(in) : in},
                           partial.options().dtype(type));
     const auto first = torch::arange(1, in + 1, width_, partial.options());  // unknown is -1
     return x.scatter_(1, partial + first, 1);
@@ -269,7 +268,7 @@ class Mlp final : public marginalia::Network {
 
   HeadSet heads_;
   std::int64_t width_;  // K + 1
-  bool bfloat16_;
+  marginalia::Precision precision_;
   std::unique_ptr<marginalia::PriorSource> prior_;  // null: none
   std::shared_ptr<Tower> marginal_, conditional_;
 };

@@ -1,3 +1,7 @@
+#include <cmath>
+#include <numeric>
+#include <vector>
+
 #include <marginalia/any_order.h>
 #include <marginalia/masking.h>
 
@@ -117,4 +121,90 @@ TEST_CASE("masks leave every subset size equally often, and every variable") {
   }
   CHECK(sizes.eq(50 * 64 / D).all().item<bool>());                           // stratified: exactly
   CHECK((members / (50 * 64) - 3.5 / D).abs().max().item<double>() < 0.04);  // 5 sigma
+}
+
+TEST_CASE("masked scores average to the chain's over orders, at a fixed number of passes") {
+  torch::manual_seed(2);
+  const Joint joint;
+  // Conditionals that disagree between orders: those of another joint where variable 0 is unknown.
+  const Joint other;
+  const auto model = [&](const Tensor& s) {
+    const auto swap = (s.select(1, 0) == kUnknown).view({-1, 1, 1});
+    return torch::where(swap, other.log_conditionals(s), joint.log_conditionals(s));
+  };
+  Stream stream(5, "test");
+  const auto one = torch::tensor({1, 2, 0, 0, 1, -1}, torch::kLong).view({2, 3});
+  const auto rows = one.repeat({4000, 1});
+  const auto given = torch::tensor({-1, 2, -1, -1, -1, -1}, torch::kLong).view({2, 3});
+  const auto all_given = given.repeat({4000, 1});
+  const auto chain =
+      score_chain(model, rows, all_given, stream.permutations(rows.size(0), 3)).log_prob;
+  for (const std::int64_t masks : {1, 2, 5}) {
+    const auto masked = score_masked(model, rows, all_given, masks, stream);
+    CHECK(masked.passes == masks);
+    for (int b = 0; b < 2; ++b) {
+      const auto m = masked.log_prob.slice(0, b, c10::nullopt, 2),
+                 c = chain.slice(0, b, c10::nullopt, 2);
+      const auto error = std::sqrt((m.var() + c.var()).item<double>() / 4000);
+      CHECK(std::abs((m.mean() - c.mean()).item<double>()) < 4 * error + 1e-12);
+    }
+  }
+  const auto nothing = score_masked(model, given, given, 3, stream).log_prob;
+  CHECK((nothing == 0).all().item<bool>());
+}
+
+TEST_CASE("the blocks of least loss are those that brute force finds") {
+  const std::vector<double> loss{0.9, 0.85, 0.5, 0.45, 0.44, 0.1, 0.05};
+  const auto cost = [&](const std::vector<std::int64_t>& blocks, std::int64_t unknown) {
+    double sum = 0;
+    auto known = std::int64_t(loss.size()) - unknown;
+    for (const auto block : blocks) {
+      sum += double(block) * loss[std::size_t(known)];
+      known += block;
+    }
+    return sum;
+  };
+  for (std::int64_t unknown = 1; unknown <= 7; ++unknown)
+    for (std::int64_t count = 1; count <= 8; ++count) {
+      CAPTURE(unknown);
+      CAPTURE(count);
+      double least = INFINITY;  // over all ways to cut `unknown` into at most `count` blocks
+      for (unsigned cuts = 0; cuts < (1u << (unknown - 1)); ++cuts) {
+        std::vector<std::int64_t> blocks{1};
+        for (std::int64_t i = 0; i + 1 < unknown; ++i)
+          if (cuts >> i & 1)
+            blocks.push_back(1);
+          else
+            ++blocks.back();
+        if (std::int64_t(blocks.size()) <= count) least = std::min(least, cost(blocks, unknown));
+      }
+      const auto blocks = best_blocks(loss, unknown, count);
+      CHECK(std::int64_t(blocks.size()) <= count);
+      CHECK(std::accumulate(blocks.begin(), blocks.end(), std::int64_t{0}) == unknown);
+      CHECK(cost(blocks, unknown) == doctest::Approx(least).epsilon(1e-12));
+    }
+}
+
+TEST_CASE("a sample in blocks is scored by the law that drew it") {
+  torch::manual_seed(3);
+  const Joint joint;
+  const auto model = [&](const Tensor& s) { return joint.log_conditionals(s); };
+  Stream stream(7, "test");
+  const auto partial = torch::tensor({-1, -1, -1, -1, 2, -1}, torch::kLong).view({2, 3});
+  const auto orders = torch::tensor({2, 0, 1, 0, 1, 2}, torch::kLong).view({2, 3});
+  const auto sample = sample_blocks(model, partial, orders, {2, 1}, stream);
+  CHECK(sample.passes == doctest::Approx(1.5));  // two of one row, one of the other
+  CHECK(sample.states[1][1].item<std::int64_t>() == 2);
+  // Row 0: variables 2 and 0 from the empty state, then 1; row 1: 0 and 2 together.
+  const auto first = model(partial);
+  const auto value = [&](int b, int i) { return sample.states[b][i].item<std::int64_t>(); };
+  auto two = partial[0].clone();
+  two[2] = value(0, 2);
+  two[0] = value(0, 0);
+  const auto then = model(two.unsqueeze(0));
+  const auto expected0 =
+      first[0][2][value(0, 2)] + first[0][0][value(0, 0)] + then[0][1][value(0, 1)];
+  const auto expected1 = first[1][0][value(1, 0)] + first[1][2][value(1, 2)];
+  CHECK(sample.log_prob[0].item<double>() == doctest::Approx(expected0.item<double>()));
+  CHECK(sample.log_prob[1].item<double>() == doctest::Approx(expected1.item<double>()));
 }

@@ -290,7 +290,7 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
         "  there is: one\n"
         "spec.json: /evaluation: evaluation cannot be built\n"
         "  - \"rows\" must be an integer or \"all\", not \"al\"\n"
-        "  it takes: metrics, rows, split, samples, every_steps, every_rows, during, select");
+        "  it takes: metrics, rows, split, precision, samples, every_steps, every_rows, during, select");
 }
 
 TEST_CASE("what every experiment needs is asked for") {

@@ -199,5 +199,5 @@ TEST_CASE("what cannot be computed of consistency is said") {
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
   for (const auto* metric : {"self_consistency", "sum_rule"})
     CHECK(unavailable(metric, b.evaluation) ==
-          "needs log-marginals by \"one_pass\"; the family offers: chain, ensemble");
+          "needs log-marginals by \"one_pass\"; the family offers: chain, ensemble, masked");
 }

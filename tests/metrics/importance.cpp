@@ -220,7 +220,7 @@ TEST_CASE("what cannot be computed of weights is said") {
         "needs log q(x) of the model's samples, which the family does not give");
   remove(b.family, QueryKind::kLogMarginal, "chain");
   CHECK(unavailable("eubo", b.evaluation) ==
-        "needs log q(x) by \"chain\" or \"exact\"; the family offers: one_pass, ensemble");
+        "needs log q(x) by \"chain\" or \"exact\"; the family offers: one_pass, ensemble, masked");
   b.evaluation.with_oracle = false;
   CHECK(unavailable("kl_forward", b.evaluation) == "needs exact samples: too many states");
   b.evaluation.target = nullptr;

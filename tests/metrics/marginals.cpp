@@ -178,8 +178,9 @@ TEST_CASE("without an oracle the reference is the ensemble") {
   CHECK(unavailable("marginal_error", b.evaluation) ==
         "needs states: there are no exact samples (too many states), no dataset, and the family "
         "does not sample");
-  CHECK(unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
-        "none of the estimators asked for is among the family's: one_pass, chain, ensemble");
+  CHECK(
+      unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
+      "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");
 }
 
 TEST_CASE("an answer of -inf is an infinite error, in the file as text") {

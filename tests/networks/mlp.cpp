@@ -120,7 +120,7 @@ TEST_CASE("gradients of mlp agree with finite differences") {
 TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any number of rows") {
   NetworkContext context{StateSpace::uniform(30, 2)};
   const auto fine = mlp(context, R"("hidden": 256)");
-  context.bfloat16 = true;
+  context.precision = {true, true};
   const auto coarse = mlp(context, R"("hidden": 256)");  // the same seed, the same weights
   for (const std::int64_t rows : {1, 33, 64}) {
     CAPTURE(rows);
@@ -141,7 +141,7 @@ TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any num
 
 TEST_CASE("mlp in bfloat16 follows its weights when they are changed in place") {
   NetworkContext context{StateSpace::uniform(6, 2)};
-  context.bfloat16 = true;
+  context.precision = {true, true};
   const auto net = mlp(context, R"("hidden": 32)");
   const auto x = partial_states(context.space, 5);
   const auto before = net->evaluate({x}, kLogits).logits;

@@ -285,6 +285,40 @@ TEST_CASE("every spec in experiments is valid") {
   }
 }
 
+TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
+  const test::TempDir folder;
+  const auto run = [&](const std::string& spec, const std::string& name,
+                       const std::string& settings) {
+    CAPTURE(spec);
+    const auto result = marginalia_(fmt::format(
+        "run '{}/{}' --out '{}' --data '{}' training.steps=2 training.batch_size=4 "
+        "training.checkpoint.every_steps=0 evaluation.every_steps=2 evaluation.every_rows=2 "
+        "evaluation.rows=2 evaluation.samples=2 {}",
+        MARGINALIA_EXPERIMENTS, spec, (folder / name).string(), MARGINALIA_TEST_DATA, settings));
+    CHECK_MESSAGE(result.code == 0, result.err);
+    CHECK(fs::exists(folder / name / "evaluation.json"));
+  };
+  const std::string few =
+      R"('evaluation.metrics=[{"type":"nll","estimators":["masked","one_pass"]}]' )";
+  run("ising/smoke.json", "smoke", "");
+  run("table/independent.json", "independent", "dataset.name=tiny");
+  run("table/chow_liu.json", "chow_liu", "dataset.name=tiny");
+  run("table/nltcs.json", "nltcs", "dataset.name=tiny");
+  run("table/nltcs_mam.json", "nltcs_mam",
+      fmt::format("dataset.name=tiny training.init='{}'", (folder / "nltcs").string()));
+  const std::string picture =
+      "dataset.binarisation=threshold dataset.valid_rows=2 network.multipliers=[1] ";
+  run("mnist/cpu.json", "mnist", picture + few);
+  run("mnist/marginals_cpu.json", "marginals",
+      picture + few + fmt::format("training.init='{}'", (folder / "mnist").string()) +
+          " family.chain.count=4 family.chain.block=2");
+  run("text8/cpu.json", "text8",
+      few + "dataset.file=text8/tiny.txt dataset.split=[60,20,20] dataset.length=10");
+  run("moses/zinc_cpu.json", "zinc",
+      few +
+          R"('dataset={"type":"molecules","file":"molecules/tiny.smi","fractions":[0.5,0.25,0.25]}')");
+}
+
 TEST_CASE("the reference pages and the schema are those that the program writes") {
   test::TempDir folder;
   REQUIRE(marginalia_(fmt::format("describe --all --write '{}'", folder.path().string())).code ==

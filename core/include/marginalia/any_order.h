@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include <marginalia/api.h>
 #include <marginalia/query.h>
@@ -19,22 +21,34 @@ MARGINALIA_API Tensor draw_orders(Order order, std::int64_t rows, std::int64_t d
 /// The inverse: rank[b, i] is the time at which variable i is revealed. int64 [B, D].
 MARGINALIA_API Tensor ranks_of(const Tensor& orders);
 
+/// Rows that a network is given at once where there are many to answer: enough to fill it, few
+/// enough to stay in the caches.
+MARGINALIA_API std::int64_t rows_a_pass(std::int64_t dimension);
+
 /// log p(x_Q | x_E) as the sum of conditionals along `orders` restricted to Q:
 ///   sum_t log p(x_{q_t} | x_E, x_{q_1}, ..., x_{q_{t-1}}).
 /// `partial` holds x_Q and x_E; `given` (or undefined) x_E alone. The (row, time) pairs are
-/// evaluated together, at most `chunk` a call, each needing one pass of one row.
+/// evaluated together, at most `chunk` a call (0: by their size), each needing one pass of one row.
 struct ChainScore {
   Tensor log_prob;  ///< float64 [B]
   double passes;    ///< a row, on average: |Q|
 };
 MARGINALIA_API ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partial,
                                       const Tensor& given, const Tensor& orders,
-                                      std::int64_t chunk = 4096);
+                                      std::int64_t chunk = 0);
 
 /// The log-mean-exp of score_chain over `count` random orders of each row:
 ///   log 1/M sum_m p(x_Q | x_E, order_m).
 MARGINALIA_API ChainScore score_ensemble(const LogConditionals& conditionals, const Tensor& partial,
                                          const Tensor& given, std::int64_t count, Stream& stream);
+
+/// An unbiased estimate, from `count` masks, of the mean over orders of score_chain: for nested
+/// S in x_Q, |S| stratified uniform on 0..|Q|-1,
+///   |Q| times the mean over masks of the mean over i in Q - S of log p(x_i | x_E, x_S).
+/// By Jensen a lower bound, in expectation, on the log-likelihood of the mixture over orders:
+/// Hoogeboom et al. (2022), arXiv:2110.02037, eq. 5.
+MARGINALIA_API ChainScore score_masked(const LogConditionals& conditionals, const Tensor& partial,
+                                       const Tensor& given, std::int64_t count, Stream& stream);
 
 /// Ancestral sampling of the unknown variables along `orders`; log_prob is log q(x_U | x_E, order).
 struct ChainSample {
@@ -45,11 +59,30 @@ struct ChainSample {
 MARGINALIA_API ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& partial,
                                         const Tensor& orders, Stream& stream);
 
-/// Answers kLogMarginal by "chain" or "ensemble", kConditionals and kSample: all that conditionals
-/// alone can say.
+/// The same in blocks: the variables that stand next along `orders` are drawn independently of each
+/// other, blocks[j] of them in the j-th pass, so that sum(blocks) >= the most unknown in a row; its
+/// log_prob is that of this block-wise law.
+/// Source: Hoogeboom et al. (2022), arXiv:2110.02037, sect. 4.
+MARGINALIA_API ChainSample sample_blocks(const LogConditionals& conditionals, const Tensor& partial,
+                                         const Tensor& orders,
+                                         const std::vector<std::int64_t>& blocks, Stream& stream);
+
+/// Sizes of `count` blocks that cover the last `unknown` of D variables with the least loss:
+///   min of sum_j blocks_j loss[known when block j is drawn],
+/// by dynamic programming over (block, known).  loss: nats a variable by the number known, [D],
+/// which falls with it.
+/// Source: Hoogeboom et al. (2022), arXiv:2110.02037, sect. 4.1; Watson et al. (2021),
+/// arXiv:2106.03802.
+MARGINALIA_API std::vector<std::int64_t> best_blocks(const std::vector<double>& loss,
+                                                     std::int64_t unknown, std::int64_t count);
+
+/// Answers kLogMarginal by "chain", "ensemble" or "masked", kConditionals and kSample: all that
+/// conditionals alone can say. `loss`: of best_blocks, for samples in query.steps blocks; empty:
+/// blocks of equal size.
 MARGINALIA_API Answer answer_from_conditionals(const LogConditionals& conditionals,
                                                const StateSpace& space, const Query& query,
-                                               Stream& stream);
+                                               Stream& stream,
+                                               const std::vector<double>& loss = {});
 /// What answer_from_conditionals offers, for Family::capabilities().
 MARGINALIA_API std::vector<Capability> capabilities_of_conditionals();
 

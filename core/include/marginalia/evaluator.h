@@ -28,9 +28,4 @@ MARGINALIA_API Json evaluate(const Experiment& experiment, const EvaluationReque
 /// is, when it is not there.
 MARGINALIA_API double figure(const Json& evaluation, const std::string& key);
 
-/// Writes `count` states of the model to samples/samples.jsonl of a run, and as pictures, where the
-/// space is two-dimensional, to samples.png beside it.
-MARGINALIA_API void write_samples(const Experiment& experiment, const std::filesystem::path& run,
-                                  std::int64_t count);
-
 }  // namespace marginalia

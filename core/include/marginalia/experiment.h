@@ -91,9 +91,9 @@ struct TrainingParams {
     p("moving_average", moving_average,
       {.doc = "decay of the parameters' average, used to answer; 0: none", .min = 0.0, .max = 1.0});
     p("precision", precision,
-      {.doc = "of hidden matrix products; outputs stay float32",
+      {.doc = "of hidden products in training; outputs stay float32",
        .one_of = {"float32", "bfloat16"}});
-    p("init", init, {.doc = "run or checkpoint whose tensors to start from, by name"});
+    p("init", init, {.doc = "run (its best checkpoint, else its last) or checkpoint to take tensors from, by name"});
     p("log_every_steps", log_every_steps, {.doc = "between lines of metrics.jsonl", .min = 1});
     p.section("optimizer", optimizer, "how parameters move");
     p.section("schedule", schedule, "how the learning rate changes");
@@ -117,13 +117,16 @@ struct SelectParams {
 struct EvaluationParams {
   std::int64_t every_steps = 0, every_rows = 200, samples = 64;
   Count rows{1000, false};
-  std::string split = "test";
+  std::string split = "test", precision = "float32";
   Children<Metric> metrics, during;
   SelectParams select;
   void visit(ParamVisitor& p) {
     p("metrics", metrics, {.doc = "measured at the end"});
     p("rows", rows, {.doc = "states for metrics that walk chains, or \"all\"", .min = 1});
     p("split", split, {.doc = "rows of a dataset to use", .one_of = {"train", "valid", "test"}});
+    p("precision", precision,
+      {.doc = "of hidden products in every answer of the model, queries included",
+       .one_of = {"float32", "bfloat16"}});
     p("samples", samples, {.doc = "states written to samples/", .min = 0});
     p("every_steps", every_steps, {.doc = "between evaluations in training; 0: none", .min = 0});
     p("every_rows", every_rows, {.doc = "rows of those", .min = 1});

@@ -37,15 +37,22 @@ struct Heads {
   Tensor log_marginal, logits, extensions, position_logits, causal_logits, embedding;
 };
 
+/// Where hidden products are done in bfloat16; outputs, and all else, stay in float32.
+struct Precision {
+  bool bfloat16_training = false, bfloat16_answers = false;
+  bool bfloat16(bool training) const { return training ? bfloat16_training : bfloat16_answers; }
+};
+
 /// What a network is built for.
 struct NetworkContext {
   StateSpace space;
   HeadSet heads = kLogMarginal | kLogits;  ///< what the family will ask for
   const Energy* energy = nullptr;          ///< for a physics prior (prior.h); null: none
-  bool bfloat16 = false;  ///< hidden matrix products in bfloat16; outputs stay float32
+  Precision precision = {};
 };
 
-/// An architecture: partial states in, heads out.
+/// An architecture: partial states in, heads out. Parameters that the marginal head alone uses
+/// have names that begin with "marginal", so that a family can train them on a frozen trunk.
 class MARGINALIA_API Network : public Component, public torch::nn::Module {
  public:
   using Interface = Network;

@@ -5,7 +5,8 @@
 ///   R = F(x_S) + log p(x_i | x_S) - F(x_{S+i}) = 0    for all S, i, x.
 ///
 /// log p(x_S) = F(x_S) - F(empty). With an energy, F(x) = log f(x) is built in at full states, so
-/// that F(empty) learns log Z; "kl_penalty", the published objective, learns F there too.
+/// that F(empty) learns log Z; "kl_penalty", the published objective, learns F there too. From
+/// data, "blocks" sums the identity along a whole order, so that errors of links do not add up.
 /// Source: Liu, Ramadge, Adams (2024), arXiv:2310.12920, eq. 5 to 9; the built-in density is the
 /// detailed-balance form of da Silva, Mesquita, Lahlou (2026), arXiv:2609.11538.
 #include <torch/types.h>
@@ -36,8 +37,8 @@ class Mam final : public Family {
 
   struct Params {
     std::string objective = "denoising", states = "gibbs", stages = "joint";
-    double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5;
-    std::int64_t label_sweeps = 0;
+    double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
+    std::int64_t label_sweeps = 0, blocks = 0;
     mam::ChainParams chain;
     void visit(ParamVisitor& p) {
       p("objective", objective,
@@ -50,12 +51,21 @@ class Mam final : public Family {
         {.doc = "where training states come from",
          .one_of = {"gibbs", "model", "metropolis", "data"}});
       p("stages", stages,
-        {.doc =
-             "both heads at once, or conditionals first and then marginals of those, which takes "
-             "a network for each role or one whose heads share nothing",
+        {.doc = "both heads at once, or conditionals first and then marginals of those on what is "
+                "frozen of them",
          .one_of = {"joint", "two_stage"}});
       p("conditional_fraction", conditional_fraction,
-        {.doc = "of training spent on the first stage", .min = 0.0, .max = 1.0});
+        {.doc = "of training spent on the first stage; 0 with training.init from a run of it",
+         .min = 0.0,
+         .max = 1.0});
+      p("on_policy", on_policy,
+        {.doc = "share of the states of R^2 that come from chains of the model (states: data)",
+         .min = 0.0,
+         .max = 1.0});
+      p("blocks", blocks,
+        {.doc = "m: marginals are fitted to m sums of conditionals along a whole order in place of "
+                "R^2 at one link; 0: R^2, as published",
+         .min = 0});
       p("consistency_weight", consistency_weight, {.doc = "of R^2 (denoising)", .min = 0.0});
       p("label_sweeps", label_sweeps,
         {.doc = "Gibbs sweeps that soften labels (denoising with local conditionals); 0: none",
@@ -73,12 +83,8 @@ class Mam final : public Family {
         conditional_(context.networks.at("conditional", kLogits)),
         marginal_(context.networks.at("marginal", kLogMarginal)),
         source_(mam::make_source(params.states, params.chain, context)) {
-    if (params.objective != "denoising" && !energy_)
-      throw SpecError("\"objective\": \"" + params.objective + "\" needs an \"energy\"");
-    if (params.label_sweeps > 0 && !energy_)
-      throw SpecError("\"label_sweeps\" needs an \"energy\"");
-    if (params.label_sweeps > 0 && params.states != "gibbs" && params.states != "metropolis")
-      throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
+    check_params();
+    if (params.on_policy > 0) on_policy_ = mam::make_source("model", params.chain, context);
     if (params.label_sweeps > 0) labels_ = std::make_unique<GibbsSampler>(*energy_);
   }
 
@@ -92,28 +98,27 @@ class Mam final : public Family {
   }
 
   void step(Step& step) override {
-    Tensor x;
-    {
-      torch::NoGradGuard no_grad;
-      x = source_->draw(step, step.batch_size(), [this](const Tensor& s) { return sampled(s); });
-    }
-    if (params_.objective == "kl_penalty")
-      kl_penalty(step, x);
+    const auto x = draw(*source_, step, step.batch_size());
+    if (params_.objective == "kl_penalty") return kl_penalty(step, x);
+    if (params_.stages == "joint") return matching(step, x, false);
+    const bool first = step.progress() < params_.conditional_fraction;
+    for (auto& [_, parameter] : group(false))
+      parameter.set_requires_grad(first);
+    if (first)
+      conditionals_alone(step, x);
     else
-      matching(step, x);
+      matching(step, x, true);
   }
 
   std::vector<ParameterGroup> parameters() override {
-    auto conditional = named_parameters_of(*conditional_, "model.conditional.");
-    if (conditional_ == marginal_) return {{"conditional", std::move(conditional)}};
-    return {{"conditional", std::move(conditional)},
-            {"marginal", named_parameters_of(*marginal_, "model.marginal.")}};
+    return {{"conditional", group(false)}, {"marginal", group(true)}};
   }
 
   void visit(StateVisitor& v) override {
     v.module("model.conditional.", *conditional_);
     if (conditional_ != marginal_) v.module("model.marginal.", *marginal_);
     source_->visit(v);
+    if (on_policy_) on_policy_->visit(v);
   }
 
   void set_training(bool training) override {
@@ -122,7 +127,50 @@ class Mam final : public Family {
   }
 
  private:
+  void check_params() const {
+    const auto& p = params_;
+    if (p.objective != "denoising" && !energy_)
+      throw SpecError("\"objective\": \"" + p.objective + "\" needs an \"energy\"");
+    if (p.label_sweeps > 0 && !energy_) throw SpecError("\"label_sweeps\" needs an \"energy\"");
+    if (p.label_sweeps > 0 && p.states != "gibbs" && p.states != "metropolis")
+      throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
+    if (p.on_policy > 0 && p.states != "data")
+      throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
+    if (p.blocks > 0 && p.objective != "denoising")
+      throw SpecError("\"blocks\" is for \"objective\": \"denoising\"");
+    if (p.stages == "two_stage" && p.objective != "denoising")
+      throw SpecError("\"stages\": \"two_stage\" is for \"objective\": \"denoising\"");
+    if (p.stages == "two_stage" && group(true).empty())
+      throw SpecError(
+          "\"stages\": \"two_stage\" needs parameters of the marginal head's own: a network for "
+          "each role, or one like mlp or unet");
+  }
+
+  /// The parameters that the marginal head alone uses, or the others.
+  std::vector<std::pair<std::string, Tensor>> group(bool marginal) const {
+    if (conditional_ != marginal_)
+      return marginal ? named_parameters_of(*marginal_, "model.marginal.")
+                      : named_parameters_of(*conditional_, "model.conditional.");
+    const std::string prefix = "model.conditional.";
+    std::vector<std::pair<std::string, Tensor>> chosen;
+    for (auto& entry : named_parameters_of(*conditional_, prefix))
+      if (entry.first.starts_with(prefix + "marginal") == marginal) chosen.push_back(entry);
+    return chosen;
+  }
+
   bool density_built_in() const { return energy_ && params_.objective != "kl_penalty"; }
+
+  Tensor draw(mam::StateSource& source, Step& step, std::int64_t rows) const {
+    torch::NoGradGuard no_grad;
+    return source.draw(step, rows, [this](const Tensor& s) { return sampled(s); });
+  }
+
+  /// x, with the last of its rows from the model's own chains where that is asked for.
+  Tensor with_on_policy(Step& step, const Tensor& x) const {
+    const auto rows = std::int64_t(params_.on_policy * double(x.size(0)));
+    if (rows == 0) return x;
+    return torch::cat({x.slice(0, 0, x.size(0) - rows), draw(*on_policy_, step, rows)});
+  }
 
   Tensor log_conditionals(const Tensor& partial) const {
     return conditional_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
@@ -147,42 +195,95 @@ class Mam final : public Family {
     return {heads.logits.log_softmax(2), heads.log_marginal};
   }
 
-  /// Denoising and consistency: both networks at (s_t, s_{t+1}) in one batch.
-  void matching(Step& step, const Tensor& x) {
-    const auto B = x.size(0);
-    const auto links = mam::draw_links(x, step.stream("family/links"));
-    const bool stage_two =
-        params_.stages == "two_stage" && step.progress() >= params_.conditional_fraction;
-    const bool stage_one = params_.stages == "two_stage" && !stage_two;
-    const auto states = torch::cat({links.before, links.after});
-    auto [log_p, F] = both(states);
-    step.count_passes(2 * B);
-    if (density_built_in()) {
-      const auto density = step.energy().log_density(x);
-      F = with_density(F, states, torch::cat({density, density}));
-    }
-    auto link_log_p = mam::at_link(log_p.slice(0, 0, B), links);
-    const bool couple = params_.objective == "consistency";
-    if (!couple) link_log_p = link_log_p.detach();
-    const auto R = mam::residual(F.slice(0, 0, B), link_log_p, F.slice(0, B));
-    const auto square = R.square().mean();
-    step.record("train/consistency", square.item<double>());
-    if (couple || stage_two) return step.minimise(square, couple ? "" : marginal_group());
-    const auto conditional = denoising(step, x, links, log_p);
-    step.record("train/conditional", conditional.item<double>());
-    step.minimise(stage_one ? conditional : conditional + params_.consistency_weight * square);
+  /// Stage one: what any_order_arm does, with soft labels where asked for.
+  void conditionals_alone(Step& step, const Tensor& x) {
+    const auto masked = mask_uniformly(x, step.stream("family/masks"));
+    step.count_passes(x.size(0));
+    const auto log_p = log_conditionals(masked.partial);
+    const auto loss = denoising(step, x, masked.unknown, log_p);
+    step.record("train/conditional", loss.item<double>());
+    step.minimise(loss, "conditional");
   }
 
-  /// The group that holds the marginal network: all of them when one network has both heads.
-  std::string marginal_group() const { return conditional_ == marginal_ ? "" : "marginal"; }
+  /// Marginals from conditionals, and unless `frozen` the conditionals too.
+  void matching(Step& step, const Tensor& x, bool frozen) {
+    if (params_.blocks > 0)
+      along_paths(step, x, frozen);
+    else
+      at_links(step, x, frozen);
+  }
 
-  /// Cross-entropy of all unknown variables at s_t and s_{t+1}, with soft labels where asked for.
-  Tensor denoising(Step& step, const Tensor& x, const mam::Links& links, const Tensor& log_p) {
-    const auto unknown = torch::cat({links.before, links.after}) == kUnknown;
-    const auto twice = torch::cat({x, x});
+  void along_paths(Step& step, const Tensor& x, bool frozen) {
+    const auto square = path_residual(step, with_on_policy(step, x));
+    step.record("train/consistency", square.item<double>());
+    if (frozen) return step.minimise(square, "marginal");
+    const auto masked = mask_uniformly(x, step.stream("family/masks"));
+    step.count_passes(x.size(0));
+    const auto conditional = denoising(step, x, masked.unknown, log_conditionals(masked.partial));
+    step.record("train/conditional", conditional.item<double>());
+    step.minimise(conditional + params_.consistency_weight * square);
+  }
+
+  /// R^2 at one link of each row; in joint training both of its states teach the conditionals too.
+  void at_links(Step& step, const Tensor& x, bool frozen) {
+    const auto states = with_on_policy(step, x);
+    const auto B = x.size(0);
+    const auto links = mam::draw_links(states, step.stream("family/links"));
+    const auto pair = torch::cat({links.before, links.after});
+    auto [log_p, F] = both(pair);
+    step.count_passes(2 * B);
+    if (density_built_in()) {
+      const auto density = step.energy().log_density(states);
+      F = with_density(F, pair, torch::cat({density, density}));
+    }
+    const bool couple = params_.objective == "consistency";
+    const auto link_log_p = mam::at_link(log_p.slice(0, 0, B), links);
+    const auto R =
+        mam::residual(F.slice(0, 0, B), couple ? link_log_p : link_log_p.detach(), F.slice(0, B));
+    const auto square = R.square().mean();
+    step.record("train/consistency", square.item<double>());
+    if (couple || frozen) return step.minimise(square, couple ? "" : "marginal");
+    const auto conditional = denoising_of_data(step, x, pair, log_p);
+    step.record("train/conditional", conditional.item<double>());
+    step.minimise(conditional + params_.consistency_weight * square);
+  }
+
+  /// On-policy rows, the last ones, are the model's own: only data teach the conditionals.
+  Tensor denoising_of_data(Step& step, const Tensor& x, const Tensor& pair, const Tensor& log_p) {
+    const auto B = x.size(0), kept = B - std::int64_t(params_.on_policy * double(B));
+    const auto of_data = [&](const Tensor& t) {
+      return torch::cat({t.slice(0, 0, kept), t.slice(0, B, B + kept)});
+    };
+    const auto twice = x.slice(0, 0, kept).repeat({2, 1});
+    return denoising(step, twice, of_data(pair) == kUnknown, of_data(log_p));
+  }
+
+  /// mean over the cuts of a whole order of (F(s_c) - F(empty) - sum of conditionals up to c)^2.
+  Tensor path_residual(Step& step, const Tensor& x) {
+    mam::Paths paths;
+    {
+      torch::NoGradGuard no_grad;
+      paths = mam::draw_paths(
+          x, params_.blocks, [this](const Tensor& s) { return sampled(s); },
+          step.stream("family/links"));
+    }
+    step.count_passes(2 * paths.passes + 1);
+    const auto states = torch::cat({paths.states, space_.empty()});
+    auto F = network_marginal(states);
+    if (density_built_in()) {
+      const auto rows = states.slice(0, -1 - x.size(0), -1);  // the last cut is the full state
+      const auto density = step.energy().log_density(rows);
+      F = torch::cat({F.slice(0, 0, -1 - x.size(0)), density.to(F.options()), F.slice(0, -1)});
+    }
+    const auto sums = paths.log_prob.to(device_);
+    return (F.slice(0, 0, -1) - F[F.size(0) - 1] - sums).square().mean();
+  }
+
+  /// Cross-entropy of the unknown variables, with soft labels where asked for.
+  Tensor denoising(Step& step, const Tensor& x, const Tensor& unknown, const Tensor& log_p) {
     if (params_.label_sweeps == 0)
-      return masked_cross_entropy(log_p, twice.to(device_), unknown.to(device_)).mean();
-    const auto labels = soft_labels(step, twice, unknown);
+      return masked_cross_entropy(log_p, x.to(device_), unknown.to(device_)).mean();
+    const auto labels = soft_labels(step, x, unknown);
     return mam::label_divergence(labels.to(device_), log_p, unknown.to(device_)).mean();
   }
 
@@ -217,7 +318,7 @@ class Mam final : public Family {
   /// F(x_S) in parts, float64, on the CPU; log f at full states where it is built in.
   Tensor log_sum(const Tensor& partial) const {
     std::vector<Tensor> parts;
-    for (const auto& part : partial.split(2048))
+    for (const auto& part : partial.split(rows_a_pass(partial.size(1))))
       parts.push_back(network_marginal(part).to(torch::kCPU, torch::kDouble));
     auto F = torch::cat(parts);
     if (!density_built_in()) return F;
@@ -233,9 +334,11 @@ class Mam final : public Family {
     if (query.kind != QueryKind::kLogMarginal || query.estimator != "one_pass")
       return answer_from_conditionals([this](const Tensor& s) { return sampled(s); }, space_, query,
                                       stream);
+    // What is divided by rides along in the same passes.
     const bool conditioned = query.given.defined();
-    const auto base = log_sum(conditioned ? query.given : space_.empty());
-    return {log_sum(query.partial) - base, {}, "", Status::kEstimate, conditioned ? 2.0 : 1.0};
+    const auto F = log_sum(torch::cat({query.partial, conditioned ? query.given : space_.empty()}));
+    const auto B = query.partial.size(0);
+    return {F.slice(0, 0, B) - F.slice(0, B), {}, "", Status::kEstimate, conditioned ? 2.0 : 1.0};
   }
 
   Params params_;
@@ -243,7 +346,7 @@ class Mam final : public Family {
   const Energy* energy_;
   at::Device device_;
   std::shared_ptr<Network> conditional_, marginal_;
-  std::unique_ptr<mam::StateSource> source_;
+  std::unique_ptr<mam::StateSource> source_, on_policy_;
   std::unique_ptr<GibbsSampler> labels_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <marginalia/any_order.h>
 #include <marginalia/family.h>
 
 namespace mam {
@@ -24,6 +25,18 @@ Tensor at_link(const Tensor& log_p, const Links& links);
 inline Tensor residual(const Tensor& before, const Tensor& log_p, const Tensor& after) {
   return before + log_p - after;
 }
+
+/// Nested states of each row of x along a random order, and what its conditionals say of them.
+struct Paths {
+  Tensor states;    ///< int64 [m B, D]: at the cuts c_1 < ... < c_m = D, the j-th B rows at c_j
+  Tensor log_prob;  ///< float [m B], an unbiased estimate of log p(x_{order < c_j} | order)
+  std::int64_t passes;
+};
+/// m = min(blocks, D) cuts, random but for the last. A block from c to c' costs one pass, at a
+/// uniform u in c..c'-1:  (c' - c) times the mean over i in u..c'-1 of log p(x_{order i} | s_u).
+/// Where every variable is a block this is the chain of `order`, exactly.
+Paths draw_paths(const Tensor& x, std::int64_t blocks, const marginalia::LogConditionals& log_p,
+                 marginalia::Stream& stream);
 
 /// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the
 /// cross-entropy of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]

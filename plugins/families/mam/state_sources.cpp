@@ -119,7 +119,9 @@ class ModelChains : public Chains {
   using Chains::Chains;
 
  protected:
+  /// From data where there are any, which costs nothing; else from the model.
   Tensor start(Step& step, const LogConditionals& model) override {
+    if (step.has_dataset()) return rows_of_data(step);
     auto& stream = step.stream("family/chains");
     const auto partial = space_.empty().expand({params_.chains, -1}).contiguous();
     const auto orders = draw_orders(Order::kRandom, params_.chains, space_.dimension(), stream);
@@ -128,6 +130,13 @@ class ModelChains : public Chains {
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
     return propose(x, step, model).states;
+  }
+
+  Tensor rows_of_data(Step& step) const {
+    std::vector<Tensor> batches;
+    for (std::int64_t rows = 0; rows < params_.chains; rows += step.batch_size())
+      batches.push_back(step.batch());
+    return torch::cat(batches).slice(0, 0, params_.chains);
   }
 
   struct Proposal {

@@ -40,8 +40,8 @@ struct ChainParams {
 };
 
 /// `kind`: "gibbs", exact sweeps of the energy's local conditionals; "model", persistent chains in
-/// which blocks are redrawn by the model; "metropolis", the same, accepted or refused so that the
-/// target stays invariant; "data", rows of the dataset.
+/// which blocks are redrawn by the model, begun from data where there are any; "metropolis", the
+/// same, accepted or refused so that the target stays invariant; "data", rows of the dataset.
 std::unique_ptr<StateSource> make_source(const std::string& kind, const ChainParams& params,
                                          const marginalia::FamilyContext& context);
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include <marginalia/experiment.h>
+
+namespace marginalia {
+
+/// Writes `count` states of the model to samples/samples.jsonl of a run, and as pictures, where the
+/// space is two-dimensional, to samples.png beside it.
+MARGINALIA_API void write_samples(const Experiment& experiment, const std::filesystem::path& run,
+                                  std::int64_t count);
+
+/// Writes what the model makes of `count` rows of evaluation.split with some variables hidden: the
+/// upper half of a picture, and 13, 51 and 89 % of the variables at random (100, 400 and 700 of
+/// 784, as the paper hides). Each line of samples/completions.jsonl holds "given" (null where
+/// hidden), "x", and of the whole x log p by every estimator that takes few passes ("one_pass"),
+/// and along one order ("chain"). Nothing without a dataset. Source: Liu, Ramadge, Adams (2024),
+/// arXiv:2310.12920, fig. 4.
+MARGINALIA_API void write_completions(const Experiment& experiment,
+                                      const std::filesystem::path& run, std::int64_t count);
+
+}  // namespace marginalia

@@ -1,0 +1,121 @@
+/// \file
+/// The two classic baselines with exact marginals, fitted by counting: independent variables, and
+/// the tree of Chow and Liu.
+///
+///   p(x) = prod_i p(x_i)            p(x) = prod_i p(x_i | x_parent(i))
+/// Every marginal, conditional and completion is exact and takes time linear in D.
+/// Source: Chow and Liu (1968), IEEE Trans. Inf. Theory 14, 462.
+#include <torch/types.h>
+
+#include <marginalia/family.h>
+#include <marginalia/plugin.h>
+
+#include "tree.h"
+
+namespace {
+
+using namespace marginalia;
+
+class TreeFamily : public Family {
+ public:
+  struct Params {
+    double smoothing = 0;
+    void visit(ParamVisitor& p) {
+      p("smoothing", smoothing,
+        {.doc = "a, rows added to the N of the data, spread evenly over all values; 0: K",
+         .min = 0.0});
+    }
+  };
+
+  TreeFamily(const Params& params, const FamilyContext& context, bool pairs)
+      : space_(context.space),
+        dataset_(context.dataset),
+        smoothing_(params.smoothing > 0 ? params.smoothing : double(context.space.levels())),
+        pairs_(pairs) {
+    if (!dataset_) throw SpecError("learns from a \"dataset\"; the spec has none");
+  }
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override {
+    return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, "1, without a network"},
+            {QueryKind::kConditionals, "one_pass", Status::kExact, "1, without a network"},
+            {QueryKind::kSample, "one_pass", Status::kExact, "1, without a network"}};
+  }
+
+  /// The first step counts the training split; there is nothing left for others.
+  void step(Step&) override {
+    if (tree_.p.defined()) return;
+    trees::Counts counts;
+    const auto size = dataset_->size(Split::kTrain);
+    for (std::int64_t at = 0; at < size; at += kRows)
+      trees::add(counts,
+                 dataset_->rows(Split::kTrain, torch::arange(at, std::min(at + kRows, size))),
+                 space_.levels(), pairs_);
+    tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
+                   : trees::independent(counts, space_, smoothing_);
+  }
+
+  std::vector<ParameterGroup> parameters() override { return {}; }
+  void visit(StateVisitor& v) override {
+    v("model.parent", tree_.parent);
+    v("model.order", tree_.order);
+    v("model.p", tree_.p);
+  }
+  void set_training(bool) override {}
+
+ private:
+  static constexpr std::int64_t kRows = 8192;
+
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    if (!tree_.p.defined()) throw Error("not trained yet: it takes one step");
+    const auto& x = query.partial;
+    Answer answer;
+    answer.status = Status::kExact;
+    answer.passes = 1;
+    switch (query.kind) {
+      case QueryKind::kLogMarginal:
+        answer.value = trees::log_marginal(tree_, x);
+        if (query.given.defined())
+          answer.value = answer.value - trees::log_marginal(tree_, query.given);
+        break;
+      case QueryKind::kConditionals:
+        answer.value = trees::log_conditionals(tree_, x);
+        break;
+      case QueryKind::kSample:
+        answer.states = trees::sample(tree_, x, stream);
+        answer.value = trees::log_marginal(tree_, answer.states) - trees::log_marginal(tree_, x);
+        break;
+      case QueryKind::kLogZ:
+        throw Error("is normalised: log Z is 0");
+    }
+    return answer;
+  }
+
+  StateSpace space_;
+  const Dataset* dataset_;
+  double smoothing_;
+  bool pairs_;
+  trees::Tree tree_;
+};
+
+class Independent final : public TreeFamily {
+ public:
+  static constexpr const char* kName = "independent";
+  static constexpr const char* kSummary = "independent variables: the floor of every table";
+  static constexpr const char* kFormula = "p(x_i = k) = (n_ik + a / K_i) / (N + a)";
+  Independent(const Params& params, const FamilyContext& context)
+      : TreeFamily(params, context, false) {}
+};
+
+class ChowLiu final : public TreeFamily {
+ public:
+  static constexpr const char* kName = "chow_liu";
+  static constexpr const char* kSummary = "the most likely tree of variables, exact";
+  static constexpr const char* kFormula =
+      "p(x) = prod_i p(x_i | x_parent(i)), a maximum spanning tree of mutual informations";
+  static constexpr const char* kSource = "Chow and Liu (1968), IEEE Trans. Inf. Theory 14, 462";
+  ChowLiu(const Params& params, const FamilyContext& context) : TreeFamily(params, context, true) {}
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Independent, ChowLiu);

@@ -1,0 +1,123 @@
+/// \file
+/// Masked perceptron with a causal head: each output sees only what stands before it in the order.
+///
+///   h_1 = act((W_1 * M_1) onehot(x) + b_1);  h_{l+1} = h_l + act((W_l * M_l) h_l + b_l)
+///   logits_i = (V * M_V) h + c
+/// A hidden unit of degree m sees the first m variables of the order; M lets a unit read units of
+/// no higher degree, and variable order_t read units of degree t or less (counting from 0). Made
+/// for batches of one order: rows that differ in it are evaluated one by one.
+/// Source: Germain et al. (2015), arXiv:1502.03509.
+#include <mutex>
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <marginalia/any_order.h>
+#include <marginalia/error.h>
+#include <marginalia/network.h>
+#include <marginalia/plugin.h>
+
+namespace {
+
+using namespace marginalia;
+
+class Made final : public Network {
+ public:
+  static constexpr const char* kName = "made";
+  static constexpr const char* kSummary = "masked perceptron along one order";
+  static constexpr const char* kFormula =
+      "logits_i = (V * M) h, where h sees what stands before i in the order";
+  static constexpr const char* kSource = "Germain et al. (2015), arXiv:1502.03509";
+  static constexpr const char* kExample = R"({"hidden": 32, "layers": 2})";
+
+  struct Params {
+    std::int64_t hidden = 1024, layers = 2;
+    double dropout = 0;
+    void visit(ParamVisitor& p) {
+      p("hidden", hidden, {.doc = "H, units of a layer", .min = 1});
+      p("layers", layers, {.doc = "hidden layers, residual from the second on", .min = 1});
+      p("dropout", dropout, {.doc = "share of units left out in training", .min = 0, .max = 1});
+    }
+  };
+
+  Made(const Params& params, const NetworkContext& context)
+      : params_(params),
+        dimension_(context.space.dimension()),
+        levels_(context.space.levels()),
+        precision_(context.precision) {
+    const auto H = params.hidden, inputs = dimension_ * levels_;
+    for (std::int64_t l = 0; l < params.layers; ++l)
+      add("layer" + std::to_string(l + 1), l == 0 ? inputs : H, H, 1);
+    add("output", H, inputs, 0.1);
+  }
+
+  HeadSet heads() const override { return kCausalLogits; }
+
+ private:
+  void add(const std::string& name, std::int64_t in, std::int64_t out, double scale) {
+    const auto spread = scale * std::sqrt(2.0 / double(in));
+    weights_.push_back(register_parameter(name + "_weight", torch::randn({out, in}) * spread));
+    biases_.push_back(register_parameter(name + "_bias", torch::zeros({out})));
+  }
+
+  /// Masks of all weights for one order, [out, in] of ones and zeros.
+  std::vector<Tensor> masks_of(const Tensor& order) {
+    const std::lock_guard lock(mutex_);  // queries may come from several threads
+    if (order_.defined() && order_.equal(order)) return masks_;
+    const auto rank = ranks_of(order.unsqueeze(0))[0];  // [D]
+    const auto of_inputs = rank.repeat_interleave(levels_) + 1;
+    const auto H = torch::arange(params_.hidden, order.options());
+    const auto degree = dimension_ > 1 ? H.remainder(dimension_ - 1) + 1 : H;
+    masks_.clear();
+    const auto reads = [](const Tensor& out, const Tensor& in) {
+      return (out.unsqueeze(1) >= in.unsqueeze(0)).to(torch::kFloat);
+    };
+    for (std::int64_t l = 0; l < params_.layers; ++l)
+      masks_.push_back(reads(degree, l == 0 ? of_inputs : degree));
+    masks_.push_back(reads(of_inputs - 1, degree));
+    order_ = order.clone();
+    return masks_;
+  }
+
+  Heads compute(const NetworkInput& input, HeadSet) override {
+    const auto &x = input.partial, &order = input.order;
+    Heads heads;
+    if ((order == order[0]).all().item<bool>()) {
+      heads.causal_logits = along(x, order[0]);
+      return heads;
+    }
+    std::vector<Tensor> rows;  // each with masks of its own
+    for (std::int64_t b = 0; b < x.size(0); ++b)
+      rows.push_back(along(x.slice(0, b, b + 1), order[b]));
+    heads.causal_logits = torch::cat(rows);
+    return heads;
+  }
+
+  /// x int64 [B, D], order [D]  ->  float32 [B, D, K].
+  Tensor along(const Tensor& x, const Tensor& order) {
+    const auto masks = masks_of(order);
+    const auto type = precision_.bfloat16(is_training()) ? torch::kBFloat16 : torch::kFloat;
+    const auto product = [&](const Tensor& h, std::size_t l) {
+      return torch::linear(h.to(type), (weights_[l] * masks[l]).to(type), biases_[l].to(type));
+    };
+    const auto levels = torch::arange(levels_, x.options());
+    Tensor h = (x.unsqueeze(2) == levels).to(torch::kFloat).flatten(1);
+    for (std::size_t l = 0; l + 1 < weights_.size(); ++l) {
+      const auto y = torch::relu(product(h, l)).to(torch::kFloat);
+      h = l == 0 ? y : h + y;
+      if (params_.dropout > 0) h = torch::dropout(h, params_.dropout, is_training());
+    }
+    return product(h, weights_.size() - 1).to(torch::kFloat).view({x.size(0), dimension_, levels_});
+  }
+
+  Params params_;
+  std::int64_t dimension_, levels_;
+  Precision precision_;
+  std::vector<Tensor> weights_, biases_;
+  std::mutex mutex_;
+  Tensor order_;
+  std::vector<Tensor> masks_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Made);
