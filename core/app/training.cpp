@@ -188,10 +188,21 @@ void train_and_finish(Session& session, Experiment& experiment, RunDirectory& ru
   }
 }
 
+/// Refuses, before anything is written, to start from what is not there.
+void check_start(const Experiment& experiment) {
+  const auto& from = experiment.training.init;
+  if (!from.empty() && !fs::exists(from))
+    throw SpecError(
+        fmt::format("/training: \"init\": {} is neither a run nor a checkpoint; train that "
+                    "run first, or name another by training.init=RUN",
+                    from));
+}
+
 void run_spec(Session& session, const std::string& file, const std::vector<std::string>& settings,
               const std::string& out, bool force) {
   const auto spec = Spec::from_file(file, session.data()).with(settings);
   Experiment experiment(spec, session.registry(), session.options.device);
+  check_start(experiment);
   const fs::path path =
       out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
   auto run = RunDirectory::create(path, force);

@@ -308,6 +308,12 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
       fmt::format("dataset.name=tiny training.init='{}'", (folder / "nltcs").string()));
   const std::string picture =
       "dataset.binarisation=threshold dataset.valid_rows=2 network.multipliers=[1] ";
+  const auto early = marginalia_(fmt::format(
+      "run '{}/table/nltcs_mam.json' --out '{}' --data '{}' dataset.name=tiny training.init=none",
+      MARGINALIA_EXPERIMENTS, (folder / "early").string(), MARGINALIA_TEST_DATA));
+  CHECK(early.code == 2);
+  CHECK(has(early.err, "\"init\": none is neither a run nor a checkpoint"));
+  CHECK_FALSE(fs::exists(folder / "early"));
   run("mnist/cpu.json", "mnist", picture + few);
   run("mnist/marginals_cpu.json", "marginals",
       picture + few + fmt::format("training.init='{}'", (folder / "mnist").string()) +
