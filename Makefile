@@ -8,7 +8,7 @@ PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
   libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates
 
-.PHONY: demo test build setup bench clean
+.PHONY: demo test build setup pytorch bench clean
 
 setup:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update && \
@@ -21,12 +21,15 @@ build: setup
 demo: build
 	$(PROGRAM) run experiments/ising/smoke.json
 
-test: build
-	ctest --preset release
-
-bench: build
+# PyTorch, which the benchmark and the re-statements of networks in tests/networks are compared with.
+pytorch: setup
 	@dpkg -s python3-torch >/dev/null 2>&1 || \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends python3-torch
+
+test: build pytorch
+	ctest --preset release
+
+bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)
 
 clean:
