@@ -1,7 +1,9 @@
 #pragma once
 
 #include <unistd.h>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <torch/types.h>
@@ -50,6 +52,22 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+/// A text file that goes with the test.
+struct TextFile {
+  TempDir folder;
+  std::filesystem::path path = folder / "values.txt";
+  explicit TextFile(const std::string& text) { std::ofstream(path) << text; }
+};
+
+/// $MARGINALIA_DATA where it has `file`, else empty, and the test says that it is skipped.
+inline std::filesystem::path real_data(const std::string& file) {
+  const auto* data = std::getenv("MARGINALIA_DATA");
+  if (data && std::filesystem::exists(std::filesystem::path(data) / file)) return data;
+  MESSAGE("skipped: needs ", file, " in $MARGINALIA_DATA, which is ",
+          std::string(data ? data : "not set"));
+  return {};
+}
 
 /// The text of the Error that `action` throws; "accepted" when it throws none.
 template <class F>

@@ -165,9 +165,11 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
   torch::manual_seed(seed);  // initial parameters alone come from the global generator
   const auto* family_description = registry.find("family", spec.child("family").type());
   const auto add = [&](const std::string& role, const Spec& network) {
-    const NetworkContext context{space(), heads_of(family_description, role), energy.get(),
-                                 {training.precision == "bfloat16",
-                                  evaluation.precision == "bfloat16"}};
+    const NetworkContext context{
+        space(),
+        heads_of(family_description, role),
+        energy.get(),
+        {training.precision == "bfloat16", evaluation.precision == "bfloat16"}};
     auto made = registry.make<Network>(network, context);
     set_space(*made, space());
     made->to(device);

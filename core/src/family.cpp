@@ -63,6 +63,12 @@ void StateVisitor::module(const std::string& prefix, torch::nn::Module& module) 
     parameter(prefix + item.key(), item.value());
 }
 
+bool Family::offers(QueryKind kind, const std::string& estimator) const {
+  return std::ranges::any_of(capabilities(), [&](const Capability& c) {
+    return c.kind == kind && (estimator.empty() || c.estimator == estimator);
+  });
+}
+
 Answer Family::answer(const Query& query, Stream& stream) const {
   auto asked = query;
   std::vector<std::string> known;

@@ -32,12 +32,6 @@ void write_lines(const std::filesystem::path& run, const char* name, const std::
   write_atomically(run / "samples" / name, lines);
 }
 
-bool offers(const Family& family, QueryKind kind, const std::string& estimator = "") {
-  return std::ranges::any_of(family.capabilities(), [&](const Capability& c) {
-    return c.kind == kind && (estimator.empty() || c.estimator == estimator);
-  });
-}
-
 /// Which variables are hidden: bool [B, D] for each of the ways.
 std::vector<Tensor> hidden_ways(const StateSpace& space, std::int64_t rows, Stream& stream) {
   const auto D = space.dimension();
@@ -67,7 +61,7 @@ class Answering {
 
 void write_samples(const Experiment& experiment, const std::filesystem::path& run,
                    std::int64_t count) {
-  if (count == 0 || !offers(*experiment.family, QueryKind::kSample)) return;
+  if (count == 0 || !experiment.family->offers(QueryKind::kSample)) return;
   const Answering ask(*experiment.family);
   Streams streams(experiment.seed);
   const auto& space = experiment.space();
@@ -91,7 +85,7 @@ void write_samples(const Experiment& experiment, const std::filesystem::path& ru
 void write_completions(const Experiment& experiment, const std::filesystem::path& run,
                        std::int64_t count) {
   const auto& family = *experiment.family;
-  if (count == 0 || !experiment.dataset || !offers(family, QueryKind::kSample)) return;
+  if (count == 0 || !experiment.dataset || !family.offers(QueryKind::kSample)) return;
   const Answering ask(*experiment.family);
   Streams streams(experiment.seed);
   auto& stream = streams.at("evaluation/completions");
@@ -105,7 +99,7 @@ void write_completions(const Experiment& experiment, const std::filesystem::path
     const auto completed = ask({QueryKind::kSample, given}, stream);
     std::map<std::string, Tensor> log_p;
     for (const std::string estimator : {"one_pass", "chain"})
-      if (offers(family, QueryKind::kLogMarginal, estimator))
+      if (family.offers(QueryKind::kLogMarginal, estimator))
         log_p[estimator] =
             ask({QueryKind::kLogMarginal, completed.states, {}, estimator}, stream).value;
     for (std::int64_t n = 0; n < rows.size(0); ++n) {

@@ -13,6 +13,7 @@
 
 #include <torch/types.h>
 
+#include <marginalia/any_order.h>
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
 
@@ -26,7 +27,7 @@ using namespace marginalia::measure;
 constexpr std::int64_t kBins = 10;
 
 void need_one_pass(const Family& family) {
-  if (!offers(family, QueryKind::kLogMarginal, "one_pass"))
+  if (!family.offers(QueryKind::kLogMarginal, "one_pass"))
     throw Unavailable("needs log-marginals by \"one_pass\"; the family offers: " +
                       names_of(offered(family, QueryKind::kLogMarginal)));
 }
@@ -138,8 +139,8 @@ class Calibration final : public Metric {
     auto& stream = evaluation.stream("calibration");
     const auto links = random_links(evaluation, params_.queries, stream);
     Bins bins(params_.bins);
-    for (std::int64_t at = 0, step = rows_at_once(evaluation.space()); at < links.x.size(0);
-         at += step)
+    for (std::int64_t at = 0, step = rows_a_pass(evaluation.space().dimension());
+         at < links.x.size(0); at += step)
       count(evaluation, links.x.slice(0, at, at + step), links.partial.slice(0, at, at + step),
             stream, bins);
     auto figure =

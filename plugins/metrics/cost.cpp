@@ -46,7 +46,7 @@ class MarginalSeconds final : public Metric {
     const auto partial = random_queries(evaluation.space(), stream);
     std::vector<Figure> figures;
     for (const auto& name : params_.estimators) {
-      if (offers(family, QueryKind::kLogMarginal, name)) {
+      if (family.offers(QueryKind::kLogMarginal, name)) {
         double passes = 0;
         auto figure =
             timed(name, [&] { passes = log_marginals(family, partial, name, stream).passes; });
@@ -60,7 +60,7 @@ class MarginalSeconds final : public Metric {
     if (figures.empty())
       throw Unavailable("none of the estimators asked for is among the family's: " +
                         names_of(offered(family, QueryKind::kLogMarginal)));
-    if (offers(family, QueryKind::kConditionals, "one_pass")) {
+    if (family.offers(QueryKind::kConditionals, "one_pass")) {
       const Query query{QueryKind::kConditionals, partial};
       figures.push_back(timed("conditionals", [&] { family.answer(query, stream); }));
     }

@@ -37,7 +37,7 @@ Tensor model_weights(Evaluation& evaluation) {
 /// "chain", else "exact": how the family says log q(x) of a given state.
 std::string scorer_of(const Family& family) {
   for (const auto* estimator : {"chain", "exact"})
-    if (offers(family, QueryKind::kLogMarginal, estimator)) return estimator;
+    if (family.offers(QueryKind::kLogMarginal, estimator)) return estimator;
   throw Unavailable("needs log q(x) by \"chain\" or \"exact\"; the family offers: " +
                     names_of(offered(family, QueryKind::kLogMarginal)));
 }

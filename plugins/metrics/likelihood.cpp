@@ -102,7 +102,7 @@ class Gap final : public Metric {
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     for (const auto* estimator : {"one_pass", "chain"})
-      if (!offers(family, QueryKind::kLogMarginal, estimator))
+      if (!family.offers(QueryKind::kLogMarginal, estimator))
         throw Unavailable(
             "needs log-marginals by \"one_pass\" and by \"chain\"; the family offers: " +
             names_of(offered(family, QueryKind::kLogMarginal)));

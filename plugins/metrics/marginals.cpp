@@ -87,12 +87,12 @@ class MarginalError final : public Metric {
     const bool exact = bool(evaluation.oracle());
     std::vector<std::string> estimators;
     for (const auto& name : params_.estimators)
-      if (offers(family, QueryKind::kLogMarginal, name) && (exact || name != "ensemble"))
+      if (family.offers(QueryKind::kLogMarginal, name) && (exact || name != "ensemble"))
         estimators.push_back(name);
     if (estimators.empty())
       throw Unavailable(fmt::format("none of the estimators asked for is among the family's: {}",
                                     names_of(offered(family, QueryKind::kLogMarginal))));
-    if (!exact && !offers(family, QueryKind::kLogMarginal, "ensemble"))
+    if (!exact && !family.offers(QueryKind::kLogMarginal, "ensemble"))
       throw Unavailable(fmt::format("needs a reference: no oracle ({}), and the family offers no "
                                     "ensemble of orders",
                                     evaluation.oracle().reason));
@@ -153,7 +153,7 @@ class RegenerationError final : public Metric {
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     for (const auto* estimator : {"one_pass", "ensemble"})
-      if (!offers(family, QueryKind::kLogMarginal, estimator))
+      if (!family.offers(QueryKind::kLogMarginal, estimator))
         throw Unavailable(fmt::format("needs log-marginals by \"one_pass\" and by \"ensemble\"; "
                                       "the family offers: {}",
                                       names_of(offered(family, QueryKind::kLogMarginal))));
@@ -173,7 +173,7 @@ class RegenerationError final : public Metric {
     const auto reference = log_marginals(family, x, "ensemble", stream, params_.orders).value;
     std::vector<Figure> figures;
     for (const auto* estimator : {"one_pass", "chain"}) {
-      if (!offers(family, QueryKind::kLogMarginal, estimator)) continue;
+      if (!family.offers(QueryKind::kLogMarginal, estimator)) continue;
       const auto answered = log_marginals(family, x, estimator, stream).value;
       auto figure = compare(estimator, size, reference, answered);
       figure.more["reference"] = fmt::format("ensemble of {} orders", params_.orders);

@@ -6,17 +6,12 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
+#include <marginalia/any_order.h>
 #include <marginalia/masking.h>
 
 #include "measure.h"
 
 namespace marginalia::measure {
-
-bool offers(const Family& family, QueryKind kind, const std::string& estimator) {
-  return std::ranges::any_of(family.capabilities(), [&](const Capability& c) {
-    return c.kind == kind && c.estimator == estimator;
-  });
-}
 
 std::vector<Capability> offered(const Family& family, QueryKind kind) {
   auto all = family.capabilities();
@@ -78,14 +73,10 @@ Answers log_marginals(const Family& family, const Tensor& partial, const std::st
   return {torch::cat(values), passes / double(partial.size(0)), exact};
 }
 
-std::int64_t rows_at_once(const StateSpace& space) {
-  return std::max(std::int64_t{1}, (std::int64_t{1} << 24) / (space.dimension() * space.levels()));
-}
-
 Tensor log_conditionals(const Family& family, const Tensor& partial, const Tensor& x,
                         const Tensor& variable, Stream& stream) {
   std::vector<Tensor> values;
-  const auto step = rows_at_once(family.space());
+  const auto step = rows_a_pass(family.space().dimension());
   for (std::int64_t at = 0; at < partial.size(0); at += step) {
     const auto i = variable.slice(0, at, at + step);
     const auto value = x.slice(0, at, at + step).gather(1, i.unsqueeze(1)).squeeze(1);

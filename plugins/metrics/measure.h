@@ -14,7 +14,6 @@
 
 namespace marginalia::measure {
 
-bool offers(const Family& family, QueryKind kind, const std::string& estimator);
 /// The estimators of `kind` that the family offers, in its order.
 std::vector<Capability> offered(const Family& family, QueryKind kind);
 /// "one_pass, chain", or "none".
@@ -49,8 +48,6 @@ Answers log_marginals(const Family& family, const Tensor& partial, const std::st
 /// partial, x: int64 [B, D]; variable: int64 [B]  ->  float64 [B].
 Tensor log_conditionals(const Family& family, const Tensor& partial, const Tensor& x,
                         const Tensor& variable, Stream& stream);
-/// Rows of [D, K] numbers that are held at once.
-std::int64_t rows_at_once(const StateSpace& space);
 
 /// States of the truth, or (said in `source`) of the model; throws Unavailable when there are none.
 Tensor true_states(Evaluation& evaluation, std::string& source);

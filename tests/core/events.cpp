@@ -22,17 +22,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of its own, gone with the test.
-struct TempDir {
-  TempDir() {
-    auto name = (fs::temp_directory_path() / "marginalia-events-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TempDir() { fs::remove_all(path); }
-  fs::path path;
-};
-
 /// CRC-32C bit by bit, to hold against the one under test.
 std::uint32_t slow_crc32c(std::string_view bytes) {
   std::uint32_t crc = 0xffffffff;
@@ -184,8 +173,8 @@ TEST_CASE("crc32c gives the published values") {
 }
 
 TEST_CASE("an event file begins as TensorFlow's do") {
-  const TempDir dir;
-  const EventFile out(dir.path);
+  const test::TempDir dir;
+  const EventFile out(dir.path());
   const auto name = out.path().filename().string();
   CHECK(name.starts_with("events.out.tfevents."));
   CHECK(name.ends_with(".marginalia"));
@@ -198,9 +187,9 @@ TEST_CASE("an event file begins as TensorFlow's do") {
 }
 
 TEST_CASE("an independent reader finds the scalars that were written") {
-  const TempDir dir;
+  const test::TempDir dir;
   const auto before = static_cast<double>(std::time(nullptr));
-  EventFile out(dir.path);
+  EventFile out(dir.path());
   out.scalar(0, "loss", 0.5);
   out.scalar(1, "loss", -1e30);
   out.scalar(127, "nll/one_pass", 1.0 / 3);
@@ -229,10 +218,10 @@ TEST_CASE("an independent reader finds the scalars that were written") {
 }
 
 TEST_CASE("scalars reach the file when flushed, when many, and at the end") {
-  const TempDir dir;
+  const test::TempDir dir;
   fs::path file;
   {
-    EventFile out(dir.path);
+    EventFile out(dir.path());
     file = out.path();
     out.scalar(1, "a", 1);
     CHECK(summary(file) == "brain.Event:2");
@@ -246,31 +235,31 @@ TEST_CASE("scalars reach the file when flushed, when many, and at the end") {
 }
 
 TEST_CASE("a resumed run goes on in the newest file of ours") {
-  const TempDir dir;
-  const auto older = dir.path / "events.out.tfevents.999999999.host.marginalia";
-  const auto newer = dir.path / "events.out.tfevents.1700000000.host.marginalia";
-  for (const auto& file : {older, newer, dir.path / "events.out.tfevents.1800000000.host",
-                           dir.path / "events.out.tfevents.x.marginalia"})
+  const test::TempDir dir;
+  const auto older = dir / "events.out.tfevents.999999999.host.marginalia";
+  const auto newer = dir / "events.out.tfevents.1700000000.host.marginalia";
+  for (const auto& file : {older, newer, dir / "events.out.tfevents.1800000000.host",
+                           dir / "events.out.tfevents.x.marginalia"})
     write_atomically(file, "");
-  fs::create_directory(dir.path / "events.out.tfevents.1900000000.host.marginalia");
+  fs::create_directory(dir / "events.out.tfevents.1900000000.host.marginalia");
 
-  { EventFile(dir.path).scalar(1, "a", 1); }
-  { EventFile(dir.path).scalar(2, "a", 2); }
+  { EventFile(dir.path()).scalar(1, "a", 1); }
+  { EventFile(dir.path()).scalar(2, "a", 2); }
   CHECK(summary(newer) == "brain.Event:2; a 1 1; a 2 2");
   CHECK(fs::file_size(older) == 0);
 }
 
 TEST_CASE("a resumed run has every step once, and rewrites nothing") {
-  const TempDir dir;
+  const test::TempDir dir;
   fs::path file;
   {
-    EventFile out(dir.path);
+    EventFile out(dir.path());
     file = out.path();
     for (const int step : {0, 100, 200, 300})
       out.scalar(step, "a", step);
   }
   const auto before = read_text(file);
-  EventFile out(dir.path, 200);
+  EventFile out(dir.path(), 200);
   CHECK(out.path() == file);
   out.scalar(300, "a", 3);
   out.flush();
@@ -279,33 +268,33 @@ TEST_CASE("a resumed run has every step once, and rewrites nothing") {
 }
 
 TEST_CASE("an end torn anywhere is dropped, and whole records are kept") {
-  const TempDir dir;
-  const EventFile first(dir.path);
+  const test::TempDir dir;
+  const EventFile first(dir.path());
   const auto file = first.path();
-  { EventFile(dir.path).scalar(1, "a", 1); }
+  { EventFile(dir.path()).scalar(1, "a", 1); }
   const auto kept = fs::file_size(file);
-  { EventFile(dir.path).scalar(2, "b", 2); }
+  { EventFile(dir.path()).scalar(2, "b", 2); }
   const auto bytes = read_text(file);
   for (auto size = kept; size < bytes.size(); ++size) {
     CAPTURE(size);
     write_atomically(file, bytes.substr(0, size));
-    EventFile(dir.path).scalar(3, "c", 3);
+    EventFile(dir.path()).scalar(3, "c", 3);
     REQUIRE(summary(file) == "brain.Event:2; a 1 1; c 3 3");
   }
   auto altered = bytes;
   altered.back() ^= 1;
   write_atomically(file, altered);
-  EventFile(dir.path).scalar(3, "c", 3);
+  EventFile(dir.path()).scalar(3, "c", 3);
   CHECK(summary(file) == "brain.Event:2; a 1 1; c 3 3");
   write_atomically(file, "no event file");
-  EventFile(dir.path).scalar(3, "c", 3);
+  EventFile(dir.path()).scalar(3, "c", 3);
   CHECK(summary(file) == "brain.Event:2; c 3 3");
 }
 
 TEST_CASE("what cannot be written is said, and the file still ends in a whole record") {
-  const TempDir dir;
+  const test::TempDir dir;
   std::string refused;
-  EventFile out(dir.path);
+  EventFile out(dir.path());
   {
     rlimit before{};
     getrlimit(RLIMIT_FSIZE, &before);

@@ -23,17 +23,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of its own, gone with the test.
-struct TempDir {
-  TempDir() {
-    auto name = (fs::temp_directory_path() / "marginalia-files-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TempDir() { fs::remove_all(path); }
-  fs::path path;
-};
-
 /// No file of this process grows beyond `bytes` meanwhile. Nothing may be printed under it.
 struct FileSizeLimit {
   explicit FileSizeLimit(rlim_t bytes) : handler(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -82,41 +71,41 @@ std::ptrdiff_t count_entries(const fs::path& folder) {
 }  // namespace
 
 TEST_CASE("a file reads as it was written, whatever its bytes") {
-  const TempDir dir;
+  const test::TempDir dir;
   std::string bytes;
   for (int i = 0; i < 200'000; ++i)
     bytes += static_cast<char>(i * i);
-  write_atomically(dir.path / "a", bytes);
-  CHECK(read_text(dir.path / "a") == bytes);
-  write_atomically(dir.path / "a", "");
-  CHECK(read_text(dir.path / "a") == "");
-  CHECK(count_entries(dir.path) == 1);
+  write_atomically(dir / "a", bytes);
+  CHECK(read_text(dir / "a") == bytes);
+  write_atomically(dir / "a", "");
+  CHECK(read_text(dir / "a") == "");
+  CHECK(count_entries(dir.path()) == 1);
 }
 
 TEST_CASE("what cannot be read is named with the system's reason") {
-  const TempDir dir;
-  CHECK(refusal([&] { read_text(dir.path / "none"); }) ==
-        (dir.path / "none").string() + ": cannot be read: No such file or directory");
-  CHECK(refusal([&] { read_text(dir.path); }) ==
-        dir.path.string() + ": cannot be read: Is a directory");
+  const test::TempDir dir;
+  CHECK(refusal([&] { read_text(dir / "none"); }) ==
+        (dir / "none").string() + ": cannot be read: No such file or directory");
+  CHECK(refusal([&] { read_text(dir.path()); }) ==
+        dir.path().string() + ": cannot be read: Is a directory");
 }
 
 TEST_CASE("a written file gets the mode of any new file") {
-  const TempDir dir;
-  write_atomically(dir.path / "a", "x");
-  std::ofstream(dir.path / "b") << "x";
-  CHECK(fs::status(dir.path / "a").permissions() == fs::status(dir.path / "b").permissions());
+  const test::TempDir dir;
+  write_atomically(dir / "a", "x");
+  std::ofstream(dir / "b") << "x";
+  CHECK(fs::status(dir / "a").permissions() == fs::status(dir / "b").permissions());
 }
 
 TEST_CASE("what is no file to write is refused and left alone") {
-  const TempDir dir;
-  const auto missing = dir.path / "no folder" / "a";
+  const test::TempDir dir;
+  const auto missing = dir / "no folder" / "a";
   CHECK(refusal([&] { write_atomically(missing, "x"); }) ==
         missing.string() +
             ": cannot be written: No such file or directory; create its folder first");
-  CHECK(refusal([&] { write_atomically(dir.path, "x"); }) ==
-        dir.path.string() + ": cannot be written: a folder or device; name a file");
-  const auto pipe = dir.path / "pipe";  // stands for /dev/null, which a test must not risk
+  CHECK(refusal([&] { write_atomically(dir.path(), "x"); }) ==
+        dir.path().string() + ": cannot be written: a folder or device; name a file");
+  const auto pipe = dir / "pipe";  // stands for /dev/null, which a test must not risk
   REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
   CHECK(refusal([&] { write_atomically(pipe, "x"); }) ==
         pipe.string() + ": cannot be written: a folder or device; name a file");
@@ -124,8 +113,8 @@ TEST_CASE("what is no file to write is refused and left alone") {
 }
 
 TEST_CASE("a write that fails leaves the old file and no temporary") {
-  const TempDir dir;
-  const auto file = dir.path / "a";
+  const test::TempDir dir;
+  const auto file = dir / "a";
   write_atomically(file, "old");
   std::string message;
   {
@@ -136,12 +125,12 @@ TEST_CASE("a write that fails leaves the old file and no temporary") {
                        ": cannot be written: File too large; raise the limit on file sizes "
                        "(ulimit -f), or choose another file system");
   CHECK(read_text(file) == "old");
-  CHECK(count_entries(dir.path) == 1);
+  CHECK(count_entries(dir.path()) == 1);
 }
 
 TEST_CASE("a full disk leaves the old file and no temporary") {
-  const TempDir dir;
-  const TinyDisk disk(dir.path / "disk");
+  const test::TempDir dir;
+  const TinyDisk disk(dir / "disk");
   if (!disk.mounted) return;
   const auto file = disk.path / "a";
   write_atomically(file, "old");
@@ -154,46 +143,46 @@ TEST_CASE("a full disk leaves the old file and no temporary") {
 }
 
 TEST_CASE("an atomic file does not appear before commit, nor without it") {
-  const TempDir dir;
+  const test::TempDir dir;
   {
-    AtomicFile out(dir.path / "a");
+    AtomicFile out(dir / "a");
     out.append("hello world", 11);
     out.overwrite(6, "earth");
     out.append("!", 1);
-    CHECK_FALSE(fs::exists(dir.path / "a"));
+    CHECK_FALSE(fs::exists(dir / "a"));
     out.commit();
-    CHECK(read_text(dir.path / "a") == "hello earth!");
+    CHECK(read_text(dir / "a") == "hello earth!");
   }
   {
-    AtomicFile out(dir.path / "a");
+    AtomicFile out(dir / "a");
     out.append("other", 5);
-    CHECK(count_entries(dir.path) == 2);
+    CHECK(count_entries(dir.path()) == 2);
   }
-  CHECK(count_entries(dir.path) == 1);
-  CHECK(read_text(dir.path / "a") == "hello earth!");
+  CHECK(count_entries(dir.path()) == 1);
+  CHECK(read_text(dir / "a") == "hello earth!");
 }
 
 TEST_CASE("two writers of one file do not mix") {
-  const TempDir dir;
-  AtomicFile one(dir.path / "a"), two(dir.path / "a");
+  const test::TempDir dir;
+  AtomicFile one(dir / "a"), two(dir / "a");
   one.append("1111", 4);
   two.append("22", 2);
   one.commit();
-  CHECK(read_text(dir.path / "a") == "1111");
+  CHECK(read_text(dir / "a") == "1111");
   two.commit();
-  CHECK(read_text(dir.path / "a") == "22");
+  CHECK(read_text(dir / "a") == "22");
 }
 
 TEST_CASE("a temporary left by a killed process does not stop the next") {
-  const TempDir dir;
-  std::ofstream(dir.path / fmt::format("a.tmp-{}-0", getpid())) << "torn";
-  write_atomically(dir.path / "a", "whole");
-  CHECK(read_text(dir.path / "a") == "whole");
+  const test::TempDir dir;
+  std::ofstream(dir / fmt::format("a.tmp-{}-0", getpid())) << "torn";
+  write_atomically(dir / "a", "whole");
+  CHECK(read_text(dir / "a") == "whole");
 }
 
 TEST_CASE("a reader sees the old file or the new one, never part of one") {
-  const TempDir dir;
-  const auto file = dir.path / "a", link = dir.path / "last";
+  const test::TempDir dir;
+  const auto file = dir / "a", link = dir / "last";
   write_atomically(file, std::string(50'000, '0'));
   link_atomically("a", link);
   bool whole = true;
@@ -209,7 +198,7 @@ TEST_CASE("a reader sees the old file or the new one, never part of one") {
   });
   for (int i = 1; i <= 50; ++i) {
     const auto name = fmt::format("b{}", i % 2);
-    write_atomically(dir.path / name, std::string(50'000, static_cast<char>('0' + i % 10)));
+    write_atomically(dir / name, std::string(50'000, static_cast<char>('0' + i % 10)));
     link_atomically(name, link);
   }
   done = true;
@@ -218,27 +207,27 @@ TEST_CASE("a reader sees the old file or the new one, never part of one") {
 }
 
 TEST_CASE("a link names its neighbour by a relative name, and is replaced in one step") {
-  const TempDir dir;
-  const auto link = dir.path / "last";
-  write_atomically(dir.path / "one", "1");
-  write_atomically(dir.path / "two", "2");
+  const test::TempDir dir;
+  const auto link = dir / "last";
+  write_atomically(dir / "one", "1");
+  write_atomically(dir / "two", "2");
   link_atomically("one", link);
   CHECK(read_text(link) == "1");
   link_atomically("two", link);
   CHECK(fs::read_symlink(link) == "two");
   CHECK(read_text(link) == "2");
-  CHECK(count_entries(dir.path) == 3);
+  CHECK(count_entries(dir.path()) == 3);
 
   CHECK(refusal([&] { link_atomically("three", link); }) ==
         link.string() + ": cannot link to \"three\", which is not there; write it first");
-  CHECK(refusal([&] { link_atomically(dir.path / "one", link); }) ==
+  CHECK(refusal([&] { link_atomically(dir / "one", link); }) ==
         fmt::format("{}: cannot link to \"{}\"; name it relative to the link's folder",
-                    link.string(), (dir.path / "one").string()));
+                    link.string(), (dir / "one").string()));
   CHECK(read_text(link) == "2");
 
-  fs::create_directory(dir.path / "folder");
-  CHECK(refusal([&] { link_atomically("one", dir.path / "folder"); }) != "accepted");
-  CHECK(count_entries(dir.path) == 4);  // the temporary link is gone
+  fs::create_directory(dir / "folder");
+  CHECK(refusal([&] { link_atomically("one", dir / "folder"); }) != "accepted");
+  CHECK(count_entries(dir.path()) == 4);  // the temporary link is gone
 }
 
 // FIPS 180-2, appendix B, and the digest of nothing.

@@ -65,13 +65,4 @@ inline torch::Tensor all_rows(const Dataset& dataset, Split split, std::uint64_t
   return dataset.rows(split, torch::arange(dataset.size(split)), key);
 }
 
-/// $MARGINALIA_DATA where it has `file`, else empty, and the test says that it is skipped.
-inline std::filesystem::path real_data(const std::string& file) {
-  const auto* data = std::getenv("MARGINALIA_DATA");
-  if (data && std::filesystem::exists(std::filesystem::path(data) / file)) return data;
-  MESSAGE("skipped: needs ", file, " in $MARGINALIA_DATA, which is ",
-          std::string(data ? data : "not set"));
-  return {};
-}
-
 }  // namespace marginalia::test

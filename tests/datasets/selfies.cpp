@@ -104,20 +104,14 @@ TEST_CASE("SELFIES are those of the reference implementation: a selection") {
 }
 
 TEST_CASE("SELFIES are those of the reference implementation: all vectors") {
-  const auto* data = std::getenv("MARGINALIA_DATA");
-  const auto folder = fs::path(data ? data : "") / "selfies";
-  if (!data || !fs::exists(folder)) {
-    MESSAGE("skipped: needs selfies/*_vectors.tsv.gz in $MARGINALIA_DATA, which is ",
-            std::string(data ? data : "not set"));
-    return;
-  }
+  const auto folder = test::real_data("selfies") / "selfies";
+  if (!fs::exists(folder)) return;
   check_encode_vectors(folder / "encode_vectors.tsv.gz", 28);
   check_decode_vectors(folder / "decode_vectors.tsv.gz");
 }
 
 TEST_CASE("the constraints are those that are published") {
-  const auto* data = std::getenv("MARGINALIA_DATA");
-  const auto file = fs::path(data ? data : "") / "selfies" / "constraints.tsv";
+  const auto file = test::real_data("selfies") / "selfies" / "constraints.tsv";
   if (!fs::exists(file)) return;
   for (auto& row : read_table(file)) {
     const auto& atom = row["atom"];

@@ -22,13 +22,6 @@ std::shared_ptr<Energy> make(const std::string& spec) {
   return test::make<Energy>(spec);
 }
 
-/// A text file that goes with the test.
-struct TextFile {
-  test::TempDir folder;
-  fs::path path = folder / "values.txt";
-  explicit TextFile(const std::string& text) { std::ofstream(path) << text; }
-};
-
 /// Pairs of neighbours of a lattice with two axes, counted here independently: row by row, to the
 /// next row, then to the next in the row.
 std::vector<std::pair<int, int>> bonds_of(int rows, int columns, bool periodic) {
@@ -63,7 +56,7 @@ Glass random_glass(int rows, int columns, bool periodic, double strength = 1) {
   }
   for (int i = 0; i < D; ++i)
     fields += fmt::format("{:.17g}{}", glass.h[i].item<double>(), i % columns ? " " : "\n");
-  const TextFile bond_file(couplings), field_file(fields);
+  const test::TextFile bond_file(couplings), field_file(fields);
   glass.energy = make(fmt::format(R"({{"type": "ising", "sides": [{}, {}], "boundary": "{}", )"
                                   R"("couplings": "{}", "fields": "{}"}})",
                                   rows, columns, periodic ? "periodic" : "open",
@@ -99,16 +92,6 @@ std::string message_of_making(const std::string& spec) {
   return test::refusal([&] { make(spec); });
 }
 
-/// A folder of the data directory; the reason is printed when it is absent.
-fs::path data_folder(const char* name) {
-  const auto* data = std::getenv("MARGINALIA_DATA");
-  const auto folder = fs::path(data ? data : "") / name;
-  if (data && fs::is_directory(folder)) return folder;
-  MESSAGE("skipped: needs ", std::string(name), " in $MARGINALIA_DATA, which is ",
-          std::string(data ? data : "not set"));
-  return {};
-}
-
 }  // namespace
 
 TEST_CASE("ising on a 3 x 3 torus equals the sum over its adjacency matrix") {
@@ -138,7 +121,7 @@ TEST_CASE("ising reads couplings and fields from files") {
 }
 
 TEST_CASE("ising takes one coupling a line in the order of the bonds") {
-  const TextFile in_order("1\n2\n3\n4\n"), by_sites("2 3 4\n0 1 2\n1 3 3\n0 2 1\n");
+  const test::TextFile in_order("1\n2\n3\n4\n"), by_sites("2 3 4\n0 1 2\n1 3 3\n0 2 1\n");
   const auto spec = R"({{"type": "ising", "side": 2, "boundary": "open", "couplings": "{}"}})";
   const auto one = make(fmt::format(fmt::runtime(spec), in_order.path.string()));
   const auto other = make(fmt::format(fmt::runtime(spec), by_sites.path.string()));
@@ -344,7 +327,7 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
         where + "1e+10 sites are too many; take at most 16777216");
 
   const auto couplings = [&](const std::string& text) {
-    const TextFile file(text);
+    const test::TextFile file(text);
     const auto message = message_of_making(
         fmt::format(R"({{"type": "ising", "side": 2, "boundary": "open", "couplings": "{}"}})",
                     file.path.string()));
@@ -363,7 +346,7 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
   CHECK(couplings("0 1 1\n0 2 1\n1 0 1\n1 3 1\n") ==
         ":3: the bond of sites 1 and 0 stands twice; give each bond once");
 
-  const TextFile fields("0.1 0.2\n0.3\n");
+  const test::TextFile fields("0.1 0.2\n0.3\n");
   CHECK(message_of_making(
             fmt::format(R"({{"type": "ising", "side": 2, "boundary": "open", "fields": "{}"}})",
                         fields.path.string())) ==
@@ -373,76 +356,4 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
         where +
             "/nowhere/h.txt: there is no such file; a file is looked for beside the spec, then in "
             "the data directory (--data, $MARGINALIA_DATA)");
-}
-
-TEST_CASE("ising agrees with Kaufman's closed form on every torus of the reference") {
-  const auto folder = data_folder("ising_potts");
-  if (folder.empty()) return;
-  std::ifstream table(folder / "ising2d_torus_exact.csv");
-  std::string line;
-  std::getline(table, line);
-  int compared = 0;
-  while (std::getline(table, line)) {
-    int L = 0;
-    double beta = 0, expected = 0;
-    REQUIRE(std::sscanf(line.c_str(), "%d,%lf,%lf", &L, &beta, &expected) == 3);
-    if (L > 9) continue;
-    INFO("L ", L, ", beta ", beta);
-    CHECK(log_z(fmt::format(R"({{"type": "ising", "side": {}, "coupling": {:.17g}, "field": 0}})",
-                            L, beta)) == doctest::Approx(expected).epsilon(1e-13));
-    ++compared;
-  }
-  CHECK(compared >= 60);
-}
-
-TEST_CASE("ising agrees with the exact values of spin glasses and random fields") {
-  const auto folder = data_folder("ising_potts");
-  if (folder.empty()) return;
-  std::map<std::string, double> expected;
-  std::ifstream table(folder / "exact.csv");
-  for (std::string line; std::getline(table, line);) {
-    std::istringstream words(line);
-    std::string name, word;
-    std::getline(words, name, ',');
-    for (int column = 0; column < 6; ++column)
-      std::getline(words, word, ',');
-    if (name != "name") expected[name] = std::stod(word);
-  }
-  for (const std::string name :
-       {"ea_gauss_open12_0", "ea_gauss_open12_1", "ea_pm1_open12_0", "ea_pm1_open12_1",
-        "ea_pm1_torus8_0", "ea_pm1_torus8_1", "rfim_open10_0", "rfim_open10_1"}) {
-    CAPTURE(name);
-    std::ifstream model(folder / (name + ".txt"));
-    std::string comment, kind, couplings, fields;
-    int n = 0, m = 0, q = 0;
-    double beta = 0;
-    std::getline(model, comment);
-    REQUIRE(bool(model >> kind >> n >> m >> q >> beta));
-    for (int bond = 0; bond < m; ++bond) {
-      int i = 0, j = 0;
-      double J = 0;
-      REQUIRE(bool(model >> i >> j >> J));
-      couplings += fmt::format("{} {} {:.17g}\n", i, j, beta * J);
-    }
-    for (double h = 0; model >> h;)
-      fields += fmt::format("{:.17g}\n", beta * h);
-    const TextFile bond_file(couplings), field_file(fields);
-    const auto energy = make(fmt::format(
-        R"({{"type": "ising", "side": {}, "boundary": "{}", "couplings": "{}", "fields": "{}"}})",
-        std::lround(std::sqrt(n)), name.find("open") == name.npos ? "periodic" : "open",
-        bond_file.path.string(), field_file.path.string()));
-    CHECK(energy->exact()->log_z() == doctest::Approx(expected.at(name)).epsilon(1e-13));
-
-    const auto marginals = energy->exact()->single_marginals(energy->space().empty()[0]);
-    std::ifstream reference(folder / (name + ".MAR"));
-    std::string header;
-    int count = 0, states = 0;
-    REQUIRE(bool(reference >> header >> count));
-    for (int i = 0; i < count; ++i) {
-      double down = 0, up = 0;
-      REQUIRE(bool(reference >> states >> down >> up));
-      CHECK(std::abs(marginals[i][1].item<double>() - up) < 1e-10);
-      CHECK(std::abs(marginals[i][0].item<double>() - down) < 1e-10);
-    }
-  }
 }

@@ -93,7 +93,9 @@ struct TrainingParams {
     p("precision", precision,
       {.doc = "of hidden products in training; outputs stay float32",
        .one_of = {"float32", "bfloat16"}});
-    p("init", init, {.doc = "run (its best checkpoint, else its last) or checkpoint to take tensors from, by name"});
+    p("init", init,
+      {.doc =
+           "run (its best checkpoint, else its last) or checkpoint to take tensors from, by name"});
     p("log_every_steps", log_every_steps, {.doc = "between lines of metrics.jsonl", .min = 1});
     p.section("optimizer", optimizer, "how parameters move");
     p.section("schedule", schedule, "how the learning rate changes");

@@ -91,6 +91,8 @@ class MARGINALIA_API Family : public Component {
   ~Family() override;
   virtual const StateSpace& space() const = 0;
   virtual std::vector<Capability> capabilities() const = 0;
+  /// Whether `kind` of query is answered, by `estimator` where one is named.
+  bool offers(QueryKind kind, const std::string& estimator = "") const;
 
   /// One optimisation step (a micro-batch of it when gradients are accumulated).
   virtual void step(Step& step) = 0;
