@@ -1,6 +1,5 @@
 #include "group_norm.h"
 
-#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -13,21 +12,10 @@
 namespace unet {
 namespace {
 
+using marginalia::exponential;
 using torch::Tensor, torch::autograd::AutogradContext, torch::autograd::tensor_list;
 
 constexpr float kEpsilon = 1e-5F;
-
-/// exp(x) to 2e-7 relative by Cody and Waite's reduction, in operations that compilers vectorise.
-inline float exponential(float x) {
-  x = x < -87 ? -87 : (x > 88 ? 88 : x);
-  const float n = std::floor(x * 1.44269504F + 0.5F);
-  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
-  float p = 1.9875691500e-4F;
-  for (const float c : {1.3981999507e-3F, 8.3334519073e-3F, 4.1665795894e-2F, 1.6666665459e-1F,
-                        5.0000001201e-1F, 1.0F, 1.0F})
-    p = p * r + c;
-  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
-}
 
 template <Activation kind>
 inline float activate(float z) {

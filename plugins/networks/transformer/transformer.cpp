@@ -19,16 +19,18 @@
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
-#include <torch/version.h>
 
 #include <marginalia/error.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
 
+#include "fused.h"
+
 namespace {
 
 using namespace marginalia;
 using torch::nn::Module;
+using transformer::attention;
 
 constexpr double kLongestPeriod = 10000;
 
@@ -74,7 +76,7 @@ class Perceptron final : public Module {
   }
   Tensor forward(Tensor x) const {
     for (std::size_t l = 0; l < layers_.size(); ++l)
-      x = layers_[l]->forward(l == 0 ? x : torch::gelu(x));
+      x = layers_[l]->forward(l == 0 ? x : transformer::gelu(x));
     return x;
   }
 
@@ -94,32 +96,10 @@ Waves waves(const Tensor& position, std::int64_t width) {
   return {angle.cos(), angle.sin()};
 }
 
-/// Turns the pairs (x_c, x_{c + width/2}) by the angles of their position.
-/// x: [B, H, L, width]; waves: [L, width / 2] or [B, 1, L, width / 2].
-Tensor rotated(const Tensor& x, const Waves& w) {
-  const auto halves = x.chunk(2, -1);
-  const auto cos = w.cos.to(x.scalar_type()), sin = w.sin.to(x.scalar_type());
-  return torch::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
-}
-
 struct Style {
   std::int64_t channels, heads, widening;
   double dropout;
 };
-
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, bool causal) {
-#if TORCH_VERSION_MAJOR >= 2
-  return at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal);
-#else
-  auto scores = torch::matmul(q, k.transpose(2, 3)) / std::sqrt(double(q.size(3)));
-  if (causal) {
-    const auto L = q.size(2);
-    const auto later = torch::ones({L, L}, q.options().dtype(torch::kBool)).triu(1);
-    scores = scores.masked_fill(later, -INFINITY);
-  }
-  return torch::matmul(scores.softmax(3), v);
-#endif
-}
 
 class Layer final : public Module {
  public:
@@ -135,17 +115,10 @@ class Layer final : public Module {
 
   /// h float32 [B, L, C]; products in `type`; `rotary`: positions, or undefined.
   Tensor forward(const Tensor& h, at::ScalarType type, const Waves& rotary, bool causal) {
-    const auto B = h.size(0), L = h.size(1), C = h.size(2), H = style_.heads;
-    const auto parts = project_->forward(norm1_->forward(h).to(type))
-                           .view({B, L, 3, H, C / H})
-                           .permute({2, 0, 3, 1, 4});  // [3, B, H, L, C / H]
-    const auto turn = [&](const Tensor& x) {
-      return rotary.cos.defined() ? rotated(x, rotary) : x;
-    };
-    const auto mixed =
-        attend(turn(parts[0]), turn(parts[1]), parts[2], causal).transpose(1, 2).reshape({B, L, C});
+    const auto mixed = attention(project_->forward(norm1_->forward(h).to(type)), rotary.cos,
+                                 rotary.sin, style_.heads, causal);
     const auto middle = h + dropped(out_->forward(mixed));
-    const auto wide = torch::gelu(widen_->forward(norm2_->forward(middle).to(type)));
+    const auto wide = transformer::gelu(widen_->forward(norm2_->forward(middle).to(type)));
     return middle + dropped(narrow_->forward(wide));
   }
 
@@ -270,11 +243,7 @@ class Transformer final : public Network {
 
   /// Adds P(position) [L or B x L, C] to h, or gives the angles for attention.
   Waves place(Tensor& h, const Tensor& position) const {
-    if (rotary()) {
-      auto w = waves(position, params_.channels / params_.heads);
-      if (position.dim() == 2) w = {w.cos.unsqueeze(1), w.sin.unsqueeze(1)};
-      return w;
-    }
+    if (rotary()) return waves(position, params_.channels / params_.heads);
     const auto w = waves(position, params_.channels);
     h = h + torch::cat({w.sin, w.cos}, -1);
     return {};
