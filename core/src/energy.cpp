@@ -45,6 +45,9 @@ Offer<LocalConditionals> Energy::local() const {
 Offer<PairwiseFactors> Energy::pairwise() const {
   return Offer<PairwiseFactors>::none("it is not made of pairwise factors");
 }
+Offer<FactorModel> Energy::factors() const {
+  return Offer<FactorModel>::none("it is not made of factors factors");
+}
 Offer<Readable> Energy::readable() const {
   return Offer<Readable>::none("its states are digits");
 }

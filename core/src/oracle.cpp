@@ -33,6 +33,11 @@ static Tensor extensions(const Tensor& partial, std::int64_t i, std::int64_t lev
 }
 
 Tensor Oracle::single_marginals(const Tensor& partial) const {
+  space().check(partial.unsqueeze(0), true, method());
+  return compute_single_marginals(partial);
+}
+
+Tensor Oracle::compute_single_marginals(const Tensor& partial) const {
   const auto D = space().dimension(), K = space().levels();
   auto result = torch::zeros({D, K}, torch::kDouble);
   std::vector<Tensor> rows;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <marginalia/component.h>
+#include <marginalia/factors.h>
 #include <marginalia/oracle.h>
 #include <marginalia/state_space.h>
 
@@ -70,6 +71,7 @@ class MARGINALIA_API Energy : public Component {
   virtual Offer<Oracle> exact() const;
   virtual Offer<LocalConditionals> local() const;
   virtual Offer<PairwiseFactors> pairwise() const;
+  virtual Offer<FactorModel> factors() const;
   virtual Offer<Readable> readable() const;
 
  private:

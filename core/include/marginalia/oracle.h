@@ -32,6 +32,8 @@ class MARGINALIA_API Oracle {
  protected:
   /// One variable after the other, each from its exact conditional; override where there is better.
   virtual Tensor compute_sample(const Tensor& partial, Stream& stream) const;
+  /// From the log sums of every value of every unknown variable; override where there is better.
+  virtual Tensor compute_single_marginals(const Tensor& partial) const;
 
  private:
   virtual Tensor compute_log_sum(const Tensor& partial) const = 0;

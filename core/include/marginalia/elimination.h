@@ -1,0 +1,53 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <marginalia/factors.h>
+#include <marginalia/oracle.h>
+
+namespace marginalia {
+
+struct EliminationPlan;
+
+/// Exact answers about a density made of factors, by summing variables out one after the other.
+///
+/// Variable v, with S the others it shares a factor or a message with (t_j all of them):
+///   m_v(S) = log sum_v exp sum_j t_j(S, v);  log Z is the sum of the messages to nobody
+///   p(v | S) = exp(sum_j t_j(S, v) - m_v(S)),
+/// so that samples, and the marginals of all variables at once, come from one pass the other way.
+/// Evidence takes its variables out before the order is chosen. Everything is in log space,
+/// float64. Source: Dechter (1999), doi:10.1016/S0004-3702(99)00059-4 (bucket elimination).
+class MARGINALIA_API Elimination final : public Oracle {
+ public:
+  Elimination(FactorModel model, StateSpace space);
+  ~Elimination() override;
+
+  /// Why no answers can be given within `bytes` of memory: the induced width, and what it would
+  /// take; empty where they can.
+  std::string obstacle(double bytes) const;
+
+  const StateSpace& space() const override { return space_; }
+  std::string method() const override { return "variable elimination"; }
+
+ private:
+  Tensor compute_log_sum(const Tensor& partial) const override;
+  Tensor compute_single_marginals(const Tensor& partial) const override;
+  Tensor compute_sample(const Tensor& partial, Stream& stream) const override;
+
+  /// Row b of partial with the evidence added; false where they contradict each other.
+  bool join(const std::int64_t* row, std::vector<std::int64_t>& values) const;
+  /// The plan for the unknown variables of `values`; kept for the next query like it.
+  std::shared_ptr<const EliminationPlan> plan(const std::vector<std::int64_t>& values) const;
+
+  FactorModel model_;
+  StateSpace space_;
+  std::vector<std::int64_t> evidence_;  // [D]: the one value that a variable may have, or kUnknown
+  mutable std::mutex mutex_;
+  mutable std::map<std::vector<bool>, std::shared_ptr<const EliminationPlan>> plans_;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,163 @@
+#include "elimination_order.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace marginalia {
+namespace {
+
+/// Sets of variables as bits: who shares a factor, or a message, with whom.
+class Graph {
+ public:
+  Graph(std::int64_t dimension, const std::vector<std::vector<std::int64_t>>& scopes,
+        const std::vector<bool>& unknown)
+      : words_((std::size_t(dimension) + 63) / 64),
+        bits_(std::size_t(dimension), std::vector<std::uint64_t>(words_)) {
+    for (const auto& scope : scopes)
+      for (const auto i : scope)
+        for (const auto j : scope)
+          if (i != j && unknown[std::size_t(i)] && unknown[std::size_t(j)]) connect(i, j);
+  }
+
+  std::vector<std::int64_t> neighbours(std::int64_t i) const {
+    std::vector<std::int64_t> found;
+    for (std::size_t w = 0; w < words_; ++w)
+      for (auto rest = row(i)[w]; rest != 0; rest &= rest - 1)
+        found.push_back(std::int64_t(w) * 64 + std::countr_zero(rest));
+    return found;
+  }
+
+  /// Pairs of neighbours of i that are not neighbours of each other, times two.
+  std::int64_t fill(std::int64_t i, const std::vector<std::int64_t>& neighbours) const {
+    std::int64_t missing = 0;
+    for (const auto j : neighbours)
+      for (std::size_t w = 0; w < words_; ++w)
+        missing += std::popcount(row(i)[w] & ~row(j)[w]);
+    return missing - std::int64_t(neighbours.size());  // j is not its own neighbour
+  }
+
+  void eliminate(std::int64_t i, const std::vector<std::int64_t>& neighbours) {
+    for (const auto j : neighbours) {
+      for (std::size_t w = 0; w < words_; ++w)
+        row(j)[w] |= row(i)[w];
+      clear(j, j);
+      clear(j, i);
+    }
+  }
+
+ private:
+  std::vector<std::uint64_t>& row(std::int64_t i) { return bits_[std::size_t(i)]; }
+  const std::vector<std::uint64_t>& row(std::int64_t i) const { return bits_[std::size_t(i)]; }
+  void connect(std::int64_t i, std::int64_t j) {
+    row(i)[std::size_t(j) / 64] |= std::uint64_t{1} << (j % 64);
+  }
+  void clear(std::int64_t i, std::int64_t j) {
+    row(i)[std::size_t(j) / 64] &= ~(std::uint64_t{1} << (j % 64));
+  }
+
+  std::size_t words_;
+  std::vector<std::vector<std::uint64_t>> bits_;
+};
+
+/// How soon a variable should go: least first.
+struct Score {
+  std::int64_t fill = 0;
+  double message = 0;  // log of the entries of its message
+  double tie = 0;
+  auto operator<=>(const Score&) const = default;
+};
+
+/// One greedy pass. Seed 0 breaks ties by the variable's number.
+class Greedy {
+ public:
+  Greedy(Graph graph, const std::vector<std::int64_t>& cardinalities,
+         const std::vector<bool>& unknown, std::uint64_t seed)
+      : graph_(std::move(graph)), cardinalities_(cardinalities), left_(unknown), random_(seed) {
+    scores_.resize(unknown.size());
+    for (std::size_t i = 0; i < unknown.size(); ++i)
+      if (left_[i]) {
+        scores_[i].tie = seed == 0 ? 0 : std::uniform_real_distribution<>()(random_);
+        rescore(std::int64_t(i));
+      }
+  }
+
+  /// Gives up once `most` entries are exceeded.
+  EliminationOrder order(double most) {
+    EliminationOrder result;
+    for (auto i = next(); i >= 0; i = next()) {
+      const auto around = graph_.neighbours(i);
+      const auto entries = std::exp(scores_[std::size_t(i)].message);
+      result.variables.push_back(i);
+      result.cost.width = std::max(result.cost.width, std::int64_t(around.size()));
+      result.cost.entries += entries;
+      result.cost.operations += entries * double(cardinalities_[std::size_t(i)]);
+      if (result.cost.entries > most) break;
+      graph_.eliminate(i, around);
+      left_[std::size_t(i)] = false;
+      rescore_around(around);
+    }
+    return result;
+  }
+
+ private:
+  std::int64_t next() const {
+    std::int64_t best = -1;
+    for (std::size_t i = 0; i < left_.size(); ++i)
+      if (left_[i] && (best < 0 || scores_[i] < scores_[std::size_t(best)])) best = std::int64_t(i);
+    return best;
+  }
+
+  void rescore(std::int64_t i) {
+    const auto around = graph_.neighbours(i);
+    auto& score = scores_[std::size_t(i)];
+    score.fill = graph_.fill(i, around);
+    score.message = 0;
+    for (const auto j : around)
+      score.message += std::log(double(cardinalities_[std::size_t(j)]));
+  }
+
+  /// New edges lie among `around`: fill changes there and at their neighbours.
+  void rescore_around(const std::vector<std::int64_t>& around) {
+    std::vector<bool> touched(left_.size());
+    for (const auto j : around) {
+      touched[std::size_t(j)] = true;
+      for (const auto k : graph_.neighbours(j))
+        touched[std::size_t(k)] = true;
+    }
+    for (std::size_t i = 0; i < touched.size(); ++i)
+      if (touched[i]) rescore(std::int64_t(i));
+  }
+
+  Graph graph_;
+  const std::vector<std::int64_t>& cardinalities_;
+  std::vector<bool> left_;
+  std::mt19937_64 random_;
+  std::vector<Score> scores_;
+};
+
+constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
+constexpr int kTries = 24;
+constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
+
+}  // namespace
+
+EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
+                          const std::vector<std::vector<std::int64_t>>& scopes,
+                          const std::vector<bool>& unknown) {
+  const Graph graph(std::int64_t(cardinalities.size()), scopes, unknown);
+  const auto attempt = [&](std::uint64_t seed, double most) {
+    return Greedy(graph, cardinalities, unknown, seed).order(most);
+  };
+  auto best = attempt(0, std::numeric_limits<double>::infinity());
+  if (best.variables.size() > kSmall) return best;
+  for (int seed = 1; seed <= kTries && best.cost.entries > kCheap; ++seed) {
+    auto other = attempt(std::uint64_t(seed), best.cost.entries);
+    if (other.cost.entries < best.cost.entries) best = std::move(other);
+  }
+  return best;
+}
+
+}  // namespace marginalia

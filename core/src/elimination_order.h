@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace marginalia {
+
+/// What it costs to eliminate variables in some order.
+struct EliminationCost {
+  std::int64_t width = 0;  ///< most variables of a message: the induced width
+  double entries = 0;      ///< of all messages together
+  double operations = 0;   ///< entries of all cliques together
+};
+
+/// An order in which to sum variables out, each after those that stand before it.
+struct EliminationOrder {
+  std::vector<std::int64_t> variables;  ///< those that are unknown
+  EliminationCost cost;
+};
+
+/// Greedy order by fewest fill edges (min-fill), ties broken by the smaller message: the best of a
+/// few with other ties, as long as they are cheap beside the elimination itself.
+/// Koller and Friedman (2009), Probabilistic Graphical Models, section 9.4.3.
+/// scopes: variables of each factor; unknown: [D], those that are to be eliminated.
+EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
+                          const std::vector<std::vector<std::int64_t>>& scopes,
+                          const std::vector<bool>& unknown);
+
+}  // namespace marginalia

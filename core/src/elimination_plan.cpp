@@ -1,0 +1,141 @@
+#include "elimination_plan.h"
+
+#include <algorithm>
+
+namespace marginalia {
+namespace {
+
+std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& sizes) {
+  std::vector<std::int64_t> strides(sizes.size());
+  std::int64_t stride = 1;
+  for (auto n = sizes.size(); n-- > 0; stride *= sizes[n])
+    strides[n] = stride;
+  return strides;
+}
+
+/// Builds a plan: every factor goes to the first of its variables that is eliminated, and so does
+/// every message.
+class Planner {
+ public:
+  Planner(const FactorModel& model, const std::vector<bool>& unknown)
+      : model_(model), unknown_(unknown) {
+    std::vector<std::vector<std::int64_t>> scopes;
+    for (const auto& factor : model.factors)
+      scopes.push_back(factor.scope);
+    const auto order = min_fill(model.cardinalities, scopes, unknown);
+    plan_.cost = order.cost;
+    position_.assign(unknown.size(), -1);
+    for (std::size_t n = 0; n < order.variables.size(); ++n)
+      position_[std::size_t(order.variables[n])] = std::int64_t(n);
+    order_ = order.variables;
+  }
+
+  EliminationCost cost() const { return plan_.cost; }
+
+  EliminationPlan plan() {
+    std::vector<std::vector<std::pair<bool, std::size_t>>> buckets(order_.size());
+    for (std::size_t f = 0; f < model_.factors.size(); ++f) {
+      const auto at = first_of(model_.factors[f].scope);
+      if (at < 0)
+        plan_.constants.push_back(factor_source(f, {}, -1));
+      else
+        buckets[std::size_t(at)].emplace_back(true, f);
+    }
+    for (std::size_t n = 0; n < order_.size(); ++n) {
+      plan_.steps.push_back(step(n, buckets[n]));
+      if (const auto at = first_of(plan_.steps[n].separator); at >= 0)
+        buckets[std::size_t(at)].emplace_back(false, n);
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  /// When the first of these variables is eliminated; -1 where all are known.
+  std::int64_t first_of(const std::vector<std::int64_t>& scope) const {
+    std::int64_t first = -1;
+    for (const auto i : scope)
+      if (const auto at = position_[std::size_t(i)]; at >= 0 && (first < 0 || at < first))
+        first = at;
+    return first;
+  }
+
+  PlanStep step(std::size_t n, const std::vector<std::pair<bool, std::size_t>>& bucket) const {
+    PlanStep step{.variable = order_[n],
+                  .levels = model_.cardinalities[std::size_t(order_[n])],
+                  .separator = {},
+                  .sizes = {},
+                  .entries = 1,
+                  .sources = {},
+                  .children = {}};
+    for (const auto& [is_factor, index] : bucket)
+      for (const auto i : is_factor ? model_.factors[index].scope : plan_.steps[index].separator)
+        if (unknown_[std::size_t(i)] && i != step.variable) step.separator.push_back(i);
+    // what is eliminated next lies innermost
+    std::ranges::sort(step.separator, [&](auto a, auto b) {
+      return position_[std::size_t(a)] > position_[std::size_t(b)];
+    });
+    const auto [end, last] = std::ranges::unique(step.separator);
+    step.separator.erase(end, last);
+    for (const auto i : step.separator) {
+      step.sizes.push_back(model_.cardinalities[std::size_t(i)]);
+      step.entries *= step.sizes.back();
+    }
+    for (const auto& [is_factor, index] : bucket) {
+      if (is_factor) {
+        step.sources.push_back(factor_source(index, step.separator, step.variable));
+      } else {
+        step.sources.push_back(message_source(index, step.separator, step.variable));
+        step.children.push_back(step.sources.size() - 1);
+      }
+    }
+    return step;
+  }
+
+  static Source source(bool is_factor, std::size_t index, const std::vector<std::int64_t>& scope,
+                       const std::vector<std::int64_t>& strides,
+                       const std::vector<std::int64_t>& separator, std::int64_t variable) {
+    Source source{is_factor, index, std::vector<std::int64_t>(separator.size()), 0};
+    for (std::size_t a = 0; a < scope.size(); ++a) {
+      const auto at = std::ranges::find(separator, scope[a]);
+      if (scope[a] == variable)
+        source.stride = strides[a];
+      else if (at != separator.end())
+        source.strides[std::size_t(at - separator.begin())] = strides[a];
+      else
+        source.known.emplace_back(scope[a], strides[a]);
+    }
+    return source;
+  }
+
+  Source factor_source(std::size_t f, const std::vector<std::int64_t>& separator,
+                       std::int64_t variable) const {
+    const auto& scope = model_.factors[f].scope;
+    std::vector<std::int64_t> sizes;
+    for (const auto i : scope)
+      sizes.push_back(model_.cardinalities[std::size_t(i)]);
+    return source(true, f, scope, strides_of(sizes), separator, variable);
+  }
+
+  Source message_source(std::size_t n, const std::vector<std::int64_t>& separator,
+                        std::int64_t variable) const {
+    const auto& from = plan_.steps[n];
+    return source(false, n, from.separator, strides_of(from.sizes), separator, variable);
+  }
+
+  const FactorModel& model_;
+  const std::vector<bool>& unknown_;
+  std::vector<std::int64_t> order_, position_;
+  EliminationPlan plan_;
+};
+
+}  // namespace
+
+EliminationPlan elimination_plan(const FactorModel& model, const std::vector<bool>& unknown) {
+  return Planner(model, unknown).plan();
+}
+
+EliminationCost elimination_cost(const FactorModel& model, const std::vector<bool>& unknown) {
+  return Planner(model, unknown).cost();
+}
+
+}  // namespace marginalia

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <marginalia/factors.h>
+
+#include "elimination_order.h"
+
+namespace marginalia {
+
+/// A table that a step reads: a factor, or the message of an earlier step.
+struct Source {
+  bool is_factor;
+  std::size_t index;
+  std::vector<std::int64_t> strides;                              ///< by variable of the separator
+  std::int64_t stride = 0;                                        ///< of the step's own variable
+  std::vector<std::pair<std::int64_t, std::int64_t>> known = {};  ///< variable, its stride
+};
+
+/// Sums one variable out. Its message is a table over `separator`, the last variable fastest.
+struct PlanStep {
+  std::int64_t variable, levels;
+  std::vector<std::int64_t> separator, sizes;
+  std::int64_t entries;
+  std::vector<Source> sources;
+  std::vector<std::size_t> children;  ///< those of the sources that are messages: steps before
+};
+
+struct EliminationPlan {
+  EliminationCost cost;
+  std::vector<PlanStep> steps;
+  std::vector<Source> constants;  ///< factors without an unknown variable
+};
+
+/// unknown: [D], the variables that are summed out; the others are known when the plan is used.
+EliminationPlan elimination_plan(const FactorModel& model, const std::vector<bool>& unknown);
+EliminationCost elimination_cost(const FactorModel& model, const std::vector<bool>& unknown);
+
+}  // namespace marginalia

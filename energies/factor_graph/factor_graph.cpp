@@ -1,0 +1,74 @@
+/// \file
+/// Any density given by factors, from a file of the UAI competitions, with evidence:
+///
+///   f(x) = prod_a phi_a(x_a) prod_{i in evidence} 1[x_i = e_i]
+///
+/// Z is then the probability of the evidence (BAYES), or the partition function given it (MARKOV).
+/// Source: Gogate, UAI 2014 Inference Competition, https://www.ics.uci.edu/~dechter/softwares.
+#include <fmt/format.h>
+
+#include <marginalia/factored_energy.h>
+#include <marginalia/plugin.h>
+
+#include "uai.h"
+
+using namespace marginalia;
+
+namespace {
+
+constexpr double kGiB = 1 << 30;
+
+/// The factors of the file, and one for each variable that is clamped.
+FactorModel model_of(const FilePath& file, const FilePath& evidence_file) {
+  auto model = uai::read_model(file.found);
+  if (!evidence_file) return model;
+  const auto evidence = uai::read_evidence(evidence_file.found, model.cardinalities);
+  for (std::size_t i = 0; i < evidence.size(); ++i) {
+    if (evidence[i] == kUnknown) continue;
+    Factor clamp{{std::int64_t(i)},
+                 std::vector<double>(std::size_t(model.cardinalities[i]), -INFINITY)};
+    clamp.log_values[std::size_t(evidence[i])] = 0;
+    model.factors.push_back(std::move(clamp));
+  }
+  return model;
+}
+
+StateSpace space_of(const FactorModel& model) {
+  return {model.cardinalities, {std::int64_t(model.cardinalities.size())}};
+}
+
+class FactorGraph final : public FactoredEnergy {
+ public:
+  static constexpr const char* kName = "factor_graph";
+  static constexpr const char* kSummary = "factors on any variables, from a UAI file";
+  static constexpr const char* kFormula = "log f(x) = sum_a log phi_a(x_a), evidence clamped";
+  static constexpr const char* kSource = "Gogate, UAI 2014 Inference Competition; Dechter (1999), "
+                                         "doi:10.1016/S0004-3702(99)00059-4 (exact answers)";
+  static constexpr const char* kExample = R"({"file": "tiny.uai"})";
+
+  struct Params {
+    FilePath file, evidence;
+    double memory = 8;
+    void visit(ParamVisitor& p) {
+      p("file", file, {.doc = "network in UAI format, plain or packed"});
+      p("evidence", evidence,
+        {.doc = "file of clamped variables, plain or packed; none: all free"});
+      p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
+    }
+  };
+
+  explicit FactorGraph(const Params& params)
+      : FactorGraph(model_of(file_of(params), params.evidence), params.memory * kGiB) {}
+
+ private:
+  FactorGraph(FactorModel model, double bytes) : FactoredEnergy(model, space_of(model), bytes) {}
+
+  static const FilePath& file_of(const Params& params) {
+    if (!params.file) throw SpecError("needs \"file\": a network in UAI format");
+    return params.file;
+  }
+};
+
+}  // namespace
+
+MARGINALIA_PLUGIN(FactorGraph);

@@ -1,0 +1,152 @@
+// factor_graph against the models and exact values of the UAI 2014 competition.
+#include "marginalia_test.h"
+
+#include <cmath>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/unpack.h>
+
+using namespace marginalia;
+
+namespace {
+
+std::string spec_of(const std::string& file, const std::string& evidence = "") {
+  return fmt::format(R"({{"type": "factor_graph", "file": "{}"{}}})", file,
+                     evidence.empty() ? "" : fmt::format(R"(, "evidence": "{}")", evidence));
+}
+
+std::string refusal_of(const std::string& model, const std::string& evidence = "") {
+  const test::TextFile file(model), clamped(evidence);
+  auto text = test::refusal([&] {
+    test::make<Energy>(spec_of(file.path.string(), evidence.empty() ? "" : clamped.path.string()));
+  });
+  for (const auto& [path, name] : {std::pair{file.path, "MODEL"}, {clamped.path, "EVIDENCE"}})
+    for (auto at = text.find(path.string()); at != text.npos; at = text.find(path.string()))
+      text.replace(at, path.string().size(), name);
+  return text;
+}
+
+bool says(const std::string& text, const std::string& part) {
+  if (text.find(part) != text.npos) return true;
+  MESSAGE(text);
+  return false;
+}
+
+/// The columns of a CSV file's rows by its header.
+std::vector<std::map<std::string, std::string>> rows_of(const std::filesystem::path& file) {
+  std::istringstream text(read_unpacked(file));
+  std::vector<std::string> header;
+  std::vector<std::map<std::string, std::string>> rows;
+  for (std::string line, word; std::getline(text, line);) {
+    std::vector<std::string> words;
+    for (std::istringstream in(line); std::getline(in, word, ',');)
+      words.push_back(word);
+    if (header.empty()) {
+      header = words;
+      continue;
+    }
+    auto& row = rows.emplace_back();
+    for (std::size_t n = 0; n < words.size(); ++n)
+      row[header[n]] = words[n];
+  }
+  return rows;
+}
+
+double largest_difference(const torch::Tensor& marginals, const std::filesystem::path& file) {
+  std::istringstream text(read_unpacked(file));
+  std::string header;
+  std::int64_t D = 0, K = 0;
+  double worst = 0, p = 0;
+  REQUIRE(bool(text >> header >> D));
+  REQUIRE(D == marginals.size(0));
+  for (std::int64_t i = 0; i < D; ++i) {
+    REQUIRE(bool(text >> K));
+    for (std::int64_t k = 0; k < K; ++k) {
+      REQUIRE(bool(text >> p));
+      worst = std::max(worst, std::abs(marginals[i][k].item<double>() - p));
+    }
+  }
+  return worst;
+}
+
+constexpr const char* kChain = "MARKOV\n3\n2 3 2\n2\n2 0 1\n2 1 2\n"
+                               "6\n1 2 3 4 5 6\n6\n1 0 2 1 1 3\n";
+
+}  // namespace
+
+TEST_CASE("factor_graph scores a state by the product of its tables") {
+  const test::TextFile file(kChain);
+  const auto energy = test::make<Energy>(spec_of(file.path.string()));
+  CHECK((energy->space().cardinalities == std::vector<std::int64_t>{2, 3, 2}));
+  const auto x = torch::tensor({1, 2, 1, 0, 1, 0, 0, 0, 1}).view({3, 3});
+  const auto value = energy->log_density(x);
+  CHECK(value[0].item<double>() == doctest::Approx(std::log(6.0 * 3.0)));
+  CHECK(value[1].item<double>() == doctest::Approx(std::log(2.0 * 2.0)));
+  CHECK(value[2].item<double>() == -INFINITY);
+  // sum over x1 of (column sums of the first table) (row sums of the second)
+  CHECK(energy->exact()->log_z() == doctest::Approx(std::log(5.0 * 1 + 7.0 * 3 + 9.0 * 4)));
+}
+
+TEST_CASE("evidence clamps, in both its forms") {
+  const test::TextFile file(kChain), newer("1 1 2"), older("1\n1 1 2"), none("0");
+  for (const auto* evidence : {&newer, &older}) {
+    const auto energy = test::make<Energy>(spec_of(file.path.string(), evidence->path.string()));
+    CHECK(energy->exact()->log_z() == doctest::Approx(std::log(9.0 * 4)));
+    CHECK(energy->exact()->single_marginals(energy->space().empty()[0])[1][2].item<double>() == 1);
+    CHECK(energy->log_density(torch::tensor({{0, 0, 0}})).item<double>() == -INFINITY);
+  }
+  const auto free = test::make<Energy>(spec_of(file.path.string(), none.path.string()));
+  CHECK(free->exact()->log_z() == doctest::Approx(std::log(62.0)));
+}
+
+TEST_CASE("a UAI file that is wrong is refused with line and factor") {
+  CHECK(says(refusal_of("GRAPH\n2\n"), "MODEL:1: begins with \"GRAPH\""));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n3\n1 1 1\n"),
+             "MODEL:6: table 0 has 3 entries, but its scope has 4 states"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 -1 1\n"),
+             "MODEL:7: entry 2 of table 0 is -1; it must be from 0"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 2\n4\n1 1 1 1\n"),
+             "MODEL:5: a variable of scope 0 is 2; it must be from 0 to 1"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 1 1\n4\n1 1 1 1\n"),
+             "MODEL:5: scope 0 names variable 1 twice"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 nan 1\n"), "MODEL:7: entry 2"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 x 1\n"), "must be a number, not \"x\""));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n0 0 0 0\n"), "table 0 is 0 everywhere"));
+  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 1\n"),
+             "the file ends where entry 3 of table 0 should stand"));
+  CHECK(says(refusal_of(std::string(kChain) + "7\n"), "goes on with \"7\" after the last table"));
+  CHECK(says(refusal_of(kChain, "1 5 0"), "EVIDENCE:1: a clamped variable is 5"));
+  CHECK(says(refusal_of(kChain, "1 1 3"), "the value of variable 1 is 3; it must be from 0 to 2"));
+  CHECK(says(refusal_of(kChain, "2 1 0"), "2 variables are clamped"));
+  CHECK(says(refusal_of(kChain, "2 1 0 1 1"), "variable 1 is clamped twice"));
+}
+
+TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact") {
+  const auto folder = test::real_data("uai2014/instances.csv") / "uai2014";
+  if (!exists(folder / "instances.csv")) return;
+  int compared = 0;
+  std::set<std::string> seen;
+  for (auto& row : rows_of(folder / "instances.csv")) {
+    const auto& name = row["instance"];
+    const auto& family = row["family"];
+    // the light ones, of each family; the others by experiments/factor_graph/exact.sh
+    if (row["status"] != "verified" || !seen.insert(family).second) continue;
+    if (family == "linkage" || family == "Alchemy" || family == "ObjectDetection") continue;
+    CAPTURE(name);
+    const auto energy = test::make<Energy>(
+        spec_of((folder / (name + ".uai.gz")).string(), (folder / (name + ".uai.evid")).string()));
+    const auto oracle = energy->exact();
+    if (!oracle) continue;
+    CHECK(oracle->log_z() == doctest::Approx(std::stod(row["exact_lnZ"])).epsilon(1e-9));
+    if (const auto marginals = folder / (name + ".uai.exact.MAR.gz"); exists(marginals))
+      CHECK(largest_difference(oracle->single_marginals(energy->space().empty()[0]), marginals) <
+            1e-8);
+    ++compared;
+  }
+  CHECK(compared >= 6);
+}
