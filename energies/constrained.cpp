@@ -1,0 +1,208 @@
+/// \file
+/// Another energy, some of whose variables are held at given values:
+///
+///   log g(x) = log f(x) where x_C = c, else -inf
+///
+/// The space keeps all variables. g is f's density given c, up to its normalisation p_f(x_C = c).
+#include <cmath>
+#include <mutex>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/energy.h>
+#include <marginalia/files.h>
+#include <marginalia/plugin.h>
+
+#include "by_elimination.h"
+
+using namespace marginalia;
+
+namespace {
+
+/// A list of values and nulls, as "x" in the lines that `marginalia sample --given` reads.
+/// -> int64 [D], kUnknown for null.
+Tensor partial_state(const Json& x, const StateSpace& space, const std::string& where) {
+  const auto D = space.dimension();
+  if (!x.is_array())
+    throw SpecError(fmt::format("{} must be a list of {} values or nulls", where, D));
+  if (std::int64_t(x.size()) != D)
+    throw SpecError(
+        fmt::format("{} has {} values, the energy has {} variables", where, x.size(), D));
+  auto state = torch::full({D}, kUnknown, torch::kLong);
+  auto values = state.accessor<std::int64_t, 1>();
+  for (std::int64_t i = 0; i < D; ++i) {
+    const auto& value = x[std::size_t(i)];
+    const auto limit = space.cardinalities[std::size_t(i)];
+    if (value.is_null()) continue;
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+        value.get<std::int64_t>() >= limit)
+      throw SpecError(fmt::format("{}[{}] must be null or an integer from 0 to {}, not {}", where,
+                                  i, limit - 1, value.dump()));
+    values[i] = value.get<std::int64_t>();
+  }
+  return state;
+}
+
+/// The one line {"x": [...]} of a JSON Lines file.
+Tensor read_partial_state(const std::filesystem::path& file, const StateSpace& space) {
+  const auto json = Json::parse(read_text(file), nullptr, false);
+  if (!json.is_object() || !json.contains("x"))
+    throw SpecError(
+        fmt::format("{}: must be one JSON object such as {{\"x\": [0, 1, null]}}", file.string()));
+  return partial_state(json["x"], space, fmt::format("{}: \"x\"", file.string()));
+}
+
+/// Rows of a partial state that agree with c, and those rows with c filled in.
+struct Clamp {
+  Tensor values;  // c: int64 [D], kUnknown where a variable is free
+
+  Tensor agrees(const Tensor& partial) const {  // bool [B]
+    const auto c = values.to(partial.device());
+    return (c == kUnknown).logical_or(partial == kUnknown).logical_or(partial == c).all(1);
+  }
+  Tensor filled(const Tensor& partial) const {
+    const auto c = values.to(partial.device());
+    return torch::where(c == kUnknown, partial, c);
+  }
+};
+
+/// The answers of f's oracle about rows with c filled in.
+class ClampedOracle final : public Oracle {
+ public:
+  ClampedOracle(const Oracle& oracle, const Clamp& clamp) : oracle_(oracle), clamp_(clamp) {}
+  const StateSpace& space() const override { return oracle_.space(); }
+  std::string method() const override { return oracle_.method() + ", clamped"; }
+
+ private:
+  Tensor compute_log_sum(const Tensor& partial) const override {
+    return oracle_.log_sum(clamp_.filled(partial))
+        .masked_fill(clamp_.agrees(partial).logical_not(), -INFINITY);
+  }
+  Tensor compute_sample(const Tensor& partial, Stream& stream) const override {
+    if (!clamp_.agrees(partial).all().item<bool>())
+      throw Error("a state to complete disagrees with what the energy's \"given\" holds fixed");
+    return oracle_.sample(clamp_.filled(partial), stream);
+  }
+
+  const Oracle& oracle_;
+  const Clamp& clamp_;
+};
+
+class Constrained final : public Energy, private LocalConditionals {
+ public:
+  static constexpr const char* kName = "constrained";
+  static constexpr const char* kSummary = "another energy with some variables held fixed";
+  static constexpr const char* kFormula = "log g(x) = log f(x) where x_C = c, else -inf";
+  static constexpr const char* kExample =
+      R"({"energy": {"type": "ising", "side": 3},)"
+      R"( "given": "[null, null, null, null, 1, null, null, null, null]"})";
+
+  struct Params {
+    Child<Energy> energy;
+    std::string given;
+    FilePath file;
+    double memory = 8;
+    void visit(ParamVisitor& p) {
+      p("energy", energy, {.doc = "f"});
+      p("given", given,
+        {.doc = "c, null for a free variable, as \"x\" of sample --given: \"[0, null, 1]\""});
+      p("file", file, {.doc = "in place of given: one line {\"x\": [0, null, 1]}"});
+      p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
+    }
+  };
+
+  explicit Constrained(const Params& params)
+      : inner_(params.energy.value), elimination_(params.memory) {
+    if (!inner_) throw SpecError("give \"energy\": the one to be constrained");
+    if (params.given.empty() != bool(params.file))
+      throw SpecError("give \"given\" or \"file\": the values of the variables that are held");
+    clamp_.values = params.file ? read_partial_state(params.file.found, space())
+                                : partial_state(Json::parse(params.given, nullptr, false), space(),
+                                                "\"given\"");
+    if (const auto factors = inner_->factors()) model_ = clamped(*factors);
+  }
+
+  const StateSpace& space() const override { return inner_->space(); }
+  Offer<Oracle> exact() const override;
+  Offer<Readable> readable() const override { return inner_->readable(); }
+  Offer<LocalConditionals> local() const override {
+    const auto local = inner_->local();
+    if (!local)
+      return Offer<LocalConditionals>::none(fmt::format("{}: {}", inner_->label(), local.reason));
+    return {this};
+  }
+  Offer<PairwiseFactors> pairwise() const override {
+    return Offer<PairwiseFactors>::none("other values are forbidden, which no finite factor says");
+  }
+  Offer<FactorModel> factors() const override {
+    const auto factors = inner_->factors();
+    if (!factors)
+      return Offer<FactorModel>::none(fmt::format("{}: {}", inner_->label(), factors.reason));
+    return {&model_};
+  }
+
+ private:
+  FactorModel clamped(FactorModel model) const;
+  Tensor compute_log_density(const Tensor& x) const override;
+  Tensor logits(const Tensor& partial) const override;
+  Tensor known_part(const Tensor& partial) const override {
+    return inner_->local()
+        ->known_part(clamp_.filled(partial))
+        .masked_fill(clamp_.agrees(partial).logical_not(), -INFINITY);
+  }
+  const Tensor& colours() const override { return inner_->local()->colours(); }
+
+  std::shared_ptr<Energy> inner_;  // f
+  Clamp clamp_;
+  mutable std::once_flag asked_;
+  mutable std::unique_ptr<ExactAnswers> answers_;  // of f
+  mutable std::unique_ptr<Oracle> oracle_;
+  FactorModel model_;  // f's factors and one for each variable that is held, where f has some
+  ByElimination elimination_;
+};
+
+/// f is asked about the states that agree with c, and about no others.
+Tensor Constrained::compute_log_density(const Tensor& x) const {
+  const auto rows = clamp_.agrees(x).nonzero().squeeze(1);
+  auto result = torch::full({x.size(0)}, -INFINITY, x.options().dtype(torch::kDouble));
+  if (rows.numel() > 0) result.index_copy_(0, rows, inner_->log_density(x.index_select(0, rows)));
+  return result;
+}
+
+/// Those of f with c filled in; of a variable that is held, 0 for its value and -inf for others.
+Tensor Constrained::logits(const Tensor& partial) const {
+  const auto c = clamp_.values.to(partial.device()).unsqueeze(1);                 // [D, 1]
+  const auto levels = torch::arange(space().levels(), partial.options());         // [K]
+  const auto held = torch::where(levels == c, 0.0, -INFINITY).to(torch::kFloat);  // [D, K]
+  return torch::where(c == kUnknown, inner_->local()->logits(clamp_.filled(partial)), held);
+}
+
+FactorModel Constrained::clamped(FactorModel model) const {
+  const auto values = clamp_.values.accessor<std::int64_t, 1>();
+  for (std::int64_t i = 0; i < values.size(0); ++i) {
+    if (values[i] == kUnknown) continue;
+    const auto levels = std::size_t(model.cardinalities[std::size_t(i)]);
+    auto& factor = model.factors.emplace_back();
+    factor = {{i}, std::vector<double>(levels, -INFINITY)};
+    factor.log_values[std::size_t(values[i])] = 0;
+  }
+  return model;
+}
+
+/// f's answers with c filled in; else by elimination of what is free, which may be narrower than f.
+Offer<Oracle> Constrained::exact() const {
+  std::call_once(asked_, [&] {
+    answers_ = std::make_unique<ExactAnswers>(*inner_);
+    if (const auto oracle = answers_->oracle())
+      oracle_ = std::make_unique<ClampedOracle>(*oracle, clamp_);
+  });
+  if (oracle_) return {oracle_.get()};
+  if (inner_->factors()) return elimination_.oracle(model_, space());
+  return Offer<Oracle>::none(fmt::format("{}: {}", inner_->label(), answers_->oracle().reason));
+}
+
+}  // namespace
+
+MARGINALIA_PLUGIN(Constrained);
