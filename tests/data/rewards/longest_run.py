@@ -1,0 +1,1 @@
+../../../experiments/rewards/longest_run.py

@@ -1,0 +1,371 @@
+#include "marginalia_test.h"
+
+#include <sys/wait.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <numeric>
+#include <thread>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/files.h>
+#include <marginalia/safetensors.h>
+
+using namespace marginalia;
+namespace fs = std::filesystem;
+using torch::Tensor;
+
+namespace {
+
+const std::string kRewards = MARGINALIA_TEST_DATA "/rewards";
+const std::string kWho = "energy command (plugin command): ";
+
+/// A spec of the energy `command`; `more` is JSON text, from its comma on.
+std::string spec_of(const std::vector<std::string>& command, const std::string& space,
+                    const std::string& more = "") {
+  return fmt::format(R"({{"type": "command", "command": {}, "directory": "{}", "space": {} {}}})",
+                     Json(command).dump(), kRewards, space, more);
+}
+
+/// tests/data/rewards/unruly.py on three variables of four levels.
+std::string unruly(const std::vector<std::string>& arguments, const std::string& more = "") {
+  std::vector<std::string> command{"python3", "unruly.py"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return spec_of(command, R"({"variables": 3, "levels": 4})", more);
+}
+
+std::shared_ptr<Energy> make(const std::string& spec) {
+  return test::make<Energy>(spec);
+}
+
+std::string refused(const std::string& spec) {
+  return test::refusal([&] { make(spec); });
+}
+
+/// What it says of six states, when it has passed the probe.
+std::string failure(const std::string& spec) {
+  const auto energy = make(spec);
+  const auto x = torch::arange(18).remainder(4).view({6, 3});
+  return test::refusal([&] { energy->log_density(x); });
+}
+
+Tensor sums(const Tensor& x) {
+  return 1 + x.sum(1).to(torch::kDouble);
+}
+
+std::string program_text(const std::string& arguments) {
+  return "python3 unruly.py " + arguments + ": ";
+}
+
+}  // namespace
+
+TEST_CASE("a command's density is what its program writes") {
+  const auto ids = make(unruly({"sums"}, R"(, "batch_size": 7)"));
+  const auto x = all_states(ids->space());  // [64, 3]
+  CHECK(ids->log_density(x).equal(sums(x)));
+  CHECK(ids->log_density(x.flip(0)).equal(sums(x.flip(0))));
+  const auto text = make(unruly({"sums"}, R"(, "input": "text")"));
+  CHECK(text->log_density(x).equal(sums(x)));
+
+  const auto letters = make(spec_of(
+      {"sh", "-c",
+       R"(while read x; do case $x in '{"text":"CAB"}') echo 7;; *) echo 0; )"
+       "esac; done"},
+      R"({"cardinalities": [3, 1, 2], "alphabet": ["A", "B", "C"]})", R"(, "input": "text")"));
+  const auto y = all_states(letters->space());
+  CHECK(letters->log_density(y).equal(torch::tensor({0, 0, 0, 0, 0, 7}, torch::kDouble)));
+}
+
+/// The Python of the guide on rewards is what experiments/rewards runs.
+TEST_CASE("the guide to rewards shows the programs as they are") {
+  const auto guide = read_text(MARGINALIA_DOCS "/guides/rewards-in-python.md");
+  for (const std::string name : {"longest_run.py", "motif.py"}) {
+    auto program = read_text(std::string(MARGINALIA_EXPERIMENTS) + "/rewards/" + name);
+    if (name == "motif.py") program.erase(0, program.find("import torch"));  // after what it says
+    CHECK_MESSAGE(guide.find("```python\n" + program + "```\n") != std::string::npos, name);
+  }
+}
+
+// A_n(k) strings of n bits have no run of ones longer than k: 2^n for n <= k, else the sum of
+// A_(n-1) to A_(n-1-k). Schilling (1990), The College Mathematics Journal 21(3), 196.
+TEST_CASE("the reward of experiments/rewards/command.json counts runs as Schilling does") {
+  const auto energy = make(spec_of({"python3", "longest_run.py"},
+                                   R"({"variables": 12, "levels": 2})", R"(, "input": "text")"));
+  const auto longest = (energy->log_density(all_states(energy->space())) / 0.8).round();
+  for (int k = 0; k <= 12; ++k) {
+    std::vector<std::int64_t> A{1};
+    for (int n = 1; n <= 12; ++n)
+      A.push_back(n <= k ? 2 * A.back()
+                         : std::accumulate(A.end() - k - 1, A.end(), std::int64_t{0}));
+    CHECK((longest <= k).sum().item<std::int64_t>() == A[12]);
+    if (k == 3)
+      CHECK(A == std::vector<std::int64_t>{1, 2, 4, 8, 15, 29, 56, 108, 208, 401, 773, 1490, 2872});
+  }
+}
+
+TEST_CASE("a batch larger than the pipes goes through both of them") {
+  const auto energy =
+      make(spec_of({"python3", "unruly.py", "long"}, R"({"variables": 2000, "levels": 10})",
+                   R"(, "batch_size": 500)"));
+  const auto x = torch::randint(10, {1000, 2000}, torch::kLong);  // 4 MB of questions, 1 of answers
+  CHECK(energy->log_density(x).equal(sums(x)));
+  const auto loud = make(unruly({"floods"}));  // what nobody reads of its stderr stops it not
+  CHECK(loud->log_density(x.slice(0, 0, 5).slice(1, 0, 3).remainder(4)).numel() == 5);
+}
+
+TEST_CASE("a command's program forbids states by null or -inf, plain or in an object") {
+  for (const std::string answer : {"null", "-inf", "-Infinity", "\"-inf\"",
+                                   "{\"log_density\": null}", "{\"log_density\": \"-Infinity\"}"}) {
+    CAPTURE(answer);
+    const auto energy = make(unruly({"says", answer}));
+    const auto value = energy->log_density(torch::ones({2, 3}, torch::kLong));
+    CHECK(value[0].item<double>() == 4);
+    CHECK(value[1].item<double>() == -INFINITY);
+  }
+  const auto energy = make(unruly({"says", "{\"log_density\": -2.5e3, \"why\": \"ring\"}"}));
+  CHECK(energy->log_density(torch::ones({2, 3}, torch::kLong))[1].item<double>() == -2500);
+}
+
+TEST_CASE("what is no answer is refused with its line, its text and the state") {
+  const auto expected = [](const std::string& shown) {
+    return fmt::format(
+        "line 2 of 6 in its answer is {}; it must be a finite number or {{\"log_density\": "
+        "number}}, or null for a forbidden state; it was asked {{\"state\":[3,0,1]}}",
+        shown);
+  };
+  for (const auto& [answer, shown] :
+       {std::pair<std::string, std::string>{"nan", R"("nan")"},
+        {"inf", R"("inf")"},
+        {"1e999", R"("1e999")"},
+        {"", R"("")"},
+        {"1 2", R"("1 2")"},
+        {"{\"reward\": 1}", R"("{\"reward\": 1}")"},
+        {"true", R"("true")"},
+        {"\xc3\xa9", R"("\u00e9")"},
+        {std::string(300, 'x'), '"' + std::string(200, 'x') + "\" ..."}})
+    CHECK(failure(unruly({"says", answer})) ==
+          kWho + program_text("says " + answer) + expected(shown));
+
+  const auto energy = make(unruly({"says", "nan"}));  // and asked again, it is a new program
+  const auto x = torch::ones({2, 3}, torch::kLong);
+  CHECK_THROWS_AS(energy->log_density(x), Error);
+  CHECK(energy->log_density(x.slice(0, 0, 1)).equal(torch::tensor({4.0}, torch::kDouble)));
+}
+
+TEST_CASE("more lines than states are refused") {
+  const std::string rule = "; its stdout is for answers alone, one line for each state, in order";
+  CHECK(refused(unruly({"thrice"})) ==
+        kWho + program_text("thrice") + "wrote a line that answers no state: \"1\"" + rule);
+  std::string twice = "accepted";  // where its lines come slowly, the machine being busy
+  for (int n = 0; n < 5 && twice == "accepted"; ++n)
+    twice = refused(unruly({"twice"}));
+  CHECK(twice == kWho + program_text("twice") + "wrote a line that answers no state: \"1\"" + rule);
+  const auto later = make(unruly({"twice_later"}));
+  const auto x = torch::ones({2, 3}, torch::kLong);
+  const auto ask = [&] { later->log_density(x); };
+  auto message = test::refusal(ask);  // at once, or when its last line came after the answers
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  if (message == "accepted") message = test::refusal(ask);
+  CHECK(message ==
+        kWho + program_text("twice_later") + "wrote a line that answers no state: \"4\"" + rule);
+  CHECK(
+      refused(unruly({"banner"})) ==
+      kWho + program_text("banner") +
+          "gave 0 and 1 for the same state; log f must be a function, and each line of its stdout "
+          "the answer to one state");
+  CHECK(refused(unruly({"noisy"})).find("for the same state") != std::string::npos);
+  CHECK(refused(spec_of({"yes"}, R"({"variables": 3, "levels": 4})")) ==
+        kWho + "yes: wrote a line that answers no state: \"y\"" + rule);
+  const auto endless =
+      refused(spec_of({"sh", "-c", "read x; cat /dev/zero"}, R"({"variables": 3, "levels": 4})"));
+  CAPTURE(endless);
+  CHECK(endless.find(": wrote a line of more than 1048576 bytes, which is no answer: \"\\u0000") !=
+        std::string::npos);
+}
+
+TEST_CASE("a program that dies once is started again, and the batch asked again") {
+  const test::TempDir folder;
+  const auto energy = make(unruly({"ends_once", (folder / "died").string()}));
+  const auto x = all_states(energy->space());
+  CHECK(energy->log_density(x).equal(sums(x)));
+  CHECK(fs::exists(folder / "died"));
+}
+
+TEST_CASE("a program that dies for good is an error with its end and its last words") {
+  CHECK(failure(unruly({"ends", "4"}, R"(, "restarts": 2)")) ==
+        kWho + program_text("ends 4") +
+            "ended with exit status 1 after 4 of 6 answers; its stderr ends with\n"
+            "out of \xef\xbf\xbdther\n(\"restarts\": 2, none is left)");
+  CHECK(failure(unruly({"ends_once", "/nowhere/file"}, R"(, "restarts": 0)"))
+            .find("No such file or directory: '/nowhere/file'\n(\"restarts\": 0, none is left)") !=
+        std::string::npos);
+  CHECK(refused(unruly({"closes"})) ==
+        kWho + program_text("closes") +
+            "closed its stdout after 0 of 2 answers; its stderr is empty");
+  const auto killed = spec_of({"sh", "-c", "read a; read b; echo 1; echo 1; read c; kill -9 $$"},
+                              R"({"variables": 3, "levels": 4})", R"(, "restarts": 0)");
+  CHECK(failure(killed).find(
+            ": was killed by signal 9 (Killed) after 0 of 6 answers; its stderr is empty") !=
+        std::string::npos);
+}
+
+TEST_CASE("a program that does not read is an error, not a broken pipe") {
+  const auto large = R"({"variables": 100000, "levels": 2})";
+  CHECK(refused(spec_of({"true"}, large)) ==
+        kWho + "true: ended with exit status 0 after 0 of 2 answers; its stderr is empty");
+  CHECK(refused(spec_of({"sh", "-c", "exec 0<&-; echo gone >&2; exit 7"}, large))
+            .find("ended with exit status 7 after 0 of 2 answers; its stderr ends with\ngone") !=
+        std::string::npos);
+}
+
+TEST_CASE("a program that does not answer in time is stopped") {
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(refused(unruly({"silent"}, R"(, "timeout_seconds": 0.5)")) ==
+        kWho + program_text("silent") +
+            "gave 0 of 2 answers in 0.5 s; it must answer every line at once, in Python by "
+            "print(..., flush=True); its stderr is empty");
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+}
+
+TEST_CASE("a command's program goes with its energy, also against its will") {
+  const test::TempDir folder;
+  const auto pid_file = folder / "pid";
+  make(unruly({"stubborn", pid_file.string()}));
+  const auto pid = std::stoi(read_text(pid_file));
+  CHECK((kill(pid, 0) != 0 && errno == ESRCH));  // neither running nor a zombie
+  // A shell's own children go with it.
+  const auto shell =
+      spec_of({"sh", "-c",
+               fmt::format("sleep 1000 & echo $! > '{}'; while read x; do echo 0; done; wait",
+                           pid_file.string())},
+              R"({"variables": 3, "levels": 4})");
+  make(shell);
+  const auto sleeping = std::stoi(read_text(pid_file));
+  for (int n = 0; n < 100 && kill(sleeping, 0) == 0; ++n)  // whoever adopts it reaps it
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::ifstream state(fmt::format("/proc/{}/stat", sleeping));
+  const std::string text((std::istreambuf_iterator<char>(state)), {});
+  const bool gone = text.empty() || text.find(") Z ") != std::string::npos;
+  CHECK_MESSAGE(gone, text);
+}
+
+TEST_CASE("a command's program sees its own three streams and starts in its folder") {
+  const auto descriptors =
+      make(spec_of({"sh", "-c", "while read x; do set -- /proc/$$/fd/*; echo $#; done"},
+                   R"({"variables": 1, "levels": 2})"));
+  CHECK(descriptors->log_density(torch::zeros({1, 1}, torch::kLong)).item<double>() ==
+        4);  // and the listing itself
+
+  const test::TempDir folder;  // a program beside the spec, as ./NAME and by its interpreter
+  std::ofstream(folder / "reward") << "#!/bin/sh\nwhile read x; do cat value; done\n";
+  std::ofstream(folder / "value") << "42\n";
+  fs::permissions(folder / "reward", fs::perms::owner_all);
+  const auto& registry = test::loaded_registry();
+  for (const std::string command : {R"(["./reward"])", R"(["sh", "reward"])"}) {
+    const auto spec = Spec::from_text(
+        fmt::format(
+            R"({{"type": "command", "command": {}, "space": {{"variables": 1, "levels": 2}}}})",
+            command),
+        "spec.json", {folder.path(), "/nowhere"});
+    const auto energy = registry.make<Energy>(spec);
+    CHECK(energy->log_density(torch::zeros({1, 1}, torch::kLong)).item<double>() == 42);
+    Faults faults;  // a resumed run finds it from the run's own folder
+    const auto directory = registry.check("energy", spec, faults)["directory"].get<std::string>();
+    CHECK(fs::equivalent(directory, folder.path()));
+    CHECK(fs::path(directory).is_absolute());
+  }
+}
+
+TEST_CASE("a command that cannot be asked is refused before any work") {
+  const std::string space = R"({"variables": 3, "levels": 4})";
+  CHECK(refused(R"({"type": "command", "space": {"variables": 3, "levels": 4}})") ==
+        kWho + "needs \"command\", as [\"python3\", \"reward.py\"]");
+  CHECK(refused(spec_of({"no-such-program", "x"}, space)) ==
+        kWho + fmt::format("no-such-program x: cannot be started: no-such-program: No such file or "
+                           "directory; a program is looked for in $PATH or, with a / in its name, "
+                           "from {}",
+                           kRewards));
+  CHECK(refused(R"({"type": "command", "command": ["true"], "directory": "/nowhere",
+                    "space": {"variables": 3, "levels": 4}})") ==
+        kWho + "\"directory\": /nowhere is no folder");
+
+  const std::string rule =
+      "\"space\" takes \"variables\" and \"levels\", as {\"variables\": 12, \"levels\": 2}, or "
+      "\"cardinalities\", as {\"cardinalities\": [2, 2, 5]}";
+  for (const std::string wrong : {"{}", R"({"variables": 3})", R"({"levels": 3})",
+                                  R"({"variables": 2, "levels": 2, "cardinalities": [2, 2]})"})
+    CHECK(refused(spec_of({"true"}, wrong)) == kWho + rule);
+  CHECK(refused(spec_of({"true"}, R"({"variables": 12, "levels": 2, "shape": [3, 5]})")) ==
+        kWho + "\"space\": the product of \"shape\" is 15, but there are 12 variables");
+  CHECK(refused(spec_of({"true"}, R"({"variables": 12, "levels": 3, "alphabet": ["A", "B"]})")) ==
+        kWho + "\"space\": \"alphabet\" has 2 texts, but there are 3 levels");
+  CHECK(refused(spec_of({"true"}, R"({"variables": 1000000000, "levels": 2})")) ==
+        kWho + "\"space\": 1000000000 variables are too many; take at most 16777216");
+}
+
+namespace {
+
+/// Runs `marginalia ARGUMENTS`.  -> its exit code; what it wrote to stderr goes to `errors`.
+int program(const std::string& arguments, std::string& errors) {
+  const test::TempDir folder;
+  const auto file = folder / "errors";
+  const int status = std::system(fmt::format("'{}/../bin/marginalia' {} --threads 1 > '{}' 2>&1",
+                                             MARGINALIA_PLUGIN_DIR, arguments, file.string())
+                                     .c_str());
+  errors = read_text(file);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/// A run that learns from unruly.py, which dies after some states unless the file `health` exists.
+std::string run_spec(const fs::path& health) {
+  const auto energy = unruly({"ends", "600", health.string()}, R"(, "restarts": 1)");
+  return fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+    "network": {{"type": "mlp", "hidden": 16, "layers": 2}},
+    "family": {{"type": "mam", "states": "metropolis", "chain": {{"count": 32, "block": 2}}}},
+    "training": {{"steps": 60, "batch_size": 16, "checkpoint": {{"every_steps": 10}}}},
+    "evaluation": {{"rows": 20, "samples": 2, "metrics": ["log_z"]}}}})",
+                     energy);
+}
+
+}  // namespace
+
+TEST_CASE("a run whose reward dies for good goes on from its checkpoint when that is repaired") {
+  const test::TempDir folder;
+  const auto health = folder / "health";
+  write_atomically(folder / "reward.json", run_spec(health));
+  const auto run = [&](const std::string& name) { return (folder / name).string(); };
+  const auto start = [&](const std::string& name) {
+    return fmt::format("run '{}' --out '{}'", run("reward.json"), run(name));
+  };
+  std::string errors;
+
+  CHECK(program(start("broken"), errors) == 1);
+  CAPTURE(errors);
+  CHECK(errors.find("marginalia: warning: energy command (plugin command): python3 unruly.py ends "
+                    "600") != std::string::npos);
+  CHECK(errors.find("ended with exit status 1 after") != std::string::npos);
+  CHECK(errors.find("out of \xef\xbf\xbdther\n(\"restarts\": 1, none is left)") !=
+        std::string::npos);
+  const auto record = Json::parse(read_text(folder / "broken/run.json"));
+  CHECK(record.at("status") == "failed");
+  CHECK(record.at("error").get<std::string>().find("out of") != std::string::npos);
+  const auto newest = fs::read_symlink(folder / "broken/checkpoints/last.safetensors");
+  CHECK(newest.string() > "step_000000.safetensors");
+
+  CHECK(program(fmt::format("resume '{}'", run("broken")), errors) == 1);  // still ill
+  write_atomically(health, "well");
+  CHECK(program(fmt::format("resume '{}'", run("broken")), errors) == 0);
+  CHECK(program(start("whole"), errors) == 0);
+  const auto resumed = read_safetensors(folder / "broken/checkpoints/last.safetensors");
+  const auto whole = read_safetensors(folder / "whole/checkpoints/last.safetensors");
+  CHECK(resumed.tensors.size() == whole.tensors.size());
+  for (const auto& [name, tensor] : whole.tensors) {
+    CAPTURE(name);
+    CHECK(tensor.equal(resumed.tensors.at(name)));
+  }
+}
