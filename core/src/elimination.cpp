@@ -217,10 +217,11 @@ std::string Elimination::obstacle(double bytes) const {
   const auto needed = 2 * sizeof(double) * cost.entries;  // messages, and probabilities beside them
   if (needed <= bytes) return "";
   constexpr double kGiB = 1 << 30;
-  return fmt::format(
-      "variable elimination has induced width {} here (min-fill order) and would need {:.3g} GiB, "
-      "the limit is {:.3g} GiB",
-      cost.width, needed / kGiB, bytes / kGiB);
+  return fmt::format("variable elimination has induced width {}{} here (min-fill order) and would "
+                     "need {:.3g} GiB{}, "
+                     "the limit is {:.3g} GiB",
+                     cost.complete ? "" : "at least ", cost.width, needed / kGiB,
+                     cost.complete ? "" : " or more", bytes / kGiB);
 }
 
 std::shared_ptr<const EliminationPlan> Elimination::plan(

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <random>
 
 namespace marginalia {
@@ -94,7 +93,10 @@ class Greedy {
       result.cost.width = std::max(result.cost.width, std::int64_t(around.size()));
       result.cost.entries += entries;
       result.cost.operations += entries * double(cardinalities_[std::size_t(i)]);
-      if (result.cost.entries > most) break;
+      if (result.cost.entries > most) {
+        result.cost.complete = false;
+        break;
+      }
       graph_.eliminate(i, around);
       left_[std::size_t(i)] = false;
       rescore_around(around);
@@ -139,6 +141,7 @@ class Greedy {
 };
 
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
+constexpr double kHopeless = 1e18;  // entries at which the search for an order ends
 constexpr int kTries = 24;
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
 
@@ -151,8 +154,8 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   const auto attempt = [&](std::uint64_t seed, double most) {
     return Greedy(graph, cardinalities, unknown, seed).order(most);
   };
-  auto best = attempt(0, std::numeric_limits<double>::infinity());
-  if (best.variables.size() > kSmall) return best;
+  auto best = attempt(0, kHopeless);
+  if (best.variables.size() > kSmall || best.cost.entries > kHopeless) return best;
   for (int seed = 1; seed <= kTries && best.cost.entries > kCheap; ++seed) {
     auto other = attempt(std::uint64_t(seed), best.cost.entries);
     if (other.cost.entries < best.cost.entries) best = std::move(other);

@@ -10,6 +10,7 @@ struct EliminationCost {
   std::int64_t width = 0;  ///< most variables of a message: the induced width
   double entries = 0;      ///< of all messages together
   double operations = 0;   ///< entries of all cliques together
+  bool complete = true;    ///< whether all variables were counted
 };
 
 /// An order in which to sum variables out, each after those that stand before it.
@@ -19,7 +20,8 @@ struct EliminationOrder {
 };
 
 /// Greedy order by fewest fill edges (min-fill), ties broken by the smaller message: the best of a
-/// few with other ties, as long as they are cheap beside the elimination itself.
+/// few with other ties, as long as they are cheap beside the elimination itself. Past 10^18 entries
+/// the search ends: what it has is the beginning of an order, its cost a lower bound.
 /// Koller and Friedman (2009), Probabilistic Graphical Models, section 9.4.3.
 /// scopes: variables of each factor; unknown: [D], those that are to be eliminated.
 EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,

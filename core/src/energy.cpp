@@ -46,7 +46,10 @@ Offer<PairwiseFactors> Energy::pairwise() const {
   return Offer<PairwiseFactors>::none("it is not made of pairwise factors");
 }
 Offer<FactorModel> Energy::factors() const {
-  return Offer<FactorModel>::none("it is not made of factors factors");
+  return Offer<FactorModel>::none("it is not made of factors");
+}
+std::optional<KnownLogZ> Energy::known_log_z() const {
+  return std::nullopt;
 }
 Offer<Readable> Energy::readable() const {
   return Offer<Readable>::none("its states are digits");

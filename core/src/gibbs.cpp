@@ -11,6 +11,8 @@
 #include <marginalia/gibbs.h>
 #include <marginalia/kernel.h>
 
+#include "factor_gibbs.h"
+
 namespace marginalia {
 namespace {
 
@@ -171,9 +173,12 @@ struct GibbsSampler::Kernel {
 };
 
 GibbsSampler::GibbsSampler(const Energy& energy) : energy_(energy) {
-  const auto factors = energy.pairwise();
-  if (factors && energy.space().levels() == 2)
-    kernel_ = std::make_unique<Kernel>(*factors);
+  const auto pairs = energy.pairwise();
+  const auto factors = energy.factors();
+  if (pairs && energy.space().levels() == 2)
+    kernel_ = std::make_unique<Kernel>(*pairs);
+  else if (factors)
+    factors_ = std::make_unique<FactorGibbs>(*factors, energy.space());
   else if (const auto local = energy.local(); !local)
     throw SpecError(fmt::format("{}: Gibbs sampling needs local conditionals, but {}",
                                 energy.label(), local.reason));
@@ -184,7 +189,25 @@ GibbsSampler::~GibbsSampler() = default;
 GibbsSampler::Result GibbsSampler::sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
                                          Stream& stream, bool want_mean) const {
   if (kernel_ && x.is_cpu()) return kernel_->run(x, free, sweeps, stream, want_mean);
+  if (factors_ && x.is_cpu()) return by_factors(x, free, sweeps, stream, want_mean);
   return by_colour(x, free, sweeps, stream, want_mean);
+}
+
+static std::uint64_t seed_of(Stream& stream) {
+  return static_cast<std::uint64_t>(
+      stream.integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
+}
+
+GibbsSampler::Result GibbsSampler::by_factors(const Tensor& x, const Tensor& free,
+                                              std::int64_t sweeps, Stream& stream,
+                                              bool want_mean) const {
+  const auto K = energy_.space().levels();
+  Result result{x.contiguous().clone(), {}};
+  if (want_mean) result.mean = torch::zeros({x.size(0), x.size(1), K});
+  factors_->run(result.states, free.defined() ? free.contiguous() : free, sweeps, seed_of(stream),
+                result.mean);
+  if (want_mean) result.mean /= double(sweeps);
+  return result;
 }
 
 GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::int64_t sweeps,

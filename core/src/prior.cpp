@@ -15,10 +15,12 @@ class LocalPrior final : public PriorSource {
   explicit LocalPrior(const LocalConditionals& local) : local_(local) {}
 
   Prior of(const Tensor& partial) const override {
-    const auto unknown = (partial == kUnknown).to(torch::kFloat);
+    const auto unknown = partial == kUnknown;
     const auto logits = local_.logits(partial);
-    const auto alone = (logits.logsumexp(2) * unknown).sum(1, false, torch::kDouble);
-    return {logits, (local_.known_part(partial) + alone).to(torch::kFloat), unknown};
+    const auto alone =
+        torch::where(unknown, logits.logsumexp(2), 0.0F).sum(1, false, torch::kDouble);
+    return {logits, (local_.known_part(partial) + alone).to(torch::kFloat),
+            unknown.to(torch::kFloat)};
   }
 
  private:
@@ -28,9 +30,9 @@ class LocalPrior final : public PriorSource {
 /// In half-log-odds: a binary variable's distribution is e^{s H} / 2 cosh H, s = 2x - 1. Directed
 /// edges come in opposite pairs: e of E goes i -> j, e + E back. Tensors are [sites or edges, B],
 /// so that a gather copies whole rows.
-class BeliefPropagation final : public PriorSource {
+class PairwisePropagation final : public PriorSource {
  public:
-  BeliefPropagation(const PairwiseFactors& factors, std::int64_t rounds) : rounds_(rounds) {
+  PairwisePropagation(const PairwiseFactors& factors, std::int64_t rounds) : rounds_(rounds) {
     const auto E = factors.edges.size(0);
     const auto i = factors.edges.select(1, 0), j = factors.edges.select(1, 1);
     source_ = torch::cat({i, j});
@@ -130,17 +132,16 @@ std::unique_ptr<PriorSource> local_prior(const Energy& energy) {
 }
 
 std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy, std::int64_t rounds) {
-  const auto factors = energy.pairwise();
-  if (!factors)
-    throw SpecError(fmt::format("\"prior\": \"belief_propagation\" needs pairwise factors, but of "
-                                "{}: {}",
-                                energy.label(), factors.reason));
-  if (energy.space().levels() != 2)
-    throw SpecError(
-        fmt::format("\"prior\": \"belief_propagation\" is for binary variables; {} has {}"
-                    " levels; use \"local\"",
-                    energy.label(), energy.space().levels()));
-  return std::make_unique<BeliefPropagation>(*factors, rounds);
+  const auto pairs = energy.pairwise();
+  if (pairs && energy.space().levels() == 2)
+    return std::make_unique<PairwisePropagation>(*pairs, rounds);
+  return loopy_belief_propagation(energy, {.rounds = rounds});
+}
+
+std::unique_ptr<PriorSource> prior_of(const Energy* energy, const std::string& name,
+                                      std::int64_t rounds) {
+  if (!energy) throw SpecError("\"prior\" needs an \"energy\" in the spec");
+  return name == "local" ? local_prior(*energy) : belief_propagation_prior(*energy, rounds);
 }
 
 }  // namespace marginalia

@@ -1,13 +1,13 @@
 /// \file
-/// Ising model on a lattice of any dimension, with any couplings and fields:
+/// Ising model on a lattice of any dimension, or on any graph, with any couplings and fields:
 ///
 ///   log f(x) = sum_<ij> J_ij s_i s_j + sum_i h_i s_i,    s = 2x - 1 in {-1, +1}^D
 ///
-/// <ij> runs over the bonds between nearest neighbours, each counted once. J and h are in nats: the
-/// inverse temperature is part of them.
-/// Source: the Ising target of Liu, Ramadge and Adams (2023), arXiv:2310.12920, whose s^T J s
-/// counts each bond twice: their sigma 0.1 is a coupling of 0.2. With couplings from a file, the
-/// spin glass of Edwards and Anderson (1975), doi:10.1088/0305-4608/5/5/017.
+/// <ij> runs over the bonds between nearest neighbours, or the edges of a graph, each once. J and h
+/// are in nats: the inverse temperature is part of them. Source: the Ising target of Liu, Ramadge
+/// and Adams (2023), arXiv:2310.12920, whose s^T J s counts each bond twice: their sigma 0.1 is a
+/// coupling of 0.2. With couplings from a file, the spin glass of Edwards and Anderson (1975),
+/// doi:10.1088/0305-4608/5/5/017.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -20,6 +20,8 @@
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
+#include "extrapolation.h"
+#include "graph_ising.h"
 #include "lattice.h"
 #include "transfer_matrix.h"
 
@@ -32,7 +34,8 @@ constexpr std::int64_t kMostSites = 1 << 24;
 class Ising final : public Energy, private LocalConditionals {
  public:
   static constexpr const char* kName = "ising";
-  static constexpr const char* kSummary = "Ising model on a lattice of any dimension";
+  static constexpr const char* kSummary =
+      "Ising model on a lattice of any dimension, or on a graph";
   static constexpr const char* kFormula =
       "log f(x) = sum_<ij> J_ij s_i s_j + sum_i h_i s_i, s = 2x - 1, each bond once";
   static constexpr const char* kSource =
@@ -44,7 +47,8 @@ class Ising final : public Energy, private LocalConditionals {
     std::vector<std::int64_t> sides;
     std::string boundary = "periodic";
     double coupling = 0.2, field = 0.2;
-    FilePath couplings, fields;
+    FilePath couplings, fields, graph;
+    double memory = 8;
     void visit(ParamVisitor& p) {
       p("side", side, {.doc = "L, spins along each side of a square lattice", .min = 1});
       p("sides", sides,
@@ -56,28 +60,59 @@ class Ising final : public Energy, private LocalConditionals {
         {.doc = "file in place of coupling: lines i j J, sites from 0 row by "
                 "row; or one J a line, site by site, axis by axis"});
       p("fields", fields, {.doc = "file in place of field: one h a site, row by row"});
+      p("graph", graph,
+        {.doc = "file in place of a lattice: edges i j, or i j w with J w for the coupling, in the "
+                "format of Gset or DIMACS"});
+      p("memory", memory, {.doc = "GiB that exact answers on a graph may take", .min = 0});
     }
   };
 
   explicit Ising(const Params& params)
-      : lattice_(lattice_of(params)),
+      : params_(params),
+        lattice_(params.graph ? ising::uniform_lattice({1}, false, 0, 0) : lattice_of(params)),
         space_(StateSpace::uniform(lattice_.sites(), 2, lattice_.sides)),
         colours_(torch::tensor(ising::colouring(lattice_))),
         obstacle_(ising::TransferMatrix::obstacle(lattice_)) {
+    if (params.graph) {
+      use_graph();
+      return;
+    }
     if (obstacle_.empty()) oracle_ = std::make_unique<ising::TransferMatrix>(lattice_, space_);
     list_neighbours();
     list_factors();
   }
 
   const StateSpace& space() const override { return space_; }
-  Offer<LocalConditionals> local() const override { return {this}; }
-  Offer<PairwiseFactors> pairwise() const override { return {&factors_}; }
+  Offer<LocalConditionals> local() const override {
+    return graph_ ? graph_->local() : Offer<LocalConditionals>{this};
+  }
+  Offer<PairwiseFactors> pairwise() const override {
+    return graph_ ? graph_->pairwise() : Offer<PairwiseFactors>{&pairs_};
+  }
+  Offer<FactorModel> factors() const override {
+    return graph_ ? graph_->factors() : Offer<FactorModel>{&factors_};
+  }
   Offer<Oracle> exact() const override;
+  std::optional<KnownLogZ> known_log_z() const override {
+    if (graph_ || params_.boundary != "periodic" || params_.couplings || params_.fields)
+      return std::nullopt;
+    return ising::wide_torus(lattice_.sides, params_.coupling, params_.field);
+  }
 
  private:
   static ising::Lattice lattice_of(const Params& params);
 
-  Tensor compute_log_density(const Tensor& x) const override { return sum_of_factors(x); }
+  void use_graph() {
+    if (!params_.sides.empty() || params_.couplings || params_.fields)
+      throw SpecError("\"graph\" stands in place of \"sides\", \"couplings\" and \"fields\"");
+    graph_ = std::make_unique<ising::GraphIsing>(params_.graph.found, params_.coupling,
+                                                 params_.field, params_.memory * (1 << 30));
+    space_ = graph_->space();
+  }
+
+  Tensor compute_log_density(const Tensor& x) const override {
+    return graph_ ? graph_->log_density(x) : sum_of_factors(x);
+  }
   Tensor known_part(const Tensor& partial) const override { return sum_of_factors(partial); }
   Tensor logits(const Tensor& partial) const override;
   const Tensor& colours() const override { return colours_; }
@@ -87,13 +122,16 @@ class Ising final : public Energy, private LocalConditionals {
   void list_neighbours();
   void list_factors();
 
+  Params params_;
+  std::unique_ptr<ising::GraphIsing> graph_;  // does it all where there is one
   ising::Lattice lattice_;
   StateSpace space_;
   Tensor colours_;
   std::string obstacle_;  // why there is no transfer matrix
   mutable std::unique_ptr<Oracle> oracle_;
   mutable std::once_flag enumerated_;
-  PairwiseFactors factors_;
+  PairwiseFactors pairs_;
+  FactorModel factors_;
   Tensor neighbour_, J_, h_;  // int64 [D, 2d] and float64 [D, 2d]: J = 0 where there is none; [D]
 };
 
@@ -120,6 +158,7 @@ ising::Lattice Ising::lattice_of(const Params& params) {
 }
 
 Offer<Oracle> Ising::exact() const {
+  if (graph_) return graph_->exact();
   if (!obstacle_.empty() && space_.log_states() > std::log(double(kEnumerationLimit)))
     return Offer<Oracle>::none(obstacle_);
   std::call_once(enumerated_, [&] {
@@ -145,14 +184,18 @@ void Ising::list_neighbours() {
 void Ising::list_factors() {
   std::vector<std::int64_t> ends;
   std::vector<float> couplings;
+  factors_.cardinalities = space_.cardinalities;
   for (const auto& [i, j, axis, J] : lattice_.bonds) {
     ends.insert(ends.end(), {std::min(i, j), std::max(i, j)});
     couplings.push_back(static_cast<float>(J));
+    factors_.factors.push_back({{i, j}, {J, -J, -J, J}});
   }
+  for (std::size_t i = 0; i < lattice_.fields.size(); ++i)
+    factors_.factors.push_back({{std::int64_t(i)}, {-lattice_.fields[i], lattice_.fields[i]}});
   const auto h = h_.to(torch::kFloat), J = torch::tensor(couplings);
-  factors_.unary = torch::stack({-h, h}, 1);
-  factors_.edges = torch::tensor(ends).view({-1, 2});
-  factors_.pairs = torch::stack({J, -J, -J, J}, 1).view({-1, 2, 2});  // at (0,0) (0,1) (1,0) (1,1)
+  pairs_.unary = torch::stack({-h, h}, 1);
+  pairs_.edges = torch::tensor(ends).view({-1, 2});
+  pairs_.pairs = torch::stack({J, -J, -J, J}, 1).view({-1, 2, 2});  // at (0,0) (0,1) (1,0) (1,1)
 }
 
 /// s = 2x - 1, and 0 where x is unknown: then a factor with an unknown spin contributes nothing.

@@ -66,6 +66,13 @@ TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   return {evaluation.energy()->log_density(x) - log_q, scorer};
 }
 
+/// log Z from the oracle, or what else is known of it.
+std::optional<KnownLogZ> log_z_of(const Evaluation& evaluation) {
+  if (const auto oracle = evaluation.oracle())
+    return KnownLogZ{oracle->log_z(), 0, oracle->method()};
+  return evaluation.energy() ? evaluation.energy()->known_log_z() : std::nullopt;
+}
+
 struct NoParams {
   void visit(ParamVisitor&) {}
 };
@@ -89,11 +96,11 @@ class LogZ final : public Metric {
     } catch (const Unavailable& e) {
       reason = e.what();
     }
-    if (const auto oracle = evaluation.oracle())
-      figures.push_back({.estimator = "exact",
-                         .value = oracle->log_z(),
-                         .status = Status::kExact,
-                         .more = {{"method", oracle->method()}}});
+    if (const auto known = log_z_of(evaluation))
+      figures.push_back({.estimator = known->error > 0 ? "extrapolated" : "exact",
+                         .value = known->value,
+                         .status = known->error > 0 ? Status::kEstimate : Status::kExact,
+                         .more = {{"method", known->method}, {"error", known->error}}});
     if (figures.empty()) throw Unavailable(reason);
     return figures;
   }
@@ -171,21 +178,22 @@ class KlReverse final : public Metric {
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
-    const auto oracle = evaluation.oracle();
-    const auto sampled = log_mean_exp(log_weight).value;
-    const auto log_z = oracle ? oracle->log_z() : sampled;
+    const auto known = log_z_of(evaluation);
+    const auto log_z = known ? known->value : log_mean_exp(log_weight).value;
     if (log_z == -INFINITY) throw Unavailable("f(x) = 0 at every sample of the model");
     auto terms = log_z - log_weight;
     const auto value = mean_of(terms).value;
     // An estimated log Z varies with the samples, to first order by w / mean(w) - 1.
-    if (!oracle) terms = terms + (log_weight - log_z).exp();
-    const bool bound = oracle && !order_is_immaterial(evaluation.family());
+    if (!known) terms = terms + (log_weight - log_z).exp();
+    const bool bound = known && known->error == 0 && !order_is_immaterial(evaluation.family());
     return {{.estimator = "importance",
              .value = value,
              .status = bound ? Status::kUpper : Status::kEstimate,
              .stderr_ = std::isfinite(value) ? mean_of(terms).error : std::nullopt,
              .samples = terms.numel(),
-             .more = {{"log_z_from", oracle ? "exact" : "importance"},
+             .more = {{"log_z_from", !known             ? "importance"
+                                     : known->error > 0 ? "extrapolated"
+                                                        : "exact"},
                       {"log_z", log_z},
                       {"orders", "random"}}}};
   }

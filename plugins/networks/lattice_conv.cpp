@@ -99,7 +99,8 @@ class LatticeConv final : public Network {
       : params_(params),
         levels_(context.space.levels()),
         precision_(context.precision),
-        prior_(make_prior(params, context)) {
+        prior_(params.prior == "none" ? nullptr
+                                      : prior_of(context.energy, params.prior, params.rounds)) {
     const auto& shape = context.space.shape;
     if (shape.size() > 2)
       throw SpecError("works on lattices of one or two dimensions, not " +
@@ -127,14 +128,6 @@ class LatticeConv final : public Network {
   HeadSet heads() const override { return kLogMarginal | kLogits; }
 
  private:
-  static std::unique_ptr<PriorSource> make_prior(const Params& params,
-                                                 const NetworkContext& context) {
-    if (params.prior == "none") return nullptr;
-    if (!context.energy) throw SpecError("\"prior\" needs an \"energy\" in the spec");
-    return params.prior == "local" ? local_prior(*context.energy)
-                                   : belief_propagation_prior(*context.energy, params.rounds);
-  }
-
   void add_convolution(const std::string& name, std::int64_t in, std::int64_t out, double scale) {
     const auto k = params_.kernel;
     const auto spread = scale * std::sqrt(2.0 / double(in * k * k));  // He et al. (2015)

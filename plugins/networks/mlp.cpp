@@ -1,7 +1,7 @@
 /// \file
 /// Dual residual perceptron: one tower per head, on the one-hot of each variable's K+1 readings.
 ///
-///   h_1     = W_1 onehot(x) + b_1                          x_i in {unknown, 0, ..., K-1}
+///   h_1     = W_1 [onehot(x), prior's p(x_i | x_S)] + b_1    x_i in {unknown, 0, ..., K-1}
 ///   h_{l+1} = h_l + leaky_relu(W_l h_l + b_l)              l = 2..layers, W_l [H, H]
 ///   log f(x_S) = w h + c [B]        logits = V h + d [B, D, K]        (+ the energy's prior)
 ///
@@ -171,12 +171,17 @@ struct Stack : torch::autograd::Function<Stack> {
 class Tower final : public torch::nn::Module {
  public:
   Tower(std::int64_t inputs, std::int64_t hidden, std::int64_t layers, std::int64_t outputs,
-        double slope)
+        double slope, bool from_zero)
       : slope_(slope) {
     for (std::int64_t l = 1; l <= layers; ++l)
       layers_.push_back(register_module("layer" + std::to_string(l),
                                         std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden)));
     output_ = register_module("output", torch::nn::Linear(hidden, outputs));
+    if (from_zero) {
+      torch::NoGradGuard no_grad;
+      output_->weight.zero_();
+      output_->bias.zero_();
+    }
   }
 
   Tensor forward(const Tensor& x) {
@@ -204,7 +209,7 @@ class Mlp final : public marginalia::Network {
   static constexpr const char* kExample = R"({"hidden": 32, "layers": 3})";
 
   struct Params {
-    std::int64_t hidden = 2048, layers = 4;
+    std::int64_t hidden = 2048, layers = 4, rounds = 8;
     double slope = 0.01;
     std::string prior = "none";
     void visit(marginalia::ParamVisitor& p) {
@@ -212,8 +217,10 @@ class Mlp final : public marginalia::Network {
       p("layers", layers, {.doc = "matrices before the output; the first has no skip", .min = 1});
       p("slope", slope, {.doc = "of leaky_relu below zero; 0 is a plain relu", .min = 0, .max = 1});
       p("prior", prior,
-        {.doc = "what the outputs are added to: nothing, or the energy's local conditionals",
-         .one_of = {"none", "local"}});
+        {.doc =
+             "what the energy says before learning (prior.h): an input, and added to the outputs",
+         .one_of = {"none", "local", "belief_propagation"}});
+      p("rounds", rounds, {.doc = "of belief propagation", .min = 1});
     }
   };
 
@@ -221,14 +228,13 @@ class Mlp final : public marginalia::Network {
       : heads_(context.heads & kOffered),
         width_(context.space.levels() + 1),
         precision_(context.precision) {
-    if (params.prior == "local") {
-      if (!context.energy) throw SpecError("\"prior\": \"local\" needs an energy");
-      prior_ = marginalia::local_prior(*context.energy);
-    }
+    if (params.prior != "none")
+      prior_ = marginalia::prior_of(context.energy, params.prior, params.rounds);
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
-      return register_module(name, std::make_shared<Tower>(D * width_, params.hidden, params.layers,
-                                                           outputs, params.slope));
+      return register_module(
+          name, std::make_shared<Tower>(inputs(D), params.hidden, params.layers, outputs,
+                                        params.slope, /*from_zero=*/prior_ != nullptr));
     };
     if (heads_ & marginalia::kLogMarginal) marginal_ = tower("marginal", 1);
     if (heads_ & marginalia::kLogits) conditional_ = tower("conditional", D * K);
@@ -241,29 +247,37 @@ class Mlp final : public marginalia::Network {
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     const auto B = input.partial.size(0), D = input.partial.size(1);
-    const auto x = one_hot(input.partial);
+    const auto prior = prior_ ? prior_->of(input.partial) : marginalia::Prior{};
+    const auto x = features(input.partial, prior);
     Heads out;
     if (wanted & marginalia::kLogMarginal)
       out.log_marginal = marginal_->forward(x).narrow(0, 0, B).squeeze(1);
     if (wanted & marginalia::kLogits)
       out.logits = conditional_->forward(x).narrow(0, 0, B).view({B, D, width_ - 1});
     if (!prior_) return out;
-    const auto prior = prior_->of(input.partial);
     if (out.log_marginal.defined()) out.log_marginal = out.log_marginal + prior.log_marginal;
     if (out.logits.defined()) out.logits = out.logits + prior.logits;
     return out;
   }
 
-  /// One at (K+1) i + 1 + x_i of each row: partial int64 [B, D]  ->  [B', in'], both rounded up in
-  /// bfloat16.
-  Tensor one_hot(const Tensor& partial) const {
-    const auto B = partial.size(0), D = partial.size(1), in = D * width_;
+  std::int64_t inputs(std::int64_t D) const { return D * (width_ + (prior_ ? width_ - 1 : 0)); }
+
+  /// One at (K+1) i + 1 + x_i of each row, then the prior's probabilities of what is unknown:
+  /// partial int64 [B, D]  ->  [B', in'], both rounded up in bfloat16.
+  Tensor features(const Tensor& partial, const marginalia::Prior& prior) const {
+    const auto B = partial.size(0), D = partial.size(1), in = inputs(D);
     const bool bfloat16 = precision_.bfloat16(is_training());
     const auto type = bfloat16 ? torch::kBFloat16 : parameters().front().scalar_type();
     auto x = torch::zeros({bfloat16 ? round_up(B) : B, bfloat16 ? round_up(in) : in},
                           partial.options().dtype(type));
-    const auto first = torch::arange(1, in + 1, width_, partial.options());  // unknown is -1
-    return x.scatter_(1, partial + first, 1);
+    const auto first = torch::arange(1, D * width_ + 1, width_, partial.options());  // unknown: -1
+    x.scatter_(1, partial + first, 1);
+    if (prior_) {
+      const auto unknown = (partial == marginalia::kUnknown).unsqueeze(2);
+      const auto p = torch::where(unknown, prior.logits.softmax(2), 0.0F);
+      x.narrow(0, 0, B).narrow(1, D * width_, D * (width_ - 1)).copy_(p.flatten(1));
+    }
+    return x;
   }
 
   HeadSet heads_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <marginalia/component.h>
@@ -43,6 +44,13 @@ struct PairwiseFactors {
   Tensor pairs;  ///< float32 [E, K, K], nats
 };
 
+/// log Z where it is known though no other exact answer is.
+struct KnownLogZ {
+  double value;        ///< nats
+  double error = 0;    ///< nats; 0 where it is exact
+  std::string method;  ///< "Kaufman's closed form"
+};
+
 /// States as people read them, and the score before a temperature was applied.
 class MARGINALIA_API Readable {
  public:
@@ -73,6 +81,8 @@ class MARGINALIA_API Energy : public Component {
   virtual Offer<PairwiseFactors> pairwise() const;
   virtual Offer<FactorModel> factors() const;
   virtual Offer<Readable> readable() const;
+  /// Asked where exact() offers nothing.
+  virtual std::optional<KnownLogZ> known_log_z() const;
 
  private:
   /// The formula alone: `log_density` has checked x, and checks what comes back.

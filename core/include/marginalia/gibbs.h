@@ -7,11 +7,13 @@
 
 namespace marginalia {
 
-/// Gibbs sampling of an energy that offers its pairwise factors or its local conditionals: every
-/// sweep redraws each free variable once from p(x_i | all others), which leaves p invariant.
+class FactorGibbs;
+
+/// Gibbs sampling of an energy that offers its factors or its local conditionals: every sweep
+/// redraws each free variable once from p(x_i | all others), which leaves p invariant.
 ///
-/// Binary pairwise energies on the CPU have a kernel of their own, a few nanoseconds an update;
-/// others go through LocalConditionals, colour by colour.
+/// On the CPU, binary pairwise energies have a kernel of their own, a few nanoseconds an update, and
+/// so have factors of any kind; others go through LocalConditionals, colour by colour.
 class MARGINALIA_API GibbsSampler {
  public:
   /// Throws SpecError when the energy offers neither.
@@ -33,8 +35,11 @@ class MARGINALIA_API GibbsSampler {
   struct Kernel;
   Result by_colour(Tensor x, const Tensor& free, std::int64_t sweeps, Stream& stream,
                    bool want_mean) const;
+  Result by_factors(const Tensor& x, const Tensor& free, std::int64_t sweeps, Stream& stream,
+                    bool want_mean) const;
   const Energy& energy_;
   std::unique_ptr<Kernel> kernel_;
+  std::unique_ptr<FactorGibbs> factors_;
 };
 
 }  // namespace marginalia

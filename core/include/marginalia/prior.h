@@ -29,11 +29,29 @@ class MARGINALIA_API PriorSource {
 /// Exact where no two unknown variables share a factor. Throws SpecError where the energy has none.
 MARGINALIA_API std::unique_ptr<PriorSource> local_prior(const Energy& energy);
 
-/// From PairwiseFactors of binary variables: `rounds` of sum-product belief propagation on the
-/// unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman and
-/// Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of depth
-/// at most `rounds`; `uncertain` marks their 2-core. Throws SpecError where the energy has none.
+/// Rounds of sum-product belief propagation, all messages at once, until none moves by more than
+/// `tolerance`; each keeps the share `damping` of what it was.
+struct BeliefPropagation {
+  std::int64_t rounds = 4;
+  double damping = 0, tolerance = 0;
+};
+
+/// From PairwiseFactors of binary variables, else from factors of any kind: belief propagation on
+/// the unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman
+/// and Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of
+/// depth at most `rounds`; `uncertain` marks their 2-core (of other than binary pairs: all of
+/// them). Throws SpecError where the energy has no factors.
 MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy,
                                                                      std::int64_t rounds);
+
+/// The same from factors of any kind, binary pairs too: Kschischang, Frey and Loeliger (2001),
+/// doi:10.1109/18.910572, eq. 5 and 6.
+MARGINALIA_API std::unique_ptr<PriorSource> loopy_belief_propagation(
+    const Energy& energy, const BeliefPropagation& settings);
+
+/// The prior that a network's spec names: "local" or "belief_propagation". Throws SpecError where
+/// the energy (null: the spec has none) cannot give it.
+MARGINALIA_API std::unique_ptr<PriorSource> prior_of(const Energy* energy, const std::string& name,
+                                                     std::int64_t rounds);
 
 }  // namespace marginalia

@@ -1,0 +1,110 @@
+#include "factor_gibbs.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/Parallel.h>
+
+namespace marginalia {
+namespace {
+
+/// splitmix64: a generator a row.
+class Uniform {
+ public:
+  Uniform(std::uint64_t seed, std::int64_t row)
+      : state_(seed ^ (std::uint64_t(row) * 0xd1342543de82ef95ULL)) {
+    (*this)();
+  }
+  /// In [0, 1).
+  float operator()() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    auto z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return float((z ^ (z >> 31)) >> 40) * 0x1p-24F;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// The first k at which the running sum of p passes u; never one of probability 0.
+std::int64_t inverse(const std::vector<float>& p, std::int64_t levels, float u) {
+  std::int64_t last = 0;
+  for (std::int64_t k = 0; k < levels; ++k) {
+    if (p[std::size_t(k)] == 0) continue;
+    last = k;
+    u -= p[std::size_t(k)];
+    if (u < 0) break;
+  }
+  return last;
+}
+
+}  // namespace
+
+FactorGibbs::FactorGibbs(const FactorModel& model, const StateSpace& space)
+    : cardinalities_(model.cardinalities), levels_(space.levels()), first_view_{0} {
+  std::vector<std::vector<View>> views(cardinalities_.size());
+  for (const auto& [scope, values] : model.factors)
+    tables_.emplace_back(values.begin(), values.end());
+  for (std::size_t a = 0; a < model.factors.size(); ++a) {
+    const auto& scope = model.factors[a].scope;
+    std::vector<std::int32_t> strides(scope.size());
+    std::int32_t stride = 1;
+    for (auto s = scope.size(); s-- > 0;
+         stride *= std::int32_t(cardinalities_[std::size_t(scope[s])]))
+      strides[s] = stride;
+    for (std::size_t s = 0; s < scope.size(); ++s) {
+      View view{tables_[a].data(), strides[s], std::int32_t(others_.size()), 0};
+      for (std::size_t t = 0; t < scope.size(); ++t)
+        if (t != s) others_.push_back({std::int32_t(scope[t]), strides[t]});
+      view.last = std::int32_t(others_.size());
+      views[std::size_t(scope[s])].push_back(view);
+    }
+  }
+  for (const auto& own : views) {
+    views_.insert(views_.end(), own.begin(), own.end());
+    first_view_.push_back(views_.size());
+  }
+}
+
+void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, std::int64_t sweeps,
+                      std::uint64_t seed, at::Tensor& mean) const {
+  const auto B = x.size(0), D = x.size(1), K = levels_;
+  auto* states = x.data_ptr<std::int64_t>();
+  const auto* may = free.defined() ? free.data_ptr<bool>() : nullptr;
+  auto* sums = mean.defined() ? mean.data_ptr<float>() : nullptr;
+  at::parallel_for(0, B, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> p(static_cast<std::size_t>(K));
+    for (auto b = begin; b < end; ++b) {
+      auto* row = states + b * D;
+      Uniform uniform(seed, b);
+      for (std::int64_t update = 0; update < sweeps * D; ++update) {
+        const auto i = update % D, levels = cardinalities_[std::size_t(i)];
+        if (may && !may[b * D + i]) continue;
+        std::fill_n(p.begin(), levels, 0.0F);
+        for (auto v = first_view_[std::size_t(i)]; v < first_view_[std::size_t(i) + 1]; ++v) {
+          const auto& view = views_[v];
+          const auto* value = view.table;
+          for (auto o = view.first; o < view.last; ++o)
+            value += others_[std::size_t(o)].stride * row[others_[std::size_t(o)].variable];
+          for (std::int64_t k = 0; k < levels; ++k)
+            p[std::size_t(k)] += value[k * view.stride];
+        }
+        const auto highest = *std::max_element(p.begin(), p.begin() + levels);
+        if (highest == -INFINITY) continue;  // every value is forbidden: the row stays as it is
+        float total = 0;
+        for (std::int64_t k = 0; k < levels; ++k)
+          total += p[std::size_t(k)] = std::exp(p[std::size_t(k)] - highest);
+        for (std::int64_t k = 0; k < levels; ++k)
+          p[std::size_t(k)] /= total;
+        row[i] = inverse(p, levels, uniform());
+        if (sums)
+          for (std::int64_t k = 0; k < levels; ++k)
+            sums[(b * D + i) * K + k] += p[std::size_t(k)];
+      }
+    }
+  });
+}
+
+}  // namespace marginalia

@@ -1,0 +1,29 @@
+#include "graph_ising.h"
+
+#include "../graph_file.h"
+
+namespace ising {
+namespace {
+
+marginalia::FactorModel model_of(const graphs::Graph& graph, double coupling, double field) {
+  marginalia::FactorModel model;
+  model.cardinalities.assign(std::size_t(graph.vertices), 2);
+  for (const auto& [i, j, weight] : graph.edges) {
+    const auto J = coupling * weight;
+    model.factors.push_back({{i, j}, {J, -J, -J, J}});
+  }
+  if (field != 0)
+    for (std::int64_t i = 0; i < graph.vertices; ++i)
+      model.factors.push_back({{i}, {-field, field}});
+  return model;
+}
+
+}  // namespace
+
+GraphIsing::GraphIsing(const std::filesystem::path& file, double coupling, double field,
+                       double bytes)
+    : FactoredEnergy(model_of(graphs::read_graph(file), coupling, field),
+                     marginalia::StateSpace::uniform(graphs::read_graph(file).vertices, 2), bytes) {
+}
+
+}  // namespace ising

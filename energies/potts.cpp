@@ -1,0 +1,104 @@
+/// \file
+/// Potts model of q states on a lattice of any dimension, or on any graph:
+///
+///   log f(x) = sum_<ij> J_ij [x_i = x_j] + sum_i h [x_i = 0],    x in {0, ..., q-1}^D
+///
+/// <ij> runs over the bonds, each once; J and h are in nats. With couplings of both signs, from a
+/// graph's weights, the Potts glass.
+/// Source: Potts (1952), doi:10.1017/S0305004100027419; Wu (1982), doi:10.1103/RevModPhys.54.235;
+/// critical on the square lattice at J = log(1 + sqrt q).
+#include <marginalia/factored_energy.h>
+#include <marginalia/plugin.h>
+
+#include "graph_file.h"
+#include "ising/lattice.h"
+
+using namespace marginalia;
+
+namespace {
+
+constexpr double kGiB = 1 << 30;
+
+class Potts final : public FactoredEnergy {
+ public:
+  static constexpr const char* kName = "potts";
+  static constexpr const char* kSummary = "Potts model of q states on a lattice or a graph";
+  static constexpr const char* kFormula =
+      "log f(x) = sum_<ij> J_ij [x_i = x_j] + sum_i h [x_i = 0], each bond once";
+  static constexpr const char* kSource = "Wu (1982), doi:10.1103/RevModPhys.54.235";
+  static constexpr const char* kExample = R"({"states": 3, "side": 3, "coupling": 0.5})";
+
+  struct Params {
+    std::int64_t states = 3, side = 10;
+    std::vector<std::int64_t> sides;
+    std::string boundary = "periodic";
+    double coupling = 0.5, field = 0, memory = 8;
+    FilePath graph;
+    void visit(ParamVisitor& p) {
+      p("states", states, {.doc = "q, values of a spin", .min = 2});
+      p("side", side, {.doc = "L, spins along each side of a square lattice", .min = 1});
+      p("sides", sides, {.doc = "spins along each side, in place of side", .min = 1});
+      p("boundary", boundary, {.doc = "of every side", .one_of = {"periodic", "open"}});
+      p("coupling", coupling, {.doc = "J of each bond, nats; > 0 favours equal spins"});
+      p("field", field, {.doc = "h on value 0 of every spin, nats"});
+      p("graph", graph,
+        {.doc = "file in place of a lattice: edges i j, or i j w with J w for the coupling, in the "
+                "format of Gset or DIMACS"});
+      p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
+    }
+  };
+
+  explicit Potts(const Params& params) : Potts(bonds_of(params), params) {}
+
+ private:
+  struct Bonds {
+    std::vector<graphs::Edge> edges;
+    std::vector<std::int64_t> shape;
+    std::int64_t sites;
+  };
+
+  Potts(const Bonds& bonds, const Params& params)
+      : FactoredEnergy(model_of(bonds, params),
+                       StateSpace::uniform(bonds.sites, params.states, bonds.shape),
+                       params.memory * kGiB) {}
+
+  static Bonds bonds_of(const Params& params) {
+    if (params.graph) {
+      const auto graph = graphs::read_graph(params.graph.found);
+      return {graph.edges, {graph.vertices}, graph.vertices};
+    }
+    const auto sides = params.sides.empty() ? std::vector(2, params.side) : params.sides;
+    const bool periodic = params.boundary == "periodic";
+    for (const auto side : sides)
+      if (periodic && side < 3)
+        throw SpecError(
+            "a periodic side of less than 3 would join a pair twice; take 3 or more, or "
+            "\"boundary\": \"open\"");
+    const auto lattice = ising::uniform_lattice(sides, periodic, 1, 0);
+    std::vector<graphs::Edge> edges;
+    for (const auto& bond : lattice.bonds)
+      edges.push_back({bond.i, bond.j, bond.J});
+    return {edges, sides, lattice.sites()};
+  }
+
+  static FactorModel model_of(const Bonds& bonds, const Params& params) {
+    const auto q = params.states;
+    FactorModel model;
+    model.cardinalities.assign(std::size_t(bonds.sites), q);
+    for (const auto& [i, j, weight] : bonds.edges) {
+      std::vector<double> table(std::size_t(q * q));
+      for (std::int64_t k = 0; k < q; ++k)
+        table[std::size_t(k * q + k)] = params.coupling * weight;
+      model.factors.push_back({{i, j}, std::move(table)});
+    }
+    std::vector<double> field(static_cast<std::size_t>(q));
+    field[0] = params.field;
+    for (std::int64_t i = 0; params.field != 0 && i < bonds.sites; ++i)
+      model.factors.push_back({{i}, field});
+    return model;
+  }
+};
+
+}  // namespace
+
+MARGINALIA_PLUGIN(Potts);
