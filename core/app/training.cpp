@@ -184,6 +184,9 @@ void train_and_finish(Session& session, Experiment& experiment, RunDirectory& ru
       run.update({{"ended", now()}, {"status", "failed"}, {"error", message_of(e)}});
     } catch (const std::exception&) {
     }
+    fmt::print(stderr,
+               "\nstopped by an error; once it is repaired, go on with: marginalia resume {}\n",
+               run.path().string());
     throw;
   }
 }

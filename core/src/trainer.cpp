@@ -42,6 +42,35 @@ class Recorder {
   std::map<std::string, std::pair<double, std::int64_t>> sums_;
 };
 
+/// What a step may change beside parameters, copied: chains are written in place.
+class Before final : public StateVisitor {
+ public:
+  Before(Family& family, const Streams& streams, const TrainingState& state)
+      : streams_(streams.state()), state_(state) {
+    family.visit(*this);
+  }
+  /// Puts it all back.
+  void restore(Family& family, Streams& streams, TrainingState& state) {
+    restoring_ = true;
+    family.visit(*this);
+    streams.set_state(streams_);
+    state = state_;
+  }
+  void operator()(const std::string& name, Tensor& tensor) override {
+    if (restoring_)
+      tensor = tensors_.at(name);
+    else
+      tensors_[name] = tensor.defined() ? tensor.detach().clone() : Tensor();
+  }
+
+ private:
+  void parameter(const std::string&, Tensor&) override {}
+
+  std::map<std::string, Tensor> tensors_, streams_;
+  TrainingState state_;
+  bool restoring_ = false;
+};
+
 class Trainer final : public Step {
  public:
   Trainer(Experiment& experiment, const RunDirectory& run, const TrainingHooks& hooks)
@@ -62,7 +91,10 @@ class Trainer final : public Step {
     metrics_ = &metrics;
     if (from.empty()) checkpoint(false);
     while (!done()) {
-      one_step();
+      if (energy_)
+        guarded_step();
+      else
+        one_step();
       if (due(params_.log_every_steps) || done()) log();
       const bool best = due(experiment_.evaluation.every_steps) && evaluate_now();
       const bool stop = stopping();
@@ -107,6 +139,7 @@ class Trainer final : public Step {
   void minimise(const Tensor& loss, const std::string& group) override {
     const auto value = loss.item<double>();
     if (!std::isfinite(value)) fail_not_finite("the loss", value);
+    moved_ = true;
     (loss / double(params_.accumulate)).backward();
     loss_ += value / double(params_.accumulate);
     if (micro_ + 1 < params_.accumulate) return;
@@ -129,6 +162,22 @@ class Trainer final : public Step {
       average_ = MovingAverage(params_.moving_average, family_.parameters());
     }
     family_.set_training(true);
+  }
+
+  /// An energy may fail, a program of another's most of all: then the state before the step is kept
+  /// in a checkpoint, from which a resumed run ends where an unbroken one does. Where the failure
+  /// comes after a gradient was taken, the last checkpoint has to do.
+  void guarded_step() {
+    Before before(family_, streams_, state_);
+    moved_ = false;
+    try {
+      one_step();
+    } catch (const Error&) {
+      if (moved_) throw;
+      before.restore(family_, streams_, state_);
+      checkpoint(false);
+      throw;
+    }
   }
 
   void one_step() {
@@ -231,6 +280,7 @@ class Trainer final : public Step {
   Recorder recorder_;
   MetricsLog* metrics_ = nullptr;
   std::int64_t micro_ = 0;
+  bool moved_ = false;  // whether this step has taken a gradient
   double loss_ = 0;
   std::optional<Batches> batches_;
 };

@@ -39,6 +39,21 @@ struct Run {
   }
 };
 
+/// Dies when it is asked for the n-th time.
+class Failing final : public Energy {
+ public:
+  Failing(std::shared_ptr<Energy> of, int n) : of_(std::move(of)), left_(n) {}
+  const StateSpace& space() const override { return of_->space(); }
+
+ private:
+  Tensor compute_log_density(const Tensor& x) const override {
+    if (--left_ == 0) throw Error("the reward has died");
+    return of_->log_density(x);
+  }
+  std::shared_ptr<Energy> of_;
+  mutable int left_;
+};
+
 /// Everything in a checkpoint but the seconds it took.
 bool same_checkpoint(const fs::path& a, const fs::path& b) {
   const auto x = read_safetensors(a), y = read_safetensors(b);
@@ -153,6 +168,30 @@ TEST_CASE("budgets of energy evaluations and passes end training") {
   Run run(folder / "run", spec_text());
   run.experiment.training.budget.passes = 200;  // two micro-batches of 2 x 16 a step: 64
   CHECK(run.train().state.step == 4);
+}
+
+TEST_CASE("a run that its energy fails leaves a checkpoint, and resumed ends as an unbroken one") {
+  auto text = spec_text(R"(, "log_every_steps": 1)");
+  for (const auto& [from, to] : {std::pair{R"("accumulate": 2)", R"("accumulate": 1)"},
+                                 {R"("every_steps": 4)", R"("every_steps": 0)"},
+                                 {R"("log_every_steps": 3, )", ""}})
+    text.replace(text.find(from), std::string(from).size(), to);
+  test::TempDir folder;
+  Run whole(folder / "whole", text);
+  whole.train();
+  {
+    Run first(folder / "broken", text);
+    const auto sound = first.experiment.energy;
+    first.experiment.energy = std::make_shared<Failing>(sound, 7);
+    CHECK(test::refusal([&] { first.train(); }) == "the reward has died");
+  }
+  Run second(folder / "broken", text);
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(second.directory.checkpoints(), refused);
+  CHECK(from.filename() == "step_000006.safetensors");
+  CHECK(second.train(from).outcome == Outcome::kFinished);
+  CHECK(same_checkpoint(whole.directory.checkpoints() / "step_000012.safetensors",
+                        second.directory.checkpoints() / "step_000012.safetensors"));
 }
 
 TEST_CASE("a loss that is not finite stops the run, and what led to it is kept") {
