@@ -86,6 +86,11 @@ class Snapshot final : public StateVisitor {
   void parameter(const std::string& name, Tensor& tensor) override { (*this)(name, tensor); }
 };
 
+/// Bit for bit; NaN, what is not known, equals itself.
+bool same(const Tensor& a, const Tensor& b) {
+  return a.isnan().equal(b.isnan()) && a.nan_to_num().equal(b.nan_to_num());
+}
+
 /// Compares bit for bit.
 void check_equal(const Snapshot& a, const Snapshot& b) {
   REQUIRE(a.tensors.size() == b.tensors.size());
@@ -217,14 +222,15 @@ TEST_CASE("a family's answers have their shapes, repeat, and name their estimato
       const auto B = partial.size(0), D = space.dimension(), K = space.levels();
       REQUIRE(answer.value.defined());
       CHECK(answer.value.is_cpu());
-      CHECK_FALSE(answer.value.isnan().any().item<bool>());
+      // log q of a sample may be unknown; every other number is one
+      if (kind != QueryKind::kSample) CHECK_FALSE(answer.value.isnan().any().item<bool>());
       if (kind == QueryKind::kConditionals)
         CHECK(answer.value.sizes() == at::IntArrayRef{B, D, K});
       else
         CHECK(answer.value.sizes() == at::IntArrayRef{kind == QueryKind::kLogZ ? 1 : B});
       if (kind != QueryKind::kConditionals) CHECK((answer.value.scalar_type() == torch::kDouble));
       const auto again = ask(family, query);
-      CHECK(again.value.equal(answer.value));
+      CHECK(same(again.value, answer.value));
       if (kind == QueryKind::kSample) CHECK(again.states.equal(answer.states));
     });
   }
@@ -332,7 +338,7 @@ TEST_CASE("a checkpoint holds all that answers depend on") {
     for (const auto& c : t.family().capabilities()) {
       CAPTURE(c.estimator);
       const Query query{c.kind, partial, {}, c.estimator};
-      CHECK(ask(*copy->family, query).value.equal(ask(t.family(), query).value));
+      CHECK(same(ask(*copy->family, query).value, ask(t.family(), query).value));
     }
   });
 }

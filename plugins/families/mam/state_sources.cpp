@@ -7,6 +7,8 @@
 
 #include "state_sources.h"
 
+#include "../split_r_hat.h"
+
 namespace mam {
 
 using namespace marginalia;
@@ -53,8 +55,8 @@ class Chains : public StateSource {
  private:
   static constexpr std::int64_t kHistory = 64, kWatched = 64;
 
-  /// Health of the chains: split R-hat (Gelman et al. 2013, 11.4) of log f, or of the mean value,
-  /// over the last kHistory draws of kWatched rows.
+  /// Health of the chains: split R-hat of the mean value over the last kHistory draws of kWatched
+  /// rows.
   void watch(Step& step, const LogConditionals& model, const Tensor& x) {
     const auto rows = x.slice(0, 0, kWatched);
     const auto value = rows.to(torch::kDouble).mean(1, true);
@@ -73,14 +75,6 @@ class Chains : public StateSource {
       step.count_passes(params_.chains * space_.dimension());
       step.record("chain/rejuvenated", 1);
     }
-  }
-
-  static double split_r_hat(const Tensor& draws) {
-    const auto n = draws.size(1) / 2;
-    const auto halves = torch::cat({draws.slice(1, 0, n), draws.slice(1, n, 2 * n)}, 0);
-    const auto within = halves.var(1).mean().item<double>();
-    const auto between = halves.mean(1).var(0).item<double>();
-    return std::sqrt((double(n - 1) / double(n) * within + between) / std::max(within, 1e-300));
   }
 
   Tensor mix_with_past(const Tensor& x, Step& step) {

@@ -1,0 +1,158 @@
+/// \file
+/// Markov chain Monte Carlo on an energy: reference samples with nothing to learn.
+///
+///   gibbs               x_i ~ p(x_i | all others), variable by variable
+///   metropolis          another value of one variable, taken with probability min(1, f(x') / f(x))
+///   swendsen_wang, wolff  clusters of equal values move together (ferromagnets)
+///   parallel_tempering  Gibbs at several temperatures that exchange their states
+/// A step of training is `sweeps` sweeps of all chains, the first one `burn_in` more; samples go on
+/// from where training stopped. Diagnostics a step: mean log f, and the split R-hat of log f over
+/// the second half of all steps.
+#include <algorithm>
+
+#include <torch/types.h>
+
+#include <marginalia/family.h>
+#include <marginalia/gibbs.h>
+#include <marginalia/plugin.h>
+
+#include "../split_r_hat.h"
+#include "samplers.h"
+
+namespace {
+
+using namespace marginalia;
+
+class Mcmc final : public Family {
+ public:
+  static constexpr const char* kName = "mcmc";
+  static constexpr const char* kSummary =
+      "Gibbs, Metropolis, cluster and tempering chains: reference samples";
+  static constexpr const char* kFormula = "x' ~ T(. | x) with sum_x p(x) T(x' | x) = p(x')";
+  static constexpr const char* kSource =
+      "Swendsen and Wang (1987), doi:10.1103/PhysRevLett.58.86; Wolff (1989), "
+      "doi:10.1103/PhysRevLett.62.361; Hukushima and Nemoto (1996), doi:10.1143/JPSJ.65.1604";
+  static constexpr const char* kExample = R"({"chains": 16, "burn_in": 20, "sweeps": 2})";
+
+  struct Params {
+    std::string sampler = "gibbs";
+    std::int64_t chains = 256, sweeps = 10, burn_in = 500;
+    mcmc::Ladder ladder;
+    void visit(ParamVisitor& p) {
+      p("sampler", sampler,
+        {.doc = "kind of moves",
+         .one_of = {"gibbs", "metropolis", "swendsen_wang", "wolff", "parallel_tempering"}});
+      p("chains", chains, {.doc = "C, chains side by side", .min = 2});
+      p("sweeps", sweeps,
+        {.doc = "between one step, or sample of a chain, and the next", .min = 1});
+      p("burn_in", burn_in, {.doc = "sweeps before the first, also under evidence", .min = 0});
+      p("temperatures", ladder.temperatures,
+        {.doc = "T of parallel_tempering", .min = 2, .max = 256});
+      p("hottest", ladder.hottest, {.doc = "its least inverse temperature", .min = 1e-6, .max = 1});
+    }
+  };
+
+  Mcmc(const Params& params, const FamilyContext& context)
+      : params_(params), space_(context.space) {
+    if (!context.energy) throw SpecError("draws from an \"energy\"; the spec has none");
+    sampler_ = mcmc::make_sampler(params.sampler, *context.energy, params.ladder);
+    if (!sampler_->clamps()) clamped_ = mcmc::make_sampler("gibbs", *context.energy, params.ladder);
+    if (const bool can = context.energy->local() || context.energy->factors(); can)
+      gibbs_ = std::make_unique<GibbsSampler>(*context.energy);
+  }
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override {
+    std::vector<Capability> all{{QueryKind::kSample, "chain", Status::kEstimate, "0"}};
+    if (gibbs_) all.push_back({QueryKind::kConditionals, "chain", Status::kEstimate, "0"});
+    return all;
+  }
+
+  void step(Step& step) override {
+    auto& stream = step.stream("family/chains");
+    auto sweeps = params_.sweeps;
+    if (!states_.defined()) {
+      states_ = random_states(params_.chains * sampler_->replicas(), stream);
+      sweeps += params_.burn_in;
+    }
+    states_ = sampler_->sweep(states_, {}, sweeps, stream);
+    step.energy().count(sweeps * states_.numel());
+    const auto log_f = step.energy().energy().log_density(own(states_)).unsqueeze(1);
+    history_ = history_.defined() ? torch::cat({history_, log_f}, 1) : log_f;
+    step.record("chain/log_density", log_f.mean().item<double>());
+    if (const auto N = history_.size(1); N >= 8)
+      step.record("chain/split_r_hat", split_r_hat(history_.slice(1, N / 2)));
+  }
+
+  std::vector<ParameterGroup> parameters() override { return {}; }
+  void visit(StateVisitor& v) override {
+    v("chain.states", states_);
+    v("chain.log_density", history_);
+  }
+  void set_training(bool) override {}
+
+ private:
+  Tensor random_states(std::int64_t rows, Stream& stream) const {
+    const auto cardinalities = torch::tensor(space_.cardinalities);
+    const auto u = stream.uniform({rows, space_.dimension()});
+    return (u * cardinalities).floor().to(torch::kLong).minimum(cardinalities - 1);
+  }
+  /// The rows that are p's own, of all replicas.
+  Tensor own(const Tensor& states) const {
+    return states.slice(0, 0, states.size(0) / sampler_->replicas());
+  }
+
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    if (!states_.defined()) throw Error("no chain has started yet: it takes one step");
+    Answer answer;
+    if (query.kind == QueryKind::kConditionals) {
+      answer.value = conditionals(query.partial, stream);
+      return answer;
+    }
+    const bool all = (query.partial == kUnknown).all().item<bool>();
+    answer.states =
+        all ? continued(query.partial.size(0), stream) : completed(query.partial, stream);
+    answer.value = torch::full({query.partial.size(0)}, NAN, torch::kDouble);  // log q is not known
+    return answer;
+  }
+
+  /// Samples of the running chains, `sweeps` apart.
+  Tensor continued(std::int64_t rows, Stream& stream) const {
+    std::vector<Tensor> parts;
+    auto states = states_;
+    for (std::int64_t drawn = 0; drawn < rows; drawn += params_.chains) {
+      states = sampler_->sweep(states, {}, params_.sweeps, stream);
+      parts.push_back(own(states));
+    }
+    return torch::cat(parts).slice(0, 0, rows);
+  }
+
+  /// A chain for each row, from a random state, its known variables held.
+  Tensor completed(const Tensor& partial, Stream& stream) const {
+    const auto& sampler = sampler_->clamps() ? *sampler_ : *clamped_;
+    const auto given = partial.repeat({sampler.replicas(), 1});
+    const auto free = given == kUnknown;
+    const auto start = torch::where(free, random_states(given.size(0), stream), given);
+    return sampler.sweep(start, free, params_.burn_in + params_.sweeps, stream)
+        .slice(0, 0, partial.size(0))
+        .contiguous();
+  }
+
+  /// log of the mean of p(x_i | all others) along a chain under the evidence.
+  Tensor conditionals(const Tensor& partial, Stream& stream) const {
+    const auto states = completed(partial, stream);
+    const auto sweeps = std::max<std::int64_t>(params_.burn_in, 1);
+    return gibbs_->sweep(states, partial == kUnknown, sweeps, stream, true)
+        .mean.to(torch::kDouble)
+        .log();
+  }
+
+  Params params_;
+  StateSpace space_;
+  std::unique_ptr<mcmc::Sampler> sampler_, clamped_;
+  std::unique_ptr<GibbsSampler> gibbs_;
+  Tensor states_, history_;  // int64 [T C, D]; float64 [C, steps]
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Mcmc);

@@ -1,0 +1,174 @@
+#include "samplers.h"
+
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/factored_energy.h>
+#include <marginalia/gibbs.h>
+
+#include "clusters.h"
+
+namespace mcmc {
+namespace {
+
+using namespace marginalia;
+
+class Gibbs final : public Sampler {
+ public:
+  explicit Gibbs(const Energy& energy) : gibbs_(energy) {}
+  bool clamps() const override { return true; }
+  Tensor sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
+               Stream& stream) const override {
+    return gibbs_.sweep(x, free, sweeps, stream, false).states;
+  }
+
+ private:
+  GibbsSampler gibbs_;
+};
+
+/// Another value for one variable at a time, taken with probability min(1, f(x') / f(x)):
+/// Metropolis et al. (1953), doi:10.1063/1.1699114. Asks for log f alone.
+class Metropolis final : public Sampler {
+ public:
+  explicit Metropolis(const Energy& energy) : energy_(energy) {}
+  bool clamps() const override { return true; }
+  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+               Stream& stream) const override {
+    auto x = given.clone();
+    const auto B = x.size(0), D = x.size(1);
+    const auto cardinalities = torch::tensor(energy_.space().cardinalities);
+    auto log_f = energy_.log_density(x);
+    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
+      const auto order = stream.permutations(1, D)[0];
+      const auto u = stream.uniform({2, B, D});
+      for (std::int64_t t = 0; t < D; ++t) {
+        const auto i = order[t].item<std::int64_t>();
+        const auto K = cardinalities[i].item<std::int64_t>();
+        if (K == 1) continue;
+        auto y = x.clone();
+        const auto shift = 1 + (u[0].select(1, i) * double(K - 1)).floor().to(torch::kLong);
+        y.select(1, i).copy_((x.select(1, i) + shift.clamp_max(K - 1)).remainder(K));
+        const auto proposed = energy_.log_density(y);
+        auto taken = u[1].select(1, i).to(torch::kDouble).log() < proposed - log_f;
+        if (free.defined()) taken = taken.logical_and(free.select(1, i));
+        x = torch::where(taken.unsqueeze(1), y, x);
+        log_f = torch::where(taken, proposed, log_f);
+      }
+    }
+    return x;
+  }
+
+ private:
+  const Energy& energy_;
+};
+
+std::uint64_t seed_of(Stream& stream) {
+  return std::uint64_t(stream.integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
+}
+
+class ClusterMoves final : public Sampler {
+ public:
+  ClusterMoves(const Energy& energy, bool wolff) : clusters_(pairs_of(energy), wolff) {}
+  bool clamps() const override { return false; }
+  Tensor sweep(const Tensor& given, const Tensor&, std::int64_t sweeps,
+               Stream& stream) const override {
+    auto x = given.contiguous().clone();
+    clusters_.run(x, sweeps, seed_of(stream));
+    return x;
+  }
+
+ private:
+  static const PairwiseFactors& pairs_of(const Energy& energy) {
+    const auto pairs = energy.pairwise();
+    if (!pairs)
+      throw SpecError(fmt::format("cluster moves need pairwise factors, but of {}: {}",
+                                  energy.label(), pairs.reason));
+    return *pairs;
+  }
+  Clusters clusters_;
+};
+
+/// log f times an inverse temperature.
+class Tempered final : public FactoredEnergy {
+ public:
+  Tempered(FactorModel model, const StateSpace& space, double beta)
+      : FactoredEnergy(scaled(std::move(model), beta), space, 0) {}
+
+ private:
+  static FactorModel scaled(FactorModel model, double beta) {
+    for (auto& factor : model.factors)
+      for (auto& value : factor.log_values)
+        value *= beta;
+    return model;
+  }
+};
+
+/// Gibbs sweeps at T inverse temperatures from 1 down, in geometric progression; after each sweep
+/// replicas at neighbouring ones change places with probability
+///   min(1, exp((b_a - b_b) (log f(x_b) - log f(x_a)))).
+/// Geyer (1991); Hukushima and Nemoto (1996), doi:10.1143/JPSJ.65.1604.
+class ParallelTempering final : public Sampler {
+ public:
+  ParallelTempering(const Energy& energy, const Ladder& ladder) : energy_(energy) {
+    const auto factors = energy.factors();
+    if (!factors)
+      throw SpecError(fmt::format("\"parallel_tempering\" needs factors, but of {}: {}",
+                                  energy.label(), factors.reason));
+    const auto T = ladder.temperatures;
+    for (std::int64_t t = 0; t < T; ++t) {
+      betas_.push_back(T == 1 ? 1 : std::pow(ladder.hottest, double(t) / double(T - 1)));
+      energies_.push_back(std::make_unique<Tempered>(*factors, energy.space(), betas_.back()));
+      gibbs_.push_back(std::make_unique<GibbsSampler>(*energies_.back()));
+    }
+  }
+  std::int64_t replicas() const override { return std::int64_t(betas_.size()); }
+  bool clamps() const override { return true; }
+
+  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+               Stream& stream) const override {
+    auto x = given.clone();
+    const auto B = x.size(0) / replicas();
+    const auto rows = [&](const Tensor& t, std::int64_t replica) {
+      return t.slice(0, replica * B, (replica + 1) * B);
+    };
+    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
+      for (std::int64_t t = 0; t < replicas(); ++t) {
+        const auto held = free.defined() ? rows(free, t).contiguous() : Tensor();
+        rows(x, t).copy_(
+            gibbs_[std::size_t(t)]->sweep(rows(x, t).contiguous(), held, 1, stream, false).states);
+      }
+      const auto log_f = energy_.log_density(x);
+      for (auto t = sweep % 2; t + 1 < replicas(); t += 2) {
+        const auto gap = betas_[std::size_t(t)] - betas_[std::size_t(t + 1)];
+        const auto gain = gap * (rows(log_f, t + 1) - rows(log_f, t));
+        const auto swap = (stream.uniform({B}).to(torch::kDouble).log() < gain).unsqueeze(1);
+        const auto cold = rows(x, t).clone(), warm = rows(x, t + 1).clone();
+        rows(x, t).copy_(torch::where(swap, warm, cold));
+        rows(x, t + 1).copy_(torch::where(swap, cold, warm));
+      }
+    }
+    return x;
+  }
+
+ private:
+  const Energy& energy_;
+  std::vector<double> betas_;
+  std::vector<std::unique_ptr<Tempered>> energies_;
+  std::vector<std::unique_ptr<GibbsSampler>> gibbs_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_sampler(const std::string& name, const Energy& energy,
+                                      const Ladder& ladder) {
+  if (name == "gibbs") return std::make_unique<Gibbs>(energy);
+  if (name == "metropolis") return std::make_unique<Metropolis>(energy);
+  if (name == "parallel_tempering") return std::make_unique<ParallelTempering>(energy, ladder);
+  return std::make_unique<ClusterMoves>(energy, name == "wolff");
+}
+
+}  // namespace mcmc
