@@ -199,27 +199,17 @@ std::vector<bool> unknown_of(const std::vector<std::int64_t>& values) {
 }  // namespace
 
 Elimination::Elimination(FactorModel model, StateSpace space)
-    : model_(std::move(model)),
-      space_(std::move(space)),
-      evidence_(std::size_t(space_.dimension()), kUnknown) {
-  for (const auto& [scope, values] : model_.factors) {
-    const auto possible = [](double value) { return value != kImpossible; };
-    if (scope.size() == 1 && std::ranges::count_if(values, possible) == 1)
-      evidence_[std::size_t(scope[0])] = std::ranges::find_if(values, possible) - values.begin();
-  }
-}
+    : space_(std::move(space)), left_(supported_values(model)), model_(restricted(model, left_)) {}
 
 Elimination::~Elimination() = default;
 
 std::string Elimination::obstacle(double bytes) const {
-  const auto unknown = unknown_of(evidence_);
-  const auto cost = elimination_cost(model_, unknown);
+  const auto cost = plan(free_values())->cost;
   const auto needed = 2 * sizeof(double) * cost.entries;  // messages, and probabilities beside them
   if (needed <= bytes) return "";
   constexpr double kGiB = 1 << 30;
   return fmt::format("variable elimination has induced width {}{} here (min-fill order) and would "
-                     "need {:.3g} GiB{}, "
-                     "the limit is {:.3g} GiB",
+                     "need {:.3g} GiB{}, the limit is {:.3g} GiB",
                      cost.complete ? "" : "at least ", cost.width, needed / kGiB,
                      cost.complete ? "" : " or more", bytes / kGiB);
 }
@@ -237,12 +227,21 @@ std::shared_ptr<const EliminationPlan> Elimination::plan(
   return plans_[unknown] = made;
 }
 
-bool Elimination::join(const std::int64_t* row, std::vector<std::int64_t>& values) const {
-  values = evidence_;
+std::vector<std::int64_t> Elimination::free_values() const {
+  std::vector<std::int64_t> values;
+  for (const auto& left : left_)
+    values.push_back(left.size() == 1 ? 0 : kUnknown);
+  return values;
+}
+
+bool Elimination::translate(const std::int64_t* row, std::vector<std::int64_t>& values) const {
+  values = free_values();
   for (std::size_t i = 0; i < values.size(); ++i) {
+    if (left_[i].empty()) return false;
     if (row[i] == kUnknown) continue;
-    if (values[i] != kUnknown && values[i] != row[i]) return false;
-    values[i] = row[i];
+    const auto found = std::ranges::lower_bound(left_[i], row[i]);
+    if (found == left_[i].end() || *found != row[i]) return false;
+    values[i] = found - left_[i].begin();
   }
   return true;
 }
@@ -253,7 +252,7 @@ Tensor Elimination::compute_log_sum(const Tensor& partial) const {
   auto result = torch::full({B}, kImpossible, torch::kDouble);
   const auto answer = [&](std::int64_t b, bool light_only) {
     std::vector<std::int64_t> values;
-    if (!join(rows.data_ptr<std::int64_t>() + b * D, values)) return true;
+    if (!translate(rows.data_ptr<std::int64_t>() + b * D, values)) return true;
     const auto made = plan(values);
     if (light_only && made->cost.entries > kLight) return false;
     result.data_ptr<double>()[b] = Messages(model_, *made, values).log_z();
@@ -274,16 +273,18 @@ Tensor Elimination::compute_single_marginals(const Tensor& partial) const {
   auto result = torch::zeros({space_.dimension(), space_.levels()}, torch::kDouble);
   const auto row = partial.contiguous();
   std::vector<std::int64_t> values;
-  if (!join(row.data_ptr<std::int64_t>(), values))
-    throw Error(fmt::format("{}: has probability zero: it contradicts the evidence", method()));
+  if (!translate(row.data_ptr<std::int64_t>(), values))
+    throw Error(fmt::format("{}: has probability zero: a value of it is impossible", method()));
   auto p = result.accessor<double, 2>();
   for (std::size_t i = 0; i < values.size(); ++i)
-    if (values[i] != kUnknown) p[std::int64_t(i)][values[i]] = 1.0;
+    if (values[i] != kUnknown) p[std::int64_t(i)][left_[i][std::size_t(values[i])]] = 1.0;
   const auto made = plan(values);
   const Messages messages(model_, *made, values);
   if (messages.log_z() == kImpossible)
     throw Error(fmt::format("{}: what is given has probability zero", method()));
-  messages.marginals([&](std::int64_t i, std::int64_t k, double value) { p[i][k] = value; });
+  messages.marginals([&](std::int64_t i, std::int64_t k, double value) {
+    p[i][left_[std::size_t(i)][std::size_t(k)]] = value;
+  });
   return result;
 }
 
@@ -294,9 +295,9 @@ Tensor Elimination::compute_sample(const Tensor& partial, Stream& stream) const 
   std::map<std::vector<std::int64_t>, std::vector<std::int64_t>> rows_by_evidence;
   std::vector<std::int64_t> values;
   for (std::int64_t b = 0; b < B; ++b) {
-    if (!join(x.data_ptr<std::int64_t>() + b * D, values))
+    if (!translate(x.data_ptr<std::int64_t>() + b * D, values))
       throw Error(
-          fmt::format("{}: row {} has probability zero: it contradicts the evidence", method(), b));
+          fmt::format("{}: row {} has probability zero: a value of it is impossible", method(), b));
     rows_by_evidence[values].push_back(b);
   }
   for (const auto& [known, rows] : rows_by_evidence) {
@@ -311,6 +312,8 @@ Tensor Elimination::compute_sample(const Tensor& partial, Stream& stream) const 
         std::ranges::copy(known, row);
         const auto* u = uniforms.data_ptr<double>() + b * D;
         messages.sample(row, [&] { return *u++; });
+        for (std::int64_t i = 0; i < D; ++i)
+          row[i] = left_[std::size_t(i)][std::size_t(row[i])];
       }
     });
   }

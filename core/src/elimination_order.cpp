@@ -38,6 +38,20 @@ class Graph {
     return missing - std::int64_t(neighbours.size());  // j is not its own neighbour
   }
 
+  /// The same pairs, each counted as the product of its cardinalities.
+  double weighted_fill(std::int64_t i, const std::vector<std::int64_t>& neighbours,
+                       const std::vector<std::int64_t>& cardinalities) const {
+    double total = 0;
+    for (const auto j : neighbours)
+      for (std::size_t w = 0; w < words_; ++w)
+        for (auto rest = row(i)[w] & ~row(j)[w]; rest != 0; rest &= rest - 1) {
+          const auto k = std::int64_t(w) * 64 + std::countr_zero(rest);
+          if (k != j)
+            total += double(cardinalities[std::size_t(j)] * cardinalities[std::size_t(k)]);
+        }
+    return total;
+  }
+
   void eliminate(std::int64_t i, const std::vector<std::int64_t>& neighbours) {
     for (const auto j : neighbours) {
       for (std::size_t w = 0; w < words_; ++w)
@@ -63,18 +77,22 @@ class Graph {
 
 /// How soon a variable should go: least first.
 struct Score {
-  std::int64_t fill = 0;
+  double fill = 0;
   double message = 0;  // log of the entries of its message
   double tie = 0;
   auto operator<=>(const Score&) const = default;
 };
 
-/// One greedy pass. Seed 0 breaks ties by the variable's number.
+/// One greedy pass. Seed 0 breaks ties by the variable's number; odd seeds count edges by weight.
 class Greedy {
  public:
   Greedy(Graph graph, const std::vector<std::int64_t>& cardinalities,
          const std::vector<bool>& unknown, std::uint64_t seed)
-      : graph_(std::move(graph)), cardinalities_(cardinalities), left_(unknown), random_(seed) {
+      : graph_(std::move(graph)),
+        cardinalities_(cardinalities),
+        left_(unknown),
+        weighted_(seed % 2 == 1),
+        random_(seed) {
     scores_.resize(unknown.size());
     for (std::size_t i = 0; i < unknown.size(); ++i)
       if (left_[i]) {
@@ -115,7 +133,8 @@ class Greedy {
   void rescore(std::int64_t i) {
     const auto around = graph_.neighbours(i);
     auto& score = scores_[std::size_t(i)];
-    score.fill = graph_.fill(i, around);
+    score.fill = weighted_ ? graph_.weighted_fill(i, around, cardinalities_)
+                           : double(graph_.fill(i, around));
     score.message = 0;
     for (const auto j : around)
       score.message += std::log(double(cardinalities_[std::size_t(j)]));
@@ -136,13 +155,15 @@ class Greedy {
   Graph graph_;
   const std::vector<std::int64_t>& cardinalities_;
   std::vector<bool> left_;
+  bool weighted_;
   std::mt19937_64 random_;
   std::vector<Score> scores_;
 };
 
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
 constexpr double kHopeless = 1e18;  // entries at which the search for an order ends
-constexpr int kTries = 24;
+constexpr double kHeavy = 1 << 26;  // entries for which a longer search pays
+constexpr int kTries = 24, kMoreTries = 2500;
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
 
 }  // namespace
@@ -156,7 +177,10 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   };
   auto best = attempt(0, kHopeless);
   if (best.variables.size() > kSmall || best.cost.entries > kHopeless) return best;
-  for (int seed = 1; seed <= kTries && best.cost.entries > kCheap; ++seed) {
+  const auto worth = [&](int seed) {
+    return best.cost.entries > (seed <= kTries ? kCheap : kHeavy) && seed <= kMoreTries;
+  };
+  for (int seed = 1; worth(seed); ++seed) {
     auto other = attempt(std::uint64_t(seed), best.cost.entries);
     if (other.cost.entries < best.cost.entries) best = std::move(other);
   }

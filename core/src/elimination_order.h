@@ -20,7 +20,8 @@ struct EliminationOrder {
 };
 
 /// Greedy order by fewest fill edges (min-fill), ties broken by the smaller message: the best of a
-/// few with other ties, as long as they are cheap beside the elimination itself. Past 10^18 entries
+/// few with other ties, half of them counting an edge as the product of its cardinalities (weighted
+/// min-fill), more of them where the elimination itself is heavy. Past 10^18 entries
 /// the search ends: what it has is the beginning of an order, its cost a lower bound.
 /// Koller and Friedman (2009), Probabilistic Graphical Models, section 9.4.3.
 /// scopes: variables of each factor; unknown: [D], those that are to be eliminated.

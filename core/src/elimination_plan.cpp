@@ -30,9 +30,8 @@ class Planner {
     order_ = order.variables;
   }
 
-  EliminationCost cost() const { return plan_.cost; }
-
   EliminationPlan plan() {
+    if (!plan_.cost.complete) return std::move(plan_);
     std::vector<std::vector<std::pair<bool, std::size_t>>> buckets(order_.size());
     for (std::size_t f = 0; f < model_.factors.size(); ++f) {
       const auto at = first_of(model_.factors[f].scope);
@@ -132,10 +131,6 @@ class Planner {
 
 EliminationPlan elimination_plan(const FactorModel& model, const std::vector<bool>& unknown) {
   return Planner(model, unknown).plan();
-}
-
-EliminationCost elimination_cost(const FactorModel& model, const std::vector<bool>& unknown) {
-  return Planner(model, unknown).cost();
 }
 
 }  // namespace marginalia

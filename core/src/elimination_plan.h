@@ -34,8 +34,15 @@ struct EliminationPlan {
   std::vector<Source> constants;  ///< factors without an unknown variable
 };
 
-/// unknown: [D], the variables that are summed out; the others are known when the plan is used.
+/// The values of each variable that every factor supports, given those of the others: [D][...]. All
+/// empty where no state is possible.
+std::vector<std::vector<std::int64_t>> supported_values(const FactorModel& model);
+/// The same factors over the indices into `values`.
+FactorModel restricted(const FactorModel& model,
+                       const std::vector<std::vector<std::int64_t>>& values);
+
+/// unknown: [D], the variables that are summed out; the others are known when the plan is used. No
+/// steps where the cost is not complete.
 EliminationPlan elimination_plan(const FactorModel& model, const std::vector<bool>& unknown);
-EliminationCost elimination_cost(const FactorModel& model, const std::vector<bool>& unknown);
 
 }  // namespace marginalia

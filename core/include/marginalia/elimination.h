@@ -38,14 +38,16 @@ class MARGINALIA_API Elimination final : public Oracle {
   Tensor compute_single_marginals(const Tensor& partial) const override;
   Tensor compute_sample(const Tensor& partial, Stream& stream) const override;
 
-  /// Row b of partial with the evidence added; false where they contradict each other.
-  bool join(const std::int64_t* row, std::vector<std::int64_t>& values) const;
+  /// [D]: 0 for a variable with one value left, kUnknown for the others.
+  std::vector<std::int64_t> free_values() const;
+  /// A row in terms of the values that are left; false where it has one that is not.
+  bool translate(const std::int64_t* row, std::vector<std::int64_t>& values) const;
   /// The plan for the unknown variables of `values`; kept for the next query like it.
   std::shared_ptr<const EliminationPlan> plan(const std::vector<std::int64_t>& values) const;
 
-  FactorModel model_;
   StateSpace space_;
-  std::vector<std::int64_t> evidence_;  // [D]: the one value that a variable may have, or kUnknown
+  std::vector<std::vector<std::int64_t>> left_;  // values that each variable may have, ascending
+  FactorModel model_;                            // over the indices into them
   mutable std::mutex mutex_;
   mutable std::map<std::vector<bool>, std::shared_ptr<const EliminationPlan>> plans_;
 };
