@@ -1,0 +1,30 @@
+/// \file
+/// The tokens that states are made of.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "selfies/selfies.h"
+
+namespace marginalia::molecule_property {
+
+/// A token, and where it stands: "alphabet[3]" or "FILE:LINE".
+struct Token {
+  std::string text, where;
+};
+
+std::vector<Token> tokens_of(const std::vector<std::string>& alphabet);
+/// The first word of each line, of a plain or packed file; a first line that begins with "token" is
+/// its header. Throws SpecError.
+std::vector<Token> read_tokens(const std::filesystem::path& file);
+
+/// The texts sorted by bytes, then the padding: the alphabet of the dataset `molecules`. Throws
+/// SpecError, saying where, for a token that stands twice, holds blanks, or (constraints given) is
+/// none of SELFIES; and where there is none.
+std::vector<std::string> checked_alphabet(const std::vector<Token>& tokens,
+                                          const std::string& padding,
+                                          const selfies::Constraints* constraints);
+
+}  // namespace marginalia::molecule_property

@@ -1,0 +1,273 @@
+/// \file
+/// Molecules by their properties:
+///
+///   log f(x) = -(g(x) - target)^2 / temperature,  or  g(x) / temperature,  or  -g(x) / temperature
+///
+/// or a sum of such terms. g is the logP, QED, SA score or weight of the molecule that the state x
+/// spells: tokens of SELFIES, of which every string is a molecule, or pieces of SMILES. Padding
+/// means nothing: among tokens of SELFIES it is passed over wherever it stands, as the reference
+/// decoder does with [nop], so that many states are one molecule; of SMILES it may stand at the end
+/// alone. What is no molecule (no atom, or refused by RDKit) has log f = floor.
+/// Source: Liu, Ramadge and Adams (2024), arXiv:2310.12920, sect. 6.2 and table 5: logP with
+/// targets 4 and -4, temperatures 1 and 0.1, over 55 tokens of SELFIES.
+#include <tbb/info.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/plugin.h>
+#include <marginalia/unpack.h>
+
+#include "alphabet.h"
+#include "fragment_table.h"
+#include "properties.h"
+#include "selfies/selfies.h"
+#include "terms.h"
+
+using namespace marginalia;
+using namespace marginalia::molecule_property;
+
+namespace {
+
+/// Tokens of the molecules of MOSES (Polykovskiy et al. 2020), by how frequent they are.
+const std::vector<std::string> kMosesTokens{
+    "[C]",        "[=C]",       "[Ring1]",   "[N]",      "[Branch1]", "[=Branch1]", "[=O]",
+    "[O]",        "[=N]",       "[Branch2]", "[Ring2]",  "[S]",       "[#Branch1]", "[F]",
+    "[=Branch2]", "[#Branch2]", "[#C]",      "[=Ring1]", "[P]",       "[NH1]",      "[Cl]",
+    "[#N]",       "[Br]",       "[=Ring2]",  "[=S]",     "[H]"};
+
+class MoleculeProperty final : public Energy, private Readable {
+ public:
+  static constexpr const char* kName = "molecule_property";
+  static constexpr const char* kSummary = "molecules by their logP, QED, SA score or weight";
+  static constexpr const char* kFormula =
+      "log f(x) = -(g(x) - target)^2 / temperature, or +-g(x) / temperature";
+  static constexpr const char* kSource =
+      "Liu, Ramadge and Adams (2024), arXiv:2310.12920, sect. 6.2; SELFIES: Krenn et al. (2020), "
+      "Mach. Learn.: Sci. Technol. 1, 045024; logP: Wildman and Crippen (1999), J. Chem. Inf. "
+      "Comput. Sci. 39, 868; QED: Bickerton et al. (2012), Nat. Chem. 4, 90; SA: Ertl and "
+      "Schuffenhauer (2009), J. Cheminform. 1, 8";
+  static constexpr const char* kExample = R"({"property": "logp", "target": 4, "length": 12})";
+
+  struct Params : TermParams {
+    std::string representation = "selfies", constraints = "default";
+    std::vector<std::string> alphabet = kMosesTokens;
+    FilePath alphabet_file, fragments{"chem_reference/sa_fragment_scores.bin", {}};
+    std::int64_t length = 55;
+    double floor = -1000;
+    void visit(ParamVisitor& p) {
+      TermParams::visit(p);
+      p("representation", representation,
+        {.doc = "what the tokens of a state are", .one_of = {"selfies", "smiles"}});
+      p("alphabet", alphabet,
+        {.doc = "tokens, to which padding is added, [nop] or a blank; by default those of the "
+                "molecules of MOSES"});
+      p("alphabet_file", alphabet_file,
+        {.doc = "in place of alphabet: the first word of each line"});
+      p("length", length, {.doc = "D, tokens of a state, padding included", .min = 1});
+      p("constraints", constraints,
+        {.doc = "bonds that SELFIES allow an atom", .one_of = selfies::Constraints::presets()});
+      p("floor", floor, {.doc = "log f of a state that is no molecule, nats"});
+      p("fragments", fragments, {.doc = "contributions to the SA score; also packed"});
+    }
+  };
+
+  explicit MoleculeProperty(const Params& params);
+
+  const StateSpace& space() const override { return space_; }
+  Offer<Readable> readable() const override { return {this}; }
+
+ private:
+  /// Distinct molecules of a batch: their properties, none for what is no molecule; and which of
+  /// them each row is.
+  struct Batch {
+    std::vector<std::vector<double>> molecules;
+    std::vector<std::size_t> of_row;
+  };
+
+  Tensor compute_log_density(const Tensor& x) const override;
+  std::string to_text(const Tensor& state) const override;
+  Tensor raw_score(const Tensor& x) const override;
+
+  Batch properties_of(const Tensor& x) const;
+  std::string text_of(const std::int64_t* row) const;
+  std::string smiles_of(const std::string& text) const;
+  double log_f(const std::vector<double>& properties) const;
+  template <class Score>
+  Tensor scores(const Tensor& x, Score score) const;
+
+  bool is_selfies_;
+  selfies::Constraints constraints_;
+  StateSpace space_;
+  double floor_;
+  std::vector<Term> terms_;
+  Properties properties_;
+};
+
+using Params = MoleculeProperty::Params;
+
+std::vector<std::string> alphabet_of(const Params& params) {
+  const bool is_selfies = params.representation == "selfies";
+  if (!is_selfies && !params.alphabet_file && params.alphabet == kMosesTokens)
+    throw SpecError("\"representation\": \"smiles\" needs an \"alphabet\" of pieces of SMILES");
+  const auto constraints = selfies::Constraints::preset(params.constraints);
+  return checked_alphabet(
+      params.alphabet_file ? read_tokens(params.alphabet_file.found) : tokens_of(params.alphabet),
+      is_selfies ? "[nop]" : " ", is_selfies ? &constraints : nullptr);
+}
+
+StateSpace space_of(const Params& params) {
+  auto alphabet = alphabet_of(params);
+  auto space = StateSpace::uniform(params.length, static_cast<std::int64_t>(alphabet.size()));
+  space.alphabet = std::move(alphabet);
+  return space;
+}
+
+/// Read where the SA score is asked for.
+std::shared_ptr<const FragmentTable> scores_of(const Params& params) {
+  const auto file = find_packed(params.fragments.found);
+  if (file.empty())
+    throw SpecError(fmt::format("{}[.gz] is missing, which the SA score needs; put it into the "
+                                "data directory (--data, $MARGINALIA_DATA) or name it in "
+                                "\"fragments\"",
+                                params.fragments.found.string()));
+  try {
+    return std::make_shared<FragmentTable>(read_unpacked(file));
+  } catch (const std::invalid_argument& e) {
+    throw SpecError(fmt::format("{}: {}", file.string(), e.what()));
+  }
+}
+
+Properties calculator_of(const Params& params, const std::vector<Term>& terms) {
+  std::vector<Property> wanted;
+  for (const auto& term : terms)
+    wanted.push_back(term.property);
+  const bool needs_scores = std::ranges::count(wanted, Property::kAccessibility) > 0;
+  return {std::move(wanted), needs_scores ? scores_of(params) : nullptr};
+}
+
+MoleculeProperty::MoleculeProperty(const Params& params)
+    : is_selfies_(params.representation == "selfies"),
+      constraints_(selfies::Constraints::preset(params.constraints)),
+      space_(space_of(params)),
+      floor_(params.floor),
+      terms_(terms_of(params)),
+      properties_(calculator_of(params, terms_)) {}
+
+/// The tokens without padding; of SMILES, padding between them stays.
+std::string MoleculeProperty::text_of(const std::int64_t* row) const {
+  const auto padding = space_.levels() - 1;
+  std::string text;
+  std::size_t end = 0;
+  for (std::int64_t i = 0; i < space_.dimension(); ++i) {
+    if (row[i] == padding && is_selfies_) continue;
+    text += row[i] == kUnknown ? "?" : space_.alphabet[static_cast<std::size_t>(row[i])];
+    if (row[i] != padding) end = text.size();
+  }
+  text.resize(end);
+  return text;
+}
+
+/// Empty where padding in a SMILES makes it no molecule.
+std::string MoleculeProperty::smiles_of(const std::string& text) const {
+  if (is_selfies_) return selfies::decode(text, constraints_);
+  return text.find(' ') == text.npos ? text : "";
+}
+
+/// What is different among `values`, in the order of first appearance, and the place there of each.
+std::pair<std::vector<std::string>, std::vector<std::size_t>> distinct(
+    const std::vector<std::string>& values) {
+  std::vector<std::string> different;
+  std::vector<std::size_t> places;
+  std::unordered_map<std::string_view, std::size_t> known;
+  for (const auto& value : values) {
+    const auto [at, is_new] = known.try_emplace(value, different.size());
+    if (is_new) different.push_back(value);
+    places.push_back(at->second);
+  }
+  return {std::move(different), std::move(places)};
+}
+
+/// Calls f(0), ..., f(count - 1) on as many threads as LibTorch may use.
+template <class F>
+void in_parallel(std::size_t count, F f) {
+  tbb::task_arena threads(std::min(at::get_num_threads(), tbb::info::default_concurrency()));
+  threads.execute([&] { tbb::parallel_for(std::size_t{0}, count, f); });
+}
+
+MoleculeProperty::Batch MoleculeProperty::properties_of(const Tensor& x) const {
+  const auto states = x.to(torch::kCPU).contiguous();
+  const auto* rows = states.data_ptr<std::int64_t>();
+  std::vector<std::string> texts(static_cast<std::size_t>(states.size(0)));
+  in_parallel(texts.size(), [&](std::size_t b) {
+    texts[b] = text_of(rows + static_cast<std::int64_t>(b) * space_.dimension());
+  });
+  const auto [different_texts, text_of_row] = distinct(texts);
+  std::vector<std::string> smiles(different_texts.size());
+  in_parallel(smiles.size(), [&](std::size_t i) { smiles[i] = smiles_of(different_texts[i]); });
+  const auto [molecules, molecule_of_text] = distinct(smiles);
+
+  Batch batch{std::vector<std::vector<double>>(molecules.size()), {}};
+  in_parallel(molecules.size(), [&, &molecules = molecules](std::size_t i) {
+    try {
+      if (!molecules[i].empty()) batch.molecules[i] = properties_.of(molecules[i]);
+    } catch (const chemistry::Unreadable&) {
+    }
+  });
+  for (const auto text : text_of_row)
+    batch.of_row.push_back(molecule_of_text[text]);
+  return batch;
+}
+
+template <class Score>
+Tensor MoleculeProperty::scores(const Tensor& x, Score score) const {
+  const auto batch = properties_of(x);
+  auto result = torch::empty({x.size(0)}, torch::kDouble);
+  auto* value = result.data_ptr<double>();
+  for (const auto molecule : batch.of_row)
+    *value++ = score(batch.molecules[molecule]);
+  return result.to(x.device());
+}
+
+double MoleculeProperty::log_f(const std::vector<double>& properties) const {
+  if (properties.empty()) return floor_;
+  double sum = 0;
+  for (std::size_t i = 0; i < terms_.size(); ++i)
+    sum += terms_[i].of(properties[i]);
+  return sum;
+}
+
+Tensor MoleculeProperty::compute_log_density(const Tensor& x) const {
+  return scores(x, [this](const auto& properties) { return log_f(properties); });
+}
+
+/// The property, NaN of what is no molecule; of several properties, log f.
+Tensor MoleculeProperty::raw_score(const Tensor& x) const {
+  space_.check(x, false, label());
+  return scores(x, [this](const auto& properties) {
+    if (terms_.size() > 1) return log_f(properties);
+    return properties.empty() ? std::numeric_limits<double>::quiet_NaN() : properties.front();
+  });
+}
+
+/// SMILES; of a partial state the tokens, "?" for those unknown.
+std::string MoleculeProperty::to_text(const Tensor& state) const {
+  const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();
+  const auto text = text_of(levels.data_ptr<std::int64_t>());
+  return (levels == kUnknown).any().item<bool>() ? text : smiles_of(text);
+}
+
+}  // namespace
+
+MARGINALIA_PLUGIN(MoleculeProperty);

@@ -1,0 +1,14 @@
+/// \file
+/// How many atoms of a molecule are stereo centres, or would be if its SMILES said which way round.
+#pragma once
+
+#include <GraphMol/ROMol.h>
+
+namespace marginalia::molecule_property {
+
+/// An atom is one where its neighbours are all different, as far as the CIP rules of RDKit (legacy
+/// code, 2022.09) tell them apart. The same number as by assignStereochemistry, which is asked
+/// itself only where centres may depend on others.
+int count_stereo_centres(const RDKit::ROMol& molecule);
+
+}  // namespace marginalia::molecule_property

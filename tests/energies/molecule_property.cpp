@@ -1,0 +1,385 @@
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/oracle.h>
+#include <marginalia/unpack.h>
+
+#include "chemistry.h"
+#include "marginalia_test.h"
+#include "selfies/selfies.h"
+
+using namespace marginalia;
+using torch::Tensor;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kWho = "energy molecule_property (plugin molecule_property): ";
+
+bool without_rdkit() {
+  if (!chemistry::rdkit_version().empty()) return false;
+  MESSAGE("skipped: the program was built without RDKit");
+  CHECK(test::refusal([] {
+          test::make<Energy>(R"({"type": "molecule_property", "property": "logp"})");
+        }) == kWho + chemistry::Missing().what());
+  return true;
+}
+
+std::shared_ptr<Energy> make(const std::string& rest) {
+  return test::make<Energy>(R"({"type": "molecule_property", )" + rest + "}");
+}
+std::string refusal(const std::string& rest) {
+  const auto text = test::refusal([&] { make(rest); });
+  return text.starts_with(kWho) ? text.substr(kWho.size()) : text;
+}
+
+/// A row for each text: its tokens, then padding.
+Tensor rows_of(const StateSpace& space, const std::vector<std::vector<std::string>>& texts) {
+  std::map<std::string, std::int64_t> levels;
+  for (std::size_t k = 0; k < space.alphabet.size(); ++k)
+    levels[space.alphabet[k]] = std::int64_t(k);
+  auto x = torch::full({std::int64_t(texts.size()), space.dimension()}, space.levels() - 1,
+                       torch::kLong);
+  auto row = x.accessor<std::int64_t, 2>();
+  for (std::size_t b = 0; b < texts.size(); ++b)
+    for (std::size_t i = 0; i < texts[b].size(); ++i)
+      row[std::int64_t(b)][std::int64_t(i)] = levels.at(texts[b][i]);
+  return x;
+}
+Tensor selfies_rows(const StateSpace& space, const std::vector<std::string>& texts) {
+  std::vector<std::vector<std::string>> tokens;
+  for (const auto& text : texts) {
+    const auto views = selfies::split(text);
+    tokens.emplace_back(views.begin(), views.end());
+  }
+  return rows_of(space, tokens);
+}
+
+/// An energy over the characters of these SMILES, and a row for each of them.
+std::pair<std::shared_ptr<Energy>, Tensor> written(const std::vector<std::string>& smiles,
+                                                   const std::string& rest) {
+  std::set<std::string> alphabet;
+  std::vector<std::vector<std::string>> texts;
+  std::size_t longest = 0;
+  for (const auto& text : smiles) {
+    texts.emplace_back();
+    for (const char c : text)
+      texts.back().emplace_back(1, c);
+    alphabet.insert(texts.back().begin(), texts.back().end());
+    longest = std::max(longest, text.size());
+  }
+  const auto energy = make(fmt::format(R"("representation": "smiles", "length": {}, {}, )"
+                                       R"("alphabet": {})",
+                                       longest, rest, nlohmann::json(alphabet).dump()));
+  return {energy, rows_of(energy->space(), texts)};
+}
+
+/// Fragments that public tables of ECFP identifiers name: CH3, aromatic CH, and others.
+test::TextFile some_fragments() {
+  std::string bytes = "SAFP0001";
+  const auto append = [&](const auto& values) {
+    bytes.append(reinterpret_cast<const char*>(values.data()),
+                 values.size() * sizeof(values.front()));
+  };
+  append(std::vector<std::uint32_t>{4, 4});
+  append(std::vector<double>{-2.5, 0.75, 1.5, 3});
+  append(std::vector<std::uint32_t>{864662311, 1382066426, 970651971, 1313261});
+  append(std::vector<std::uint16_t>{0, 1, 2, 3});
+  return test::TextFile(bytes);
+}
+
+/// logP, QED, SA score and weight by RDKit's own functions; NaN where it refuses the molecule.
+Tensor reference(const std::string& smiles, const chemistry::FragmentScores& scores) {
+  try {
+    const auto p = chemistry::properties_of(chemistry::Molecule(smiles), scores);
+    return torch::tensor({p.log_p, p.qed, p.accessibility, p.weight}, torch::kDouble);
+  } catch (const chemistry::Unreadable&) {
+    return torch::full({4}, NAN, torch::kDouble);
+  }
+}
+
+/// How many of these the energy and RDKit's own functions differ on, in any property.
+std::int64_t count_different(const std::set<std::string>& distinct, const fs::path& fragments) {
+  const std::vector<std::string> smiles(distinct.begin(), distinct.end());
+  const chemistry::FragmentScores scores(read_unpacked(fragments));
+  std::vector<Tensor> expected, got;
+  for (const auto& text : smiles)
+    expected.push_back(reference(text, scores));
+  for (const auto* property : {"logp", "qed", "sa", "weight"}) {
+    const auto [energy, x] = written(smiles, fmt::format(R"("property": "{}", "fragments": "{}")",
+                                                         property, fragments.string()));
+    got.push_back(energy->readable()->raw_score(x));
+  }
+  const auto same = torch::isclose(torch::stack(got, 1), torch::stack(expected), 0, 1e-9, true);
+  const auto different = same.all(1).logical_not().nonzero().flatten();
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(5, different.numel()); ++i)
+    MESSAGE("differs: ", smiles[std::size_t(different[i].item<std::int64_t>())]);
+  return different.numel();
+}
+
+std::vector<std::string> column(const fs::path& file, std::size_t index, std::size_t every) {
+  std::vector<std::string> cells;
+  std::istringstream lines(read_unpacked(file));
+  std::string line, cell;
+  for (std::size_t number = 0; std::getline(lines, line); ++number) {
+    if (number % every != 1 % every) continue;
+    std::istringstream words(line);
+    for (std::size_t i = 0; i <= index; ++i)
+      std::getline(words, cell, '\t');
+    if (!cell.empty()) cells.push_back(cell);
+  }
+  return cells;
+}
+
+}  // namespace
+
+TEST_CASE("molecule_property scores SELFIES by the property's distance from its target") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "logp", "target": 4, "temperature": 0.5)");
+  const auto& space = energy->space();
+  CHECK(space.dimension() == 55);
+  CHECK(space.levels() == 27);
+  CHECK(space.alphabet.back() == "[nop]");
+  // Benzene 1.6866, phenol 1.3922, aspirin 1.3101: published values of Crippen's model.
+  const auto x = selfies_rows(
+      space, {"[C][=C][C][=C][C][=C][Ring1][=Branch1]", "[O][C][=C][C][=C][C][=C][Ring1][=Branch1]",
+              "[C][C][=Branch1][C][=O][O][C][=C][C][=C][C][=C][Ring1][=Branch1][C][=Branch1][C][=O]"
+              "[O]"});
+  const auto log_p = torch::tensor({1.6866, 1.3922, 1.3101}, torch::kDouble);
+  CHECK(torch::allclose(energy->readable()->raw_score(x), log_p, 0, 1e-9));
+  CHECK(torch::allclose(energy->log_density(x), -2 * (log_p - 4).square(), 0, 1e-9));
+  CHECK(energy->readable()->to_text(x[1]) == "OC1=CC=CC=C1");
+  CHECK(energy->readable()
+            ->to_text(x[1].index_fill(0, torch::tensor({3}), kUnknown))
+            .starts_with("[O][C][=C]?[=C]"));
+}
+
+TEST_CASE("molecule_property passes over padding, and gives what is no molecule its floor") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "weight", "target": 30, "length": 6, "floor": -77)");
+  const auto x = selfies_rows(energy->space(), {"[C][C]", "[nop][C][nop][nop][C]", "[nop]",
+                                                "[Ring1][Branch1][nop][Ring2]", "[H][H]"});
+  CHECK(energy->readable()->to_text(x[1]) == "CC");
+  CHECK(energy->readable()->to_text(x[2]).empty());
+  const auto log_f = energy->log_density(x);
+  CHECK(log_f[0].item<double>() == doctest::Approx(-0.07 * 0.07));  // ethane: 30.070
+  CHECK(log_f[1].item<double>() == log_f[0].item<double>());
+  CHECK(log_f[2].item<double>() == -77);
+  CHECK(log_f[3].item<double>() == -77);
+  CHECK(log_f[4].item<double>() == doctest::Approx(-std::pow(2.016 - 30, 2)));
+  CHECK(energy->readable()->raw_score(x)[2].isnan().item<bool>());
+}
+
+TEST_CASE("molecule_property reads SMILES, with padding at the end alone") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "logp", "mode": "minimise", "temperature": 2, )"
+                           R"("representation": "smiles", "length": 8, "floor": -9, )"
+                           R"("alphabet": ["c", "1", "O", "C", "(", "Cl"])");
+  CHECK(energy->space().alphabet == std::vector<std::string>{"(", "1", "C", "Cl", "O", "c", " "});
+  const auto x = rows_of(energy->space(), {{"c", "1", "c", "c", "c", "c", "c", "1"},
+                                           {"C", "Cl"},
+                                           {"C", " ", "O"},
+                                           {"C", "("},
+                                           {"c", "1", "c"},
+                                           {}});
+  const auto log_f = energy->log_density(x);
+  CHECK(log_f[0].item<double>() == doctest::Approx(-1.6866 / 2));
+  CHECK(log_f[1].item<double>() == doctest::Approx(-chemistry::Molecule("CCl").log_p() / 2));
+  CHECK((log_f.slice(0, 2) == -9).all().item<bool>());
+  CHECK(energy->readable()->to_text(x[1]) == "CCl");
+}
+
+TEST_CASE("molecule_property adds the terms of several properties") {
+  if (without_rdkit()) return;
+  const auto fragments = some_fragments();
+  const auto energy = make(fmt::format(
+      R"("property": "", "targets": {{"logp": 1, "weight": 90}}, )"
+      R"("maximise": ["qed"], "minimise": ["sa"], )"
+      R"("temperature": 2, "temperatures": {{"qed": 0.1, "weight": 50}}, "fragments": "{}")",
+      fragments.path.string()));
+  const auto x = selfies_rows(energy->space(), {"[O][C][=C][C][=C][C][=C][Ring1][=Branch1]"});
+  const chemistry::FragmentScores scores(read_unpacked(fragments.path));
+  const auto p = chemistry::properties_of(chemistry::Molecule("OC1=CC=CC=C1"), scores);
+  const double expected = -std::pow(p.log_p - 1, 2) / 2 - std::pow(p.weight - 90, 2) / 50 +
+                          p.qed / 0.1 - p.accessibility / 2;
+  CHECK(energy->log_density(x).item<double>() == doctest::Approx(expected).epsilon(1e-12));
+  CHECK(energy->readable()->raw_score(x).item<double>() == doctest::Approx(expected));
+  const auto one = make(R"("maximise": ["qed"], "temperature": 0.1)");
+  CHECK(one->readable()->raw_score(x).item<double>() == doctest::Approx(p.qed));
+  CHECK(one->log_density(x).item<double>() == doctest::Approx(10 * p.qed));
+}
+
+TEST_CASE("molecule_property agrees with RDKit's own functions on odd molecules") {
+  if (without_rdkit()) return;
+  const fs::path data = MARGINALIA_TEST_DATA;
+  std::istringstream odd(
+      R"([H]O[H] O=Br[H] [2H]C C[C@H]C C[C@@H](N)[CH2] OCC(O)CO C[S@](=O)CC )"
+      R"(CC(C)(C)C1CCC(CC1)C(C)=CC C/C=C/[C@H](O)/C=C/C C/C=C/C(O)/C=C\C C1CC2CCC1N2 )"
+      R"(CP(C)(=O)CC F/C=C/C1CC(C1)/C=C\F C[C@H](F)C(O)[C@H](C)F C[C@H](F)C(O)[C@@H](C)F )"
+      R"(O=C1C2=CC=CC=C2C3=CC=CC=C13 C12C3C4C1C5C2C3C45 C1CCCCCCCCCC1 C1CC11CC1 [NH4+].[Cl-] )"
+      R"([OH3+] [H][H] [Na]Cl C[N+](C)(C)C N1C=CC=C1 CN(=O)=O C#CC(=O)OC1=NC(S)=NC=C1 [13CH4] )"
+      R"(FC(F)(F)C(Cl)(Cl)C(Br)(Br)Br O=C(N)NS(=O)(=O)O C1CC2CCC1CC2 C1CC2CCC1C2 )"
+      R"(CP(=O)([O-])CC)");
+  std::set<std::string> smiles{std::istream_iterator<std::string>(odd), {}};
+  smiles.insert(std::string(300, 'C'));
+  for (const auto& text : column(data / "molecules/encode.tsv", 0, 1))
+    if (text.find(' ') == text.npos) smiles.insert(text);
+  for (const auto& text : column(data / "molecules/decode.tsv", 2, 1))
+    if (text.find(' ') == text.npos) smiles.insert(text);
+  CHECK(smiles.size() > 400);
+  CHECK(count_different(smiles, some_fragments().path) == 0);
+}
+
+TEST_CASE("molecule_property agrees with RDKit's own functions on random SELFIES") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "logp")");
+  Stream stream(3, "selfies");
+  const auto x = stream.integers(27, {300, 55});
+  std::set<std::string> smiles;
+  for (std::int64_t b = 0; b < x.size(0); ++b)
+    smiles.insert(energy->readable()->to_text(x[b]));
+  smiles.erase("");
+  CHECK(smiles.size() > 200);
+  CHECK(count_different(smiles, some_fragments().path) == 0);
+}
+
+TEST_CASE("molecule_property agrees with RDKit's own functions on public molecules") {
+  const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
+  if (data.empty() || without_rdkit()) return;
+  const auto fragments = data / "chem_reference/sa_fragment_scores.bin.gz";
+  const auto agree = [&](const char* file, std::size_t index, std::size_t every) {
+    CAPTURE(file);
+    if (!fs::exists(data / file)) return;
+    auto smiles = column(data / file, index, every);
+    std::erase_if(smiles, [](const auto& text) { return text.find(' ') != text.npos; });
+    CHECK(count_different({smiles.begin(), smiles.end()}, fragments) == 0);
+  };
+  agree("zinc250k/zinc250k.smi.gz", 0, 250);
+  agree("qm9/qm9.smi.gz", 0, 300);
+  agree("selfies/decode_vectors.tsv.gz", 4, 14);
+  agree("selfies/nonfullerene.smi.gz", 0, 300);
+}
+
+TEST_CASE("molecule_property's figures do not depend on the batch or the number of threads") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "qed", "mode": "maximise", "temperature": 0.02)");
+  Stream stream(4, "states");
+  const auto some = stream.integers(27, {40, 55});
+  const auto x = torch::cat({some, some.flip(0), some});  // each molecule three times
+  const auto before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto alone = energy->log_density(x);
+  at::set_num_threads(2);
+  const auto together = energy->log_density(x);
+  at::set_num_threads(before);
+  CHECK(alone.equal(together));
+  CHECK(alone.slice(0, 0, 40).equal(alone.slice(0, 40, 80).flip(0)));
+}
+
+TEST_CASE("molecule_property of a small space sums as its molecules do") {
+  if (without_rdkit()) return;
+  const auto energy = make(R"("property": "logp", "target": 1, "length": 3, "floor": -5, )"
+                           R"("alphabet": ["[C]", "[=O]", "[Ring1]"])");
+  const auto states = all_states(energy->space());  // [4^3, 3]
+  double sum = 0;
+  for (std::int64_t b = 0; b < states.size(0); ++b) {
+    std::string text;
+    for (std::int64_t i = 0; i < 3; ++i)
+      text += energy->space().alphabet[std::size_t(states[b][i].item<std::int64_t>())];
+    const auto smiles = selfies::decode(text);
+    sum += std::exp(smiles.empty() ? -5 : -std::pow(chemistry::Molecule(smiles).log_p() - 1, 2));
+  }
+  const ExactAnswers exact(*energy);
+  CHECK(exact.oracle()->log_z() == doctest::Approx(std::log(sum)).epsilon(1e-12));
+}
+
+TEST_CASE("molecule_property takes its alphabet from a list or a file, in the dataset's order") {
+  if (without_rdkit()) return;
+  const test::TextFile file("token\tcount\n[O]\t9\n[C]\t100\n[nop]\n\n[=C] 7\n");
+  const auto energy =
+      make(fmt::format(R"("property": "logp", "alphabet_file": "{}")", file.path.string()));
+  CHECK(energy->space().alphabet == std::vector<std::string>{"[=C]", "[C]", "[O]", "[nop]"});
+  const auto listed = make(R"("property": "logp", "alphabet": ["[O]", "[C]", "[=C]"])");
+  CHECK(listed->space() == energy->space());
+}
+
+TEST_CASE("molecule_property says what is wrong with a request") {
+  const std::string g = R"("property": "logp", )";
+  if (without_rdkit()) return;
+  CHECK(refusal(R"("length": 3)") ==
+        "give \"property\" (one of logp, qed, sa, weight), or several in \"targets\", "
+        "\"maximise\" and \"minimise\"");
+  CHECK(refusal(g + R"("maximise": ["qed"])") ==
+        "give \"property\" (one of logp, qed, sa, weight), or several in \"targets\", "
+        "\"maximise\" and \"minimise\", not both");
+  CHECK(refusal(R"("targets": {"logP": 3})") ==
+        "\"targets\": no property is called \"logP\"; there is: logp, qed, sa, weight");
+  CHECK(refusal(R"("targets": {"logp": 3}, "minimise": ["logp"])") ==
+        "\"minimise\": logp is asked for twice");
+  CHECK(refusal(R"("maximise": ["qed"], "temperatures": {"sa": 1})") ==
+        "\"temperatures\": sa is not asked for in \"targets\", \"maximise\" or \"minimise\"");
+  CHECK(refusal(g + R"("temperature": 0)") == "the temperature of logp is 0; it must be above 0");
+  CHECK(refusal(g + R"("alphabet": [])") ==
+        "the alphabet is empty; molecules need one token at least beside the padding");
+  CHECK(refusal(g + R"("alphabet": ["[C]", "[Xx]"])") ==
+        "alphabet[1]: the token \"[Xx]\" is none of SELFIES: \"[Xx]\" is no token of SELFIES 2");
+  CHECK(refusal(g + R"("alphabet": ["[C][C]"])") ==
+        "alphabet[0]: the token \"[C][C]\" is more than one token");
+  CHECK(refusal(g + R"("alphabet": ["C"])") ==
+        "alphabet[0]: the token \"C\" is none of SELFIES: \"C\" stands outside of brackets; tokens "
+        "are [...], and \".\" between molecules");
+  CHECK(refusal(g + R"("alphabet": ["[CH9]"])") ==
+        "alphabet[0]: the token \"[CH9]\" is none of SELFIES: \"[CH9]\" has more hydrogens than "
+        "the constraints allow");
+  CHECK(refusal(g + R"("alphabet": ["[C]", "[O]", "[C]"])") ==
+        "alphabet[2]: the token \"[C]\" stands twice, first at alphabet[0]");
+  CHECK(refusal(g + R"("representation": "smiles")") ==
+        "\"representation\": \"smiles\" needs an \"alphabet\" of pieces of SMILES");
+  CHECK(refusal(g + R"("representation": "smiles", "alphabet": ["C", "O C"])") ==
+        "alphabet[1]: the token \"O C\" is empty or holds blanks");
+  const test::TextFile file("[C]\n[D]\n");
+  CHECK(refusal(g + fmt::format(R"("alphabet_file": "{}")", file.path.string())) ==
+        fmt::format("{}:2: the token \"[D]\" is none of SELFIES: \"[D]\" is no token of SELFIES 2",
+                    file.path.string()));
+  CHECK(refusal(g + R"("alphabet_file": "/nowhere/tokens.tsv")") ==
+        "/nowhere/tokens.tsv: there is no such file; a file is looked for beside the spec, then in "
+        "the data directory (--data, $MARGINALIA_DATA)");
+  CHECK(refusal(R"("property": "sa", "fragments": "/nowhere/scores.bin")") ==
+        "/nowhere/scores.bin[.gz] is missing, which the SA score needs; put it into the data "
+        "directory (--data, $MARGINALIA_DATA) or name it in \"fragments\"");
+  CHECK(refusal(R"("property": "sa", "fragments": ")" + file.path.string() + "\"") ==
+        file.path.string() + ": these are no fragment scores; they begin with SAFP0001");
+}
+
+// For tests/bench/molecules.py, which names the file of SMILES. A line of JSON for each figure.
+TEST_CASE("molecule_property's molecules per second" * doctest::skip()) {
+  const auto* file = std::getenv("MARGINALIA_BENCH_SMILES");
+  const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
+  if (!file || data.empty()) return;
+  const auto smiles = column(file, 0, 1);
+  const auto before = at::get_num_threads();
+  for (const std::string property : {"logp", "qed", "sa"}) {
+    const auto [energy, x] =
+        written(smiles, fmt::format(R"("property": "{}", "fragments": "{}")", property,
+                                    (data / "chem_reference/sa_fragment_scores.bin").string()));
+    for (const int threads : {1, 2}) {
+      at::set_num_threads(threads);
+      energy->log_density(x.slice(0, 0, 200));
+      const auto start = std::chrono::steady_clock::now();
+      const auto sum = energy->readable()->raw_score(x).sum().item<double>();
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      fmt::print("{{\"property\": \"{}\", \"threads\": {}, \"molecules_per_second\": {}, "
+                 "\"sum\": {}}}\n",
+                 property, threads, double(smiles.size()) / seconds.count(), sum);
+    }
+  }
+  at::set_num_threads(before);
+}
