@@ -12,8 +12,8 @@ class FactorGibbs;
 /// Gibbs sampling of an energy that offers its factors or its local conditionals: every sweep
 /// redraws each free variable once from p(x_i | all others), which leaves p invariant.
 ///
-/// On the CPU, binary pairwise energies have a kernel of their own, a few nanoseconds an update, and
-/// so have factors of any kind; others go through LocalConditionals, colour by colour.
+/// On the CPU, binary pairwise energies have a kernel of their own, a few nanoseconds an update,
+/// and so have factors of any kind; others go through LocalConditionals, colour by colour.
 class MARGINALIA_API GibbsSampler {
  public:
   /// Throws SpecError when the energy offers neither.
