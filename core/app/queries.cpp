@@ -8,6 +8,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/oracle.h>
+#include <marginalia/samples.h>
 
 #include "cli.h"
 
@@ -222,7 +223,7 @@ void sample(Session& session, const Arguments& a) {
     for (std::int64_t n = 0; n < given.size(0); ++n) {
       const auto x = answer.states[n];
       Json line{{"x", state_json(x)},
-                {"text", experiment.dataset ? experiment.dataset->to_text(x) : space.to_text(x)},
+                {"text", text_of(experiment, x)},
                 {"log_prob", number(answer.value[n].item<double>())}};
       if (!a.given.empty()) line["given"] = state_json(given[n]);
       print(line);

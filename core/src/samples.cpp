@@ -22,11 +22,6 @@ Json values_of(const Tensor& state) {
   return values;
 }
 
-std::string text_of(const Experiment& experiment, const Tensor& state) {
-  return experiment.dataset ? experiment.dataset->to_text(state)
-                            : experiment.space().to_text(state);
-}
-
 void write_lines(const std::filesystem::path& run, const char* name, const std::string& lines) {
   std::filesystem::create_directories(run / "samples");
   write_atomically(run / "samples" / name, lines);
@@ -59,6 +54,12 @@ class Answering {
 
 }  // namespace
 
+std::string text_of(const Experiment& experiment, const Tensor& state) {
+  if (experiment.dataset) return experiment.dataset->to_text(state);
+  if (const auto readable = experiment.energy->readable()) return readable->to_text(state);
+  return experiment.space().to_text(state);
+}
+
 void write_samples(const Experiment& experiment, const std::filesystem::path& run,
                    std::int64_t count) {
   if (count == 0 || !experiment.family->offers(QueryKind::kSample)) return;
@@ -68,6 +69,8 @@ void write_samples(const Experiment& experiment, const std::filesystem::path& ru
   const Query query{QueryKind::kSample, space.empty().expand({count, -1}).contiguous()};
   const auto answer = ask(query, streams.at("evaluation/samples"));
   const auto density = experiment.energy ? experiment.energy->log_density(answer.states) : Tensor();
+  const auto readable = experiment.energy ? experiment.energy->readable() : Offer<Readable>{};
+  const auto score = readable ? readable->raw_score(answer.states) : Tensor();
   std::string lines;
   for (std::int64_t n = 0; n < count; ++n) {
     const auto x = answer.states[n];
@@ -75,6 +78,7 @@ void write_samples(const Experiment& experiment, const std::filesystem::path& ru
               {"text", text_of(experiment, x)},
               {"log_prob", answer.value[n].item<double>()}};
     if (density.defined()) line["log_density"] = density[n].item<double>();
+    if (score.defined()) line["score"] = score[n].item<double>();
     lines += line.dump() + "\n";
   }
   write_lines(run, "samples.jsonl", lines);

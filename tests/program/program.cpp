@@ -135,7 +135,12 @@ TEST_CASE("exact answers without training, and refuses what is too large") {
   REQUIRE(result.code == 0);
   const auto json = Json::parse(result.out);
   CHECK(json.at("single_marginals").size() == 9);
-  const auto refused = marginalia_(fmt::format("exact '{}' energy.side=13", spec));
+  const auto wide = marginalia_(fmt::format("exact '{}' energy.side=13", spec));
+  REQUIRE(wide.code == 0);  // of a wide torus log Z alone is known, and how well
+  CHECK(Json::parse(wide.out).at("method") == "extrapolated from strips of width 11 and 12");
+  CHECK(Json::parse(wide.out).at("error").get<double>() < 1e-3);
+  const auto refused =
+      marginalia_(fmt::format("exact '{}' energy.side=21 energy.boundary=open", spec));
   CHECK(refused.code == 2);
   CHECK(refused.out.empty());
   CHECK(has(refused.err, "no exact answer"));

@@ -2,13 +2,18 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include <marginalia/experiment.h>
 
 namespace marginalia {
 
-/// Writes `count` states of the model to samples/samples.jsonl of a run, and as pictures, where the
-/// space is two-dimensional, to samples.png beside it.
+/// A state as people read it: the dataset's text, the energy's, or the space's.
+MARGINALIA_API std::string text_of(const Experiment& experiment, const Tensor& state);
+
+/// Writes `count` states of the model to samples/samples.jsonl of a run, with what an energy says
+/// of them ("log_density", and its "score" before a temperature where it has one), and as pictures,
+/// where the space is two-dimensional, to samples.png beside it.
 MARGINALIA_API void write_samples(const Experiment& experiment, const std::filesystem::path& run,
                                   std::int64_t count);
 
