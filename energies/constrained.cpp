@@ -11,47 +11,25 @@
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
+#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
 #include <marginalia/files.h>
+#include <marginalia/partial_state.h>
 #include <marginalia/plugin.h>
-
-#include "by_elimination.h"
 
 using namespace marginalia;
 
 namespace {
 
-/// A list of values and nulls, as "x" in the lines that `marginalia sample --given` reads.
-/// -> int64 [D], kUnknown for null.
-Tensor partial_state(const Json& x, const StateSpace& space, const std::string& where) {
-  const auto D = space.dimension();
-  if (!x.is_array())
-    throw SpecError(fmt::format("{} must be a list of {} values or nulls", where, D));
-  if (std::int64_t(x.size()) != D)
-    throw SpecError(
-        fmt::format("{} has {} values, the energy has {} variables", where, x.size(), D));
-  auto state = torch::full({D}, kUnknown, torch::kLong);
-  auto values = state.accessor<std::int64_t, 1>();
-  for (std::int64_t i = 0; i < D; ++i) {
-    const auto& value = x[std::size_t(i)];
-    const auto limit = space.cardinalities[std::size_t(i)];
-    if (value.is_null()) continue;
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
-        value.get<std::int64_t>() >= limit)
-      throw SpecError(fmt::format("{}[{}] must be null or an integer from 0 to {}, not {}", where,
-                                  i, limit - 1, value.dump()));
-    values[i] = value.get<std::int64_t>();
-  }
-  return state;
-}
-
-/// The one line {"x": [...]} of a JSON Lines file.
-Tensor read_partial_state(const std::filesystem::path& file, const StateSpace& space) {
+/// The one line of a JSON Lines file, as `sample --given` takes them.
+Tensor read_partial_state(const std::filesystem::path& file, const Energy& energy) {
   const auto json = Json::parse(read_text(file), nullptr, false);
-  if (!json.is_object() || !json.contains("x"))
+  if (!json.is_object())
     throw SpecError(
         fmt::format("{}: must be one JSON object such as {{\"x\": [0, 1, null]}}", file.string()));
-  return partial_state(json["x"], space, fmt::format("{}: \"x\"", file.string()));
+  return partial_state_of_line(json, energy.space(), file.string(), [&](const PartialText& text) {
+    return state_of_text(energy, text);
+  });
 }
 
 /// Rows of a partial state that agree with c, and those rows with c filled in.
@@ -108,7 +86,8 @@ class Constrained final : public Energy, private LocalConditionals {
       p("energy", energy, {.doc = "f"});
       p("given", given,
         {.doc = "c, null for a free variable, as \"x\" of sample --given: \"[0, null, 1]\""});
-      p("file", file, {.doc = "in place of given: one line {\"x\": [0, null, 1]}"});
+      p("file", file,
+        {.doc = "in place of given: one line {\"x\": [0, null, 1]} or {\"text\": \"01?\"}"});
       p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
     }
   };
@@ -118,7 +97,7 @@ class Constrained final : public Energy, private LocalConditionals {
     if (!inner_) throw SpecError("give \"energy\": the one to be constrained");
     if (params.given.empty() != bool(params.file))
       throw SpecError("give \"given\" or \"file\": the values of the variables that are held");
-    clamp_.values = params.file ? read_partial_state(params.file.found, space())
+    clamp_.values = params.file ? read_partial_state(params.file.found, *inner_)
                                 : partial_state(Json::parse(params.given, nullptr, false), space(),
                                                 "\"given\"");
     if (const auto factors = inner_->factors()) model_ = clamped(*factors);

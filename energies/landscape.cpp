@@ -236,6 +236,7 @@ class Landscape final : public Energy, private LocalConditionals, private Readab
   const Tensor& colours() const override { return colours_; }
 
   std::string to_text(const Tensor& state) const override { return space_.to_text(state); }
+  Tensor from_text(const PartialText& text) const override { return state_of_text(space_, text); }
   Tensor raw_score(const Tensor& x) const override { return at(scores_, index(x)); }
 
   /// Of the word with level 0 where a letter is unknown: int64 [B].

@@ -12,10 +12,10 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
+#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
-#include "by_elimination.h"
 #include "graph_sums.h"
 
 using namespace marginalia;

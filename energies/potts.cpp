@@ -17,8 +17,6 @@ using namespace marginalia;
 
 namespace {
 
-constexpr double kGiB = 1 << 30;
-
 class Potts final : public FactoredEnergy {
  public:
   static constexpr const char* kName = "potts";
@@ -60,20 +58,15 @@ class Potts final : public FactoredEnergy {
   Potts(const Bonds& bonds, const Params& params)
       : FactoredEnergy(model_of(bonds, params),
                        StateSpace::uniform(bonds.sites, params.states, bonds.shape),
-                       params.memory * kGiB) {}
+                       params.memory) {}
 
   static Bonds bonds_of(const Params& params) {
     if (params.graph) {
       const auto graph = graphs::read_graph(params.graph.found);
       return {graph.edges, {graph.vertices}, graph.vertices};
     }
-    const auto sides = params.sides.empty() ? std::vector(2, params.side) : params.sides;
     const bool periodic = params.boundary == "periodic";
-    for (const auto side : sides)
-      if (periodic && side < 3)
-        throw SpecError(
-            "a periodic side of less than 3 would join a pair twice; take 3 or more, or "
-            "\"boundary\": \"open\"");
+    const auto sides = ising::sides_of(params.sides, params.side, periodic);
     const auto lattice = ising::uniform_lattice(sides, periodic, 1, 0);
     std::vector<graphs::Edge> edges;
     for (const auto& bond : lattice.bonds)

@@ -11,10 +11,11 @@ inline marginalia::Tensor scaled(const marginalia::Tensor& log_f, double weight)
   return torch::where(log_f == -INFINITY, log_f, weight * log_f);
 }
 
-/// The same of every factor.
-inline marginalia::FactorModel scaled(marginalia::FactorModel model, double weight) {
-  for (auto& factor : model.factors)
-    for (auto& value : factor.log_values)
-      if (value != -INFINITY) value *= weight;
-  return model;
+/// A score where f has become f^weight: what was wanted of it is wanted that much more.
+inline marginalia::Score scaled(marginalia::Score score, double weight) {
+  if (score.spread && weight > 0)
+    score.spread = *score.spread / std::sqrt(weight);
+  else
+    score.spread.reset();
+  return score;
 }

@@ -24,8 +24,6 @@ using namespace marginalia;
 
 namespace {
 
-constexpr double kGiB = 1 << 30;
-
 class SpinGlass final : public FactoredEnergy, private Readable {
  public:
   static constexpr const char* kName = "spin_glass";
@@ -60,26 +58,22 @@ class SpinGlass final : public FactoredEnergy, private Readable {
   };
 
   explicit SpinGlass(const Params& params)
-      : FactoredEnergy(model_of(params), space_of(params), params.memory * kGiB),
+      : FactoredEnergy(model_of(params), space_of(params), params.memory),
         beta_(params.inverse_temperature) {}
 
   Offer<Readable> readable() const override { return {this}; }
 
  private:
   std::string to_text(const Tensor& state) const override { return space().to_text(state); }
+  Tensor from_text(const PartialText& text) const override { return state_of_text(space(), text); }
   /// sum_<ij> J_ij s_i s_j + sum_i h_i s_i, the largest at a ground state.
   Tensor raw_score(const Tensor& x) const override { return log_density(x) / beta_; }
 
   static bool complete(const Params& params) { return params.model == "sherrington_kirkpatrick"; }
 
+  static bool periodic(const Params& params) { return params.boundary == "periodic"; }
   static std::vector<std::int64_t> sides_of(const Params& params) {
-    const auto sides = params.sides.empty() ? std::vector(2, params.side) : params.sides;
-    for (const auto side : sides)
-      if (params.boundary == "periodic" && side < 3)
-        throw SpecError(
-            "a periodic side of less than 3 would join a pair twice; take 3 or more, or "
-            "\"boundary\": \"open\"");
-    return sides;
+    return ising::sides_of(params.sides, params.side, periodic(params));
   }
 
   static StateSpace space_of(const Params& params) {
@@ -114,8 +108,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
         for (auto j = i + 1; j < params.spins; ++j)
           bond(i, j, 1 / std::sqrt(double(params.spins)));
     } else {
-      const auto lattice =
-          ising::uniform_lattice(sides_of(params), params.boundary == "periodic", 0, 0);
+      const auto lattice = ising::uniform_lattice(sides_of(params), periodic(params), 0, 0);
       model.cardinalities.assign(std::size_t(lattice.sites()), 2);
       for (const auto& b : lattice.bonds)
         bond(b.i, b.j, 1);

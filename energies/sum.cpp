@@ -5,6 +5,7 @@
 ///
 /// A state that one term forbids is forbidden, whatever the weight.
 /// Source: Hinton (2002), doi:10.1162/089976602760128018, equation 1.
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -12,10 +13,10 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
+#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
-#include "by_elimination.h"
 #include "scaled.h"
 
 using namespace marginalia;
@@ -95,7 +96,7 @@ FactorModel model_of(const std::vector<Term>& terms) {
   return sum;
 }
 
-class Sum final : public Energy, private LocalConditionals {
+class Sum final : public Energy, private LocalConditionals, private Readable {
  public:
   static constexpr const char* kName = "sum";
   static constexpr const char* kSummary = "a weighted sum of energies of the same variables";
@@ -174,6 +175,18 @@ class Sum final : public Energy, private LocalConditionals {
   }
   const Tensor& colours() const override { return colours_; }
 
+  // Of several terms that people can read: the text and drawing of the first, the scores of all.
+  const Readable& first_readable() const;
+  std::string to_text(const Tensor& state) const override {
+    return first_readable().to_text(state);
+  }
+  Tensor from_text(const PartialText& text) const override {
+    return first_readable().from_text(text);
+  }
+  std::string to_svg(const Tensor& state) const override { return first_readable().to_svg(state); }
+  Tensor raw_score(const Tensor& x) const override { return log_density(x); }
+  std::vector<Score> scores(const Tensor& x) const override;
+
   std::vector<Term> terms_;
   std::string no_local_, no_pairwise_, no_factors_;  // why; empty where there are
   Tensor colours_;
@@ -193,17 +206,30 @@ Offer<Oracle> Sum::exact() const {
                   no_factors_));
 }
 
-/// Of the one term that has some, where only one has.
+/// The one term that people can read; of several the sum itself.
 Offer<Readable> Sum::readable() const {
   Offer<Readable> only;
-  for (const auto& [energy, weight] : terms_) {
-    const auto readable = energy->readable();
-    if (!readable) continue;
-    if (only)
-      return Offer<Readable>::none("several of its terms have scores, which do not make one score");
-    only = readable;
-  }
+  for (const auto& [energy, weight] : terms_)
+    if (const auto readable = energy->readable()) only = only ? Offer<Readable>{this} : readable;
   return only ? only : Offer<Readable>::none("none of its terms has a text of its own");
+}
+
+const Readable& Sum::first_readable() const {
+  const auto has_text = [](const Term& term) { return bool(term.energy->readable()); };
+  return *std::ranges::find_if(terms_, has_text)->energy->readable();
+}
+
+/// Of a name that several have, the second is name_2.
+std::vector<Score> Sum::scores(const Tensor& x) const {
+  std::vector<Score> all;
+  std::map<std::string, int> times;
+  for (const auto& [energy, weight] : terms_)
+    if (const auto readable = energy->readable())
+      for (auto& score : readable->scores(x)) {
+        if (const int n = ++times[score.name]; n > 1) score.name += fmt::format("_{}", n);
+        all.push_back(scaled(score, weight));
+      }
+  return all;
 }
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
+#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
-#include "by_elimination.h"
 #include "scaled.h"
 
 using namespace marginalia;
@@ -90,6 +90,18 @@ class Tempered final : public Energy, private LocalConditionals, private Readabl
   Tensor raw_score(const Tensor& x) const override {
     const auto readable = inner_->readable();
     return readable ? readable->raw_score(x) : inner_->log_density(x);
+  }
+  Tensor from_text(const PartialText& text) const override { return state_of_text(*inner_, text); }
+  std::string to_svg(const Tensor& state) const override {
+    const auto readable = inner_->readable();
+    return readable ? readable->to_svg(state) : "";
+  }
+  std::vector<Score> scores(const Tensor& x) const override {
+    const auto readable = inner_->readable();
+    auto all = readable ? readable->scores(x) : Readable::scores(x);
+    for (auto& score : all)
+      score = scaled(score, b_);
+    return all;
   }
 
   std::shared_ptr<Energy> inner_;  // f

@@ -127,6 +127,8 @@ static int run_program(int argc, char** argv) {
   add_query_verbs(program, session);
   add_inspection_verbs(program, session);
   add_runs_verb(program, session);
+  add_study_verb(program, session);
+  add_reproduce_verb(program, session);
   add_data_verb(program, session);
   add_new_verb(program, session);
   try {

@@ -51,6 +51,8 @@ void add_training_verbs(CLI::App& program, Session& session);  // run resume che
 void add_query_verbs(CLI::App& program, Session& session);  // marginals conditionals sample exact
 void add_inspection_verbs(CLI::App& program, Session& session);  // list describe doctor
 void add_runs_verb(CLI::App& program, Session& session);         // runs
+void add_study_verb(CLI::App& program, Session& session);        // study
+void add_reproduce_verb(CLI::App& program, Session& session);    // reproduce
 void add_data_verb(CLI::App& program, Session& session);         // data
 void add_new_verb(CLI::App& program, Session& session);          // new
 

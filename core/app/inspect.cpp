@@ -67,6 +67,15 @@ std::string first_line_with(const std::string& text, const std::string& what) {
   return text.substr(at, end - at);
 }
 
+/// The libraries that plugins can do without: their versions, or that they are missing.
+std::map<std::string, std::string> optional_parts(const Registry& registry) {
+  std::map<std::string, std::string> parts;
+  for (const auto* description : registry.descriptions())
+    for (const auto& part : description->parts)
+      parts[part.name] = part.version.empty() ? "missing: " + part.remedy : part.version;
+  return parts;
+}
+
 void doctor(Session& session) {
   const auto config = at::show_config();
   const auto row = [](const char* what, const std::string& is) {
@@ -85,6 +94,8 @@ void doctor(Session& session) {
                   ? fmt::format("{} device(s)", torch::cuda::device_count())
                   : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "
                     "against a CUDA LibTorch with -DCMAKE_PREFIX_PATH");
+  for (const auto& [name, is] : optional_parts(session.registry()))
+    row(name.c_str(), is);
   const auto data = session.data();
   row("data", fmt::format("{}{}", data.string(),
                           fs::is_directory(data) ? ""

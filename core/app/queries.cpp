@@ -8,6 +8,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/oracle.h>
+#include <marginalia/partial_state.h>
 #include <marginalia/samples.h>
 
 #include "cli.h"
@@ -55,32 +56,35 @@ void for_batches(const std::string& file, const std::function<void(std::vector<L
   if (!lines.empty()) answer(lines);
 }
 
-/// The states under `key`, null for unknown: int64 [B, D].
-Tensor states_of(const std::vector<Line>& lines, const char* key, const StateSpace& space) {
-  const auto D = space.dimension();
-  auto states = torch::full({std::int64_t(lines.size()), D}, kUnknown, torch::kLong);
-  auto values = states.accessor<std::int64_t, 2>();
-  for (std::size_t b = 0; b < lines.size(); ++b) {
-    const auto& [json, where] = lines[b];
-    const auto x = json.find(key);
-    if (x == json.end() || !x->is_array())
-      throw SpecError(fmt::format("{}: needs \"{}\": a list of {} values or nulls", where, key, D));
-    if (std::int64_t(x->size()) != D)
-      throw SpecError(fmt::format("{}: \"{}\" has {} values, the model has {} variables", where,
-                                  key, x->size(), D));
-    for (std::int64_t i = 0; i < D; ++i) {
-      const auto& value = (*x)[std::size_t(i)];
-      if (value.is_null()) continue;
-      const auto limit = space.cardinalities[std::size_t(i)];
-      if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
-          value.get<std::int64_t>() >= limit)
-        throw SpecError(
-            fmt::format("{}: \"{}\"[{}] must be null or an integer from 0 to {}, not {}", where,
-                        key, i, limit - 1, value.dump()));
-      values[std::int64_t(b)][i] = value.get<std::int64_t>();
-    }
-  }
-  return states;
+/// What lines name states of.
+struct States {
+  const StateSpace& space;
+  TextReader read;
+};
+
+States states_in(const Experiment& experiment) {
+  return {experiment.space(),
+          [&experiment](const PartialText& text) { return state_of_text(experiment, text); }};
+}
+States states_in(const Energy& energy) {
+  return {energy.space(),
+          [&energy](const PartialText& text) { return state_of_text(energy, text); }};
+}
+
+/// The states that the lines name: int64 [B, D].
+Tensor states_of(const std::vector<Line>& lines, const States& in) {
+  std::vector<Tensor> rows;
+  for (const auto& [json, where] : lines)
+    rows.push_back(partial_state_of_line(json, in.space, where, in.read));
+  return torch::stack(rows);
+}
+
+/// The states under "given" of lines that all have it.
+Tensor conditions_of(const std::vector<Line>& lines, const States& in) {
+  std::vector<Tensor> rows;
+  for (const auto& [json, where] : lines)
+    rows.push_back(partial_state(json.at("given"), in.space, where + ": \"given\"", in.read));
+  return torch::stack(rows);
 }
 
 /// x with what is given; a variable that both name must agree.
@@ -124,7 +128,7 @@ Streams query_streams(const LoadedRun& run) {
 
 void marginals(Session& session, const Arguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
-  const auto& space = run.experiment.space();
+  const auto in = states_in(run.experiment);
   std::optional<ExactAnswers> exact;
   if (a.estimator == "exact") {
     if (!run.experiment.energy)
@@ -134,7 +138,7 @@ void marginals(Session& session, const Arguments& a) {
   }
   auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
-    auto x = states_of(lines, "x", space);
+    auto x = states_of(lines, in);
     std::string estimator = a.estimator;
     auto value = torch::empty({x.size(0)}, torch::kDouble);
     // Lines with and without "given" are asked apart: the condition is part of the question.
@@ -148,9 +152,10 @@ void marginals(Session& session, const Arguments& a) {
         }
       if (rows.empty()) continue;
       const auto index = torch::tensor(rows);
-      Query query{QueryKind::kLogMarginal, x.index({index}), {}, a.estimator, a.orders};
+      Query query{QueryKind::kLogMarginal, x.index({index}), {}, a.estimator, a.orders,
+                  order_named(a.order)};
       if (conditioned) {
-        query.given = states_of(those, "given", space);
+        query.given = conditions_of(those, in);
         query.partial = merged(query.partial, query.given, those);
       }
       if (exact) {
@@ -176,7 +181,7 @@ void conditionals(Session& session, const Arguments& a) {
   const auto& space = run.experiment.space();
   auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
-    const auto x = states_of(lines, "x", space);
+    const auto x = states_of(lines, states_in(run.experiment));
     const Query query{QueryKind::kConditionals, x, {}, a.estimator};
     const auto p =
         run.experiment.family->answer(query, streams.at("conditionals")).value.exp().contiguous();
@@ -214,9 +219,7 @@ void sample(Session& session, const Arguments& a) {
   const auto& experiment = run.experiment;
   const auto& space = experiment.space();
   auto streams = query_streams(run);
-  const auto order = a.order == "forward"    ? Order::kForward
-                     : a.order == "backward" ? Order::kBackward
-                                             : Order::kRandom;
+  const auto order = order_named(a.order);
   const auto draw = [&](const Tensor& given) {  // [B, D], one row a sample
     const Query query{QueryKind::kSample, given, {}, "", 1, order, a.steps};
     const auto answer = experiment.family->answer(query, streams.at("samples"));
@@ -235,7 +238,7 @@ void sample(Session& session, const Arguments& a) {
   };
   if (a.given.empty()) return draw_all(space.empty().expand({a.count, -1}));
   for_batches(a.given, [&](std::vector<Line>& lines) {
-    draw_all(states_of(lines, "x", space).repeat_interleave(a.count, 0));
+    draw_all(states_of(lines, states_in(experiment)).repeat_interleave(a.count, 0));
   });
 }
 
@@ -243,19 +246,18 @@ void exact(Session& session, const Arguments& a) {
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
   const auto energy = Experiment::energy_of(spec, session.registry());
   const ExactAnswers answers(*energy);
-  if (const auto known = energy->known_log_z(); known && !answers.oracle() && a.input.empty()) {
-    print({{"log_z", known->value}, {"error", known->error}, {"method", known->method}});
-    return;
-  }
+  if (!answers.oracle() && a.input.empty())
+    if (const auto known = energy->known_log_z())
+      return print({{"log_z", known->value}, {"error", known->error}, {"method", known->method}});
   const auto oracle = oracle_or_refuse(answers, energy->label());
   if (!a.input.empty()) {
     for_batches(a.input, [&](std::vector<Line>& lines) {
-      const auto x = states_of(lines, "x", energy->space());
+      const auto x = states_of(lines, states_in(*energy));
       for (std::size_t b = 0; b < lines.size(); ++b) {
         const auto row = std::int64_t(b);
         Tensor given, partial = x.slice(0, row, row + 1);
         if (lines[b].json.contains("given")) {
-          given = states_of({lines[b]}, "given", energy->space());
+          given = conditions_of({lines[b]}, states_in(*energy));
           partial = merged(partial, given, {lines[b]});
         }
         Json line{
@@ -302,17 +304,20 @@ void add_query_verbs(CLI::App& program, Session& session) {
                           "--input -",
                           marginals));
   verb->add_option("--input", a->input,
-                   "lines {\"x\": [0, null, ...]}, optionally \"given\"; - is "
-                   "stdin")
+                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}, optionally "
+                   "\"given\"; - is stdin")
       ->required()
       ->type_name("FILE");
   verb->add_option("--estimator", a->estimator,
                    "one_pass, chain, ensemble, exact; else the family's first");
   verb->add_option("--orders", a->orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--order", a->order, "of the variables along a chain")
+      ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
 
   verb = of_run(add("conditionals", "probabilities of every unknown variable of partial states",
                     "marginalia conditionals runs/smoke --input states.jsonl", conditionals));
-  verb->add_option("--input", a->input, "lines {\"x\": [0, null, ...]}; - is stdin")
+  verb->add_option("--input", a->input,
+                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin")
       ->required()
       ->type_name("FILE");
 
@@ -321,10 +326,12 @@ void add_query_verbs(CLI::App& program, Session& session) {
   verb->add_option("--count", a->count, "samples, of each given line")
       ->required()
       ->check(CLI::Range(1, 1 << 30));
-  verb->add_option("--given", a->given, "lines {\"x\": [0, null, ...]} to complete; - is stdin")
+  verb->add_option("--given", a->given,
+                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\", \"at\": 3} to complete; "
+                   "- is stdin")
       ->type_name("FILE");
   verb->add_option("--order", a->order, "in which variables are drawn")
-      ->check(CLI::IsMember({"random", "forward", "backward"}));
+      ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
   verb->add_option("--steps", a->steps, "network passes at most, several variables in each")
       ->check(CLI::Range(1, 1 << 30));
 
@@ -337,7 +344,8 @@ void add_query_verbs(CLI::App& program, Session& session) {
       ->required()
       ->type_name("SPEC");
   verb->add_option("settings", e->settings, "key=value, dotted")->type_name("key=value");
-  verb->add_option("--input", e->input, "lines {\"x\": [0, null, ...]}; - is stdin")
+  verb->add_option("--input", e->input,
+                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin")
       ->type_name("FILE");
 }
 

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include <fmt/format.h>
+#include <tbb/parallel_for.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
@@ -11,6 +12,12 @@
 
 namespace marginalia::app {
 namespace {
+
+struct Arguments {
+  std::string root = "runs", sort;
+  std::vector<std::string> filters, columns;
+  bool reverse = false, json = false;
+};
 
 /// The value at a dotted key; null where there is none.
 Json at_key(const Json& json, const std::string& key) {
@@ -29,7 +36,7 @@ Json look_up(const Json& run, const std::string& key) {
     const auto figure = at_key(run, "evaluation.metrics");
     const auto metric = key.substr(0, slash), estimator = key.substr(slash + 1);
     if (figure.contains(metric) && figure[metric].contains(estimator))
-      return figure[metric][estimator].at("value");
+      return figure[metric][estimator].value("value", Json());
     return {};
   }
   const auto in_spec = at_key(run.at("spec"), key);
@@ -42,74 +49,148 @@ std::string text_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-Json read_run(const fs::path& folder) {
+/// "ess/importance>=0.9": a key, how it compares, and with what.
+struct Filter {
+  std::string key, relation, value;
+
+  bool passes(const Json& run) const {
+    const auto found = look_up(run, key);
+    if (relation == "=") return text_of(found) == value || found == number();
+    if (relation == "!=") return text_of(found) != value && found != number();
+    const auto bound = number();
+    if (!found.is_number()) return false;
+    if (relation == "<") return found < bound;
+    if (relation == ">") return found > bound;
+    return relation == "<=" ? found <= bound : found >= bound;
+  }
+  Json number() const {
+    const auto json = Json::parse(value, nullptr, false);
+    return json.is_discarded() ? Json(value) : json;
+  }
+};
+
+Filter filter_of(const std::string& text) {
+  const auto at = text.find_first_of("!<>=");
+  for (const std::string relation : {"!=", "<=", ">=", "=", "<", ">"}) {
+    if (at == std::string::npos || at == 0 || text.compare(at, relation.size(), relation) != 0)
+      continue;
+    Filter filter{text.substr(0, at), relation, text.substr(at + relation.size())};
+    const bool orders = relation != "=" && relation != "!=";
+    if (orders && !filter.number().is_number()) break;
+    return filter;
+  }
+  throw SpecError(fmt::format("\"{}\": a filter is key=value, !=, or <, <=, >, >= a number, as in "
+                              "energy.type=ising or ess/importance>=0.9",
+                              text));
+}
+
+/// The folders below `root` that hold a run.json; what is inside them is not looked at.
+std::vector<fs::path> run_folders(const fs::path& root) {
+  std::vector<fs::path> folders;
+  if (fs::exists(root / "run.json")) return {root};
+  const auto skip = fs::directory_options::skip_permission_denied;
+  for (auto it = fs::recursive_directory_iterator(root, skip); it != fs::end(it); ++it) {
+    if (!it->is_directory() || !fs::exists(it->path() / "run.json")) continue;
+    folders.push_back(it->path());
+    it.disable_recursion_pending();
+  }
+  return folders;
+}
+
+/// run.json with its path, and its evaluation where that is wanted; a string says what is wrong.
+Json read_run(const fs::path& folder, bool with_evaluation) try {
   auto run = Json::parse(read_text(folder / "run.json"), nullptr, false);
-  if (!run.is_object() || !run.contains("spec")) return {};
+  if (!run.is_object() || !run.contains("spec"))
+    return (folder / "run.json").string() + ": is no record of a run";
   run["path"] = folder.string();
-  if (fs::exists(folder / "evaluation.json"))
+  if (with_evaluation && fs::exists(folder / "evaluation.json"))
     run["evaluation"] = Json::parse(read_text(folder / "evaluation.json"), nullptr, false);
   return run;
+} catch (const std::exception& e) {
+  return e.what();
 }
 
-bool passes(const Json& run, const std::vector<std::string>& filters) {
-  return std::ranges::all_of(filters, [&](const std::string& filter) {
-    const auto equals = filter.find('=');
-    if (equals == std::string::npos)
-      throw SpecError(
-          fmt::format("\"{}\": a filter is key=value, as in energy.type=ising", filter));
-    return text_of(look_up(run, filter.substr(0, equals))) == filter.substr(equals + 1);
-  });
-}
-
-void list_runs(const std::string& root, const std::vector<std::string>& filters,
-               const std::string& sort, std::vector<std::string> columns) {
-  if (!fs::is_directory(root)) throw SpecError(root + ": no such folder of runs");
+/// The runs that pass, sorted; those that cannot be read are named on stderr.
+std::vector<Json> chosen_runs(const Arguments& a) {
+  std::vector<Filter> filters;
+  for (const auto& text : a.filters)
+    filters.push_back(filter_of(text));
+  const auto asks_figures = [](const std::string& key) {
+    return key.find('/') != std::string::npos || key.starts_with("evaluation");
+  };
+  const bool with_evaluation = asks_figures(a.sort) ||
+                               std::ranges::any_of(a.columns, asks_figures) ||
+                               std::ranges::any_of(filters, asks_figures, &Filter::key);
+  const auto folders = run_folders(a.root);
+  std::vector<Json> all(folders.size());
+  tbb::parallel_for(std::size_t{0}, folders.size(),
+                    [&](std::size_t i) { all[i] = read_run(folders[i], with_evaluation); });
   std::vector<Json> runs;
-  const auto skip = fs::directory_options::skip_permission_denied;
-  for (auto it = fs::recursive_directory_iterator(root, skip); it != fs::end(it); ++it)
-    if (it->path().filename() == "run.json")
-      if (auto run = read_run(it->path().parent_path()); run.is_object() && passes(run, filters))
-        runs.push_back(std::move(run));
-  const auto key = sort.empty() ? "started" : sort;
-  std::ranges::stable_sort(runs, {}, [&](const Json& run) { return look_up(run, key); });
-  if (columns.empty()) columns = {"status", "steps", "train_seconds", "started"};
-  if (!sort.empty() && !std::ranges::count(columns, sort)) columns.push_back(sort);
-  columns.insert(columns.begin(), "path");
+  for (auto& run : all) {
+    if (run.is_string())
+      fmt::print(stderr, "marginalia: warning: {}\n", run.get<std::string>());
+    else if (std::ranges::all_of(filters, [&](const Filter& f) { return f.passes(run); }))
+      runs.push_back(std::move(run));
+  }
+  const auto key = a.sort.empty() ? "started" : a.sort;
+  const auto before = [&](const Json& left, const Json& right) {  // what has no value comes last
+    const auto x = look_up(left, key), y = look_up(right, key);
+    if (x.is_null() || y.is_null()) return !x.is_null() && y.is_null();
+    return a.reverse ? y < x : x < y;
+  };
+  std::ranges::stable_sort(runs, before);
+  return runs;
+}
 
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows)
+    for (std::size_t c = 0; c < row.size(); ++c)
+      widths[c] = std::max(widths[c], row[c].size());
+  std::string text;
+  for (const auto& row : rows)
+    for (std::size_t c = 0; c < row.size(); ++c)
+      text += c + 1 < row.size() ? fmt::format("{:<{}}  ", row[c], widths[c]) : row[c] + "\n";
+  std::cout << text;
+}
+
+void list_runs(const Arguments& a) {
+  if (!fs::is_directory(a.root)) throw SpecError(a.root + ": no such folder of runs");
+  auto columns = a.columns;
+  if (columns.empty()) columns = {"status", "steps", "train_seconds", "started"};
+  if (!a.sort.empty() && !std::ranges::count(columns, a.sort)) columns.push_back(a.sort);
+  columns.insert(columns.begin(), "path");
   std::vector<std::vector<std::string>> rows{columns};
-  for (const auto& run : runs) {
+  for (const auto& run : chosen_runs(a)) {
+    Json line = Json::object();
     rows.emplace_back();
-    for (const auto& column : columns)
-      rows.back().push_back(text_of(look_up(run, column)));
-  }
-  for (const auto& row : rows) {
-    for (std::size_t c = 0; c < row.size(); ++c) {
-      std::size_t width = 0;
-      for (const auto& other : rows)
-        width = std::max(width, other[c].size());
-      fmt::print("{:<{}}{}", row[c], width, c + 1 < row.size() ? "  " : "\n");
+    for (const auto& column : columns) {
+      line[column] = look_up(run, column);
+      rows.back().push_back(text_of(line[column]));
     }
+    if (a.json) std::cout << line.dump() << "\n";
   }
+  if (!a.json) print_table(rows);
 }
 
 }  // namespace
 
 void add_runs_verb(CLI::App& program, Session& session) {
-  struct Arguments {
-    std::string root = "runs", sort;
-    std::vector<std::string> filters, columns;
-  };
   const auto a = std::make_shared<Arguments>();
   auto* verb = add_verb(program, session, "runs", "the runs below a folder, as a table",
-                        "marginalia runs --where energy.type=ising --sort ess/importance",
-                        [a] { list_runs(a->root, a->filters, a->sort, a->columns); });
+                        "marginalia runs --where energy.type=ising 'ess/importance>0.9' --sort "
+                        "ess/importance",
+                        [a] { list_runs(*a); });
   verb->add_option("root", a->root, "folder; else runs")->type_name("DIR");
-  verb->add_option("--where", a->filters, "key=value of the spec, of run.json, or metric/estimator")
+  verb->add_option("--where", a->filters,
+                   "key=value, !=, <, <=, > or >=, of the spec, of run.json, or metric/estimator")
       ->type_name("key=value");
   verb->add_option("--sort", a->sort, "key or metric/estimator")->type_name("KEY");
+  verb->add_flag("--reverse", a->reverse, "the largest first");
   verb->add_option("--columns", a->columns, "keys or metric/estimator")
       ->delimiter(',')
       ->type_name("A,B");
+  verb->add_flag("--json", a->json, "a JSON object a line");
 }
 
 }  // namespace marginalia::app

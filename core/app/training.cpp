@@ -14,11 +14,13 @@
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
+#include <marginalia/comparison.h>
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
 #include <marginalia/report.h>
 #include <marginalia/samples.h>
+#include <marginalia/study.h>
 #include <marginalia/trainer.h>
 
 #include "cli.h"
@@ -111,6 +113,28 @@ double chain_health(const fs::path& run) {
   return health;
 }
 
+/// The chains that stood for exact samples: how they mixed, what they cost, where they are kept.
+void print_reference(const Json& reference) {
+  if (reference.contains("unavailable"))
+    return fmt::print("{:<18} none: {}\n", "reference",
+                      reference.at("unavailable").get<std::string>());
+  const auto list = [&](const char* key) {
+    std::string text;
+    for (const auto& [name, value] : reference.at(key).items())
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name,
+                          value.is_number() ? fmt::format("{:.4g}", value.get<double>()) : "-");
+    return text;
+  };
+  fmt::print(
+      "{:<18} {}: {} chains of {} draws, {:.0f} effective; split R-hat: {}; autocorrelation time "
+      "in draws: {}; {:.3g} energy evaluations; {}\n",
+      "reference", reference.at("method").get<std::string>(),
+      reference.at("chains").get<std::int64_t>(), reference.at("draws").get<std::int64_t>(),
+      reference.at("effective_samples").get<double>(), list("split_r_hat"),
+      list("autocorrelation_time"), reference.at("energy_evaluations").get<double>(),
+      reference.at("cache").get<std::string>());
+}
+
 /// The table that a run ends with: metric, estimator, value, standard error, unit, status.
 void print_results(const Json& evaluation) {
   fmt::print("{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", "metric", "estimator", "value", "stderr",
@@ -124,6 +148,7 @@ void print_results(const Json& evaluation) {
           figure.contains("stderr") ? fmt::format("{:.2g}", figure.at("stderr").get<double>()) : "",
           figure.value("unit", ""), figure.value("status", ""));
     }
+  if (evaluation.contains("reference")) print_reference(evaluation.at("reference"));
   if (evaluation.contains("unavailable"))
     for (const auto& [metric, why] : evaluation.at("unavailable").items())
       fmt::print("{:<18} not computed: {}\n", metric, why.get<std::string>());
@@ -142,7 +167,7 @@ void finish(Experiment& experiment, RunDirectory& run) {
   Json evaluation{{"step", step}};
   evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
                                           experiment.seed, chain_health(run.path())}));
-  write_atomically(run.path() / "evaluation.json", evaluation.dump(2) + "\n");
+  run.write_evaluation(evaluation);
   write_samples(experiment, run.path(), wanted.samples);
   write_completions(experiment, run.path(), std::min(wanted.samples, kCompleted));
   run.update({{"evaluation_seconds", evaluation.at("seconds")}});
@@ -212,6 +237,7 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
                   {"spec", experiment.resolved},
+                  {"spec_sha256", spec_hash(experiment.resolved)},
                   {"overrides", settings},
                   {"seed", experiment.seed},
                   {"space", space_of(experiment.space())},
@@ -257,7 +283,19 @@ void resume(Session& session, const std::string& path) {
   train_and_finish(session, experiment, run, from);
 }
 
+/// A study's experiments, by name.
+Json check_study(Session& session, const std::string& file) {
+  Json specs = Json::object();
+  for (const auto& e : read_study(file, session.data(), session.registry(), INT64_MAX).experiments)
+    specs[e.name] = e.spec;
+  return specs;
+}
+
 void check(Session& session, const std::string& file, const std::vector<std::string>& settings) {
+  if (settings.empty() && is_study(file)) {
+    std::cout << check_study(session, file).dump(2) << "\n";
+    return;
+  }
   Faults faults;
   const auto resolved = Experiment::check(Spec::from_file(file, session.data()).with(settings),
                                           session.registry(), faults);
@@ -290,10 +328,11 @@ void evaluate_run(Session& session, const std::string& path, const std::string& 
     auto all = Json::parse(read_text(target));
     for (const auto& [name, figures] : evaluation["metrics"].items())
       all["metrics"][name] = figures;
+    if (evaluation.contains("reference")) all["reference"] = evaluation["reference"];
     all["step"] = step;
-    write_atomically(target, all.dump(2) + "\n");
+    directory.write_evaluation(all);
   } else {
-    write_atomically(target, evaluation.dump(2) + "\n");
+    directory.write_evaluation(evaluation);
   }
   print_results(evaluation);
 }
@@ -325,7 +364,9 @@ void add_training_verbs(CLI::App& program, Session& session) {
   auto* validate = add_verb(program, session, "check", "validate a spec and print it resolved",
                             "marginalia check experiments/ising/smoke.json energy.side=6",
                             [&session, a] { check(session, a->file, a->settings); });
-  validate->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
+  validate->add_option("spec", a->file, "experiment spec, or a study's manifest")
+      ->required()
+      ->type_name("SPEC");
   validate->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
 
   auto* measure = add_verb(program, session, "evaluate", "measure a run again",
@@ -336,12 +377,15 @@ void add_training_verbs(CLI::App& program, Session& session) {
   measure->add_option("--metrics", a->metrics, "names, separated by commas")->type_name("A,B");
   measure->add_option("--checkpoint", a->checkpoint, "file below checkpoints/")->type_name("FILE");
 
-  auto* page = add_verb(program, session, "report", "write a run's report.html",
+  auto* page = add_verb(program, session, "report", "write the report.html of a run or a study",
                         "marginalia report runs/smoke", [a] {
-                          write_report(a->file);
+                          if (const StudyDirectory study(a->file); study.exists())
+                            write_comparison(study);
+                          else
+                            write_report(a->file);
                           std::cout << (fs::path(a->file) / "report.html").string() << "\n";
                         });
-  page->add_option("run", a->file, "run directory")->required()->type_name("RUN");
+  page->add_option("run", a->file, "run directory, or a study's")->required()->type_name("RUN");
 }
 
 }  // namespace marginalia::app

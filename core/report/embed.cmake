@@ -9,11 +9,16 @@
 
 set(report_files
   report.template.html
+  study.template.html
   report.css
+  study.css
   format.js
+  page.js
   plots.js
   sections.js
+  scores.js
   report.js
+  study.js
   vendor/uPlot.iife.min.js
   vendor/uPlot.min.css
   vendor/uPlot.LICENSE)

@@ -46,7 +46,8 @@ function figure({ title, unit, note, build, heads, rows, height = 200, group = n
     host, heads && folded("numbers", () => table(heads, rows())));
 }
 
-/// what.log: a logarithmic y axis, if every value allows it. what.marks(u): drawn over the plot.
+/// what.log: a logarithmic y axis, if every value allows it; what.log_x: a logarithmic x axis, whose
+/// values all do. what.marks(u): drawn over the plot.
 function uplot_options(what, width, height) {
   const ink = colour("ink-soft"), rule = colour("rule");
   const all = what.series.flatMap((series) => series.values).concat(what.levels ?? [])
@@ -63,11 +64,13 @@ function uplot_options(what, width, height) {
   return {
     width, height, pxAlign: 0, padding: [8, 18, 0, 0],
     scales: {
-      x: { time: false, range: what.range_x ?? ((u, low, high) => padded(low, high, 0.02)) },
+      x: { time: false, distr: what.log_x ? 3 : 1,
+        range: what.range_x ?? ((u, low, high) => padded(low, high, 0.02)) },
       y: { distr: log ? 3 : 1, range: () => y_range(all, log, what.range_y) },
     },
     axes: [
-      axis(what.axes.x, { size: 24, space: 56, values: ticks }),
+      axis(what.axes.x, { size: 24, space: 56, values: ticks,
+        ...(what.log_x ? { splits: log_splits, filter: (u, splits) => splits } : {}) }),
       axis(what.axes.y, { space: 30, values: log ? log_ticks : ticks,
         ...(log ? { splits: log_splits, filter: (u, splits) => splits } : {}),
         size: (u, labels) => 12 + 6.2 * Math.max(1, ...list(labels).map((text) => text.length)) }),

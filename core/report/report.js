@@ -5,15 +5,6 @@ const run = data.run, spec = is_object(run.spec) ? run.spec : {};
 const metrics = is_object(data.evaluation?.metrics) ? data.evaluation.metrics : {};
 const unavailable = is_object(data.evaluation?.unavailable) ? data.evaluation.unavailable : {};
 
-/// A section: its title and notes stand in the margin, its content beside them.
-function section(id, title, notes, ...content) {
-  const node = element("section", { id }, element("div", { class: "margin" },
-    element("h2", {}, title), list(notes).filter(Boolean).map((note) => element("p", {}, note))),
-  element("div", { class: "content" }, ...content));
-  document.getElementById("report").append(node);
-  document.getElementById("contents").append(element("a", { href: "#" + id }, title));
-}
-
 function component(kind) {
   const part = spec[kind];
   if (typeof part === "string") return part;
@@ -66,6 +57,18 @@ function warnings(status) {
   return [by_status[status], ...list(data.notes).map(sentence)].filter(Boolean);
 }
 
+/// The chains that stood for exact samples, and how far they can be trusted.
+function reference_note(reference) {
+  if (!is_object(reference)) return null;
+  if (reference.unavailable) return `No reference samples: ${reference.unavailable}.`;
+  const worst = (key) => Math.max(...Object.values(reference[key] ?? {}).filter(is_number));
+  return `Reference: ${words(reference.method)}, ${count(reference.chains)} chains of ` +
+    `${count(reference.draws)} draws, split R-hat ${number(worst("split_r_hat"))}, ` +
+    `autocorrelation time ${number(worst("autocorrelation_time"), 2)} draws, ` +
+    `${count(reference.effective_samples)} effective samples, ` +
+    `${count(reference.energy_evaluations)} energy evaluations.`;
+}
+
 function write_results() {
   if (data.evaluation === null) {
     section("results", "Results", [], element("p", { class: "absent" },
@@ -84,7 +87,7 @@ function write_results() {
       typeof data.evaluation.split === "string" && ` on the ${data.evaluation.split} split`,
       is_number(data.evaluation.seconds) && ` in ${duration(data.evaluation.seconds)}`]
       .filter(Boolean).join("") + ".",
-    "Every log is natural; log p is normalised."],
+    "Every log is natural; log p is normalised.", reference_note(data.evaluation.reference)],
     entries(metrics).length > 0 ? result_table(metrics, run.space)
       : element("p", { class: "absent" }, "evaluation.json holds no metric."),
     element("dl", { class: "legend" }, legend));
@@ -239,9 +242,34 @@ function write_consistency() {
       calibration));
 }
 
+function write_scores() {
+  const figures = list(data.scores).map(score_figure).filter(Boolean);
+  if (figures.length === 0) return;
+  const of = (key) => list(data.scores).some((score) => is_number(score[key]));
+  section("scores", "Scores", ["What the energy says of the model's samples, before a temperature.",
+    of("target") && "Dashed: what is wanted of it.",
+    of("spread") && "Line: the law of its value if the reward alone decided."],
+  element("div", { class: "plots broad" }, figures));
+}
+
+const is_drawn = (file) => file.rows.length > 0 && file.rows.every((row) => row.svg);
+
+function write_drawings() {
+  const [file] = list(data.samples).filter(is_drawn);
+  if (!file) return;
+  const all = list(data.samples).find((other) => other.file.endsWith("/samples.jsonl"));
+  const chosen = file.rows.every((row) => is_number(row.log_density));
+  const of = all ? ` of ${count(all.count)} samples` : "";
+  section("drawings", chosen ? "The best" : "Drawings",
+    [`${chosen ? "The highest log f" : "The first"}${of}; what reads the same stands once.`,
+      "log p: of the sample, along the order it was drawn in, in nats."],
+    drawing_grid(file.rows));
+}
+
 function write_samples() {
   const kShown = 24;
-  const blocks = list(data.samples).filter((file) => file.rows.length > 0).map((file) => [
+  const files = list(data.samples).filter((file) => file.rows.length > 0 && !is_drawn(file));
+  const blocks = files.map((file) => [
     element("p", { class: "file" }, element("code", {}, file.file), ": ",
       file.rows.length < file.count ? `the first ${count(file.rows.length)} of ` : null,
       count(file.count)),
@@ -252,10 +280,10 @@ function write_samples() {
     { class: "picture" }, element("img", { src: source, alt: file }),
     element("figcaption", {}, file)));
   if (blocks.length + pictures.length === 0) return;
-  const density = list(data.samples).some((file) => file.rows.some((row) => "log_density" in row));
+  const density = files.some((file) => file.rows.some((row) => "log_density" in row));
   section("samples", "Samples", ["As drawn, none chosen.",
     "log p: of the sample, along the order it was drawn in, in nats.",
-    list(data.samples).some((file) => file.rows.some((row) => list(row.given).includes(null))) &&
+    files.some((file) => file.rows.some((row) => list(row.given).includes(null))) &&
       "Completions: what was given, blank where hidden, and what the model made of it; under it " +
       "log p of the whole, by one pass and along one order.",
     density && "log f: the energy's log-density, not normalised, in nats."],
@@ -304,14 +332,5 @@ function write_provenance() {
     : null);
 }
 
-for (const write of [write_header, write_results, write_curves, write_marginals, write_consistency,
-  write_samples, write_missing, write_spec, write_provenance]) {
-  try {
-    write();
-  } catch (error) {
-    console.error(error);
-    document.getElementById("report").append(element("p", { class: "warning" },
-      `A part of this page could not be drawn (${write.name}): ${error.message}. The numbers ` +
-      "stand in the files beside it."));
-  }
-}
+write_page([write_header, write_results, write_curves, write_marginals, write_consistency,
+  write_scores, write_drawings, write_samples, write_missing, write_spec, write_provenance]);

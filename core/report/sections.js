@@ -10,6 +10,7 @@ const METRICS = {
     "nats"],
   elbo: ["ELBO", "lower bound on log Z, or on log p(x) of data", "nats"],
   eubo: ["EUBO", "upper bound on log Z, or on log p(x) of data", "nats"],
+  score: ["score", "what the energy says of the model's samples: mean over them", null],
   ess: ["effective sample size", "of importance weights, model against target", null],
   marginal_error: ["marginal error", "rms over subsets S of answered \u2212 reference log p(x_S)",
     "nats"],
@@ -102,7 +103,7 @@ function off_exact(estimator, entry, exact, unit) {
 /// The rest of an entry's scalars, in words.
 function remarks(metric, entry, unit, factor, space) {
   const told = ["value", "stderr", "unit", "status", "samples"];
-  const in_unit = ["max", "min", "rms", "bias", "median"];
+  const in_unit = ["max", "min", "rms", "bias", "median", "spread", "target"];
   const parts = entries(entry).filter(([key, x]) => !told.includes(key) && typeof x !== "object")
     .map(([key, x]) => {
       if (in_unit.includes(key) && is_number(x))

@@ -7,6 +7,7 @@
 
 #include <marginalia/any_order.h>
 #include <marginalia/error.h>
+#include <marginalia/state_space.h>
 
 namespace marginalia {
 
@@ -70,6 +71,34 @@ ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partia
   return {log_prob, B ? double(rows.size(0)) / double(B) : 0};
 }
 
+ChainScore score_in_passes(const LogConditionals& conditionals, const Tensor& partial,
+                           const Tensor& given, const Tensor& time) {
+  const auto B = partial.size(0);
+  const auto is_given =
+      given.defined() ? given != kUnknown : torch::zeros_like(partial).to(torch::kBool);
+  const auto scored = (partial != kUnknown).logical_and(is_given.logical_not());
+  const auto due = time.masked_fill(scored.logical_not(), -1);
+  const auto last = due.numel() ? due.max().item<std::int64_t>() : -1;
+  auto log_prob = torch::zeros({B}, torch::kDouble);
+  double passes = 0;
+  for (std::int64_t t = 0; t <= last; ++t) {
+    const auto open = (due == t).any(1).nonzero().squeeze(1);
+    passes += double(open.size(0));
+    for (const auto& rows : open.split(rows_a_pass(partial.size(1)))) {
+      if (rows.numel() == 0) continue;
+      const auto x = partial.index({rows}), when = due.index({rows});
+      const auto known = (when >= 0).logical_and(when < t).logical_or(is_given.index({rows}));
+      const auto places = (when == t).nonzero();  // [N, 2]
+      const auto here = places.select(1, 0), variable = places.select(1, 1);
+      const auto log_p = conditionals(x.masked_fill(known.logical_not(), kUnknown));
+      log_prob.index_add_(
+          0, rows.index({here}),
+          log_p.index({here, variable, x.index({here, variable})}).to(torch::kDouble));
+    }
+  }
+  return {log_prob, B ? passes / double(B) : 0};
+}
+
 ChainScore score_ensemble(const LogConditionals& conditionals, const Tensor& partial,
                           const Tensor& given, std::int64_t count, Stream& stream) {
   std::vector<Tensor> scores;
@@ -106,37 +135,59 @@ ChainScore score_masked(const LogConditionals& conditionals, const Tensor& parti
   return {total / double(count), double(count)};
 }
 
-ChainSample sample_blocks(const LogConditionals& conditionals, const Tensor& partial,
-                          const Tensor& orders, const std::vector<std::int64_t>& blocks,
-                          Stream& stream) {
+Tensor draw_times(const Tensor& colours, std::int64_t rows, Stream& stream) {
+  const auto count = colours.max().item<std::int64_t>() + 1;
+  return ranks_of(stream.permutations(rows, count)).index_select(1, colours);
+}
+
+/// The value at which the distribution function passes u: exp(log_p) [N, K], u [N] in 0..1.
+static Tensor inverted(const Tensor& log_p, const Tensor& u) {
+  const auto cumulative = log_p.exp().cumsum(1);  // [N, K]
+  const auto total = cumulative.select(1, -1);
+  if (!(total > 0).logical_and(total.isfinite()).all().item<bool>())
+    throw Error("the model's conditionals are not probabilities (NaN, or all zero)");
+  return (cumulative <= (u * total).unsqueeze(1)).sum(1);
+}
+
+ChainSample sample_in_passes(const LogConditionals& conditionals, const Tensor& partial,
+                             const Tensor& time, Stream& stream) {
   const auto B = partial.size(0), D = partial.size(1);
   auto x = partial.clone();
   auto log_prob = torch::zeros({B}, torch::kDouble);
-  const auto unknown = partial == kUnknown;
-  // Unknown variables first, in the order's sequence, so that rows with as many of them keep step.
-  const auto rank = ranks_of(orders).masked_fill(unknown.logical_not(), D);
-  const auto sequence = rank.argsort(std::int64_t{1});
-  const auto count = unknown.sum(1);
+  const auto u = stream.uniform({B, D}).to(torch::kDouble);
+  const auto due = time.masked_fill(partial != kUnknown, -1);
+  const auto last = due.numel() ? due.max().item<std::int64_t>() : -1;
   double passes = 0;
-  std::int64_t t = 0;
-  for (const auto block : blocks) {
-    const auto open = (count > t).nonzero().squeeze(1);
+  for (std::int64_t t = 0; t <= last; ++t) {
+    const auto drawn = due == t;
+    const auto open = drawn.any(1).nonzero().squeeze(1);
     passes += double(open.size(0));
     for (const auto& rows : open.split(rows_a_pass(D))) {
       if (rows.numel() == 0) continue;
-      const auto drawn = (torch::arange(t, std::min(t + block, D)) <  //
-                          count.index({rows}).unsqueeze(1))
-                             .nonzero();  // [N, 2]: row, place in the block
-      const auto here = drawn.select(1, 0), row = rows.index({here});
-      const auto variable = sequence.index({row, drawn.select(1, 1) + t});
+      const auto places = drawn.index({rows}).nonzero();  // [N, 2]
+      const auto here = places.select(1, 0), variable = places.select(1, 1);
+      const auto row = rows.index({here});
       const auto log_p = conditionals(x.index({rows})).index({here, variable}).to(torch::kDouble);
-      const auto value = torch::multinomial(log_p.exp(), 1, false, stream.generator()).squeeze(1);
+      const auto value = inverted(log_p, u.index({row, variable}));
       x.index_put_({row, variable}, value);
       log_prob.index_add_(0, row, log_p.gather(1, value.unsqueeze(1)).squeeze(1));
     }
-    t += block;
   }
   return {x, log_prob, B ? passes / double(B) : 0};
+}
+
+ChainSample sample_blocks(const LogConditionals& conditionals, const Tensor& partial,
+                          const Tensor& orders, const std::vector<std::int64_t>& blocks,
+                          Stream& stream) {
+  // Each variable's place among the unknown of its row, so that rows with as many keep step.
+  const auto known = partial != kUnknown;
+  const auto rank = ranks_of(orders).masked_fill(known, orders.size(1));
+  const auto place = ranks_of(rank.argsort(std::int64_t{1}));
+  std::vector<std::int64_t> pass;
+  for (std::size_t j = 0; j < blocks.size(); ++j)
+    pass.insert(pass.end(), std::size_t(blocks[j]), std::int64_t(j));
+  pass.resize(std::max(pass.size(), std::size_t(orders.size(1))), std::int64_t(blocks.size()));
+  return sample_in_passes(conditionals, partial, torch::tensor(pass).index({place}), stream);
 }
 
 ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& partial,
@@ -208,44 +259,58 @@ static Tensor in_parts(const LogConditionals& conditionals, const Tensor& partia
   return torch::cat(parts);
 }
 
-Answer answer_from_conditionals(const LogConditionals& conditionals, const StateSpace& space,
-                                const Query& query, Stream& stream,
-                                const std::vector<double>& loss) {
-  Answer answer;
-  const auto B = query.partial.size(0), D = space.dimension();
+/// The passes of a query with Order::kParallel.
+static Tensor times_of(const Query& query, const ConditionalsInfo& info, Stream& stream) {
+  if (!info.colours.defined())
+    throw SpecError(
+        "order \"parallel\" needs a network of bounded sight, such as lattice_conv with \"means\": "
+        "false; with this one every variable may see every other");
+  if (query.steps > 0) throw SpecError("order \"parallel\" says its own number of steps");
+  return draw_times(info.colours, query.partial.size(0), stream);
+}
+
+static ChainScore score(const LogConditionals& conditionals, const Query& query,
+                        const ConditionalsInfo& info, Stream& stream) {
+  const auto& [partial, given] = std::tie(query.partial, query.given);
+  if (query.estimator == "ensemble")
+    return score_ensemble(conditionals, partial, given, query.orders, stream);
+  if (query.estimator == "masked")
+    return score_masked(conditionals, partial, given, query.orders, stream);
+  if (query.order == Order::kParallel)
+    return score_in_passes(conditionals, partial, given, times_of(query, info, stream));
+  const auto orders = draw_orders(query.order, partial.size(0), partial.size(1), stream);
+  return score_chain(conditionals, partial, given, orders);
+}
+
+static ChainSample sample(const LogConditionals& conditionals, const Query& query,
+                          const ConditionalsInfo& info, Stream& stream) {
+  const auto& partial = query.partial;
+  if (query.order == Order::kParallel)
+    return sample_in_passes(conditionals, partial, times_of(query, info, stream), stream);
+  const auto orders = draw_orders(query.order, partial.size(0), partial.size(1), stream);
+  if (query.steps == 0 || partial.size(0) == 0)
+    return sample_chain(conditionals, partial, orders, stream);
+  return sample_blocks(conditionals, partial, orders, blocks_of(query, info.loss), stream);
+}
+
+Answer answer_from_conditionals(const LogConditionals& conditionals, const Query& query,
+                                Stream& stream, const ConditionalsInfo& info) {
   switch (query.kind) {
     case QueryKind::kLogMarginal: {
-      const auto& [partial, given] = std::tie(query.partial, query.given);
-      const auto score =
-          query.estimator == "ensemble"
-              ? score_ensemble(conditionals, partial, given, query.orders, stream)
-          : query.estimator == "masked"
-              ? score_masked(conditionals, partial, given, query.orders, stream)
-              : score_chain(conditionals, partial, given, draw_orders(query.order, B, D, stream));
-      answer.value = score.log_prob;
-      answer.passes = score.passes;
-      break;
+      const auto s = score(conditionals, query, info, stream);
+      return {.value = s.log_prob, .passes = s.passes};
     }
     case QueryKind::kConditionals:
-      answer.value = in_parts(conditionals, query.partial);
-      answer.passes = 1;
-      break;
+      return {.value = in_parts(conditionals, query.partial), .passes = 1};
     case QueryKind::kSample: {
-      const auto orders = draw_orders(query.order, B, D, stream);
-      const auto sample =
-          query.steps > 0 && B > 0
-              ? sample_blocks(conditionals, query.partial, orders, blocks_of(query, loss), stream)
-              : sample_chain(conditionals, query.partial, orders, stream);
-      answer.states = sample.states;
-      answer.value = sample.log_prob;
-      answer.passes = sample.passes;
-      answer.status = Status::kExact;
-      break;
+      const auto s = sample(conditionals, query, info, stream);
+      return {
+          .value = s.log_prob, .states = s.states, .status = Status::kExact, .passes = s.passes};
     }
     case QueryKind::kLogZ:
-      throw Error("conditionals alone do not say log Z");
+      break;
   }
-  return answer;
+  throw Error("conditionals alone do not say log Z");
 }
 
 }  // namespace marginalia

@@ -45,4 +45,12 @@ std::string Dataset::to_text(const Tensor& state) const {
   return space().to_text(state);
 }
 
+Tensor Dataset::from_text(const PartialText& text) const {
+  return state_of_text(space(), text);
+}
+
+std::string Dataset::to_svg(const Tensor&) const {
+  return "";
+}
+
 }  // namespace marginalia

@@ -203,15 +203,26 @@ Elimination::Elimination(FactorModel model, StateSpace space)
 
 Elimination::~Elimination() = default;
 
-std::string Elimination::obstacle(double bytes) const {
-  const auto cost = plan(free_values())->cost;
-  const auto needed = 2 * sizeof(double) * cost.entries;  // messages, and probabilities beside them
-  if (needed <= bytes) return "";
+std::string Elimination::obstacle(double memory) const {
   constexpr double kGiB = 1 << 30;
-  return fmt::format("variable elimination has induced width {}{} here (min-fill order) and would "
-                     "need {:.3g} GiB{}, the limit is {:.3g} GiB",
-                     cost.complete ? "" : "at least ", cost.width, needed / kGiB,
-                     cost.complete ? "" : " or more", bytes / kGiB);
+  const auto cost = plan(free_values())->cost;
+  // messages, and probabilities beside them
+  const auto needed = 2 * sizeof(double) * cost.entries / kGiB;
+  if (needed <= memory) return "";
+  return fmt::format(
+      "variable elimination has induced width {}{} here (min-fill order) and would need {:.3g} "
+      "GiB{}, the limit is {:.3g} GiB",
+      cost.complete ? "" : "at least ", cost.width, needed, cost.complete ? "" : " or more",
+      memory);
+}
+
+Offer<Oracle> ByElimination::oracle(const FactorModel& model, const StateSpace& space) const {
+  std::call_once(planned_, [&] {
+    elimination_ = std::make_unique<Elimination>(model, space);
+    obstacle_ = elimination_->obstacle(memory_);
+  });
+  if (!obstacle_.empty()) return Offer<Oracle>::none(obstacle_);
+  return {elimination_.get()};
 }
 
 std::shared_ptr<const EliminationPlan> Elimination::plan(

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 #include <random>
+#include <set>
+#include <utility>
 
 namespace marginalia {
 namespace {
@@ -90,74 +92,68 @@ class Greedy {
          const std::vector<bool>& unknown, std::uint64_t seed)
       : graph_(std::move(graph)),
         cardinalities_(cardinalities),
-        left_(unknown),
         weighted_(seed % 2 == 1),
-        random_(seed) {
-    scores_.resize(unknown.size());
-    for (std::size_t i = 0; i < unknown.size(); ++i)
-      if (left_[i]) {
-        scores_[i].tie = seed == 0 ? 0 : std::uniform_real_distribution<>()(random_);
-        rescore(std::int64_t(i));
-      }
+        scores_(unknown.size()) {
+    std::mt19937_64 random(seed);
+    for (std::size_t i = 0; i < unknown.size(); ++i) {
+      if (!unknown[i]) continue;
+      scores_[i].tie = seed == 0 ? 0 : std::uniform_real_distribution<>()(random);
+      rescore(std::int64_t(i));
+    }
   }
 
   /// Gives up once `most` entries are exceeded.
   EliminationOrder order(double most) {
     EliminationOrder result;
-    for (auto i = next(); i >= 0; i = next()) {
+    while (!queue_.empty()) {
+      const auto i = queue_.begin()->second;
       const auto around = graph_.neighbours(i);
       const auto entries = std::exp(scores_[std::size_t(i)].message);
       result.variables.push_back(i);
       result.cost.width = std::max(result.cost.width, std::int64_t(around.size()));
       result.cost.entries += entries;
-      result.cost.operations += entries * double(cardinalities_[std::size_t(i)]);
       if (result.cost.entries > most) {
         result.cost.complete = false;
         break;
       }
       graph_.eliminate(i, around);
-      left_[std::size_t(i)] = false;
+      queue_.erase({scores_[std::size_t(i)], i});
       rescore_around(around);
     }
     return result;
   }
 
  private:
-  std::int64_t next() const {
-    std::int64_t best = -1;
-    for (std::size_t i = 0; i < left_.size(); ++i)
-      if (left_[i] && (best < 0 || scores_[i] < scores_[std::size_t(best)])) best = std::int64_t(i);
-    return best;
-  }
-
   void rescore(std::int64_t i) {
     const auto around = graph_.neighbours(i);
-    auto& score = scores_[std::size_t(i)];
+    auto score = scores_[std::size_t(i)];
     score.fill = weighted_ ? graph_.weighted_fill(i, around, cardinalities_)
                            : double(graph_.fill(i, around));
     score.message = 0;
     for (const auto j : around)
       score.message += std::log(double(cardinalities_[std::size_t(j)]));
+    queue_.erase({scores_[std::size_t(i)], i});
+    scores_[std::size_t(i)] = score;
+    queue_.emplace(score, i);
   }
 
   /// New edges lie among `around`: fill changes there and at their neighbours.
   void rescore_around(const std::vector<std::int64_t>& around) {
-    std::vector<bool> touched(left_.size());
-    for (const auto j : around) {
-      touched[std::size_t(j)] = true;
+    auto touched = around;
+    for (const auto j : around)
       for (const auto k : graph_.neighbours(j))
-        touched[std::size_t(k)] = true;
-    }
-    for (std::size_t i = 0; i < touched.size(); ++i)
-      if (touched[i]) rescore(std::int64_t(i));
+        touched.push_back(k);
+    std::ranges::sort(touched);
+    touched.erase(std::ranges::unique(touched).begin(), touched.end());
+    for (const auto i : touched)
+      rescore(i);
   }
 
   Graph graph_;
   const std::vector<std::int64_t>& cardinalities_;
-  std::vector<bool> left_;
   bool weighted_;
-  std::mt19937_64 random_;
   std::vector<Score> scores_;
+  std::set<std::pair<Score, std::int64_t>> queue_;  // of those that are left
 };
 
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for

@@ -9,7 +9,6 @@ namespace marginalia {
 struct EliminationCost {
   std::int64_t width = 0;  ///< most variables of a message: the induced width
   double entries = 0;      ///< of all messages together
-  double operations = 0;   ///< entries of all cliques together
   bool complete = true;    ///< whether all variables were counted
 };
 

@@ -55,9 +55,24 @@ Offer<Readable> Energy::readable() const {
   return Offer<Readable>::none("its states are digits");
 }
 
+Tensor Readable::from_text(const PartialText&) const {
+  throw SpecError("what this energy writes of its states it does not read; give a list of values");
+}
+std::string Readable::to_svg(const Tensor&) const {
+  return "";
+}
+std::vector<Score> Readable::scores(const Tensor& x) const {
+  return {{.name = "score", .values = raw_score(x)}};
+}
+
+Tensor state_of_text(const Energy& energy, const PartialText& text) {
+  if (const auto readable = energy.readable()) return readable->from_text(text);
+  return state_of_text(energy.space(), text);
+}
+
 Tensor MeteredEnergy::log_density(const Tensor& x) {
   evaluations_ += x.size(0);
-  return energy_.log_density(x);
+  return inverse_temperature_ * energy_.log_density(x);  // -inf stays, as b > 0
 }
 
 }  // namespace marginalia

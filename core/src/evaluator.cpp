@@ -40,9 +40,11 @@ class RunEvaluation final : public Evaluation {
 
   const ModelSamples& model_samples() override {
     if (samples_) return *samples_;
-    const Query query{QueryKind::kSample, space().empty().expand({rows(), -1}).contiguous()};
+    const Query query{.kind = QueryKind::kSample,
+                      .partial = space().empty().expand({rows(), -1}).contiguous(),
+                      .order = order_named(experiment_.evaluation.order)};
     const auto answer = family().answer(query, stream("model_samples"));
-    samples_ = ModelSamples{answer.states, answer.value, {}};
+    samples_ = ModelSamples{answer.states, answer.value, {}, experiment_.evaluation.order};
     if (energy()) samples_->log_density = energy()->log_density(answer.states);
     return *samples_;
   }
@@ -57,32 +59,60 @@ class RunEvaluation final : public Evaluation {
     return data_ = dataset()->rows(split(), indices);
   }
 
-  const Tensor& true_states(std::string& source) override {
-    if (!truth_.defined()) {
-      if (const auto exact = oracle()) {
-        truth_ =
-            exact->sample(space().empty().expand({rows(), -1}).contiguous(), stream("true_states"));
-        source_ = "exact samples";
-      } else if (dataset()) {
-        truth_ = data_rows();
-        source_ = fmt::format("{} rows", name_of(split()));
-      } else {
-        truth_ = model_samples().states;
-        source_ = "model samples";
-      }
-    }
-    source = source_;
-    return truth_;
+  const TrueStates& true_chains() override {
+    if (!truth_) truth_ = find_truth();
+    return *truth_;
   }
 
+  const Tensor& true_states(std::string& source) override {
+    source = true_chains().source;
+    if (true_rows_.defined()) return true_rows_;
+    const auto all = truth_->states.flatten(0, 1);
+    if (all.size(0) <= rows()) return true_rows_ = all;
+    const auto chosen = stream("true_rows").permutations(1, all.size(0))[0].slice(0, 0, rows());
+    return true_rows_ = all.index({chosen});
+  }
+
+  /// What is said of the reference samples in evaluation.json; null where none were asked for.
+  const Json& reference_note() const { return reference_note_; }
+
  private:
+  Offer<ReferenceSamples> reference() {
+    if (!experiment_.reference)
+      return Offer<ReferenceSamples>::none("there is no energy to run chains on");
+    const auto samples = experiment_.reference->samples();
+    reference_note_ = samples ? samples->about : Json{{"unavailable", samples.reason}};
+    return samples;
+  }
+
+  TrueStates find_truth() {
+    const bool asked = experiment_.reference && experiment_.reference->always();
+    if (const auto exact = oracle(); exact && !asked) {
+      const auto all = space().empty().expand({rows(), -1}).contiguous();
+      return {exact->sample(all, stream("true_states")).unsqueeze(1), "exact samples"};
+    }
+    if (dataset() && !asked)
+      return {data_rows().unsqueeze(1), fmt::format("{} rows", name_of(split()))};
+    const auto chains = reference();
+    if (chains)
+      return {chains->states,
+              fmt::format("chains ({})", chains->about.at("method").get<std::string>())};
+    if (!family().offers(QueryKind::kSample))
+      throw Unavailable(
+          fmt::format("needs states: there are no exact samples ({}), no chains ({}), no dataset, "
+                      "and the family does not sample",
+                      oracle().reason, chains.reason));
+    return {model_samples().states.unsqueeze(1), "model samples", true};
+  }
+
   const Experiment& experiment_;
   const EvaluationRequest& request_;
   Streams streams_;
   std::optional<ExactAnswers> exact_;
   std::optional<ModelSamples> samples_;
-  Tensor data_, truth_;
-  std::string source_;
+  std::optional<TrueStates> truth_;
+  Tensor data_, true_rows_;
+  Json reference_note_;
 };
 
 Json to_json(const Figure& figure) {
@@ -120,6 +150,7 @@ Json evaluate(const Experiment& experiment, const EvaluationRequest& request) {
   experiment.family->set_training(true);
   Json result{{"seconds", seconds_since(start)}};
   if (experiment.dataset) result["split"] = name_of(request.split);
+  if (!evaluation.reference_note().is_null()) result["reference"] = evaluation.reference_note();
   result["metrics"] = metrics;
   if (!unavailable.empty()) result["unavailable"] = unavailable;
   return result;

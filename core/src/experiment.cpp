@@ -22,6 +22,8 @@ const std::vector<std::string> kKeys{"marginalia", "note",    "seed",   "device"
 void check_top(const Spec& spec, Faults& faults) {
   const auto& json = spec.json();
   if (!json.is_object()) return faults.add(spec.where() + ": a spec is a JSON object");
+  if (json.contains("marginalia_study"))
+    return faults.add(spec.where() + ": is a study; run it with marginalia study");
   for (const auto& [key, _] : json.items()) {
     if (std::ranges::count(kKeys, key)) continue;
     const auto guess = nearest(key, kKeys);
@@ -132,6 +134,10 @@ Json Experiment::check(const Spec& spec, const Registry& registry, Faults& fault
   EvaluationParams evaluation;
   resolved["training"] = check_section(spec, "training", training, registry, false, faults);
   resolved["evaluation"] = check_section(spec, "evaluation", evaluation, registry, false, faults);
+  if (!spec.has("energy") && training.anneal.from != 1)
+    faults.add(spec.where() + ": \"training.anneal\" needs an \"energy\"");
+  if (!spec.has("energy") && evaluation.reference.use == "always")
+    faults.add(spec.where() + ": \"evaluation.reference\" needs an \"energy\"");
   return resolved;
 }
 
@@ -161,6 +167,8 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
                                 spec.where(), dataset->label(), dataset->space().dimension(),
                                 dataset->space().levels(), energy->label(),
                                 energy->space().dimension(), energy->space().levels()));
+  if (energy)
+    reference = std::make_shared<Reference>(spec, resolved, evaluation.reference, registry, energy);
 
   torch::manual_seed(seed);  // initial parameters alone come from the global generator
   const auto* family_description = registry.find("family", spec.child("family").type());
@@ -169,7 +177,8 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
         space(),
         heads_of(family_description, role),
         energy.get(),
-        {training.precision == "bfloat16", evaluation.precision == "bfloat16"}};
+        {training.precision == "bfloat16", evaluation.precision == "bfloat16"},
+        dataset.get()};
     auto made = registry.make<Network>(network, context);
     set_space(*made, space());
     made->to(device);

@@ -68,9 +68,10 @@ FactorGibbs::FactorGibbs(const FactorModel& model, const StateSpace& space)
   }
 }
 
-void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, std::int64_t sweeps,
-                      std::uint64_t seed, at::Tensor& mean) const {
+void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, const Sweeps& sweeps,
+                      at::Tensor& mean) const {
   const auto B = x.size(0), D = x.size(1), K = levels_;
+  const auto beta = static_cast<float>(sweeps.inverse_temperature);
   auto* states = x.data_ptr<std::int64_t>();
   const auto* may = free.defined() ? free.data_ptr<bool>() : nullptr;
   auto* sums = mean.defined() ? mean.data_ptr<float>() : nullptr;
@@ -78,8 +79,8 @@ void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, std::int64_t sweeps
     std::vector<float> p(static_cast<std::size_t>(K));
     for (auto b = begin; b < end; ++b) {
       auto* row = states + b * D;
-      Uniform uniform(seed, b);
-      for (std::int64_t update = 0; update < sweeps * D; ++update) {
+      Uniform uniform(sweeps.seed, b);
+      for (std::int64_t update = 0; update < sweeps.count * D; ++update) {
         const auto i = update % D, levels = cardinalities_[std::size_t(i)];
         if (may && !may[b * D + i]) continue;
         std::fill_n(p.begin(), levels, 0.0F);
@@ -95,7 +96,7 @@ void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, std::int64_t sweeps
         if (highest == -INFINITY) continue;  // every value is forbidden: the row stays as it is
         float total = 0;
         for (std::int64_t k = 0; k < levels; ++k)
-          total += p[std::size_t(k)] = std::exp(p[std::size_t(k)] - highest);
+          total += p[std::size_t(k)] = std::exp(beta * (p[std::size_t(k)] - highest));
         for (std::int64_t k = 0; k < levels; ++k)
           p[std::size_t(k)] /= total;
         row[i] = inverse(p, levels, uniform());

@@ -16,11 +16,15 @@ class FactorGibbs {
  public:
   FactorGibbs(const FactorModel& model, const StateSpace& space);
 
-  /// In place: each row of x, int64 [B, D], contiguous, redraws its free variables `sweeps` times,
-  /// in order. free: bool [B, D], contiguous, or undefined for all; mean: float32 [B, D, K], zero,
-  /// to which p(x_i | all others) is added at every update, or undefined.
-  void run(at::Tensor& x, const at::Tensor& free, std::int64_t sweeps, std::uint64_t seed,
-           at::Tensor& mean) const;
+  struct Sweeps {
+    std::int64_t count;
+    std::uint64_t seed;
+    double inverse_temperature = 1;  ///< b > 0: of f^b
+  };
+  /// In place: each row of x, int64 [B, D], contiguous, redraws its free variables `sweeps.count`
+  /// times, in order. free: bool [B, D], contiguous, or undefined for all; mean: float32 [B, D, K],
+  /// zero, to which p(x_i | all others) is added at every update, or undefined.
+  void run(at::Tensor& x, const at::Tensor& free, const Sweeps& sweeps, at::Tensor& mean) const;
 
  private:
   /// A variable of a scope, and how far apart its values lie in the table.

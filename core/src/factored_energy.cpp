@@ -133,13 +133,13 @@ void for_rows(const Tensor& x, std::size_t factors, const Work& work) {
 
 }  // namespace
 
-FactoredEnergy::FactoredEnergy(FactorModel model, StateSpace space, double bytes)
+FactoredEnergy::FactoredEnergy(FactorModel model, StateSpace space, double memory)
     : model_(std::move(model)),
       space_(std::move(space)),
-      bytes_(bytes),
       flat_(std::make_unique<Flat>(model_)),
       colours_(colouring(model_)),
-      not_pairwise_(obstacle_to_pairs(model_)) {
+      not_pairwise_(obstacle_to_pairs(model_)),
+      elimination_(memory) {
   if (not_pairwise_.empty()) pairwise_ = pairs_of(model_);
 }
 
@@ -148,15 +148,6 @@ FactoredEnergy::~FactoredEnergy() = default;
 Offer<PairwiseFactors> FactoredEnergy::pairwise() const {
   if (!not_pairwise_.empty()) return Offer<PairwiseFactors>::none(not_pairwise_);
   return {&pairwise_};
-}
-
-Offer<Oracle> FactoredEnergy::exact() const {
-  std::call_once(planned_, [&] {
-    elimination_ = std::make_unique<Elimination>(model_, space_);
-    too_wide_ = elimination_->obstacle(bytes_);
-  });
-  if (!too_wide_.empty()) return Offer<Oracle>::none(too_wide_);
-  return {elimination_.get()};
 }
 
 Tensor FactoredEnergy::known_part(const Tensor& partial) const {

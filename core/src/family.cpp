@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,6 +23,27 @@ std::string_view name_of(QueryKind kind) {
       return "log_z";
   }
   return "";
+}
+
+static const std::map<std::string, Order>& orders() {
+  static const std::map<std::string, Order> all{{"random", Order::kRandom},
+                                                {"forward", Order::kForward},
+                                                {"backward", Order::kBackward},
+                                                {"parallel", Order::kParallel}};
+  return all;
+}
+
+std::string_view name_of(Order order) {
+  return std::ranges::find(orders(), order, &std::pair<const std::string, Order>::second)->first;
+}
+
+Order order_named(const std::string& name) {
+  const auto found = orders().find(name);
+  if (found != orders().end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [known, _] : orders())
+    names.push_back(known);
+  throw SpecError(unknown_name("order", name, names));
 }
 
 std::string_view name_of(Status status) {
@@ -61,6 +83,10 @@ void StateVisitor::module(const std::string& prefix, torch::nn::Module& module) 
     parameter(prefix + item.key(), item.value());
   for (auto& item : module.named_buffers())
     parameter(prefix + item.key(), item.value());
+}
+
+Offer<ChainSource> Family::chains() const {
+  return Offer<ChainSource>::none("it runs no chains of an energy");
 }
 
 bool Family::offers(QueryKind kind, const std::string& estimator) const {

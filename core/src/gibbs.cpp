@@ -99,7 +99,7 @@ MARGINALIA_KERNEL void sweep_group(const Graph& graph, Lanes& r, float* s, const
 }  // namespace
 
 struct GibbsSampler::Kernel {
-  Graph graph;
+  Graph graph, tempered;  // of f, and of f^b
 
   explicit Kernel(const PairwiseFactors& factors) {
     const auto D = factors.unary.size(0), E = factors.edges.size(0);
@@ -129,6 +129,14 @@ struct GibbsSampler::Kernel {
       }
       graph.first.push_back(static_cast<std::int32_t>(graph.neighbour.size()));
     }
+    tempered = graph;
+  }
+
+  void set_inverse_temperature(double b) {
+    tempered = graph;
+    for (auto* values : {&tempered.field, &tempered.weight})
+      for (auto& value : *values)
+        value *= float(b);
   }
 
   Result run(const Tensor& given, const Tensor& free, std::int64_t sweeps, Stream& stream,
@@ -140,8 +148,7 @@ struct GibbsSampler::Kernel {
     auto* data = x.data_ptr<std::int64_t>();
     auto mean = want_mean ? torch::empty({B, D, 2}, torch::kFloat) : Tensor();
     auto* out = want_mean ? mean.data_ptr<float>() : nullptr;
-    const auto seed = static_cast<std::uint64_t>(
-        stream.integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
+    const auto seed = stream.seed();
     const auto groups = (B + kLanes - 1) / kLanes;
     at::parallel_for(0, groups, 1, [&](std::int64_t begin, std::int64_t end) {
       std::vector<float> s(std::size_t(D * kLanes)), sum(s.size());
@@ -156,7 +163,7 @@ struct GibbsSampler::Kernel {
           }
         std::fill(sum.begin(), sum.end(), 0.0f);
         Lanes lanes(seed, static_cast<std::uint64_t>(group));
-        sweep_group(graph, lanes, s.data(), allowed.data(), sum.data(), sweeps);
+        sweep_group(tempered, lanes, s.data(), allowed.data(), sum.data(), sweeps);
         for (std::int64_t l = 0; l < rows; ++l)
           for (std::int64_t i = 0; i < D; ++i) {
             const auto at = (row + l) * D + i;
@@ -186,16 +193,17 @@ GibbsSampler::GibbsSampler(const Energy& energy) : energy_(energy) {
 
 GibbsSampler::~GibbsSampler() = default;
 
+void GibbsSampler::set_inverse_temperature(double b) {
+  if (b == inverse_temperature_) return;
+  inverse_temperature_ = b;
+  if (kernel_) kernel_->set_inverse_temperature(b);
+}
+
 GibbsSampler::Result GibbsSampler::sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
                                          Stream& stream, bool want_mean) const {
   if (kernel_ && x.is_cpu()) return kernel_->run(x, free, sweeps, stream, want_mean);
   if (factors_ && x.is_cpu()) return by_factors(x, free, sweeps, stream, want_mean);
   return by_colour(x, free, sweeps, stream, want_mean);
-}
-
-static std::uint64_t seed_of(Stream& stream) {
-  return static_cast<std::uint64_t>(
-      stream.integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
 }
 
 GibbsSampler::Result GibbsSampler::by_factors(const Tensor& x, const Tensor& free,
@@ -204,8 +212,8 @@ GibbsSampler::Result GibbsSampler::by_factors(const Tensor& x, const Tensor& fre
   const auto K = energy_.space().levels();
   Result result{x.contiguous().clone(), {}};
   if (want_mean) result.mean = torch::zeros({x.size(0), x.size(1), K});
-  factors_->run(result.states, free.defined() ? free.contiguous() : free, sweeps, seed_of(stream),
-                result.mean);
+  factors_->run(result.states, free.defined() ? free.contiguous() : free,
+                {sweeps, stream.seed(), inverse_temperature_}, result.mean);
   if (want_mean) result.mean /= double(sweeps);
   return result;
 }
@@ -219,8 +227,8 @@ GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::
   for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
     const auto u = stream.uniform({x.size(0), x.size(1), 1}).to(x.device());
     for (std::int64_t colour = 0; colour < count; ++colour) {
-      auto here = (colours == colour).unsqueeze(0);  // [1, D]
-      const auto p = local->logits(x).softmax(2);    // [B, D, K]
+      auto here = (colours == colour).unsqueeze(0);                         // [1, D]
+      const auto p = (inverse_temperature_ * local->logits(x)).softmax(2);  // [B, D, K]
       if (want_mean) sum = (sum.defined() ? sum : torch::zeros_like(p)) + p * here.unsqueeze(2);
       if (free.defined()) here = here.logical_and(free);
       const auto drawn = (u >= p.cumsum(2).slice(2, 0, -1)).sum(2);  // inverse of the distribution

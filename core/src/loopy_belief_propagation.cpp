@@ -71,6 +71,7 @@ class LoopyBeliefPropagation final : public PriorSource {
             log_marginal.to(torch::kFloat).to(partial.device()),
             known.t().logical_not().to(torch::kFloat).to(partial.device())};
   }
+  std::int64_t reach() const override { return settings_.rounds; }
 
  private:
   static void add(const Factor& factor, const FactorModel& model,

@@ -5,6 +5,12 @@
 
 namespace marginalia {
 
+Tensor uniform_states(const StateSpace& space, std::int64_t rows, Stream& stream) {
+  const auto cardinalities = torch::tensor(space.cardinalities);
+  const auto u = stream.uniform({rows, space.dimension()});
+  return (u * cardinalities).floor().to(torch::kLong).minimum(cardinalities - 1);
+}
+
 Tensor stratified_sizes(std::int64_t rows, std::int64_t limit, Stream& stream) {
   const auto place = (torch::arange(rows) + stream.uniform({rows})) / double(rows);
   return (place * double(limit)).to(torch::kLong).clamp(0, limit - 1);

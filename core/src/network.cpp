@@ -40,11 +40,14 @@ Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
   auto out = compute(input, wanted);
   const auto B = input.partial.size(0), D = input.partial.size(1);
   if (wanted & kLogMarginal) expect(*this, out.log_marginal, {B}, kLogMarginal);
-  if (wanted & kLogits) {
-    expect(*this, out.logits, {B, D, out.logits.defined() ? out.logits.size(-1) : 0}, kLogits);
+  const auto settle = [&](Tensor& logits, Head which) {
+    if (!(wanted & which)) return;
+    expect(*this, logits, {B, D, logits.defined() ? logits.size(-1) : 0}, which);
     if (impossible_.defined())
-      out.logits = out.logits.masked_fill(impossible_.to(out.logits.device()), -INFINITY);
-  }
+      logits = logits.masked_fill(impossible_.to(logits.device()), -INFINITY);
+  };
+  settle(out.logits, kLogits);
+  settle(out.causal_logits, kCausalLogits);
   return out;
 }
 

@@ -3,6 +3,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/prior.h>
+#include <marginalia/tree.h>
 
 namespace marginalia {
 
@@ -22,6 +23,7 @@ class LocalPrior final : public PriorSource {
     return {logits, (local_.known_part(partial) + alone).to(torch::kFloat),
             unknown.to(torch::kFloat)};
   }
+  std::int64_t reach() const override { return 1; }
 
  private:
   const LocalConditionals& local_;
@@ -78,6 +80,7 @@ class PairwisePropagation final : public PriorSource {
     const auto logits = torch::stack({-total, total}, 2).permute({1, 0, 2}).contiguous();
     return {logits, bethe(x, known, pinned, total, odds), two_core(known)};
   }
+  std::int64_t reach() const override { return rounds_; }
 
  private:
   static constexpr float kPinned = 20;  // e^{-2 * 20} is nothing beside 1 in float32
@@ -103,11 +106,11 @@ class PairwisePropagation final : public PriorSource {
   }
 
   /// The unknown variables that lie on a loop of unknown ones, or between loops: what is left after
-  /// leaves are peeled off. Peeling stops after kPeels rounds, which may leave a long tail marked.
+  /// leaves are peeled off, as often as messages were passed: a longer tail has not been summed.
   Tensor two_core(const Tensor& known) const {
     const auto on = [&](const Tensor& t) { return t.to(known.device()); };
     auto core = known.logical_not().to(torch::kFloat);
-    for (int peel = 0; peel < kPeels; ++peel) {
+    for (std::int64_t peel = 0; peel < rounds_; ++peel) {
       const auto degree =
           torch::zeros_like(core).index_add_(0, on(target_), core.index_select(0, on(source_)));
       core = core * (degree > 1.5).to(torch::kFloat);
@@ -115,10 +118,29 @@ class PairwisePropagation final : public PriorSource {
     return core.t().contiguous();
   }
 
-  static constexpr int kPeels = 8;
   std::int64_t rounds_;
   Tensor source_, target_, opposite_, shift_, field_, mean_;
   Tensor weight_[2][2];
+};
+
+class TreePrior final : public PriorSource {
+ public:
+  explicit TreePrior(const Dataset& dataset)
+      : tree_(trees::chow_liu(trees::counts_of(dataset, true), dataset.space(),
+                              double(dataset.space().levels()))) {}
+
+  Prior of(const Tensor& partial) const override {
+    constexpr double kLeast = -50;  // of what is known, or was never seen
+    const auto x = partial.cpu();
+    const auto logits = trees::log_conditionals(tree_, x).clamp_min(kLeast).to(torch::kFloat);
+    const auto log_marginal = trees::log_marginal(tree_, x).to(torch::kFloat);
+    return {logits.to(partial.device()), log_marginal.to(partial.device()),
+            torch::ones_like(partial, torch::kFloat)};
+  }
+  std::int64_t reach() const override { return tree_.p.size(0); }
+
+ private:
+  trees::Tree tree_;
 };
 
 }  // namespace
@@ -138,10 +160,19 @@ std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy, std:
   return loopy_belief_propagation(energy, {.rounds = rounds});
 }
 
-std::unique_ptr<PriorSource> prior_of(const Energy* energy, const std::string& name,
+std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset) {
+  return std::make_unique<TreePrior>(dataset);
+}
+
+std::unique_ptr<PriorSource> prior_of(const NetworkContext& context, const std::string& name,
                                       std::int64_t rounds) {
-  if (!energy) throw SpecError("\"prior\" needs an \"energy\" in the spec");
-  return name == "local" ? local_prior(*energy) : belief_propagation_prior(*energy, rounds);
+  const bool of_data = name == "chow_liu";
+  if (of_data ? !context.dataset : !context.energy)
+    throw SpecError(fmt::format("\"prior\": \"{}\" needs {} in the spec", name,
+                                of_data ? "a \"dataset\"" : "an \"energy\""));
+  if (of_data) return chow_liu_prior(*context.dataset);
+  return name == "local" ? local_prior(*context.energy)
+                         : belief_propagation_prior(*context.energy, rounds);
 }
 
 }  // namespace marginalia

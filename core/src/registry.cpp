@@ -17,7 +17,7 @@ void Registry::set_plugin(std::string name, std::string version) {
 }
 
 Description Registry::describe(std::string kind, std::string name) const {
-  return {std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}};
+  return {std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}, {}};
 }
 
 const std::vector<std::string>& Registry::kinds() {

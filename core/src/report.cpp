@@ -16,13 +16,12 @@
 #include <marginalia/files.h>
 #include <marginalia/report.h>
 
-#include "report_assets.h"
+#include "report_page.h"
 
 namespace marginalia {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;  // the page shows a spec in the order it was written in
 
 constexpr int kRunFormat = 1;
 constexpr std::size_t kCurvePoints = 4000;         // drawn of one curve
@@ -194,6 +193,16 @@ Json read_samples(const fs::path& run, Notes& notes) {
   return result;
 }
 
+/// What an energy said of all the samples, as write_samples left it.
+Json read_scores(const fs::path& run, Notes& notes) {
+  const auto file = run / "samples" / "scores.json";
+  if (!fs::exists(file)) return Json::array();
+  auto scores = Json::parse(read_text(file), nullptr, false);
+  if (scores.is_array()) return scores;
+  notes.push_back("samples/scores.json is no list and left out");
+  return Json::array();
+}
+
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -231,36 +240,6 @@ Json read_pictures(const fs::path& run, Notes& notes) {
   return result;
 }
 
-std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-    text.replace(at, what.size(), by);
-  return text;
-}
-
-/// JSON that may stand in a script element: no '<' is left, so neither "</script>" nor "<!--" is.
-std::string script_json(const Json& value) {
-  return replaced(value.dump(-1, ' ', true, Json::error_handler_t::replace), "<", "\\u003c");
-}
-
-std::string html_text(std::string_view text) {
-  return replaced(replaced(std::string(text), "&", "&amp;"), "<", "&lt;");
-}
-
-/// The template with each {{name}} replaced by `values[name]`, or by the asset of that name. One
-/// pass, so that what is put in is never searched.
-std::string filled(std::string_view page, const std::map<std::string_view, std::string>& values) {
-  std::string result;
-  for (auto open = page.find("{{"); open != page.npos; open = page.find("{{")) {
-    const auto close = page.find("}}", open);
-    const auto name = page.substr(open + 2, close - open - 2);
-    const auto value = values.find(name);
-    result += page.substr(0, open);
-    result += value == values.end() ? report_asset(name) : value->second;
-    page.remove_prefix(close + 2);
-  }
-  return result.append(page);
-}
-
 }  // namespace
 
 void write_report(const fs::path& run) try {
@@ -277,6 +256,7 @@ void write_report(const fs::path& run) try {
                {"curves", read_curves(run, notes)},
                {"evaluation", read_evaluation(run, notes)},
                {"samples", read_samples(run, notes)},
+               {"scores", read_scores(run, notes)},
                {"pictures", read_pictures(run, notes)}};
   data["notes"] = notes;
   write_atomically(run / "report.html",

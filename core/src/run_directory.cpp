@@ -22,6 +22,12 @@ namespace marginalia {
 
 namespace fs = std::filesystem;
 
+std::string spec_hash(const Json& resolved) {
+  auto sorted = nlohmann::json::parse(resolved.dump());  // its objects are sorted by key
+  sorted.erase("note");
+  return sha256_hex(sorted.dump());
+}
+
 /// PATH, or the first of PATH<separator>2, PATH<separator>3, ... that does not exist.
 static fs::path first_free(const fs::path& path, const std::string& suffix) {
   auto candidate = fs::path(path.string() + suffix);
@@ -96,6 +102,33 @@ void RunDirectory::update(const Json& fields) {
   set_record(all);
 }
 
+void RunDirectory::write_evaluation(const Json& evaluation) {
+  const auto text = evaluation.dump(2) + "\n";
+  write_atomically(path_ / "evaluation.json", text);
+  update({{"evaluation_sha256", sha256_hex(text)}});
+}
+
+bool RunDirectory::in_use(const fs::path& path) {
+  const int file = ::open((path / "lock").c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool locked = flock(file, LOCK_EX | LOCK_NB) != 0;
+  close(file);
+  return locked;
+}
+
+std::string RunDirectory::altered(const fs::path& path, const Json& record) {
+  if (const auto hash = record.value("spec_sha256", ""); !hash.empty())
+    if (hash != spec_hash(record.at("spec")))
+      return "the spec in run.json is not the one it was run from";
+  if (record.value("status", "") != "finished") return "";
+  const auto file = path / "evaluation.json";
+  if (!fs::exists(file)) return "evaluation.json is gone";
+  const auto sum = record.value("evaluation_sha256", "");
+  return sum.empty() || sum == sha256_hex(read_text(file))
+             ? ""
+             : "evaluation.json is not the one that was measured";
+}
+
 void RunDirectory::log(const std::string& line) const {
   std::ofstream out(path_ / "log.txt", std::ios::app);
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -104,7 +137,7 @@ void RunDirectory::log(const std::string& line) const {
 
 Spec RunDirectory::spec(const fs::path& data) const {
   return Spec::from_text(record().at("spec").dump(), (path_ / "run.json").string(),
-                         {fs::absolute(path_), data});
+                         {fs::absolute(path_), data, default_cache_directory()});
 }
 
 struct MetricsLog::State {

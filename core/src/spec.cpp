@@ -26,6 +26,11 @@ fs::path default_data_directory() {
   return fs::path(environment("HOME")) / ".cache" / "marginalia";
 }
 
+fs::path default_cache_directory() {
+  if (const auto cache = environment("MARGINALIA_CACHE"); !cache.empty()) return cache;
+  return fs::path(environment("HOME")) / ".cache" / "marginalia";
+}
+
 void Faults::throw_if_any() const {
   if (!texts_.empty()) throw SpecError(fmt::format("{}", fmt::join(texts_, "\n")));
 }
@@ -43,7 +48,8 @@ Spec Spec::from_file(const fs::path& file, const fs::path& data) {
                                 fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
   std::stringstream text;
   text << in.rdbuf();
-  return from_text(text.str(), file.string(), {fs::absolute(file).parent_path(), data});
+  return from_text(text.str(), file.string(),
+                   {fs::absolute(file).parent_path(), data, default_cache_directory()});
 }
 
 /// Refuses an object in which a key stands twice: JSON parsers keep the last one silently.

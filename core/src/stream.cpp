@@ -37,6 +37,10 @@ Tensor Stream::permutations(std::int64_t rows, std::int64_t length) {
   return keys.argsort(std::int64_t{1});
 }
 
+std::uint64_t Stream::seed() {
+  return static_cast<std::uint64_t>(integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
+}
+
 Tensor Stream::state() const {
   return generator_.get_state();
 }

@@ -182,6 +182,7 @@ class Trainer final : public Step {
 
   void one_step() {
     const auto start = Clock::now();
+    anneal();
     loss_ = 0;
     for (micro_ = 0; micro_ < params_.accumulate; ++micro_)
       family_.step(*this);
@@ -192,6 +193,14 @@ class Trainer final : public Step {
     state_.seconds += seconds;
     record("train/loss", loss_);
     record("train/step_seconds", seconds);
+  }
+
+  /// One temperature a step, whatever its micro-batches do to progress().
+  void anneal() {
+    if (!energy_) return;
+    const auto b = params_.anneal.at(progress());
+    energy_->set_inverse_temperature(b);
+    if (params_.anneal.from != 1) record("train/inverse_temperature", b);
   }
 
   bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }

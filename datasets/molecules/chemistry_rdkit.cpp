@@ -19,6 +19,7 @@
 #include <RDGeneral/types.h>
 #include <RDGeneral/versions.h>
 
+#include "accessibility_rdkit.h"
 #include "chemistry.h"
 
 namespace marginalia::chemistry {
@@ -80,30 +81,6 @@ int count_stereo_centres(const RDKit::ROMol& molecule) {
     count += atom->hasProp(RDKit::common_properties::_CIPCode) ||
              atom->hasProp(RDKit::common_properties::_ChiralityPossible);
   return count;
-}
-
-bool has_macrocycle(const RDKit::ROMol& molecule) {
-  constexpr std::size_t kLargestPlainRing = 8;
-  for (const auto& ring : molecule.getRingInfo()->atomRings())
-    if (ring.size() > kLargestPlainRing) return true;
-  return false;
-}
-
-/// What makes a molecule hard beside its fragments: size, stereo centres, odd rings.
-double complexity(const RDKit::ROMol& molecule) {
-  const double atoms = molecule.getNumAtoms();
-  return std::pow(atoms, 1.005) - atoms + std::log10(count_stereo_centres(molecule) + 1) +
-         std::log10(RDKit::Descriptors::calcNumSpiroAtoms(molecule) + 1) +
-         std::log10(RDKit::Descriptors::calcNumBridgeheadAtoms(molecule) + 1) +
-         (has_macrocycle(molecule) ? std::log10(2) : 0);
-}
-
-/// From the sum of contributions to 1 (easy) .. 10, the upper end smoothed.
-double on_scale(double sum) {
-  constexpr double kLowest = -4, kHighest = 2.5;
-  double score = 11 - (sum - kLowest + 1) / (kHighest - kLowest) * 9;
-  if (score > 8) score = 8 + std::log(score - 8);
-  return std::clamp(score, 1.0, 10.0);
 }
 
 }  // namespace
@@ -189,7 +166,8 @@ double Molecule::synthetic_accessibility(const FragmentScores& scores) const {
   const double atoms = molecule.getNumAtoms();
   const auto kinds = static_cast<double>(fragments->getNonzeroElements().size());
   const double symmetry = atoms > kinds ? 0.5 * std::log(atoms / kinds) : 0;
-  return on_scale(sum / count - complexity(molecule) + symmetry);
+  return accessibility_on_scale(sum / count - complexity(molecule, count_stereo_centres(molecule)) +
+                                symmetry);
 }
 
 }  // namespace marginalia::chemistry

@@ -24,7 +24,9 @@
 #include <marginalia/unpack.h>
 
 #include "chemistry.h"
+#include "drawing.h"
 #include "inputs.h"
+#include "molecule_text.h"
 #include "molecule_tool.h"
 #include "selfies/selfies.h"
 #include "splits.h"
@@ -49,6 +51,11 @@ class Molecules final : public Dataset {
   static constexpr const char* kExample =
       R"({"file": "molecules/tiny.smi", "fractions": [0.5, 0.25, 0.25]})";
   static std::vector<Source> sources() { return public_files(); }
+  static std::vector<OptionalPart> parts() {
+    return {{"RDKit", chemistry::rdkit_version(),
+             "properties and drawings of molecules need it; install it (on Debian librdkit-dev) "
+             "and build again"}};
+  }
 
   using Params = MoleculeParams;
   explicit Molecules(const Params& params);
@@ -56,6 +63,10 @@ class Molecules final : public Dataset {
   const StateSpace& space() const override { return space_; }
   std::int64_t size(Split split) const override { return of(split).size(0); }
   std::string to_text(const Tensor& state) const override;
+  Tensor from_text(const PartialText& text) const override {
+    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &constraints_ : nullptr);
+  }
+  std::string to_svg(const Tensor& state) const override;
 
  private:
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t) const override {
@@ -63,9 +74,10 @@ class Molecules final : public Dataset {
   }
   const Tensor& of(Split split) const { return rows_[static_cast<std::size_t>(split)]; }
 
+  bool is_selfies_;  // then padding between tokens means nothing
+  selfies::Constraints constraints_;
   std::array<Tensor, 3> rows_;  // uint8 [N, D]
   StateSpace space_;
-  bool inner_padding_;  // whether padding between tokens is part of the text
 };
 
 using Params = Molecules::Params;
@@ -186,7 +198,9 @@ Tensor tensor_of(const Rows& rows, const std::vector<Split>& splits, Split split
   return tensor;
 }
 
-Molecules::Molecules(const Params& params) : inner_padding_(params.representation == "smiles") {
+Molecules::Molecules(const Params& params)
+    : is_selfies_(params.representation == "selfies"),
+      constraints_(selfies::Constraints::preset(params.constraints)) {
   auto input = read_input(params);
   assign_splits(params, input);
   auto rows = rows_of(params, input);
@@ -199,21 +213,29 @@ Molecules::Molecules(const Params& params) : inner_padding_(params.representatio
   space_.alphabet = rows.alphabet;
 }
 
-/// Without padding at the end; in SELFIES without any, for there it means nothing.
+/// Without padding at the end; full states of SELFIES without any.
 std::string Molecules::to_text(const Tensor& state) const {
   const auto& padding = space_.alphabet.back();
   const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();
   const auto* level = levels.data_ptr<std::int64_t>();
+  const bool is_plain = is_selfies_ && (levels != kUnknown).all().item<bool>();
   std::string text;
   std::size_t end = 0;
   for (std::int64_t i = 0; i < levels.numel(); ++i) {
-    const auto token =
-        level[i] == kUnknown ? "?" : space_.alphabet[static_cast<std::size_t>(level[i])];
+    const auto token = level[i] != kUnknown ? space_.alphabet[static_cast<std::size_t>(level[i])]
+                       : is_selfies_        ? chemistry::kSelfiesGap
+                                            : "?";
     const bool padded = token == padding;
-    if (!padded || inner_padding_) text += token;
+    if (!padded || !is_plain) text += token;
     if (!padded) end = text.size();
   }
   return text.substr(0, end);
+}
+
+std::string Molecules::to_svg(const Tensor& state) const {
+  const auto text = to_text(state);
+  if ((state == kUnknown).any().item<bool>()) return "";
+  return chemistry::draw(is_selfies_ ? selfies::decode(text, constraints_) : text);
 }
 
 }  // namespace

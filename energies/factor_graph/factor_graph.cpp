@@ -16,8 +16,6 @@ using namespace marginalia;
 
 namespace {
 
-constexpr double kGiB = 1 << 30;
-
 /// The factors of the file, and one for each variable that is clamped.
 FactorModel model_of(const FilePath& file, const FilePath& evidence_file) {
   auto model = uai::read_model(file.found);
@@ -58,10 +56,10 @@ class FactorGraph final : public FactoredEnergy {
   };
 
   explicit FactorGraph(const Params& params)
-      : FactorGraph(model_of(file_of(params), params.evidence), params.memory * kGiB) {}
+      : FactorGraph(model_of(file_of(params), params.evidence), params.memory) {}
 
  private:
-  FactorGraph(FactorModel model, double bytes) : FactoredEnergy(model, space_of(model), bytes) {}
+  FactorGraph(FactorModel model, double memory) : FactoredEnergy(model, space_of(model), memory) {}
 
   static const FilePath& file_of(const Params& params) {
     if (!params.file) throw SpecError("needs \"file\": a network in UAI format");

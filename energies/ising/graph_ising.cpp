@@ -21,9 +21,12 @@ marginalia::FactorModel model_of(const graphs::Graph& graph, double coupling, do
 }  // namespace
 
 GraphIsing::GraphIsing(const std::filesystem::path& file, double coupling, double field,
-                       double bytes)
-    : FactoredEnergy(model_of(graphs::read_graph(file), coupling, field),
-                     marginalia::StateSpace::uniform(graphs::read_graph(file).vertices, 2), bytes) {
-}
+                       double memory)
+    : GraphIsing(model_of(graphs::read_graph(file), coupling, field), memory) {}
+
+GraphIsing::GraphIsing(marginalia::FactorModel model, double memory)
+    : FactoredEnergy(model,
+                     marginalia::StateSpace::uniform(std::int64_t(model.cardinalities.size()), 2),
+                     memory) {}
 
 }  // namespace ising

@@ -96,7 +96,10 @@ class Ising final : public Energy, private LocalConditionals {
   std::optional<KnownLogZ> known_log_z() const override {
     if (graph_ || params_.boundary != "periodic" || params_.couplings || params_.fields)
       return std::nullopt;
-    return ising::wide_torus(lattice_.sides, params_.coupling, params_.field);
+    std::call_once(extrapolated_, [&] {
+      known_log_z_ = ising::wide_torus(lattice_.sides, params_.coupling, params_.field);
+    });
+    return known_log_z_;
   }
 
  private:
@@ -106,7 +109,7 @@ class Ising final : public Energy, private LocalConditionals {
     if (!params_.sides.empty() || params_.couplings || params_.fields)
       throw SpecError("\"graph\" stands in place of \"sides\", \"couplings\" and \"fields\"");
     graph_ = std::make_unique<ising::GraphIsing>(params_.graph.found, params_.coupling,
-                                                 params_.field, params_.memory * (1 << 30));
+                                                 params_.field, params_.memory);
     space_ = graph_->space();
   }
 
@@ -129,7 +132,8 @@ class Ising final : public Energy, private LocalConditionals {
   Tensor colours_;
   std::string obstacle_;  // why there is no transfer matrix
   mutable std::unique_ptr<Oracle> oracle_;
-  mutable std::once_flag enumerated_;
+  mutable std::once_flag enumerated_, extrapolated_;
+  mutable std::optional<KnownLogZ> known_log_z_;
   PairwiseFactors pairs_;
   FactorModel factors_;
   Tensor neighbour_, J_, h_;  // int64 [D, 2d] and float64 [D, 2d]: J = 0 where there is none; [D]
@@ -137,17 +141,11 @@ class Ising final : public Energy, private LocalConditionals {
 
 /// The lattice, or the reason why there is none.
 ising::Lattice Ising::lattice_of(const Params& params) {
-  const auto sides = params.sides.empty() ? std::vector(2, params.side) : params.sides;
   const bool periodic = params.boundary == "periodic";
+  const auto sides = ising::sides_of(params.sides, params.side, periodic);
   double sites = 1;
-  for (const auto side : sides) {
-    if (periodic && side < 3)
-      throw SpecError(
-          fmt::format("a periodic side of {} would join a pair twice; take 3 or more, or "
-                      "\"boundary\": \"open\"",
-                      side));
+  for (const auto side : sides)
     sites *= double(side);
-  }
   if (sites > kMostSites)
     throw SpecError(fmt::format("{:.3g} sites are too many; take at most {}", sites, kMostSites));
 

@@ -17,6 +17,18 @@ namespace ising {
 
 using marginalia::SpecError;
 
+std::vector<std::int64_t> sides_of(const std::vector<std::int64_t>& sides, std::int64_t side,
+                                   bool periodic) {
+  const auto all = sides.empty() ? std::vector(2, side) : sides;
+  for (const auto length : all)
+    if (periodic && length < 3)
+      throw SpecError(
+          fmt::format("a periodic side of {} would join a pair twice; take 3 or more, or "
+                      "\"boundary\": \"open\"",
+                      length));
+  return all;
+}
+
 Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, double J, double h) {
   std::int64_t sites = 1;
   for (const auto side : sides)

@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include <GraphMol/Descriptors/MolDescriptors.h>
 #include <GraphMol/Fingerprints/MorganFingerprints.h>
 #include <GraphMol/PeriodicTable.h>
-#include <GraphMol/RingInfo.h>
 #include <RDGeneral/hash/hash.hpp>
 
+#include "accessibility_rdkit.h"
 #include "stereo.h"
 
 namespace marginalia::molecule_property {
@@ -125,29 +124,6 @@ std::vector<std::uint32_t> fragments_by_rdkit(const ROMol& molecule) {
   return all;
 }
 
-bool has_macrocycle(const ROMol& molecule) {
-  constexpr std::size_t kLargestPlainRing = 8;
-  return std::ranges::any_of(molecule.getRingInfo()->atomRings(),
-                             [](const auto& ring) { return ring.size() > kLargestPlainRing; });
-}
-
-/// What makes a molecule hard beside its fragments: size, stereo centres, odd rings.
-double complexity(const ROMol& molecule) {
-  const double atoms = molecule.getNumAtoms();
-  return std::pow(atoms, 1.005) - atoms + std::log10(count_stereo_centres(molecule) + 1) +
-         std::log10(RDKit::Descriptors::calcNumSpiroAtoms(molecule) + 1) +
-         std::log10(RDKit::Descriptors::calcNumBridgeheadAtoms(molecule) + 1) +
-         (has_macrocycle(molecule) ? std::log10(2) : 0);
-}
-
-/// From the sum of contributions to 1 (easy) .. 10, the upper end smoothed.
-double on_scale(double sum) {
-  constexpr double kLowest = -4, kHighest = 2.5;
-  double score = 11 - (sum - kLowest + 1) / (kHighest - kLowest) * 9;
-  if (score > 8) score = 8 + std::log(score - 8);
-  return std::clamp(score, 1.0, 10.0);
-}
-
 }  // namespace
 
 double synthetic_accessibility(const ROMol& molecule, const FragmentTable& scores) {
@@ -161,7 +137,9 @@ double synthetic_accessibility(const ROMol& molecule, const FragmentTable& score
   }
   const double atoms = molecule.getNumAtoms();
   const double symmetry = atoms > kinds ? 0.5 * std::log(atoms / kinds) : 0;
-  return on_scale(sum / static_cast<double>(all.size()) - complexity(molecule) + symmetry);
+  return chemistry::accessibility_on_scale(
+      sum / static_cast<double>(all.size()) -
+      chemistry::complexity(molecule, count_stereo_centres(molecule)) + symmetry);
 }
 
 }  // namespace marginalia::molecule_property

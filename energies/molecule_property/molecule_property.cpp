@@ -30,7 +30,9 @@
 #include <marginalia/unpack.h>
 
 #include "alphabet.h"
+#include "drawing.h"
 #include "fragment_table.h"
+#include "molecule_text.h"
 #include "properties.h"
 #include "selfies/selfies.h"
 #include "terms.h"
@@ -98,14 +100,21 @@ class MoleculeProperty final : public Energy, private Readable {
 
   Tensor compute_log_density(const Tensor& x) const override;
   std::string to_text(const Tensor& state) const override;
+  Tensor from_text(const PartialText& text) const override {
+    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &constraints_ : nullptr);
+  }
+  std::string to_svg(const Tensor& state) const override {
+    return (state == kUnknown).any().item<bool>() ? "" : chemistry::draw(to_text(state));
+  }
   Tensor raw_score(const Tensor& x) const override;
+  std::vector<Score> scores(const Tensor& x) const override;
 
   Batch properties_of(const Tensor& x) const;
-  std::string text_of(const std::int64_t* row) const;
+  std::string text_of(const std::int64_t* row, bool with_padding = false) const;
   std::string smiles_of(const std::string& text) const;
   double log_f(const std::vector<double>& properties) const;
-  template <class Score>
-  Tensor scores(const Tensor& x, Score score) const;
+  template <class Value>
+  static Tensor each(const Batch& batch, Value value);
 
   bool is_selfies_;
   selfies::Constraints constraints_;
@@ -165,14 +174,15 @@ MoleculeProperty::MoleculeProperty(const Params& params)
       terms_(terms_of(params)),
       properties_(calculator_of(params, terms_)) {}
 
-/// The tokens without padding; of SMILES, padding between them stays.
-std::string MoleculeProperty::text_of(const std::int64_t* row) const {
+/// The tokens; of SELFIES those of padding only where asked for, and at the end nowhere.
+std::string MoleculeProperty::text_of(const std::int64_t* row, bool with_padding) const {
   const auto padding = space_.levels() - 1;
+  const std::string gap = is_selfies_ ? chemistry::kSelfiesGap : "?";
   std::string text;
   std::size_t end = 0;
   for (std::int64_t i = 0; i < space_.dimension(); ++i) {
-    if (row[i] == padding && is_selfies_) continue;
-    text += row[i] == kUnknown ? "?" : space_.alphabet[static_cast<std::size_t>(row[i])];
+    if (row[i] == padding && is_selfies_ && !with_padding) continue;
+    text += row[i] == kUnknown ? gap : space_.alphabet[static_cast<std::size_t>(row[i])];
     if (row[i] != padding) end = text.size();
   }
   text.resize(end);
@@ -230,14 +240,14 @@ MoleculeProperty::Batch MoleculeProperty::properties_of(const Tensor& x) const {
   return batch;
 }
 
-template <class Score>
-Tensor MoleculeProperty::scores(const Tensor& x, Score score) const {
-  const auto batch = properties_of(x);
-  auto result = torch::empty({x.size(0)}, torch::kDouble);
-  auto* value = result.data_ptr<double>();
+/// What `value` says of each row's molecule: float64 [B].
+template <class Value>
+Tensor MoleculeProperty::each(const Batch& batch, Value value) {
+  auto result = torch::empty({static_cast<std::int64_t>(batch.of_row.size())}, torch::kDouble);
+  auto* to = result.data_ptr<double>();
   for (const auto molecule : batch.of_row)
-    *value++ = score(batch.molecules[molecule]);
-  return result.to(x.device());
+    *to++ = value(batch.molecules[molecule]);
+  return result;
 }
 
 double MoleculeProperty::log_f(const std::vector<double>& properties) const {
@@ -249,23 +259,37 @@ double MoleculeProperty::log_f(const std::vector<double>& properties) const {
 }
 
 Tensor MoleculeProperty::compute_log_density(const Tensor& x) const {
-  return scores(x, [this](const auto& properties) { return log_f(properties); });
+  const auto log_density =
+      each(properties_of(x), [this](const auto& properties) { return log_f(properties); });
+  return log_density.to(x.device());
 }
 
 /// The property, NaN of what is no molecule; of several properties, log f.
 Tensor MoleculeProperty::raw_score(const Tensor& x) const {
   space_.check(x, false, label());
-  return scores(x, [this](const auto& properties) {
-    if (terms_.size() > 1) return log_f(properties);
-    return properties.empty() ? std::numeric_limits<double>::quiet_NaN() : properties.front();
-  });
+  return terms_.size() > 1 ? compute_log_density(x) : scores(x)[0].values;
 }
 
-/// SMILES; of a partial state the tokens, "?" for those unknown.
+/// Each property, NaN of what is no molecule.
+std::vector<Score> MoleculeProperty::scores(const Tensor& x) const {
+  space_.check(x, false, label());
+  const auto batch = properties_of(x);
+  std::vector<Score> all;
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    const auto values = each(batch, [i](const auto& properties) {
+      return properties.empty() ? std::numeric_limits<double>::quiet_NaN() : properties[i];
+    });
+    all.push_back(score_of(terms_[i], values.to(x.device())));
+  }
+  return all;
+}
+
+/// SMILES; of a partial state the tokens, with [?] (of SMILES ?) for those unknown.
 std::string MoleculeProperty::to_text(const Tensor& state) const {
   const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();
-  const auto text = text_of(levels.data_ptr<std::int64_t>());
-  return (levels == kUnknown).any().item<bool>() ? text : smiles_of(text);
+  const auto* row = levels.data_ptr<std::int64_t>();
+  const bool partial = (levels == kUnknown).any().item<bool>();
+  return partial ? text_of(row, true) : smiles_of(text_of(row));
 }
 
 }  // namespace

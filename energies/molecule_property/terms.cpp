@@ -1,6 +1,7 @@
 #include "terms.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -52,6 +53,17 @@ class Several {
 double Term::of(double value) const {
   if (mode == "target") return -(value - target) * (value - target) / temperature;
   return (mode == "maximise" ? value : -value) / temperature;
+}
+
+Score score_of(const Term& term, Tensor values) {
+  static const std::vector<std::string> units{"logP", "QED", "SA", "g/mol"};  // by Property
+  const auto index = static_cast<std::size_t>(term.property);
+  Score score{.name = property_names()[index], .values = std::move(values), .unit = units[index]};
+  if (term.mode == "target") {
+    score.target = term.target;
+    score.spread = std::sqrt(term.temperature / 2);
+  }
+  return score;
 }
 
 std::vector<Term> terms_of(const TermParams& params) {

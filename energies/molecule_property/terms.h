@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <marginalia/energy.h>
 #include <marginalia/params.h>
 
 #include "properties.h"
@@ -45,6 +46,9 @@ struct Term {
   double target, temperature;
   double of(double value) const;  ///< nats
 };
+
+/// The values g of a term's property, float64 [B], and what the term wants of them.
+Score score_of(const Term& term, Tensor values);
 
 /// At least one; no property twice. Throws SpecError where the request is wrong.
 std::vector<Term> terms_of(const TermParams& params);

@@ -65,7 +65,8 @@ class AnyOrderArm final : public Family {
   }
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const auto on_cpu = [this](const Tensor& s) { return log_conditionals(s).to(torch::kCPU); };
-    return answer_from_conditionals(on_cpu, space_, query, stream, smooth_loss());
+    return answer_from_conditionals(on_cpu, query, stream,
+                                    {.colours = network_->colours(), .loss = smooth_loss()});
   }
 
   /// The moving mean of each size |S| seen: nats a variable, what blocks of samples are chosen by.

@@ -7,7 +7,15 @@
 ///   p(x_S) = E prod_{i in S} p(x_i | known and drawn before i),
 /// with M particles; the estimate is unbiased in p, low in log p. Completions are resampled from
 /// the particles by the same weights.
-/// Source: Larochelle and Murray (2011), AISTATS; Uria et al. (2016), arXiv:1605.02226.
+///
+/// It learns from data, or from an energy f by the gradient of KL(p || f / Z) on its own samples x,
+///   E[(c - b) grad l],  c = l' - log f(x),  b the mean cost of the other samples:
+///   reinforce    l = l' = log p(x), the variational autoregressive network
+///   monte_carlo  l and l' are D times one conditional each, of a variable drawn at random and
+///                apart: unbiased as well, and so noisy that it is a baseline only
+/// A step takes D passes to draw and one more that gives all D conditionals, in monte_carlo too.
+/// Source: Larochelle and Murray (2011), AISTATS; Uria et al. (2016), arXiv:1605.02226; Wu, Wang,
+/// Zhang (2019), arXiv:1809.10606, eq. 4; ARM-MC of Liu, Ramadge, Adams (2024), arXiv:2310.12920.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,6 +27,8 @@
 #include <marginalia/family.h>
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
+
+#include "reinforce.h"
 
 namespace {
 
@@ -35,16 +45,24 @@ struct Particles {
 class Arm final : public Family {
  public:
   static constexpr const char* kName = "arm";
-  static constexpr const char* kSummary = "autoregressive model along one fixed order, from data";
+  static constexpr const char* kSummary =
+      "autoregressive model along one fixed order, from data or an energy";
   static constexpr const char* kFormula = "log p(x) = sum_t log p(x_{order t} | x_{order <t})";
-  static constexpr const char* kSource = "Uria et al. (2016), arXiv:1605.02226";
+  static constexpr const char* kSource =
+      "Uria et al. (2016), arXiv:1605.02226; from an energy: Wu, Wang, Zhang (2019), "
+      "arXiv:1809.10606";
   static constexpr std::pair<const char*, unsigned> kRoles[] = {{"causal", kCausalLogits}};
 
   struct Params {
-    std::string order = "forward";
+    std::string objective = "auto", order = "forward";
     std::vector<std::int64_t> sequence;
     std::int64_t particles = 64;
     void visit(ParamVisitor& p) {
+      p("objective", objective,
+        {.doc = "log-likelihood of a dataset; or of an energy the reverse KL by REINFORCE with "
+                "whole log p, or with one conditional of it (ARM-MC, a baseline); auto: the first "
+                "where there is a dataset, else the second",
+         .one_of = {"auto", "likelihood", "reinforce", "monte_carlo"}});
       p("order", order,
         {.doc = "of the variables: as they stand, reversed, or random by the run's seed",
          .one_of = {"forward", "backward", "random"}});
@@ -59,8 +77,13 @@ class Arm final : public Family {
         device_(context.device),
         particles_(params.particles),
         network_(context.networks.at("causal", kCausalLogits)),
-        order_(order_of(params, context.space.dimension())) {
-    if (!context.dataset) throw SpecError("learns from a \"dataset\"; the spec has none");
+        order_(order_of(params, context.space.dimension())),
+        objective_(params.objective) {
+    if (objective_ == "auto") objective_ = context.dataset ? "likelihood" : "reinforce";
+    if (objective_ == "likelihood" && !context.dataset)
+      throw SpecError("learns from a \"dataset\"; the spec has none");
+    if (objective_ != "likelihood" && !context.energy)
+      throw SpecError("\"objective\": \"" + objective_ + "\" learns from an \"energy\"");
   }
 
   const StateSpace& space() const override { return space_; }
@@ -72,6 +95,7 @@ class Arm final : public Family {
   }
 
   void step(Step& step) override {
+    if (objective_ != "likelihood") return from_energy(step);
     const auto x = step.batch();
     step.count_passes(x.size(0));
     step.minimise(-log_conditionals_of(x).mean());
@@ -114,6 +138,33 @@ class Arm final : public Family {
   /// log p(x_i | what comes before i) of full states: [B, D].
   Tensor log_conditionals_of(const Tensor& x) const {
     return causal(x).gather(2, x.to(device_).unsqueeze(2)).squeeze(2);
+  }
+
+  void from_energy(Step& step) const {
+    const auto B = step.batch_size(), D = space_.dimension();
+    const auto x = drawn(B, step.stream("family/samples"));
+    const auto log_p = log_conditionals_of(x);  // [B, D]
+    step.count_passes(B * (D + 1));
+    const auto log_f = step.energy().log_density(x).to(device_);
+    const auto whole = log_p.sum(1, false, torch::kDouble);
+    auto score = whole, cost = whole.detach() - log_f;
+    step.record("train/kl_less_log_z", cost.mean().item<double>());
+    if (objective_ == "monte_carlo") {
+      auto& stream = step.stream("family/conditionals");
+      const auto one = [&] {
+        const auto i = stream.integers(D, {B, 1}).to(device_);
+        return double(D) * log_p.gather(1, i).squeeze(1).to(torch::kDouble);
+      };
+      score = one();
+      cost = one().detach() - log_f;
+    }
+    step.minimise(reinforce(score, cost));
+  }
+
+  /// Samples of the model as it stands: int64 [B, D].
+  Tensor drawn(std::int64_t rows, Stream& stream) const {
+    torch::NoGradGuard no_grad;
+    return walk(space_.empty().expand({rows, -1}), space_.dimension(), stream).states;
   }
 
   /// Place in the order after the last known variable, and of the first unknown one: int64 [B].
@@ -244,6 +295,7 @@ class Arm final : public Family {
   std::int64_t particles_;
   std::shared_ptr<Network> network_;
   Tensor order_;  // int64 [D]
+  std::string objective_;
 };
 
 }  // namespace

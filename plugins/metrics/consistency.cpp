@@ -133,8 +133,8 @@ class Calibration final : public Metric {
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     need_conditionals(evaluation.family());
-    if (!evaluation.oracle() && !evaluation.dataset())
-      throw Unavailable("needs states of the truth: no dataset, and no exact samples (" +
+    if (evaluation.true_chains().of_model)
+      throw Unavailable("needs states of the truth: no dataset, no chains, and no exact samples (" +
                         evaluation.oracle().reason + ")");
     auto& stream = evaluation.stream("calibration");
     const auto links = random_links(evaluation, params_.queries, stream);

@@ -34,12 +34,12 @@ Tensor model_weights(Evaluation& evaluation) {
   return samples.log_density - samples.log_prob;
 }
 
-/// "chain", else "exact": how the family says log q(x) of a given state.
+/// "chain", else "exact", else the family's first: how it says log q(x) of a given state.
 std::string scorer_of(const Family& family) {
   for (const auto* estimator : {"chain", "exact"})
     if (family.offers(QueryKind::kLogMarginal, estimator)) return estimator;
-  throw Unavailable("needs log q(x) by \"chain\" or \"exact\"; the family offers: " +
-                    names_of(offered(family, QueryKind::kLogMarginal)));
+  const auto others = offered(family, QueryKind::kLogMarginal);
+  return others.empty() ? "" : others.front().estimator;
 }
 
 /// Whether log q(x | order) is log q(x) for every order.
@@ -53,17 +53,26 @@ bool order_is_immaterial(const Family& family) {
 /// log f(x) - log q(x | order) of exact samples x: float64 [N].
 struct TrueWeights {
   Tensor log_weight;
-  std::string scorer;
+  std::string scorer, source;
+  bool order_is_immaterial;
 };
 TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   if (!evaluation.energy()) throw Unavailable("needs an energy");
   const auto oracle = evaluation.oracle();
   if (!oracle) throw Unavailable("needs exact samples: " + oracle.reason);
-  const auto scorer = scorer_of(evaluation.family());
+  const auto& family = evaluation.family();
+  const auto scorer = scorer_of(family);
+  const bool along_orders = scorer == "chain" || scorer == "exact";
   std::string source;
   const auto x = true_states(evaluation, source);
-  const auto log_q = log_marginals(evaluation.family(), x, scorer, evaluation.stream(name)).value;
-  return {evaluation.energy()->log_density(x) - log_q, scorer};
+  const auto log_q = scorer.empty() ? Answers{{}, 0, false}
+                                    : log_marginals(family, x, scorer, evaluation.stream(name));
+  // Another estimator will do where nothing has to be summed out, as of full states of an arm.
+  if (!along_orders && !log_q.exact)
+    throw Unavailable("needs log q(x) by \"chain\" or \"exact\"; the family offers: " +
+                      names_of(offered(family, QueryKind::kLogMarginal)));
+  return {evaluation.energy()->log_density(x) - log_q.value, scorer, source,
+          !along_orders || order_is_immaterial(family)};
 }
 
 /// log Z from the oracle, or what else is known of it.
@@ -153,19 +162,49 @@ class Elbo final : public Metric {
   static constexpr const char* kName = "elbo";
   static constexpr const char* kSummary = "lower bound on log Z from the model's samples";
   static constexpr const char* kFormula = "E_q[log f(x) - log q(x | order)] <= log Z";
-  using Params = NoParams;
-  explicit Elbo(const Params&) {}
+  struct Params {
+    bool published = false;
+    void visit(ParamVisitor& p) {
+      p("published", published,
+        {.doc = "also with log q along another random order than that of drawing, as -(KL - log Z) "
+                "of Liu, Ramadge and Adams (2024): no bound"});
+    }
+  };
+  explicit Elbo(const Params& params) : published_(params.published) {}
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
     const auto mean = mean_of(log_weight);
-    return {{.estimator = "importance",
-             .value = mean.value,
-             .status = Status::kLower,
-             .stderr_ = mean.error,
-             .samples = log_weight.numel(),
-             .more = {{"bound_on", "log_z"}}}};
+    std::vector<Figure> figures{{.estimator = "importance",
+                                 .value = mean.value,
+                                 .status = Status::kLower,
+                                 .stderr_ = mean.error,
+                                 .samples = log_weight.numel(),
+                                 .more = {{"bound_on", "log_z"}}}};
+    if (published_) figures.push_back(along_another_order(evaluation));
+    return figures;
   }
+
+ private:
+  /// E_q[log f(x) - log q(x | order')], order' independent of the one that x was drawn in. Larger
+  /// than the bound by how much a sample's own order favours it.
+  static Figure along_another_order(Evaluation& evaluation) {
+    const auto& family = evaluation.family();
+    if (!family.offers(QueryKind::kLogMarginal, "chain"))
+      throw Unavailable("\"published\" needs log q(x) by \"chain\"; the family offers: " +
+                        names_of(offered(family, QueryKind::kLogMarginal)));
+    const auto& samples = evaluation.model_samples();
+    const auto log_q =
+        log_marginals(family, samples.states, "chain", evaluation.stream("elbo")).value;
+    const auto mean = mean_of(samples.log_density - log_q);
+    return {.estimator = "published",
+            .value = mean.value,
+            .stderr_ = mean.error,
+            .samples = log_q.numel(),
+            .more = {{"orders", "another, random"}}};
+  }
+
+  bool published_;
 };
 
 class KlReverse final : public Metric {
@@ -195,7 +234,7 @@ class KlReverse final : public Metric {
                                      : known->error > 0 ? "extrapolated"
                                                         : "exact"},
                       {"log_z", log_z},
-                      {"orders", "random"}}}};
+                      {"orders", evaluation.model_samples().order}}}};
   }
 };
 
@@ -208,14 +247,14 @@ class Eubo final : public Metric {
   explicit Eubo(const Params&) {}
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
-    const auto [log_weight, scorer] = true_weights(evaluation, "eubo");
-    const auto mean = mean_of(log_weight);
-    return {{.estimator = scorer,
+    const auto weights = true_weights(evaluation, "eubo");
+    const auto mean = mean_of(weights.log_weight);
+    return {{.estimator = weights.scorer,
              .value = mean.value,
              .status = Status::kUpper,
              .stderr_ = mean.error,
-             .samples = log_weight.numel(),
-             .more = {{"bound_on", "log_z"}}}};
+             .samples = weights.log_weight.numel(),
+             .more = {{"bound_on", "log_z"}, {"source", weights.source}}}};
   }
 };
 
@@ -228,16 +267,15 @@ class KlForward final : public Metric {
   explicit KlForward(const Params&) {}
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
-    const auto [log_weight, scorer] = true_weights(evaluation, "kl_forward");
+    const auto weights = true_weights(evaluation, "kl_forward");
     const auto log_z = evaluation.oracle()->log_z();
-    const auto mean = mean_of(log_weight - log_z);
-    const bool bound = !order_is_immaterial(evaluation.family());
-    return {{.estimator = scorer,
+    const auto mean = mean_of(weights.log_weight - log_z);
+    return {{.estimator = weights.scorer,
              .value = mean.value,
-             .status = bound ? Status::kUpper : Status::kEstimate,
+             .status = weights.order_is_immaterial ? Status::kEstimate : Status::kUpper,
              .stderr_ = mean.error,
-             .samples = log_weight.numel(),
-             .more = {{"log_z_from", "exact"}, {"log_z", log_z}}}};
+             .samples = weights.log_weight.numel(),
+             .more = {{"log_z_from", "exact"}, {"log_z", log_z}, {"source", weights.source}}}};
   }
 };
 

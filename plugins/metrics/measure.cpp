@@ -88,10 +88,6 @@ Tensor log_conditionals(const Family& family, const Tensor& partial, const Tenso
 }
 
 Tensor true_states(Evaluation& evaluation, std::string& source) {
-  const bool from_model = !evaluation.oracle() && !evaluation.dataset();
-  if (from_model && offered(evaluation.family(), QueryKind::kSample).empty())
-    throw Unavailable("needs states: there are no exact samples (" + evaluation.oracle().reason +
-                      "), no dataset, and the family does not sample");
   const auto states = evaluation.true_states(source);
   if (states.size(0) == 0) throw Unavailable("needs states: there are none in " + source);
   return states;

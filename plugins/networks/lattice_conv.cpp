@@ -7,9 +7,12 @@
 ///
 /// u_i is 1 where the prior may be wrong (without a prior: everywhere), so that what physics knows
 /// exactly stays exact; heads start at zero, so that training starts from the prior. Being sums
-/// over sites, both heads carry over to lattices of any size. Residual blocks: He et al. (2016),
-/// arXiv:1603.05027.
+/// over sites, both heads carry over to lattices of any size. Without "means" and "global" a site
+/// sees no further than its `sight`, and sites beyond each other's are revealed in one pass.
+/// Residual blocks: He et al. (2016), arXiv:1603.05027.
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/module.h>
@@ -81,11 +84,12 @@ class LatticeConv final : public Network {
   struct Params {
     std::int64_t channels = 32, depth = 2, kernel = 3, rounds = 4;
     std::string boundary = "periodic", prior = "none";
-    bool global = false;
+    bool means = true, global = false;
     void visit(ParamVisitor& p) {
       p("channels", channels, {.doc = "C, features of a site", .min = 1});
       p("depth", depth, {.doc = "residual blocks of two convolutions", .min = 0});
       p("kernel", kernel, {.doc = "side of each convolution, odd", .min = 1});
+      p("means", means, {.doc = "a site also sees the lattice mean of the input"});
       p("global", global, {.doc = "each block also sees the lattice mean of its features"});
       p("boundary", boundary, {.doc = "of the lattice", .one_of = {"periodic", "open"}});
       p("prior", prior,
@@ -99,8 +103,7 @@ class LatticeConv final : public Network {
       : params_(params),
         levels_(context.space.levels()),
         precision_(context.precision),
-        prior_(params.prior == "none" ? nullptr
-                                      : prior_of(context.energy, params.prior, params.rounds)) {
+        prior_(params.prior == "none" ? nullptr : prior_of(context, params.prior, params.rounds)) {
     const auto& shape = context.space.shape;
     if (shape.size() > 2)
       throw SpecError("works on lattices of one or two dimensions, not " +
@@ -123,9 +126,11 @@ class LatticeConv final : public Network {
     outputs_ = (context.heads & kLogits ? levels_ : 0) + 1;
     head_ = register_parameter("head_weight", torch::zeros({outputs_, C}));
     head_bias_ = register_parameter("head_bias", torch::zeros({outputs_}));
+    if (!params.means && !params.global) colours_ = coloured(sight(context.energy));
   }
 
   HeadSet heads() const override { return kLogMarginal | kLogits; }
+  torch::Tensor colours() const override { return colours_; }
 
  private:
   void add_convolution(const std::string& name, std::int64_t in, std::int64_t out, double scale) {
@@ -136,17 +141,77 @@ class LatticeConv final : public Network {
     biases_.push_back(register_parameter(name + "_bias", torch::zeros({out})));
   }
 
-  /// One-hot values, whether known, the share known, mean values; with a prior its probabilities
-  /// and where it may be wrong.
-  std::int64_t input_channels() const { return 2 * levels_ + 2 + (prior_ ? levels_ + 1 : 0); }
+  bool periodic() const { return params_.boundary == "periodic"; }
+
+  /// How far apart on a side of n sites.
+  std::int64_t apart(std::int64_t a, std::int64_t b, std::int64_t n) const {
+    const auto d = std::abs(a - b);
+    return periodic() ? std::min(d, n - d) : d;
+  }
+  /// The larger of the distances by rows and by columns.
+  std::int64_t apart(std::int64_t i, std::int64_t j) const {
+    return std::max(apart(i / width_, j / width_, height_), apart(i % width_, j % width_, width_));
+  }
+
+  /// The furthest that two variables of one factor are apart.
+  std::int64_t span_of(const Energy& energy) const {
+    std::int64_t span = 0;
+    if (const auto pairs = energy.pairwise()) {
+      const auto edges = pairs->edges.accessor<std::int64_t, 2>();
+      for (std::int64_t e = 0; e < edges.size(0); ++e)
+        span = std::max(span, apart(edges[e][0], edges[e][1]));
+    } else if (const auto model = energy.factors()) {
+      for (const auto& factor : model->factors)
+        for (const auto i : factor.scope)
+          for (const auto j : factor.scope)
+            span = std::max(span, apart(i, j));
+    } else {
+      span = std::max(height_, width_);
+    }
+    return span;
+  }
+
+  /// The distance beyond which a site's logits do not depend on another's value.
+  std::int64_t sight(const Energy* energy) const {
+    const auto convolutions = 1 + 2 * params_.depth;
+    return params_.kernel / 2 * convolutions + (prior_ ? prior_->reach() * span_of(*energy) : 0);
+  }
+
+  /// Labels of the n sites of a side: those of one label are further apart than `sight`.
+  std::vector<std::int64_t> labels(std::int64_t n, std::int64_t sight) const {
+    std::vector<std::int64_t> label(static_cast<std::size_t>(n));
+    const auto stretches = std::max<std::int64_t>(1, n / (sight + 1));  // as even as can be
+    for (std::int64_t s = 0; s < stretches; ++s)
+      for (auto begin = s * n / stretches, i = begin; i < (s + 1) * n / stretches; ++i)
+        label[std::size_t(i)] = i - begin;
+    return label;
+  }
+
+  /// One colour a pair of a row's and a column's label: int64 [D].
+  torch::Tensor coloured(std::int64_t sight) const {
+    const auto rows = torch::tensor(labels(height_, sight)),
+               columns = torch::tensor(labels(width_, sight));
+    const auto count = columns.max().item<std::int64_t>() + 1;
+    return (rows.unsqueeze(1) * count + columns.unsqueeze(0)).flatten();
+  }
+
+  /// One-hot values and whether known; their means, where they are seen; with a prior its
+  /// probabilities and where it may be wrong.
+  std::int64_t input_channels() const {
+    const auto own = levels_ + 1;
+    return own * (1 + params_.means + (prior_ != nullptr));
+  }
 
   torch::Tensor features(const torch::Tensor& partial, const Prior& prior) const {
     const auto known = (partial != kUnknown).to(torch::kFloat);  // [B, D]
     const auto levels = torch::arange(levels_, partial.options());
     const auto one_hot = (partial.unsqueeze(2) == levels).to(torch::kFloat);  // [B, D, K]
     const auto spread = [&](const torch::Tensor& mean) { return mean.expand_as(one_hot); };
-    std::vector<torch::Tensor> parts{one_hot, known.unsqueeze(2), spread(one_hot.mean(1, true)),
-                                     known.mean(1, true).expand_as(known).unsqueeze(2)};
+    std::vector<torch::Tensor> parts{one_hot, known.unsqueeze(2)};
+    if (params_.means) {
+      parts.push_back(spread(one_hot.mean(1, true)));
+      parts.push_back(known.mean(1, true).expand_as(known).unsqueeze(2));
+    }
     if (prior_) {
       parts.push_back(prior.logits.softmax(2) * (1 - known).unsqueeze(2));
       parts.push_back(prior.uncertain.unsqueeze(2));
@@ -157,8 +222,7 @@ class LatticeConv final : public Network {
   }
 
   torch::Tensor convolve(std::size_t layer, const torch::Tensor& x, bool relu) const {
-    return LatticeConvolution::apply(x, weights_[layer], biases_[layer], relu,
-                                     params_.boundary == "periodic");
+    return LatticeConvolution::apply(x, weights_[layer], biases_[layer], relu, periodic());
   }
 
   torch::Tensor trunk(torch::Tensor z) const {
@@ -199,7 +263,7 @@ class LatticeConv final : public Network {
   Precision precision_;
   std::unique_ptr<PriorSource> prior_;
   std::vector<torch::Tensor> weights_, biases_, mixing_;
-  torch::Tensor head_, head_bias_;
+  torch::Tensor head_, head_bias_, colours_;
 };
 
 }  // namespace

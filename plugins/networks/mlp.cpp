@@ -3,7 +3,7 @@
 ///
 ///   h_1     = W_1 [onehot(x), prior's p(x_i | x_S)] + b_1    x_i in {unknown, 0, ..., K-1}
 ///   h_{l+1} = h_l + leaky_relu(W_l h_l + b_l)              l = 2..layers, W_l [H, H]
-///   log f(x_S) = w h + c [B]        logits = V h + d [B, D, K]        (+ the energy's prior)
+///   log f(x_S) = w h + c [B]        logits = V h + d [B, D, K]        (+ the prior)
 ///
 /// B batch, D variables, K levels, H hidden. The towers share nothing, and a head not asked for is
 /// not computed.
@@ -218,8 +218,9 @@ class Mlp final : public marginalia::Network {
       p("slope", slope, {.doc = "of leaky_relu below zero; 0 is a plain relu", .min = 0, .max = 1});
       p("prior", prior,
         {.doc =
-             "what the energy says before learning (prior.h): an input, and added to the outputs",
-         .one_of = {"none", "local", "belief_propagation"}});
+             "what the energy, or a tree fitted to the dataset, says before learning (prior.h): an "
+             "input, and added to the outputs",
+         .one_of = {"none", "local", "belief_propagation", "chow_liu"}});
       p("rounds", rounds, {.doc = "of belief propagation", .min = 1});
     }
   };
@@ -228,8 +229,7 @@ class Mlp final : public marginalia::Network {
       : heads_(context.heads & kOffered),
         width_(context.space.levels() + 1),
         precision_(context.precision) {
-    if (params.prior != "none")
-      prior_ = marginalia::prior_of(context.energy, params.prior, params.rounds);
+    if (params.prior != "none") prior_ = marginalia::prior_of(context, params.prior, params.rounds);
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
       return register_module(

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "chemistry.h"
+
 namespace marginalia::test {
 
 /// What a component's kExample asks for, with the tests' data.
@@ -14,6 +16,21 @@ inline Spec example(const Description& d) {
   json["type"] = d.name;
   return Spec::from_text(json.dump(), d.name + ".json",
                          {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA});
+}
+
+/// The component that its kExample asks for; null, and the test says so, where the program was
+/// built without what it needs.
+template <class Interface>
+std::shared_ptr<Interface> make_example(const Description& d) {
+  try {
+    return loaded_registry().make<Interface>(example(d));
+  } catch (const Error& e) {
+    const bool is_missing = chemistry::rdkit_version().empty() &&
+                            std::string(e.what()).ends_with(chemistry::Missing().what());
+    if (!is_missing) throw;
+    MESSAGE("skipped: ", std::string(e.what()));
+    return nullptr;
+  }
 }
 
 /// int64 [rows, D], uniform; with `unknown`, each variable unknown with that probability.

@@ -16,8 +16,8 @@ void for_each_energy(F check) {
   const auto& registry = test::loaded_registry();
   for (const auto& [name, entry] : registry.all<Energy>()) {
     CAPTURE(name);
-    const auto energy = registry.make<Energy>(test::example(entry.description));
-    check(*energy);
+    const auto energy = test::make_example<Energy>(entry.description);
+    if (energy) check(*energy);
   }
 }
 
@@ -82,6 +82,36 @@ TEST_CASE("what an energy does not offer, it says why") {
     CHECK(readable->raw_score(x).sizes() == at::IntArrayRef{3});
     CHECK((readable->raw_score(x).scalar_type() == torch::kDouble));
     CHECK_NOTHROW(readable->to_text(x[0]));
+    const auto scores = readable->scores(x);
+    CHECK_FALSE(scores.empty());
+    for (const auto& score : scores) {
+      CHECK_FALSE(score.name.empty());
+      CHECK(score.values.sizes() == at::IntArrayRef{3});
+      CHECK((score.values.scalar_type() == torch::kDouble));
+      CHECK((!score.spread || (score.target && *score.spread > 0)));
+    }
+    const auto svg = readable->to_svg(x[0]);
+    CHECK((svg.empty() || (svg.find("<svg") != svg.npos && svg.find("</svg>") != svg.npos)));
+  });
+}
+
+TEST_CASE("the text of a partial state is read back, or the energy says that it reads none") {
+  for_each_energy([](const Energy& energy) {
+    const auto readable = energy.readable();
+    auto partial = test::random_states(energy.space(), 8, 0.5);
+    partial.select(1, 0).fill_(kUnknown);
+    for (std::int64_t b = 0; b < partial.size(0); ++b) {
+      const auto text =
+          readable ? readable->to_text(partial[b]) : energy.space().to_text(partial[b]);
+      CAPTURE(text);
+      Tensor back;
+      const auto refused = test::refusal([&] { back = state_of_text(energy, {text}); });
+      if (refused == "accepted")
+        CHECK(back.equal(partial[b]));
+      else
+        CHECK(refused ==
+              "what this energy writes of its states it does not read; give a list of values");
+    }
   });
 }
 

@@ -208,3 +208,38 @@ TEST_CASE("a sample in blocks is scored by the law that drew it") {
   CHECK(sample.log_prob[0].item<double>() == doctest::Approx(expected0.item<double>()));
   CHECK(sample.log_prob[1].item<double>() == doctest::Approx(expected1.item<double>()));
 }
+
+TEST_CASE("passes of a parallel order hold one colour each, in an order of each row's own") {
+  Stream stream(4, "test");
+  const auto colours = torch::tensor({0, 1, 2, 0, 1, 2, 2}, torch::kLong);
+  const auto time = draw_times(colours, 500, stream);
+  const auto of_first = time.slice(1, 0, 3);  // of colours 0, 1 and 2
+  CHECK(time.equal(of_first.index_select(1, colours)));
+  CHECK(std::get<0>(of_first.sort(1)).equal(torch::arange(3).expand({500, 3})));
+  const auto first = (of_first == 0).to(torch::kDouble).mean(0);  // 5 sigma of 1/3
+  CHECK((first - 1 / 3.0).abs().max().item<double>() < 0.11);
+}
+
+TEST_CASE("conditionals that are not numbers are refused when drawn from") {
+  Stream stream(4, "test");
+  const auto nan = [](const Tensor& s) {
+    return torch::full({s.size(0), s.size(1), 2}, NAN, torch::kDouble);
+  };
+  const auto partial = torch::full({2, 3}, kUnknown, torch::kLong);
+  const auto orders = stream.permutations(2, 3);
+  CHECK(test::refusal([&] {
+          sample_chain(nan, partial, orders, stream);
+        }).find("not probabilities") != std::string::npos);
+}
+
+TEST_CASE("a parallel order is refused where any variable may see any other") {
+  Stream stream(4, "test");
+  const auto model = [](const Tensor& s) { return torch::zeros({s.size(0), s.size(1), 2}); };
+  const auto partial = torch::full({2, 3}, kUnknown, torch::kLong);
+  const Query query{.kind = QueryKind::kSample, .partial = partial, .order = Order::kParallel};
+  CHECK(test::refusal([&] {
+          answer_from_conditionals(model, query, stream);
+        }).find("bounded sight") != std::string::npos);
+  CHECK(answer_from_conditionals(model, query, stream, {.colours = torch::tensor({0, 1, 0})})
+            .passes == 2);
+}

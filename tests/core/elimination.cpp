@@ -1,24 +1,14 @@
 // Variable elimination against enumeration, on random factors of all kinds.
-#include "marginalia_test.h"
+#include "factors.h"
 
 #include <cmath>
 #include <numeric>
 #include <random>
 
-#include <marginalia/factored_energy.h>
-
 using namespace marginalia;
 using torch::Tensor;
 
 namespace {
-
-/// A density whose factors are what they are.
-class Plain final : public FactoredEnergy {
- public:
-  explicit Plain(const FactorModel& model, double bytes = 1e9)
-      : FactoredEnergy(model, {model.cardinalities, {std::int64_t(model.cardinalities.size())}},
-                       bytes) {}
-};
 
 /// Factors of up to three variables, mixed cardinalities; `zeros`: share of forbidden entries.
 FactorModel random_model(std::uint64_t seed, double zeros, double strength = 1.5) {
@@ -61,7 +51,7 @@ TEST_CASE("elimination sums what enumeration sums") {
   torch::manual_seed(1);
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     CAPTURE(seed);
-    const Plain energy(random_model(seed, seed % 2 ? 0.2 : 0));
+    const test::Factored energy(random_model(seed, seed % 2 ? 0.2 : 0));
     const EnumerationOracle truth(energy);
     const auto oracle = energy.exact();
     REQUIRE(bool(oracle));
@@ -78,13 +68,13 @@ TEST_CASE("elimination sums what enumeration sums") {
 }
 
 TEST_CASE("elimination keeps what strong factors leave in log space") {
-  const Plain energy(random_model(3, 0.1, 600));
+  const test::Factored energy(random_model(3, 0.1, 600));
   const EnumerationOracle truth(energy);
   CHECK(energy.exact()->log_z() == doctest::Approx(truth.log_z()).epsilon(1e-12));
 }
 
 TEST_CASE("elimination's samples follow the posterior") {
-  const Plain energy(random_model(4, 0.2));
+  const test::Factored energy(random_model(4, 0.2));
   const EnumerationOracle truth(energy);
   REQUIRE(std::isfinite(truth.log_z()));
   Streams streams(7);
@@ -109,7 +99,7 @@ TEST_CASE("a graph too wide for elimination is refused with width, need and limi
   for (std::int64_t i = 0; i < 24; ++i)
     for (std::int64_t j = 0; j < i; ++j)
       clique.factors.push_back({{j, i}, {0.1, 0, 0, 0.1}});
-  const Plain energy(clique, 1 << 20);
+  const test::Factored energy(clique, 1.0 / 1024);
   const auto oracle = energy.exact();
   REQUIRE_FALSE(bool(oracle));
   CHECK(oracle.reason ==
@@ -128,7 +118,7 @@ TEST_CASE("the width of a grid is its shorter side") {
       if (j + 1 < columns)
         grid.factors.push_back({{i * columns + j, i * columns + j + 1}, {0.3, 0, 0, 0.3}});
     }
-  const Plain energy(grid, 200 * 5 * 64 * 2 * 8);
+  const test::Factored energy(grid, 200 * 5 * 64 * 2 * 8 / double(1 << 30));
   REQUIRE(bool(energy.exact()));
   // sum_e log cosh + D log 2 is a lower bound for a ferromagnet; exact on trees
   const auto edges = double(grid.factors.size());

@@ -63,13 +63,13 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
         "  - \"optimizer.type\" must be one of adam, adamw, sgd, not \"adamm\"; did you mean "
         "\"adam\"?\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
-        "log_every_steps, optimizer, schedule, budget, checkpoint, early_stopping\n"
+        "log_every_steps, optimizer, schedule, anneal, budget, checkpoint, early_stopping\n"
         "spec.json: /evaluation/metrics/0: no metric is called \"ones\"; did you mean \"one\"?\n"
         "  there is: one\n"
         "spec.json: /evaluation: evaluation cannot be built\n"
         "  - \"rows\" must be an integer or \"all\", not \"al\"\n"
-        "  it takes: metrics, rows, split, precision, samples, every_steps, every_rows, during, "
-        "select");
+        "  it takes: metrics, rows, split, precision, order, samples, every_steps, every_rows, "
+        "during, select, reference");
 }
 
 TEST_CASE("what every experiment needs is asked for") {
@@ -92,12 +92,12 @@ TEST_CASE("keys that a section has not are refused, \"type\" as well") {
         "spec.json: /training: training cannot be built\n"
         "  - \"type\" is no parameter of training\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
-        "log_every_steps, optimizer, schedule, budget, checkpoint, early_stopping");
+        "log_every_steps, optimizer, schedule, anneal, budget, checkpoint, early_stopping");
   CHECK(faults_of(parsed(kSound).with({"training=5"})) ==
         "spec.json: /training: training cannot be built\n"
         "  - must be an object, not 5\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
-        "log_every_steps, optimizer, schedule, budget, checkpoint, early_stopping");
+        "log_every_steps, optimizer, schedule, anneal, budget, checkpoint, early_stopping");
 }
 
 TEST_CASE("a device that cannot be is refused before any work") {

@@ -88,6 +88,20 @@ TEST_CASE("a report holds the data of its run, and is the only file that is adde
   CHECK(std::distance(fs::directory_iterator(run.path), {}) == 5);
 }
 
+TEST_CASE("a report holds the scores of the samples, and drawings as text alone") {
+  const RunFolder run;
+  CHECK(contains(run.report(), R"("scores":[])"));
+  run.write("samples/scores.json", R"([{"name": "logp", "target": 4, "values": [3.5, null]}])");
+  run.write("samples/drawings.jsonl",
+            R"({"text": "C", "svg": "<svg><script>alert(1)</script></svg>"})");
+  const auto page = run.report();
+  CHECK(contains(page, R"("scores":[{"name":"logp","target":4,"values":[3.5,null]}])"));
+  CHECK(contains(page, R"("svg":"\u003csvg>\u003cscript>alert(1)\u003c/script>\u003c/svg>")"));
+  CHECK(contains(page, "img-src data:;"));
+  run.write("samples/scores.json", "{");
+  CHECK(contains(run.report(), "samples/scores.json is no list and left out"));
+}
+
 TEST_CASE("a report asks the network for nothing") {
   const RunFolder run;
   const auto page = run.report();

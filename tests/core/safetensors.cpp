@@ -22,16 +22,11 @@ namespace {
 
 /// A file in a folder of its own, gone with the test.
 struct TempFile {
-  TempFile() {
-    auto name = (fs::temp_directory_path() / "marginalia-safetensors-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = fs::path(name) / "t.safetensors";
-  }
-  ~TempFile() { fs::remove_all(path.parent_path()); }
   void put(const std::string& bytes) const {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   }
-  fs::path path;
+  test::TempDir folder;
+  fs::path path = folder / "t.safetensors";
 };
 
 /// N as the format writes it, then the header, then the data.

@@ -2,11 +2,15 @@
 #include "marginalia_test.h"
 
 #include <fstream>
+#include <set>
 
 #include <marginalia/experiment.h>
+#include <marginalia/files.h>
 #include <marginalia/run_directory.h>
 #include <marginalia/samples.h>
 #include <marginalia/trainer.h>
+
+#include "chemistry.h"
 
 using namespace marginalia;
 
@@ -32,4 +36,60 @@ TEST_CASE("samples of an energy that people can read carry its text and its scor
     CHECK(json.at("log_prob").is_null());
   }
   CHECK(count == 6);
+  const auto scores = Json::parse(read_text(run.path() / "samples" / "scores.json"));
+  REQUIRE(scores.size() == 1);
+  CHECK(scores[0].at("name") == "score");
+  CHECK(scores[0].at("values").size() == 6);
+  CHECK_FALSE(scores[0].contains("target"));
+  CHECK_FALSE(std::filesystem::exists(run.path() / "samples" / "drawings.jsonl"));
+}
+
+TEST_CASE("the best of the samples are drawn, what reads the same once") {
+  if (chemistry::rdkit_version().empty()) {
+    MESSAGE("skipped: the program was built without RDKit");
+    return;
+  }
+  const test::TempDir folder;
+  const auto text = R"({"marginalia": 1, "seed": 2,
+    "energy": {"type": "molecule_property", "property": "logp", "target": 1, "length": 3,
+               "alphabet": ["[C]", "[=O]", "[N]"]},
+    "family": {"type": "mcmc", "sampler": "metropolis", "chains": 4, "burn_in": 5},
+    "training": {"steps": 1}})";
+  Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+  const auto run = RunDirectory::create(folder / "run", false);
+  train(experiment, run, {}, {});
+  constexpr int kCount = 200;
+  write_samples(experiment, run.path(), kCount);
+  const auto samples = run.path() / "samples";
+
+  std::map<std::string, int> times;
+  std::ifstream all(samples / "samples.jsonl");
+  for (std::string line; std::getline(all, line);)
+    ++times[Json::parse(line).at("text")];
+  times.erase("");  // no molecule
+  std::ifstream drawn(samples / "drawings.jsonl");
+  double last = INFINITY;
+  std::size_t count = 0;
+  for (std::string line; std::getline(drawn, line); ++count) {
+    const auto json = Json::parse(line);
+    const auto molecule = json.at("text").get<std::string>();
+    CAPTURE(molecule);
+    CHECK(json.at("times") == times[molecule]);
+    CHECK(json.at("log_density").get<double>() <= last);
+    last = json.at("log_density").get<double>();
+    CHECK(json.at("scores").at("logp").get<double>() ==
+          doctest::Approx(chemistry::Molecule(molecule).log_p()));
+    const auto svg = json.at("svg").get<std::string>();
+    CHECK(svg.find("</svg>") != svg.npos);
+    times.erase(molecule);
+  }
+  CHECK(count > 5);
+  CHECK((count == 24 || times.empty()));
+
+  const auto scores = Json::parse(read_text(samples / "scores.json"));
+  REQUIRE(scores.size() == 1);
+  CHECK(scores[0].at("name") == "logp");
+  CHECK(scores[0].at("target") == 1);
+  CHECK(scores[0].at("spread").get<double>() == doctest::Approx(std::sqrt(0.5)));
+  CHECK(scores[0].at("values").size() == kCount);
 }

@@ -106,11 +106,18 @@ TEST_CASE("a sum offers what every term offers, and says which does not") {
   CHECK(two->exact()->method() == "variable elimination");
   CHECK(two->exact()->log_z() == doctest::Approx(EnumerationOracle(*two).log_z()).epsilon(1e-12));
   CHECK(sum(kIsing, "[1]")->exact()->method() == "transfer matrix");
-  // A text and a score of its own has one term only.
+  // The text and the score of the one term that has some.
   const auto x = torch::zeros({1, 9}, torch::kLong);
   CHECK(sum(kIsing + "," + kCut, "[1, 3]")->readable()->to_text(x[0]) == "cut 0: 000000000");
-  CHECK(sum(kSet + "," + kCut, "[1, 3]")->readable().reason ==
-        "several of its terms have scores, which do not make one score");
+  // Of several terms with scores each keeps its own, and log f is the score.
+  const auto all = sum(kSet + "," + kCut + "," + kCut, "[1, 3, 2]");
+  const auto y = torch::tensor({{1, 0, 0, 1, 0, 0, 1, 0, 0}});  // a set of 3; a cut of 1 + 2 - 1
+  std::string scores;
+  for (const auto& score : all->readable()->scores(y))
+    scores += fmt::format("{} {}, ", score.name, score.values.item<double>());
+  CHECK(scores == "score 3, score_2 2, score_3 2, ");
+  CHECK(all->readable()->raw_score(y).equal(all->log_density(y)));
+  CHECK(all->readable()->to_text(y[0]) == make(kSet)->readable()->to_text(y[0]));
   CHECK(sum(kIsing, "[1]")->readable().reason == "none of its terms has a text of its own");
 }
 
@@ -293,8 +300,8 @@ TEST_CASE("values that cannot be held are refused") {
         fmt::format(R"({{"type": "constrained", "energy": {}, "given": "{}"}})", cube, text));
   };
   CHECK(given("[0, null, 1]") == "accepted");
-  CHECK(given("[0, null]") == R"("given" has 2 values, the energy has 3 variables)");
-  CHECK(given("0 1 ?") == R"("given" must be a list of 3 values or nulls)");
+  CHECK(given("[0, null]") == R"("given" has 2 values, the model has 3 variables)");
+  CHECK(given("0 1 ?") == R"("given" must be a list of 3 values or nulls, or a text)");
   CHECK(given("[0, 2, 1]") == R"("given"[1] must be null or an integer from 0 to 1, not 2)");
   CHECK(given("[0, 1, -1]") == R"("given"[2] must be null or an integer from 0 to 1, not -1)");
   CHECK(given("[0, 0.5, 1]") == R"("given"[1] must be null or an integer from 0 to 1, not 0.5)");

@@ -289,10 +289,12 @@ TEST_CASE("exact answers come by elimination where the graph is narrow, and agre
   for (int i = 1; i <= 60; ++i)
     for (int j = 1; j < i; ++j)
       all.push_back({i, j, 1});
-  CHECK(make("max_cut", listed(all))->exact().reason ==
-        "its graph is too wide for variable elimination in 8 GiB");
-  CHECK(make("max_cut", graph + R"(, "memory": 1e-7)")->exact().reason ==
-        "its graph is too wide for variable elimination in 1e-07 GiB");
+  CHECK(make("max_cut", listed(all))
+            ->exact()
+            .reason.starts_with("variable elimination has induced width at least 59 here"));
+  CHECK(make("max_cut", graph + R"(, "memory": 1e-7)")
+            ->exact()
+            .reason.ends_with("the limit is 1e-07 GiB"));
 }
 
 TEST_CASE("max_cut on a toroidal grid is an Ising model, and its optimum the published one") {
@@ -355,5 +357,5 @@ TEST_CASE("max_cut scores the largest graph of Gset as a sum over its lines does
       expected[b] += row[i - 1] != row[j - 1] ? weight : 0;
   }
   CHECK(energy->log_density(x).equal(expected));
-  CHECK(energy->exact().reason == "its graph is too wide for variable elimination in 8 GiB");
+  CHECK(energy->exact().reason.ends_with(" GiB or more, the limit is 8 GiB"));
 }

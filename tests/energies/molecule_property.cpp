@@ -159,7 +159,7 @@ TEST_CASE("molecule_property scores SELFIES by the property's distance from its 
   CHECK(energy->readable()->to_text(x[1]) == "OC1=CC=CC=C1");
   CHECK(energy->readable()
             ->to_text(x[1].index_fill(0, torch::tensor({3}), kUnknown))
-            .starts_with("[O][C][=C]?[=C]"));
+            .starts_with("[O][C][=C][?][=C]"));
 }
 
 TEST_CASE("molecule_property passes over padding, and gives what is no molecule its floor") {
@@ -212,6 +212,16 @@ TEST_CASE("molecule_property adds the terms of several properties") {
                           p.qed / 0.1 - p.accessibility / 2;
   CHECK(energy->log_density(x).item<double>() == doctest::Approx(expected).epsilon(1e-12));
   CHECK(energy->readable()->raw_score(x).item<double>() == doctest::Approx(expected));
+  std::map<std::string, Score> scores_by_name;
+  for (const auto& score : energy->readable()->scores(x))
+    scores_by_name[score.name] = score;
+  CHECK(scores_by_name.size() == 4);
+  CHECK(scores_by_name["logp"].values.item<double>() == doctest::Approx(p.log_p));
+  CHECK(scores_by_name["weight"].values.item<double>() == doctest::Approx(p.weight));
+  CHECK(scores_by_name["weight"].unit == "g/mol");
+  CHECK(scores_by_name["weight"].target == 90);
+  CHECK(*scores_by_name["weight"].spread == doctest::Approx(5));  // 2 * 5^2 = 50
+  CHECK_FALSE(scores_by_name["qed"].target);
   const auto one = make(R"("maximise": ["qed"], "temperature": 0.1)");
   CHECK(one->readable()->raw_score(x).item<double>() == doctest::Approx(p.qed));
   CHECK(one->log_density(x).item<double>() == doctest::Approx(10 * p.qed));

@@ -1,3 +1,7 @@
+#include <cmath>
+
+#include <fmt/format.h>
+
 #include <marginalia/evaluator.h>
 #include <marginalia/trainer.h>
 
@@ -35,6 +39,76 @@ struct Chained {
     return experiment->family->answer({kind, partial, given}, stream);
   }
 };
+
+Experiment built(const std::string& text) {
+  return Experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+}
+
+/// A model of four spins on an open square, far from its start and from the energy.
+Experiment square(const std::string& objective) {
+  auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 2,
+      "energy": {{"type": "ising", "side": 2, "boundary": "open", "coupling": 0.7, "field": 0.2}},
+      "network": {{"type": "made", "hidden": 12, "layers": 1}},
+      "family": {{"type": "arm", "objective": "{}"}}}})",
+                                      objective));
+  torch::NoGradGuard no_grad;
+  for (auto& group : experiment.family->parameters())
+    for (auto& [name, parameter] : group.parameters)
+      parameter.add_(0.4 * torch::randn_like(parameter));
+  return experiment;
+}
+
+/// All gradients of a family in one row, which are dropped.
+Tensor take_gradients(Family& family) {
+  std::vector<Tensor> all;
+  for (auto& group : family.parameters())
+    for (auto& [name, parameter] : group.parameters) {
+      all.push_back(parameter.grad().flatten().to(torch::kDouble));
+      parameter.mutable_grad() = Tensor();
+    }
+  return torch::cat(all);
+}
+
+/// One that takes the gradient of each step's loss, and moves nothing.
+class Bench final : public Step {
+ public:
+  Bench(Experiment& of, std::int64_t batch)
+      : family_(*of.family), batch_(batch), energy_(*of.energy), streams_(of.seed) {}
+  std::vector<Tensor> gradients;
+  std::int64_t passes = 0;
+
+  std::int64_t index() const override { return 0; }
+  double progress() const override { return 0; }
+  std::int64_t batch_size() const override { return batch_; }
+  Tensor batch() override { throw Error("no data"); }
+  bool has_dataset() const override { return false; }
+  MeteredEnergy& energy() override { return energy_; }
+  bool has_energy() const override { return true; }
+  Stream& stream(const std::string& name) override { return streams_.at(name); }
+  void minimise(const Tensor& loss, const std::string&) override {
+    loss.backward();
+    gradients.push_back(take_gradients(family_));
+  }
+  void record(const std::string&, double) override {}
+  void count_passes(std::int64_t rows) override { passes += rows; }
+
+ private:
+  Family& family_;
+  std::int64_t batch_;
+  MeteredEnergy energy_;
+  Streams streams_;
+};
+
+/// The gradient of KL(q || f^b / Z) by listing the 16 states.
+Tensor exact_gradient(Experiment& experiment, double b) {
+  const auto x = all_states(experiment.space());
+  const auto order = torch::arange(4).expand({16, 4}).contiguous();
+  const auto network = experiment.networks.at("causal", kCausalLogits);
+  const auto log_p = network->evaluate({x, order}, kCausalLogits).causal_logits.log_softmax(2);
+  const auto log_q = log_p.gather(2, x.unsqueeze(2)).squeeze(2).sum(1);
+  (log_q.exp() * (log_q - b * experiment.energy->log_density(x))).sum().backward();
+  return take_gradients(*experiment.family);
+}
 
 Tensor all_bits() {
   const auto index = torch::arange(64);
@@ -87,4 +161,97 @@ TEST_CASE("particles estimate marginals, conditionals and completions of any oth
   const auto one = agrees.logical_and(states.select(1, 4) == 1);
   CHECK(std::abs(conditionals[0][4][1].item<double>() -
                  p.masked_select(one).sum().item<double>() / total) < 0.05);
+}
+
+TEST_CASE(
+    "REINFORCE follows the gradient of the reverse KL, by whole log p and by one conditional") {
+  std::map<std::string, double> noise;
+  for (const std::string objective : {"reinforce", "monte_carlo"})
+    for (const auto b : {1.0, 0.4}) {
+      CAPTURE(objective);
+      CAPTURE(b);
+      auto experiment = square(objective);
+      const auto exact = exact_gradient(experiment, b);
+      Bench bench(experiment, 1000);
+      bench.energy().set_inverse_temperature(b);
+      for (int n = 0; n < 150; ++n)
+        experiment.family->step(bench);
+      const auto seen = torch::stack(bench.gradients);  // [150, P]
+      const auto error = seen.std(0) / std::sqrt(150.0);
+      const auto apart = (seen.mean(0) - exact).abs();
+      CHECK((apart <= 5 * error + 1e-9).all().item<bool>());
+      // Close enough to tell: the gradient is many times what is left of the noise.
+      CHECK(exact.norm().item<double>() > 5 * error.norm().item<double>());
+      noise[objective] = error.norm().item<double>();
+      CHECK(bench.passes == 150 * 1000 * 5);  // four to draw, one for all conditionals
+      CHECK(bench.energy().evaluations() == 150 * 1000);
+    }
+  CHECK(noise.at("monte_carlo") > 2 * noise.at("reinforce"));
+}
+
+TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
+  test::TempDir folder;
+  auto experiment = built(R"({"marginalia": 1, "seed": 1,
+      "energy": {"type": "ising", "side": 3, "coupling": 0.3, "field": 0.1},
+      "network": {"type": "made", "hidden": 64, "layers": 2},
+      "family": {"type": "arm"},
+      "training": {"steps": 400, "batch_size": 128, "anneal": {"from": 0.3, "until": 0.4},
+                   "optimizer": {"learning_rate": 0.005}, "schedule": {"type": "cosine"}},
+      "evaluation": {"rows": 2000, "metrics": ["log_z", "kl_reverse", "kl_forward", "ess"]}})");
+  const auto end = train(experiment, RunDirectory::create(folder / "run", false), {}, {}).state;
+  CHECK(end.energy_evaluations == 400 * 128);
+  CHECK(end.passes == 400 * 128 * 10);
+  experiment.family->set_training(false);
+  const auto result =
+      evaluate(experiment,
+               {experiment.evaluation.metrics, {2000, false}, Split::kTest, experiment.seed, NAN});
+  const auto figure_of = [&](const std::string& key) { return figure(result, key); };
+  CHECK(figure_of("kl_reverse/importance") < 0.03);
+  CHECK(figure_of("kl_forward/importance") < 0.03);
+  CHECK(figure_of("ess/importance") > 0.95);
+  CHECK(std::abs(figure_of("log_z/importance") - figure_of("log_z/exact")) < 0.02);
+  CHECK(result["metrics"]["kl_forward"]["importance"]["status"] == "estimate");
+  // log q is the truth about the model: over all states it sums to one.
+  Stream stream(4, "test");
+  const auto log_q =
+      experiment.family->answer({QueryKind::kLogMarginal, all_states(experiment.space())}, stream);
+  CHECK((log_q.status == Status::kExact));
+  CHECK(log_q.value.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-5));
+}
+
+TEST_CASE("what an autoregressive model cannot learn from is refused") {
+  const auto refused = [](const std::string& energy, const std::string& objective) {
+    return test::refusal([&] {
+      auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+          "network": {{"type": "made", "hidden": 4, "layers": 1}},
+          "family": {{"type": "arm", "objective": "{}"}}}})",
+                                          energy, objective));
+      Bench bench(experiment, 64);
+      experiment.family->step(bench);
+    });
+  };
+  const std::string ising = R"({"type": "ising", "sides": [3]})";
+  CHECK(refused(ising, "reinforce") == "accepted");
+  CHECK(refused(ising, "likelihood") ==
+        "family arm (plugin arm): learns from a \"dataset\"; the spec has none");
+  CHECK(refused(R"({"type": "constrained", "given": "[1, null, null]", "energy": )" + ising + "}",
+                "reinforce") ==
+        "REINFORCE met a state that the energy forbids (log f = -inf), where KL(q || p) is "
+        "infinite; give the energy a finite penalty, or take an objective that draws from it");
+}
+
+TEST_CASE("variables of fewer values take no others") {
+  const auto experiment = Experiment(Spec::from_text(R"({"marginalia": 1, "seed": 1,
+          "energy": {"type": "factor_graph", "file": "tiny.uai"},
+          "network": {"type": "made", "hidden": 8, "layers": 1}, "family": {"type": "arm"}})",
+                                                     "spec.json", {MARGINALIA_TEST_DATA, {}}),
+                                     test::loaded_registry(), "cpu");
+  const auto& space = experiment.space();
+  REQUIRE(space.mixed());
+  Stream stream(3, "test");
+  const Query query{QueryKind::kSample, space.empty().expand({200, -1}).contiguous()};
+  const auto sample = experiment.family->answer(query, stream);
+  CHECK(test::refusal([&] { space.check(sample.states, false, "samples"); }) == "accepted");
+  const auto all = experiment.family->answer({QueryKind::kLogMarginal, all_states(space)}, stream);
+  CHECK(all.value.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-5));
 }

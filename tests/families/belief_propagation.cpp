@@ -1,21 +1,13 @@
 // Belief propagation against exact answers: on a tree equal to them, on a loop near them.
-#include "marginalia_test.h"
+#include "factors.h"
 
 #include <cmath>
 
-#include <marginalia/factored_energy.h>
 #include <marginalia/prior.h>
 
 using namespace marginalia;
 
 namespace {
-
-class Plain final : public FactoredEnergy {
- public:
-  explicit Plain(const FactorModel& model)
-      : FactoredEnergy(model, {model.cardinalities, {std::int64_t(model.cardinalities.size())}},
-                       1e9) {}
-};
 
 std::vector<double> values(std::int64_t n) {
   const auto t = torch::randn({n}, torch::kDouble);
@@ -50,7 +42,7 @@ void check_marginals(const Energy& energy, const torch::Tensor& partial, const P
 TEST_CASE("on a tree, belief propagation and the Bethe energy are exact, evidence or not") {
   torch::manual_seed(2);
   for (int trial = 0; trial < 5; ++trial) {
-    const Plain energy(tree());
+    const test::Factored energy(tree());
     const auto source = loopy_belief_propagation(energy, {.rounds = 8});
     for (const auto& evidence : {std::vector<std::int64_t>{-1, -1, -1, -1, -1, -1},
                                  {-1, 2, -1, -1, -1, 1},
@@ -72,7 +64,7 @@ TEST_CASE("the propagation of binary pairs and that of any factors agree") {
     loop.factors.push_back({{i, (i + 1) % 5}, values(4)});
     loop.factors.push_back({{i}, values(2)});
   }
-  const Plain energy(loop);
+  const test::Factored energy(loop);
   REQUIRE(bool(energy.pairwise()));
   const auto partial = torch::tensor({{-1, -1, -1, -1, -1}, {1, -1, -1, 0, -1}});
   const auto pairs = belief_propagation_prior(energy, 60)->of(partial);

@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include <marginalia/evaluator.h>
+#include <marginalia/network.h>
 #include <marginalia/trainer.h>
 
 #include "marginalia_test.h"
@@ -166,4 +167,31 @@ TEST_CASE("Chow-Liu: the tree of the greatest likelihood, and exact answers abou
     }
     CHECK(torch::allclose(drawn.value, model->log_p(drawn.states, given)));
   }
+}
+
+TEST_CASE("a network with the prior chow_liu starts as that tree, in both heads") {
+  const auto model = fitted("chow_liu");
+  const auto& dataset = *model->experiment->dataset;
+  const NetworkContext context{.space = dataset.space(), .dataset = &dataset};
+  const auto net = test::loaded_registry().make<Network, NetworkContext>(
+      Spec::from_text(R"({"type": "mlp", "hidden": 8, "layers": 2, "prior": "chow_liu"})", "s"),
+      context);
+  set_space(*net, context.space);
+  torch::manual_seed(6);
+  const auto partial = all_states()
+                           .index({torch::randint(243, {20}, torch::kLong)})
+                           .masked_fill(torch::rand({20, 5}) < 0.5, kUnknown);
+  const auto heads = net->evaluate({partial}, kLogits | kLogMarginal);
+  CHECK((heads.log_marginal.to(torch::kDouble) - model->log_p(partial)).abs().max().item<double>() <
+        1e-5);
+  Stream stream(1, "test");
+  const auto truth = model->family().answer({QueryKind::kConditionals, partial}, stream).value;
+  const auto error = (heads.logits.softmax(2).to(torch::kDouble) - truth.exp()).abs();
+  const auto unknown = (partial == kUnknown).unsqueeze(2).expand_as(error);
+  CHECK(error.masked_select(unknown).max().item<double>() < 1e-6);
+  CHECK(test::refusal([] {
+          test::loaded_registry().make<Network, NetworkContext>(
+              Spec::from_text(R"({"type": "mlp", "prior": "chow_liu"})", "s"),
+              NetworkContext{StateSpace::uniform(3, 2)});
+        }).find("needs a \"dataset\"") != std::string::npos);
 }

@@ -190,7 +190,7 @@ TEST_CASE("what cannot be computed of consistency is said") {
   Bench b;
   b.evaluation.with_oracle = false;
   CHECK(unavailable("calibration", b.evaluation) ==
-        "needs states of the truth: no dataset, and no exact samples (too many states)");
+        "needs states of the truth: no dataset, no chains, and no exact samples (too many states)");
   remove(b.family, QueryKind::kConditionals);
   CHECK(unavailable("calibration", b.evaluation) ==
         "needs conditionals, which the family does not answer");

@@ -54,6 +54,7 @@ TEST_CASE("marginal_seconds is the time of one query, the oracle's when asked fo
     Stream& stream(const std::string& name) override { return rest_.stream(name); }
     const ModelSamples& model_samples() override { return rest_.model_samples(); }
     const Tensor& data_rows() override { return rest_.data_rows(); }
+    const TrueStates& true_chains() override { return rest_.true_chains(); }
     const Tensor& true_states(std::string& source) override { return rest_.true_states(source); }
     double chain_health() const override { return 1; }
 

@@ -131,7 +131,7 @@ class TableFamily final : public Family {
     return sum;
   }
   /// chain() for each of the six orders.
-  std::vector<double> chains(const State& x) const {
+  std::vector<double> chain_log_probs(const State& x) const {
     State order{0, 1, 2};
     std::vector<double> all;
     do {
@@ -169,8 +169,7 @@ class TableFamily final : public Family {
         values.push_back(one_pass(row_of(query.partial, b)));
       return {torch::tensor(values, torch::kDouble), {}, "", Status::kEstimate, 1};
     }
-    return answer_from_conditionals([this](const Tensor& s) { return table(s); }, space(), query,
-                                    stream);
+    return answer_from_conditionals([this](const Tensor& s) { return table(s); }, query, stream);
   }
   const WholeEnergy& energy_;
 };
@@ -199,7 +198,8 @@ class FakeEvaluation final : public Evaluation {
   const Rows* rows_given = nullptr;
   bool with_oracle = true;
   ModelSamples samples;
-  Tensor truth;
+  Tensor truth;   // int64 [N, D]
+  Tensor chains;  // int64 [C, N, D]; undefined: truth, independent
   double health = std::nan("");
 
   explicit FakeEvaluation(const Family& family) : model(&family), streams_(7) {}
@@ -217,6 +217,10 @@ class FakeEvaluation final : public Evaluation {
   Stream& stream(const std::string& name) override { return streams_.at(name); }
   const ModelSamples& model_samples() override { return samples; }
   const Tensor& data_rows() override { return data_ = rows_given->all(); }
+  const TrueStates& true_chains() override {
+    return true_chains_ = {chains.defined() ? chains : truth.unsqueeze(1), "exact samples",
+                           !oracle() && !dataset()};
+  }
   const Tensor& true_states(std::string& source) override {
     source = "exact samples";
     return truth;
@@ -234,6 +238,7 @@ class FakeEvaluation final : public Evaluation {
  private:
   Streams streams_;
   mutable std::unique_ptr<EnumerationOracle> oracle_;
+  TrueStates true_chains_;
   Tensor data_;
 };
 

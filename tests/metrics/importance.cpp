@@ -153,18 +153,19 @@ TEST_CASE("the reverse figures meet the sum over all states and orders") {
   const auto drawn = b.family.answer(
       {.kind = QueryKind::kSample, .partial = torch::full({4000, 3}, -1, torch::kLong)}, stream);
   b.evaluation.samples = {drawn.states, drawn.value, b.energy.log_density(drawn.states)};
-  double kl = 0, mixture_kl = 0, second = 0;
+  double kl = 0, mixture_kl = 0, second = 0, published = 0;
   const auto states = all_states(b.energy.space());
   const auto log_z = b.energy.log_z();
   for (std::int64_t n = 0; n < states.size(0); ++n) {
     const auto x = row_of(states, n);
-    const auto chains = b.family.chains(x);
+    const auto chains = b.family.chain_log_probs(x);
     const auto log_p = std::log(b.energy.weight(x)) - log_z, log_q = log_mean_exp(chains);
     for (const auto c : chains) {
       kl += std::exp(c) / 6 * (c - log_p);
       second += std::exp(2 * log_p - c) / 6;  // E of (p / q)^2
     }
     mixture_kl += std::exp(log_q) * (log_q - log_p);
+    published += std::exp(log_q) * (log_p + log_z - mean(chains));
   }
   CHECK(kl > mixture_kl + 0.01);  // else the model's orders agree, and the test says little
   const auto within = [](const Figure& figure, double truth) {
@@ -174,10 +175,18 @@ TEST_CASE("the reverse figures meet the sum over all states and orders") {
   };
   within(figures_of("kl_reverse", b.evaluation).at("importance"), kl);
   within(figures_of("elbo", b.evaluation).at("importance"), log_z - kl);
+  const auto elbo = figures_of("elbo", b.evaluation, R"("published": true)");
+  CHECK(elbo.at("importance").value == figures_of("elbo", b.evaluation).at("importance").value);
+  within(elbo.at("published"), published);
+  CHECK(published > log_z - kl + 0.01);  // the order of drawing favours the sample
+  CHECK(elbo.at("published").status == Status::kEstimate);
   within(figures_of("ess", b.evaluation).at("importance"), 1 / second);
   within(figures_of("log_z", b.evaluation).at("importance"), log_z);
   b.evaluation.with_oracle = false;
   within(figures_of("kl_reverse", b.evaluation).at("importance"), kl);
+  remove(b.family, QueryKind::kLogMarginal, "chain");
+  CHECK(unavailable("elbo", b.evaluation, R"("published": true)") ==
+        "\"published\" needs log q(x) by \"chain\"; the family offers: one_pass, ensemble, masked");
 }
 
 TEST_CASE("the forward figures meet the sum over all states and orders") {
@@ -186,7 +195,7 @@ TEST_CASE("the forward figures meet the sum over all states and orders") {
   double kl = 0;
   for (std::int64_t n = 0; n < b.evaluation.truth.size(0); ++n) {
     const auto x = row_of(b.evaluation.truth, n);
-    kl += std::log(b.energy.weight(x)) - b.energy.log_z() - mean(b.family.chains(x));
+    kl += std::log(b.energy.weight(x)) - b.energy.log_z() - mean(b.family.chain_log_probs(x));
   }
   kl /= double(b.evaluation.truth.size(0));
   b.evaluation.truth = b.evaluation.truth.repeat({50, 1});

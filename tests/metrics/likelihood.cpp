@@ -75,8 +75,8 @@ TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble
   const auto distinct = b.data.all().size(0) / 40;
   for (std::int64_t n = 0; n < distinct; ++n) {
     const auto x = row_of(b.data.all(), n);
-    one.push_back(-mean(b.family.chains(x)));
-    two.push_back(-expected_ensemble(b.family.chains(x), 2));
+    one.push_back(-mean(b.family.chain_log_probs(x)));
+    two.push_back(-expected_ensemble(b.family.chain_log_probs(x), 2));
     pass.push_back(-b.family.one_pass(x));
   }
   const auto figures = figures_of("nll", b.evaluation, R"("orders": 2)");

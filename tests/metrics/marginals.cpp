@@ -174,10 +174,6 @@ TEST_CASE("without an oracle the reference is the ensemble") {
         "orders");
   b.evaluation.rows_given = nullptr;
   b.family.can.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, ""});
-  remove(b.family, QueryKind::kSample);
-  CHECK(unavailable("marginal_error", b.evaluation) ==
-        "needs states: there are no exact samples (too many states), no dataset, and the family "
-        "does not sample");
   CHECK(
       unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");
@@ -197,4 +193,27 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
   CHECK(figure.more["bias"] == "-inf");
   CHECK(figure.more["pearson"].is_null());
   CHECK(figure.more["pairs"][0][2] == "-inf");
+}
+
+TEST_CASE("single marginals of an exact model are right, of another off by what is counted") {
+  Bench b;
+  CHECK(figures_of("single_marginals", b.evaluation).begin()->second.value < 1e-12);
+
+  b.family.tilt = 0.6;
+  const auto figure =
+      figures_of("single_marginals", b.evaluation, R"("sizes": [0], "queries": 3)").begin()->second;
+  double sum = 0, worst = 0;
+  for (const auto& [i, k] : std::vector<std::pair<std::size_t, std::int64_t>>{
+           {0, 0}, {0, 1}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}}) {
+    State s{-1, -1, -1};
+    const auto q = std::exp(b.family.conditional(s, i, k));
+    s[i] = k;
+    const auto apart = std::abs(q - std::exp(b.energy.log_marginal(s)));
+    sum += apart;
+    worst = std::max(worst, apart);
+  }
+  CHECK(figure.value == doctest::Approx(sum / 7));
+  CHECK(figure.more.at("max").get<double>() == doctest::Approx(worst));
+  CHECK(figure.unit == "probability");
+  CHECK(worst > 0.01);
 }

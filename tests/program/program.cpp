@@ -127,6 +127,39 @@ TEST_CASE("a run writes what was promised, and answers questions") {
   CHECK(marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string())).code == 0);
 }
 
+TEST_CASE("questions may be asked in text, whole or at a place") {
+  const auto& run = tiny_run();
+  const auto ask = [&](const std::string& verb, const std::string& line) {
+    return marginalia_(fmt::format("{} '{}' {}", verb.substr(0, verb.find(' ')), run.string(),
+                                   verb.substr(verb.find(' ') + 1)),
+                       line + "\n");
+  };
+  const auto as_list = ask("marginals --input -", R"({"x": [0,1,null,null,1,0,null,null,1]})");
+  const auto as_text = ask("marginals --input -", R"({"text": "01?/?10/??1"})");
+  REQUIRE_MESSAGE(as_text.code == 0, as_text.err);
+  CHECK(Json::parse(as_text.out).at("log_marginal") == Json::parse(as_list.out).at("log_marginal"));
+  CHECK(Json::parse(as_text.out).at("text") == "01?/?10/??1");
+  const auto list_given =
+      ask("marginals --input -", R"({"x": [0,1,null,null,null,null,null,null,null], )"
+                                 R"("given": [0,null,null,null,null,null,null,null,null]})");
+  const auto text_given = ask("marginals --input -", R"({"x": "01???????", "given": {"text": "0", )"
+                                                     R"("at": 0}})");
+  CHECK(text_given.out == list_given.out);
+  const auto placed = ask("sample --count 1 --given -", R"({"text": "11", "at": 4})");
+  REQUIRE_MESSAGE(placed.code == 0, placed.err);
+  CHECK(Json::parse(placed.out).at("given").dump() == "[null,null,null,null,1,1,null,null,null]");
+  CHECK(Json::parse(placed.out).at("x")[4] == 1);
+  const auto wrong = ask("conditionals --input -", R"({"text": "01?/?12/??1"})");
+  CHECK(wrong.code == 2);
+  CHECK(has(wrong.err, "stdin:1: character 7: \"2\" is no letter; there is: 0 1 ?"));
+}
+
+TEST_CASE("doctor says which optional libraries there are") {
+  const auto text = marginalia_("doctor").out;
+  CHECK(has(text, "RDKit        "));
+  CHECK((has(text, "RDKit        20") || has(text, "librdkit-dev")));
+}
+
 TEST_CASE("exact answers without training, and refuses what is too large") {
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);

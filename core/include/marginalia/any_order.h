@@ -6,7 +6,6 @@
 
 #include <marginalia/api.h>
 #include <marginalia/query.h>
-#include <marginalia/state_space.h>
 #include <marginalia/stream.h>
 
 namespace marginalia {
@@ -16,6 +15,7 @@ namespace marginalia {
 using LogConditionals = std::function<Tensor(const Tensor& partial)>;
 
 /// Orders of the variables, one a row: order[b, t] is the variable revealed t-th. int64 [B, D].
+/// Random, forward or backward.
 MARGINALIA_API Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension,
                                   Stream& stream);
 /// The inverse: rank[b, i] is the time at which variable i is revealed. int64 [B, D].
@@ -36,6 +36,13 @@ struct ChainScore {
 MARGINALIA_API ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partial,
                                       const Tensor& given, const Tensor& orders,
                                       std::int64_t chunk = 0);
+
+/// The same where several variables are revealed in a pass: time[b, i], int64 [B, D] from 0, is the
+/// pass of variable i. The chain's own value where those of one pass are independent given the
+/// rest.
+MARGINALIA_API ChainScore score_in_passes(const LogConditionals& conditionals,
+                                          const Tensor& partial, const Tensor& given,
+                                          const Tensor& time);
 
 /// The log-mean-exp of score_chain over `count` random orders of each row:
 ///   log 1/M sum_m p(x_Q | x_E, order_m).
@@ -59,6 +66,17 @@ struct ChainSample {
 MARGINALIA_API ChainSample sample_chain(const LogConditionals& conditionals, const Tensor& partial,
                                         const Tensor& orders, Stream& stream);
 
+/// The same where several variables are revealed in a pass, independently of each other: time[b,
+/// i], int64 [B, D] from 0, is the pass of variable i. What is drawn for a variable depends on the
+/// stream and on its conditionals alone, not on what shares its pass.
+MARGINALIA_API ChainSample sample_in_passes(const LogConditionals& conditionals,
+                                            const Tensor& partial, const Tensor& time,
+                                            Stream& stream);
+
+/// The passes of Order::kParallel: colours, int64 [D], in a random order for each row.
+/// -> time, int64 [B, D].
+MARGINALIA_API Tensor draw_times(const Tensor& colours, std::int64_t rows, Stream& stream);
+
 /// The same in blocks: the variables that stand next along `orders` are drawn independently of each
 /// other, blocks[j] of them in the j-th pass, so that sum(blocks) >= the most unknown in a row; its
 /// log_prob is that of this block-wise law.
@@ -76,13 +94,17 @@ MARGINALIA_API ChainSample sample_blocks(const LogConditionals& conditionals, co
 MARGINALIA_API std::vector<std::int64_t> best_blocks(const std::vector<double>& loss,
                                                      std::int64_t unknown, std::int64_t count);
 
+/// What is known of conditionals beside their values.
+struct ConditionalsInfo {
+  Tensor colours = {};            ///< Network::colours(); undefined: none, and no Order::kParallel
+  std::vector<double> loss = {};  ///< of best_blocks, for samples in blocks; empty: of equal size
+};
+
 /// Answers kLogMarginal by "chain", "ensemble" or "masked", kConditionals and kSample: all that
-/// conditionals alone can say. `loss`: of best_blocks, for samples in query.steps blocks; empty:
-/// blocks of equal size.
+/// conditionals alone can say.
 MARGINALIA_API Answer answer_from_conditionals(const LogConditionals& conditionals,
-                                               const StateSpace& space, const Query& query,
-                                               Stream& stream,
-                                               const std::vector<double>& loss = {});
+                                               const Query& query, Stream& stream,
+                                               const ConditionalsInfo& info = {});
 /// What answer_from_conditionals offers, for Family::capabilities().
 MARGINALIA_API std::vector<Capability> capabilities_of_conditionals();
 

@@ -30,6 +30,13 @@ struct Offer {
   const T& operator*() const { return *value; }
 };
 
+/// A library that a component was built with, or without.
+struct OptionalPart {
+  std::string name;
+  std::string version;  ///< empty: without it
+  std::string remedy;   ///< how to get it
+};
+
 /// For components that are built from their parameters alone.
 struct NoContext {};
 

@@ -6,6 +6,7 @@
 
 #include <marginalia/component.h>
 #include <marginalia/state_space.h>
+#include <marginalia/state_text.h>
 
 namespace marginalia {
 
@@ -30,6 +31,11 @@ class MARGINALIA_API Dataset : public Component {
   /// The class of each row: int64 [B], or undefined where the dataset has none.
   Tensor labels(Split split, const Tensor& indices) const;
   virtual std::string to_text(const Tensor& state) const;  ///< by default the space's
+  /// The state that a text names, the inverse of to_text: int64 [D], kUnknown for what is unknown.
+  /// Throws SpecError, saying at which character. By default as the space's letters spell it.
+  virtual Tensor from_text(const PartialText& text) const;
+  /// A drawing of a state: a whole SVG document, or empty (the default) where there is none.
+  virtual std::string to_svg(const Tensor& state) const;
 
  private:
   virtual Tensor compute_rows(Split split, const Tensor& indices,

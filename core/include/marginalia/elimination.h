@@ -26,9 +26,9 @@ class MARGINALIA_API Elimination final : public Oracle {
   Elimination(FactorModel model, StateSpace space);
   ~Elimination() override;
 
-  /// Why no answers can be given within `bytes` of memory: the induced width, and what it would
-  /// take; empty where they can.
-  std::string obstacle(double bytes) const;
+  /// Why no answers can be given within `memory` GiB: the induced width, and what it would take;
+  /// empty where they can.
+  std::string obstacle(double memory) const;
 
   const StateSpace& space() const override { return space_; }
   std::string method() const override { return "variable elimination"; }
@@ -50,6 +50,21 @@ class MARGINALIA_API Elimination final : public Oracle {
   FactorModel model_;                            // over the indices into them
   mutable std::mutex mutex_;
   mutable std::map<std::vector<bool>, std::shared_ptr<const EliminationPlan>> plans_;
+};
+
+/// Elimination as an energy that has factors offers it: planned when it is first asked for.
+class MARGINALIA_API ByElimination {
+ public:
+  /// memory: GiB that exact answers may take.
+  explicit ByElimination(double memory) : memory_(memory) {}
+  /// The answers about `model`, the same at every call; or the reason why there are none.
+  Offer<Oracle> oracle(const FactorModel& model, const StateSpace& space) const;
+
+ private:
+  double memory_;
+  mutable std::once_flag planned_;
+  mutable std::unique_ptr<Elimination> elimination_;
+  mutable std::string obstacle_;
 };
 
 }  // namespace marginalia

@@ -5,11 +5,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <marginalia/component.h>
 #include <marginalia/factors.h>
 #include <marginalia/oracle.h>
 #include <marginalia/state_space.h>
+#include <marginalia/state_text.h>
 
 namespace marginalia {
 
@@ -51,12 +53,31 @@ struct KnownLogZ {
   std::string method;  ///< "Kaufman's closed form"
 };
 
+/// One number g that an energy says of each state, and what is wanted of it.
+struct Score {
+  std::string name;                   ///< "logp"
+  Tensor values;                      ///< float64 [B]; NaN where a state has none
+  std::string unit = {};              ///< "g/mol"; empty where it has none
+  std::optional<double> target = {};  ///< wanted of g
+  std::optional<double> spread = {};  ///< s > 0, where f has a factor exp(-(g - target)^2 / 2 s^2)
+};
+
 /// States as people read them, and the score before a temperature was applied.
 class MARGINALIA_API Readable {
  public:
   virtual ~Readable();
   virtual std::string to_text(const Tensor& state) const = 0;
   virtual Tensor raw_score(const Tensor& x) const = 0;  ///< float64 [B]
+
+  // What may be said beyond that.
+  /// The state that a text names: int64 [D], kUnknown for what is unknown. Reads what to_text
+  /// writes, at least of partial states. Throws SpecError, saying at which character; by default,
+  /// that texts are not read.
+  virtual Tensor from_text(const PartialText& text) const;
+  /// A drawing of a state: a whole SVG document, or empty (the default) where there is none.
+  virtual std::string to_svg(const Tensor& state) const;
+  /// The numbers that the score is made of; by default raw_score alone.
+  virtual std::vector<Score> scores(const Tensor& x) const;
 };
 
 /// A density on a StateSpace, known up to a constant:  p(x) = f(x) / Z.
@@ -89,19 +110,28 @@ class MARGINALIA_API Energy : public Component {
   virtual Tensor compute_log_density(const Tensor& x) const = 0;
 };
 
-/// An energy whose use is counted: the budget axis on which samplers are compared.
+/// The state that a text names, as the energy reads it or else its space.  -> int64 [D]
+MARGINALIA_API Tensor state_of_text(const Energy& energy, const PartialText& text);
+
+/// An energy whose use is counted: the budget axis on which samplers are compared. In training it
+/// may be annealed: then f^b is seen in place of f.
 class MARGINALIA_API MeteredEnergy {
  public:
   explicit MeteredEnergy(const Energy& energy) : energy_(energy) {}
-  const Energy& energy() const { return energy_; }
+  const Energy& energy() const { return energy_; }  ///< f, whatever b
 
-  Tensor log_density(const Tensor& x);                                   ///< counts B
+  Tensor log_density(const Tensor& x);  ///< b log f(x); counts B
+  /// b > 0, of the schedule training.anneal. What is read past log_density, as by Gibbs sweeps, has
+  /// to follow it.
+  double inverse_temperature() const { return inverse_temperature_; }
+  void set_inverse_temperature(double b) { inverse_temperature_ = b; }
   void count(std::int64_t evaluations) { evaluations_ += evaluations; }  ///< made by a sampler
   std::int64_t evaluations() const { return evaluations_; }
   void set_evaluations(std::int64_t count) { evaluations_ = count; }
 
  private:
   const Energy& energy_;
+  double inverse_temperature_ = 1;
   std::atomic<std::int64_t> evaluations_{0};
 };
 

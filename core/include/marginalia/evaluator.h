@@ -20,8 +20,9 @@ struct EvaluationRequest {
   double chain_health = 0;  ///< split R-hat of the training chain as last logged; NaN: unknown
 };
 
-/// Measures the family.  -> {"seconds", "split", "metrics": {METRIC: {ESTIMATOR: figure}},
-/// "unavailable": {METRIC: reason}} as in evaluation.json.
+/// Measures the family.  -> {"seconds", "split", "reference", "metrics": {METRIC: {ESTIMATOR:
+/// figure}}, "unavailable": {METRIC: reason}} as in evaluation.json; "reference" where chains stood
+/// for exact samples (reference_samples.h).
 MARGINALIA_API Json evaluate(const Experiment& experiment, const EvaluationRequest& request);
 
 /// The value of "metric/estimator" in what `evaluate` returned; throws SpecError, naming what there

@@ -8,6 +8,7 @@
 
 #include <marginalia/family.h>
 #include <marginalia/metric.h>
+#include <marginalia/reference_samples.h>
 #include <marginalia/registry.h>
 #include <marginalia/spec.h>
 
@@ -41,6 +42,21 @@ struct ScheduleParams {
     p("warmup_steps", warmup_steps, {.doc = "linear rise from 0", .min = 0});
     p("final_fraction", final_fraction,
       {.doc = "of the learning rate, reached at the end (cosine)", .min = 0.0, .max = 1.0});
+  }
+};
+
+/// The inverse temperature b of the energy in training, which sees f^b: from `from` to 1, evenly in
+/// the share of training that is done.
+struct AnnealParams {
+  double from = 1, until = 0.5;
+  void visit(ParamVisitor& p) {
+    p("from", from,
+      {.doc = "inverse temperature at the start, relative to the energy's own; 1: no annealing",
+       .min = 1e-6});
+    p("until", until, {.doc = "share of training after which it is 1", .min = 0.0, .max = 1.0});
+  }
+  double at(double progress) const {
+    return progress >= until ? 1 : from + (1 - from) * progress / until;
   }
 };
 
@@ -80,6 +96,7 @@ struct TrainingParams {
   std::string precision = "float32", init;
   OptimizerParams optimizer;
   ScheduleParams schedule;
+  AnnealParams anneal;
   BudgetParams budget;
   CheckpointParams checkpoint;
   EarlyStoppingParams early_stopping;
@@ -99,6 +116,7 @@ struct TrainingParams {
     p("log_every_steps", log_every_steps, {.doc = "between lines of metrics.jsonl", .min = 1});
     p.section("optimizer", optimizer, "how parameters move");
     p.section("schedule", schedule, "how the learning rate changes");
+    p.section("anneal", anneal, "how the energy's temperature changes");
     p.section("budget", budget, "what ends training early");
     p.section("checkpoint", checkpoint, "what is kept to resume from");
     p.section("early_stopping", early_stopping, "stops on evaluation.select");
@@ -119,9 +137,10 @@ struct SelectParams {
 struct EvaluationParams {
   std::int64_t every_steps = 0, every_rows = 200, samples = 64;
   Count rows{1000, false};
-  std::string split = "test", precision = "float32";
+  std::string split = "test", precision = "float32", order = "random";
   Children<Metric> metrics, during;
   SelectParams select;
+  ReferenceParams reference;
   void visit(ParamVisitor& p) {
     p("metrics", metrics, {.doc = "measured at the end"});
     p("rows", rows, {.doc = "states for metrics that walk chains, or \"all\"", .min = 1});
@@ -129,11 +148,16 @@ struct EvaluationParams {
     p("precision", precision,
       {.doc = "of hidden products in every answer of the model, queries included",
        .one_of = {"float32", "bfloat16"}});
+    p("order", order,
+      {.doc = "of the variables of the model's samples that metrics weigh; parallel: in one pass "
+              "what a network of bounded sight cannot tell apart",
+       .one_of = {"random", "forward", "backward", "parallel"}});
     p("samples", samples, {.doc = "states written to samples/", .min = 0});
     p("every_steps", every_steps, {.doc = "between evaluations in training; 0: none", .min = 0});
     p("every_rows", every_rows, {.doc = "rows of those", .min = 1});
     p("during", during, {.doc = "metrics of those"});
     p.section("select", select, "which checkpoint is the best");
+    p.section("reference", reference, "chains that stand for exact samples");
   }
 };
 
@@ -154,8 +178,9 @@ class MARGINALIA_API Experiment {
   at::Device device;
   TrainingParams training;
   EvaluationParams evaluation;
-  std::shared_ptr<Dataset> dataset;  ///< null when the spec has none
-  std::shared_ptr<Energy> energy;    ///< null when the spec has none
+  std::shared_ptr<Dataset> dataset;      ///< null when the spec has none
+  std::shared_ptr<Energy> energy;        ///< null when the spec has none
+  std::shared_ptr<Reference> reference;  ///< samples of the energy; null likewise
   Networks networks;
   std::shared_ptr<Family> family;
 

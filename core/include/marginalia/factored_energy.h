@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,11 +19,11 @@ class MARGINALIA_API FactoredEnergy : public Energy, private LocalConditionals {
   Offer<LocalConditionals> local() const override { return {this}; }
   Offer<PairwiseFactors> pairwise() const override;
   Offer<FactorModel> factors() const override { return {&model_}; }
-  Offer<Oracle> exact() const override;
+  Offer<Oracle> exact() const override { return elimination_.oracle(model_, space_); }
 
  protected:
-  /// `bytes`: the most that elimination may take.
-  FactoredEnergy(FactorModel model, StateSpace space, double bytes);
+  /// memory: GiB that exact answers may take.
+  FactoredEnergy(FactorModel model, StateSpace space, double memory);
 
  private:
   Tensor compute_log_density(const Tensor& x) const override { return known_part(x); }
@@ -35,14 +34,11 @@ class MARGINALIA_API FactoredEnergy : public Energy, private LocalConditionals {
   struct Flat;  // the factors again, laid out for the loops
   FactorModel model_;
   StateSpace space_;
-  double bytes_;
   std::unique_ptr<Flat> flat_;
   Tensor colours_;
   PairwiseFactors pairwise_;
   std::string not_pairwise_;  // why
-  mutable std::once_flag planned_;
-  mutable std::unique_ptr<Elimination> elimination_;
-  mutable std::string too_wide_;
+  ByElimination elimination_;
 };
 
 }  // namespace marginalia

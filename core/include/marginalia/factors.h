@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -17,5 +18,13 @@ struct FactorModel {
   std::vector<std::int64_t> cardinalities;  ///< K_i [D]
   std::vector<Factor> factors;
 };
+
+/// weight log f; what is forbidden stays forbidden, whatever the weight.
+inline FactorModel scaled(FactorModel model, double weight) {
+  for (auto& factor : model.factors)
+    for (auto& value : factor.log_values)
+      if (std::isfinite(value)) value *= weight;
+  return model;
+}
 
 }  // namespace marginalia

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <marginalia/chains.h>
 #include <marginalia/component.h>
 #include <marginalia/dataset.h>
 #include <marginalia/energy.h>
@@ -102,6 +103,8 @@ class MARGINALIA_API Family : public Component {
   virtual void visit(StateVisitor& visitor) = 0;
   /// Called between training and evaluation: switches what behaves differently in the two.
   virtual void set_training(bool training) = 0;
+  /// Its chains, where it runs such that draw from the energy without being trained.
+  virtual Offer<ChainSource> chains() const;
 
   /// Answers without touching the state of training. Throws SpecError, with the nearest name, when
   /// the estimator is not among capabilities().

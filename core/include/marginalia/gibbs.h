@@ -19,6 +19,8 @@ class MARGINALIA_API GibbsSampler {
   /// Throws SpecError when the energy offers neither.
   explicit GibbsSampler(const Energy& energy);
   ~GibbsSampler();
+  /// From now on sweeps leave f^b invariant, b > 0.
+  void set_inverse_temperature(double b);
 
   struct Result {
     Tensor states;  ///< int64 [B, D]
@@ -38,6 +40,7 @@ class MARGINALIA_API GibbsSampler {
   Result by_factors(const Tensor& x, const Tensor& free, std::int64_t sweeps, Stream& stream,
                     bool want_mean) const;
   const Energy& energy_;
+  double inverse_temperature_ = 1;
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<FactorGibbs> factors_;
 };

@@ -10,6 +10,9 @@
 
 namespace marginalia {
 
+/// States drawn uniformly: int64 [rows, D].
+MARGINALIA_API Tensor uniform_states(const StateSpace& space, std::int64_t rows, Stream& stream);
+
 /// Full states with some variables made unknown.
 struct MaskedStates {
   Tensor partial;  ///< int64 [B, D]

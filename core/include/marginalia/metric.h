@@ -31,6 +31,14 @@ struct ModelSamples {
   Tensor states;       ///< int64 [N, D]
   Tensor log_prob;     ///< float64 [N]: log q(x | order)
   Tensor log_density;  ///< float64 [N]: log f(x); undefined without an energy
+  std::string order = "random";
+};
+
+/// States that stand for the target, with the chains that they come from.
+struct TrueStates {
+  Tensor states;       ///< int64 [C, N, D]: N successive ones of C chains; N = 1: independent
+  std::string source;  ///< "exact samples", "test rows", "chains (swendsen_wang)", "model samples"
+  bool of_model = false;  ///< nothing else is known of the target
 };
 
 /// What an evaluation lends to its metrics; what is costly is computed once, when first asked for.
@@ -46,7 +54,10 @@ class MARGINALIA_API Evaluation {
   virtual Stream& stream(const std::string& name) = 0;
   virtual const ModelSamples& model_samples() = 0;
   virtual const Tensor& data_rows() = 0;  ///< rows() states of the split, int64 [N, D]
-  /// States of the truth: exact samples, else the data, else (said in `source`) model samples.
+  /// States of the truth: exact samples, else the data, else chains of the energy
+  /// (evaluation.reference), else model samples. Throws Unavailable where there are none at all.
+  virtual const TrueStates& true_chains() = 0;
+  /// rows() of them, int64 [N, D], or all where they are fewer; `source` says which they are.
   virtual const Tensor& true_states(std::string& source) = 0;
   virtual double chain_health() const = 0;  ///< split R-hat of the training chain, or NaN
 

@@ -11,6 +11,7 @@
 
 namespace marginalia {
 
+class Dataset;
 class Energy;
 
 /// What a network can compute; a set of them is their sum by `|`.
@@ -47,8 +48,9 @@ struct Precision {
 struct NetworkContext {
   StateSpace space;
   HeadSet heads = kLogMarginal | kLogits;  ///< what the family will ask for
-  const Energy* energy = nullptr;          ///< for a physics prior (prior.h); null: none
+  const Energy* energy = nullptr;          ///< for a prior (prior.h); null: none
   Precision precision = {};
+  const Dataset* dataset = nullptr;  ///< for a prior; null: none
 };
 
 /// An architecture: partial states in, heads out. Parameters that the marginal head alone uses
@@ -61,6 +63,10 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
 
   ~Network() override;
   virtual HeadSet heads() const = 0;  ///< what it can compute
+  /// A colour for each variable, int64 [D] from 0, such that the logits of one never depend on the
+  /// value of another of its colour, whatever else is known: they can be revealed in one pass.
+  /// Undefined where every variable may see every other.
+  virtual Tensor colours() const { return {}; }
 
   /// The heads in `wanted` and no others. Logits of impossible values are -inf.
   Heads evaluate(const NetworkInput& input, HeadSet wanted);

@@ -4,11 +4,14 @@
 #include <memory>
 #include <string>
 
+#include <marginalia/dataset.h>
 #include <marginalia/energy.h>
+#include <marginalia/network.h>
 
 namespace marginalia {
 
-/// What physics says of a partial state before anything is learned; a network learns the rest.
+/// What an energy or a simple model says of a partial state before anything is learned; a network
+/// learns the rest.
 struct Prior {
   Tensor logits;        ///< float32 [B, D, K], of p(x_i | x_S)
   Tensor log_marginal;  ///< float32 [B], of log f(x_S); exact at full states
@@ -16,12 +19,14 @@ struct Prior {
   Tensor uncertain;
 };
 
-/// A source of priors, made from an energy.
+/// A source of priors.
 class MARGINALIA_API PriorSource {
  public:
   virtual ~PriorSource();
   /// partial: int64 [B, D].
   virtual Prior of(const Tensor& partial) const = 0;
+  /// How many factors away the logits of a variable, and `uncertain`, can see.
+  virtual std::int64_t reach() const = 0;
 };
 
 /// From LocalConditionals: unknown neighbours contribute nothing.
@@ -49,9 +54,13 @@ MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energ
 MARGINALIA_API std::unique_ptr<PriorSource> loopy_belief_propagation(
     const Energy& energy, const BeliefPropagation& settings);
 
-/// The prior that a network's spec names: "local" or "belief_propagation". Throws SpecError where
-/// the energy (null: the spec has none) cannot give it.
-MARGINALIA_API std::unique_ptr<PriorSource> prior_of(const Energy* energy, const std::string& name,
-                                                     std::int64_t rounds);
+/// The tree of Chow and Liu (tree.h) fitted to the training split: what it says is exact of the
+/// tree, and may be wrong of the data everywhere.
+MARGINALIA_API std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset);
+
+/// The prior that a network's spec names: "local", "belief_propagation" or "chow_liu". Throws
+/// SpecError where the experiment's energy or dataset cannot give it.
+MARGINALIA_API std::unique_ptr<PriorSource> prior_of(const NetworkContext& context,
+                                                     const std::string& name, std::int64_t rounds);
 
 }  // namespace marginalia

@@ -17,8 +17,12 @@ MARGINALIA_API std::string_view name_of(QueryKind kind);
 enum class Status { kExact, kUpper, kLower, kEstimate };
 MARGINALIA_API std::string_view name_of(Status status);
 
-/// The order in which variables are revealed along a chain.
-enum class Order { kRandom, kForward, kBackward };
+/// The order in which variables are revealed along a chain. kParallel: by the network's colours
+/// (Network::colours), in a random order of them, those of one colour in one pass; the same law as
+/// one after the other.
+enum class Order { kRandom, kForward, kBackward, kParallel };
+MARGINALIA_API std::string_view name_of(Order order);       ///< "random", ...
+MARGINALIA_API Order order_named(const std::string& name);  ///< throws SpecError
 
 /// A question to a model.
 struct Query {
@@ -35,7 +39,7 @@ struct Query {
 struct Answer {
   Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
   Tensor states = {};  ///< kSample: int64 [B, D]
-  std::string estimator;
+  std::string estimator = {};
   Status status = Status::kEstimate;
   double passes = 0;  ///< network passes a row, on average
 };

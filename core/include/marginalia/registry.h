@@ -43,6 +43,7 @@ struct Description {
   std::function<void(ParamVisitor&)> visit;  ///< its parameters, at their defaults
   std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
   std::vector<Source> sources;               ///< of a dataset: T::sources(), the public files
+  std::vector<OptionalPart> parts;           ///< T::parts(), what it can be built without
 };
 
 /// The components a host knows, by kind and name. A value: make one in a test and drop it.
@@ -118,6 +119,7 @@ void Registry::add_one() {
     for (const auto& [role, heads] : T::kRoles)
       d.roles[role] = heads;
   if constexpr (requires { T::sources(); }) d.sources = T::sources();
+  if constexpr (requires { T::parts(); }) d.parts = T::parts();
   d.visit = [](ParamVisitor& visitor) { Params().visit(visitor); };
 
   auto& table = std::get<Table<Interface>>(tables_);

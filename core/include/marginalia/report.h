@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include <marginalia/api.h>
+#include <marginalia/spec.h>
 
 namespace marginalia {
 
@@ -14,5 +15,9 @@ namespace marginalia {
 /// to a temporary file and renamed, so a reader sees the old one or the new one, never half.
 /// Throws Error when `run` is no run directory or the page cannot be written.
 MARGINALIA_API void write_report(const std::filesystem::path& run);
+
+/// Writes `study`/report.html likewise, from what `compare` made of its runs (comparison.h) and
+/// some samples of each row, which are read from the runs.
+MARGINALIA_API void write_study_report(const std::filesystem::path& study, const Json& comparison);
 
 }  // namespace marginalia

@@ -13,6 +13,9 @@
 
 namespace marginalia {
 
+/// SHA-256 of what a resolved spec asks for: all of it but the note, keys sorted. 64 digits.
+MARGINALIA_API std::string spec_hash(const Json& resolved);
+
 /// The folder that an experiment writes: run.json, metrics.jsonl, checkpoints/, samples/,
 /// evaluation.json, report.html, log.txt and TensorBoard events.
 class MARGINALIA_API RunDirectory {
@@ -35,6 +38,14 @@ class MARGINALIA_API RunDirectory {
   void set_record(const Json& record);
   void update(const Json& fields);          ///< merges into run.json, atomically
   void log(const std::string& line) const;  ///< one line into log.txt, with the time
+  /// Writes evaluation.json, and its sum into run.json.
+  void write_evaluation(const Json& evaluation);
+
+  /// Whether a process holds the lock of the run at `path`.
+  static bool in_use(const std::filesystem::path& path);
+  /// What was changed by hand in a finished run, by the sums that run.json holds; "" for nothing.
+  /// record: its run.json.
+  static std::string altered(const std::filesystem::path& path, const Json& record);
 
   /// Spec of the run as it was resolved, for building it again.
   Spec spec(const std::filesystem::path& data) const;

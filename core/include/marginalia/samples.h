@@ -5,15 +5,22 @@
 #include <string>
 
 #include <marginalia/experiment.h>
+#include <marginalia/state_text.h>
 
 namespace marginalia {
 
 /// A state as people read it: the dataset's text, the energy's, or the space's.
 MARGINALIA_API std::string text_of(const Experiment& experiment, const Tensor& state);
+/// And back: the state that a text names, as the dataset reads it, the energy, or the space.
+/// -> int64 [D]. Throws SpecError.
+MARGINALIA_API Tensor state_of_text(const Experiment& experiment, const PartialText& text);
 
 /// Writes `count` states of the model to samples/samples.jsonl of a run, with what an energy says
 /// of them ("log_density", and its "score" before a temperature where it has one), and as pictures,
-/// where the space is two-dimensional, to samples.png beside it.
+/// where the space is two-dimensional, to samples.png beside it. Of an energy with scores,
+/// scores.json holds those of all states, [{"name", "values", "unit", "target", "spread"}, ...].
+/// Where the dataset or the energy draws its states, drawings.jsonl has an "svg" of 24 different
+/// ones: with an energy those of the highest log f, and how many "times" each came; else the first.
 MARGINALIA_API void write_samples(const Experiment& experiment, const std::filesystem::path& run,
                                   std::int64_t count);
 

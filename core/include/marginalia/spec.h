@@ -16,14 +16,17 @@ namespace marginalia {
 /// JSON whose objects keep the order they were written in.
 using Json = nlohmann::ordered_json;
 
-/// Where the files that a spec names are looked for.
+/// Where the files that a spec names are looked for, and where what was computed is kept.
 struct DataPaths {
-  std::filesystem::path beside;  ///< the folder of the spec
-  std::filesystem::path data;    ///< --data, else $MARGINALIA_DATA, else ~/.cache/marginalia
+  std::filesystem::path beside;      ///< the folder of the spec
+  std::filesystem::path data;        ///< --data, else $MARGINALIA_DATA, else ~/.cache/marginalia
+  std::filesystem::path cache = {};  ///< empty: nothing is kept
 };
 
 /// The data directory that holds when the command line names none.
 MARGINALIA_API std::filesystem::path default_data_directory();
+/// $MARGINALIA_CACHE, else ~/.cache/marginalia.
+MARGINALIA_API std::filesystem::path default_cache_directory();
 
 /// What is wrong with a spec: collected over all its parts, reported at once.
 class MARGINALIA_API Faults {

@@ -23,6 +23,7 @@ class MARGINALIA_API Stream {
   Tensor uniform(at::IntArrayRef sizes);                        ///< float32 in [0, 1)
   Tensor integers(std::int64_t high, at::IntArrayRef sizes);    ///< int64 in [0, high)
   Tensor permutations(std::int64_t rows, std::int64_t length);  ///< int64 [rows, length]
+  std::uint64_t seed();                                         ///< for a generator of another kind
   Tensor state() const;                                         ///< uint8, for a checkpoint
   void set_state(const Tensor& state);
 

@@ -134,6 +134,8 @@ class Mam final : public Family {
     if (p.label_sweeps > 0 && !energy_) throw SpecError("\"label_sweeps\" needs an \"energy\"");
     if (p.label_sweeps > 0 && p.states != "gibbs" && p.states != "metropolis")
       throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
+    if (p.chain.start == "exact" && p.states != "gibbs")
+      throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
     if (p.on_policy > 0 && p.states != "data")
       throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
     if (p.blocks > 0 && p.objective != "denoising")
@@ -292,6 +294,7 @@ class Mam final : public Family {
   /// -> float32 [B, D, K].
   Tensor soft_labels(Step& step, const Tensor& x, const Tensor& unknown) const {
     step.energy().count(unknown.sum().item<std::int64_t>() * params_.label_sweeps);
+    labels_->set_inverse_temperature(step.energy().inverse_temperature());
     return labels_->sweep(x, unknown, params_.label_sweeps, step.stream("family/labels"), true)
         .mean;
   }
@@ -332,8 +335,8 @@ class Mam final : public Family {
     if (query.kind == QueryKind::kLogZ)
       return {log_sum(space_.empty()), {}, "", Status::kEstimate, 1};
     if (query.kind != QueryKind::kLogMarginal || query.estimator != "one_pass")
-      return answer_from_conditionals([this](const Tensor& s) { return sampled(s); }, space_, query,
-                                      stream);
+      return answer_from_conditionals([this](const Tensor& s) { return sampled(s); }, query, stream,
+                                      {.colours = conditional_->colours()});
     // What is divided by rides along in the same passes.
     const bool conditioned = query.given.defined();
     const auto F = log_sum(torch::cat({query.partial, conditioned ? query.given : space_.empty()}));

@@ -68,11 +68,4 @@ Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor&
   return sum / unknown.sum(1).clamp_min(1);
 }
 
-Tensor reinforce(const Tensor& log_p, const Tensor& log_density) {
-  const auto B = double(log_p.size(0));
-  const auto cost = log_p.detach() - log_density;
-  const auto others = (cost.sum() - cost) / (B - 1);
-  return (log_p * (cost - others)).mean();
-}
-
 }  // namespace mam

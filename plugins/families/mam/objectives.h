@@ -3,6 +3,8 @@
 #include <marginalia/any_order.h>
 #include <marginalia/family.h>
 
+#include "../reinforce.h"
+
 namespace mam {
 
 using torch::Tensor;
@@ -43,8 +45,9 @@ Paths draw_paths(const Tensor& x, std::int64_t blocks, const marginalia::LogCond
 /// ->  [B].
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown);
 
-/// A scalar whose gradient is that of KL(p_theta || p) (REINFORCE, eq. 9), with the mean of the
-/// other rows as baseline: unbiased, and zero at the optimum.  log_p has the gradient; [B].
-Tensor reinforce(const Tensor& log_p, const Tensor& log_density);
+/// A scalar whose gradient is that of KL(p_theta || p) (eq. 9).  log_p has the gradient; [B].
+inline Tensor reinforce(const Tensor& log_p, const Tensor& log_density) {
+  return ::reinforce(log_p, log_p.detach() - log_density);
+}
 
 }  // namespace mam

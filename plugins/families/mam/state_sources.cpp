@@ -1,24 +1,20 @@
 #include <cmath>
+#include <optional>
 
 #include <torch/types.h>
 
+#include <marginalia/chains.h>
 #include <marginalia/error.h>
 #include <marginalia/gibbs.h>
+#include <marginalia/masking.h>
 
 #include "state_sources.h"
-
-#include "../split_r_hat.h"
 
 namespace mam {
 
 using namespace marginalia;
 
 namespace {
-
-Tensor random_states(const StateSpace& space, std::int64_t rows, Stream& stream) {
-  const auto K = torch::tensor(space.cardinalities, torch::kFloat);
-  return (stream.uniform({rows, space.dimension()}) * K).floor().to(torch::kLong);
-}
 
 /// Persistent chains, used in a fixed rotation.
 class Chains : public StateSource {
@@ -45,7 +41,7 @@ class Chains : public StateSource {
 
  protected:
   virtual Tensor start(Step& step, const LogConditionals&) {
-    return random_states(space_, params_.chains, step.stream("family/chains"));
+    return uniform_states(space_, params_.chains, step.stream("family/chains"));
   }
   virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
 
@@ -90,14 +86,23 @@ class Chains : public StateSource {
 class GibbsChains final : public Chains {
  public:
   GibbsChains(const ChainParams& params, const FamilyContext& context)
-      : Chains(params, context.space), sampler_(*context.energy) {}
+      : Chains(params, context.space), sampler_(*context.energy) {
+    if (params.start == "exact") oracle_.emplace(*context.energy);
+    if (oracle_ && !oracle_->oracle())
+      throw SpecError("\"start\": \"exact\" needs exact samples, but of " +
+                      context.energy->label() + ": " + oracle_->oracle().reason);
+  }
 
  private:
   Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
     step.energy().count(x.numel() * sweeps);
+    sampler_.set_inverse_temperature(step.energy().inverse_temperature());
     return sampler_.sweep(x, {}, sweeps, step.stream("family/chains"), false).states;
   }
   Tensor start(Step& step, const LogConditionals& model) override {
+    if (oracle_)
+      return oracle_->oracle()->sample(space_.empty().expand({params_.chains, -1}).contiguous(),
+                                       step.stream("family/chains"));
     return sweep(Chains::start(step, model), params_.burn_in, step);
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals&) override {
@@ -105,6 +110,7 @@ class GibbsChains final : public Chains {
   }
 
   GibbsSampler sampler_;
+  std::optional<ExactAnswers> oracle_;  // none: chains begin at random
 };
 
 /// A random block of each row is made unknown and redrawn by the model along a random order.

@@ -27,9 +27,14 @@ class StateSource {
 struct ChainParams {
   std::int64_t chains = 2048, sweeps = 4, burn_in = 200, block = 4, replay = 0;
   double rejuvenate = 0;
+  std::string start = "random";
   void visit(marginalia::ParamVisitor& p) {
     p("count", chains, {.doc = "persistent chains", .min = 2});
     p("sweeps", sweeps, {.doc = "Gibbs sweeps each time a chain is used", .min = 1});
+    p("start", start,
+      {.doc = "random states, or exact samples of the energy's oracle, which need no burn-in and "
+              "reach what single changes never would (states: gibbs)",
+       .one_of = {"random", "exact"}});
     p("burn_in", burn_in, {.doc = "Gibbs sweeps before the first use", .min = 0});
     p("block", block, {.doc = "variables redrawn by the model at a time", .min = 1});
     p("rejuvenate", rejuvenate,

@@ -7,23 +7,23 @@
 ///   parallel_tempering  Gibbs at several temperatures that exchange their states
 /// A step of training is `sweeps` sweeps of all chains, the first one `burn_in` more; samples go on
 /// from where training stopped. Diagnostics a step: mean log f, and the split R-hat of log f over
-/// the second half of all steps.
+/// the second half of all steps. As evaluation.reference it runs chains of its own, untrained.
 #include <algorithm>
 
 #include <torch/types.h>
 
 #include <marginalia/family.h>
 #include <marginalia/gibbs.h>
+#include <marginalia/masking.h>
 #include <marginalia/plugin.h>
 
-#include "../split_r_hat.h"
 #include "samplers.h"
 
 namespace {
 
 using namespace marginalia;
 
-class Mcmc final : public Family {
+class Mcmc final : public Family, private ChainSource {
  public:
   static constexpr const char* kName = "mcmc";
   static constexpr const char* kSummary =
@@ -40,8 +40,10 @@ class Mcmc final : public Family {
     mcmc::Ladder ladder;
     void visit(ParamVisitor& p) {
       p("sampler", sampler,
-        {.doc = "kind of moves",
-         .one_of = {"gibbs", "metropolis", "swendsen_wang", "wolff", "parallel_tempering"}});
+        {.doc = "kind of moves; auto: swendsen_wang of a ferromagnet, else parallel_tempering of "
+                "factors, else gibbs of local conditionals, else metropolis",
+         .one_of = {"auto", "gibbs", "metropolis", "swendsen_wang", "wolff",
+                    "parallel_tempering"}});
       p("chains", chains, {.doc = "C, chains side by side", .min = 2});
       p("sweeps", sweeps,
         {.doc = "between one step, or sample of a chain, and the next", .min = 1});
@@ -55,7 +57,8 @@ class Mcmc final : public Family {
   Mcmc(const Params& params, const FamilyContext& context)
       : params_(params), space_(context.space) {
     if (!context.energy) throw SpecError("draws from an \"energy\"; the spec has none");
-    sampler_ = mcmc::make_sampler(params.sampler, *context.energy, params.ladder);
+    if (params.sampler == "auto") params_.sampler = mcmc::suited_to(*context.energy);
+    sampler_ = mcmc::make_sampler(params_.sampler, *context.energy, params.ladder);
     if (!sampler_->clamps()) clamped_ = mcmc::make_sampler("gibbs", *context.energy, params.ladder);
     if (const bool can = context.energy->local() || context.energy->factors(); can)
       gibbs_ = std::make_unique<GibbsSampler>(*context.energy);
@@ -69,10 +72,12 @@ class Mcmc final : public Family {
   }
 
   void step(Step& step) override {
+    if (step.energy().inverse_temperature() != 1)
+      throw SpecError("training.anneal is for families that learn; mcmc draws from f as it is");
     auto& stream = step.stream("family/chains");
     auto sweeps = params_.sweeps;
     if (!states_.defined()) {
-      states_ = random_states(params_.chains * sampler_->replicas(), stream);
+      states_ = uniform_states(space_, params_.chains * sampler_->replicas(), stream);
       sweeps += params_.burn_in;
     }
     states_ = sampler_->sweep(states_, {}, sweeps, stream);
@@ -90,13 +95,26 @@ class Mcmc final : public Family {
     v("chain.log_density", history_);
   }
   void set_training(bool) override {}
+  Offer<ChainSource> chains() const override { return {this}; }
 
  private:
-  Tensor random_states(std::int64_t rows, Stream& stream) const {
-    const auto cardinalities = torch::tensor(space_.cardinalities);
-    const auto u = stream.uniform({rows, space_.dimension()});
-    return (u * cardinalities).floor().to(torch::kLong).minimum(cardinalities - 1);
+  std::string method() const override { return params_.sampler; }
+  std::int64_t count() const override { return params_.chains; }
+  std::int64_t evaluations(std::int64_t draws) const override {
+    return (params_.burn_in + draws * params_.sweeps) * params_.chains * sampler_->replicas() *
+           space_.dimension();
   }
+  Tensor draw(std::int64_t draws, Stream& stream) const override {
+    auto states = uniform_states(space_, params_.chains * sampler_->replicas(), stream);
+    if (params_.burn_in > 0) states = sampler_->sweep(states, {}, params_.burn_in, stream);
+    std::vector<Tensor> drawn;
+    for (std::int64_t n = 0; n < draws; ++n) {
+      states = sampler_->sweep(states, {}, params_.sweeps, stream);
+      drawn.push_back(own(states));
+    }
+    return torch::stack(drawn, 1);
+  }
+
   /// The rows that are p's own, of all replicas.
   Tensor own(const Tensor& states) const {
     return states.slice(0, 0, states.size(0) / sampler_->replicas());
@@ -132,7 +150,7 @@ class Mcmc final : public Family {
     const auto& sampler = sampler_->clamps() ? *sampler_ : *clamped_;
     const auto given = partial.repeat({sampler.replicas(), 1});
     const auto free = given == kUnknown;
-    const auto start = torch::where(free, random_states(given.size(0), stream), given);
+    const auto start = torch::where(free, uniform_states(space_, given.size(0), stream), given);
     return sampler.sweep(start, free, params_.burn_in + params_.sweeps, stream)
         .slice(0, 0, partial.size(0))
         .contiguous();

@@ -66,10 +66,6 @@ class Metropolis final : public Sampler {
   const Energy& energy_;
 };
 
-std::uint64_t seed_of(Stream& stream) {
-  return std::uint64_t(stream.integers(std::int64_t{1} << 62, {1}).item<std::int64_t>());
-}
-
 class ClusterMoves final : public Sampler {
  public:
   ClusterMoves(const Energy& energy, bool wolff) : clusters_(pairs_of(energy), wolff) {}
@@ -77,7 +73,7 @@ class ClusterMoves final : public Sampler {
   Tensor sweep(const Tensor& given, const Tensor&, std::int64_t sweeps,
                Stream& stream) const override {
     auto x = given.contiguous().clone();
-    clusters_.run(x, sweeps, seed_of(stream));
+    clusters_.run(x, sweeps, stream.seed());
     return x;
   }
 
@@ -97,14 +93,6 @@ class Tempered final : public FactoredEnergy {
  public:
   Tempered(FactorModel model, const StateSpace& space, double beta)
       : FactoredEnergy(scaled(std::move(model), beta), space, 0) {}
-
- private:
-  static FactorModel scaled(FactorModel model, double beta) {
-    for (auto& factor : model.factors)
-      for (auto& value : factor.log_values)
-        value *= beta;
-    return model;
-  }
 };
 
 /// Gibbs sweeps at T inverse temperatures from 1 down, in geometric progression; after each sweep
@@ -162,6 +150,16 @@ class ParallelTempering final : public Sampler {
 };
 
 }  // namespace
+
+std::string suited_to(const Energy& energy) {
+  try {
+    const ClusterMoves possible(energy, false);
+    return "swendsen_wang";
+  } catch (const SpecError&) {  // no pairs, or some that like unequal values
+  }
+  if (energy.factors()) return "parallel_tempering";
+  return energy.local() ? "gibbs" : "metropolis";
+}
 
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const Energy& energy,
                                       const Ladder& ladder) {

@@ -10,7 +10,7 @@
 #include <marginalia/family.h>
 #include <marginalia/plugin.h>
 
-#include "tree.h"
+#include <marginalia/tree.h>
 
 namespace {
 
@@ -45,12 +45,7 @@ class TreeFamily : public Family {
   /// The first step counts the training split; there is nothing left for others.
   void step(Step&) override {
     if (tree_.p.defined()) return;
-    trees::Counts counts;
-    const auto size = dataset_->size(Split::kTrain);
-    for (std::int64_t at = 0; at < size; at += kRows)
-      trees::add(counts,
-                 dataset_->rows(Split::kTrain, torch::arange(at, std::min(at + kRows, size))),
-                 space_.levels(), pairs_);
+    const auto counts = trees::counts_of(*dataset_, pairs_);
     tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
                    : trees::independent(counts, space_, smoothing_);
   }
@@ -64,8 +59,6 @@ class TreeFamily : public Family {
   void set_training(bool) override {}
 
  private:
-  static constexpr std::int64_t kRows = 8192;
-
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!tree_.p.defined()) throw Error("not trained yet: it takes one step");
     const auto& x = query.partial;

@@ -1,5 +1,3 @@
-#include "tree.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -7,9 +5,9 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
-namespace trees {
+#include <marginalia/tree.h>
 
-using namespace marginalia;
+namespace marginalia::trees {
 
 namespace {
 
@@ -157,17 +155,29 @@ void span(const Tensor& weight, Tree& tree) {
 
 }  // namespace
 
-void add(Counts& counts, const Tensor& x, std::int64_t levels, bool pairs) {
+void add(Counts& counts, const Tensor& x, std::int64_t levels, bool pairs, const Tensor& weight) {
   const auto D = x.size(1);
   const auto one_hot =
       (x.unsqueeze(2) == torch::arange(levels)).to(torch::kFloat).view({x.size(0), D * levels});
-  const auto single = one_hot.sum(0).to(torch::kDouble).view({D, levels});
-  counts.rows += double(x.size(0));
+  const auto weighted =
+      weight.defined() ? one_hot * weight.to(torch::kFloat).unsqueeze(1) : one_hot;
+  const auto single = weighted.sum(0).to(torch::kDouble).view({D, levels});
+  counts.rows += single[0].sum().item<double>();  // what the root's frequencies add up to
   counts.single = counts.single.defined() ? counts.single + single : single;
   if (!pairs) return;
   // Whole numbers below 2^24 are exact in float32.
-  const auto joint = one_hot.t().mm(one_hot).to(torch::kDouble).view({D, levels, D, levels});
+  const auto joint = weighted.t().mm(one_hot).to(torch::kDouble).view({D, levels, D, levels});
   counts.pairs = counts.pairs.defined() ? counts.pairs.add_(joint) : joint;
+}
+
+Counts counts_of(const Dataset& dataset, bool pairs) {
+  constexpr std::int64_t kRows = 8192;
+  Counts counts;
+  const auto size = dataset.size(Split::kTrain);
+  for (std::int64_t at = 0; at < size; at += kRows)
+    add(counts, dataset.rows(Split::kTrain, torch::arange(at, std::min(at + kRows, size))),
+        dataset.space().levels(), pairs);
+  return counts;
 }
 
 Tree independent(const Counts& counts, const StateSpace& space, double a) {
@@ -229,4 +239,4 @@ Tensor sample(const Tree& tree, const Tensor& partial, Stream& stream) {
   return out;
 }
 
-}  // namespace trees
+}  // namespace marginalia::trees

@@ -1,0 +1,236 @@
+// The page of a study: what comparison.json says, drawn. Nothing is worked out here: means, bands,
+// tests and fits stand in that file.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const comparison = data.comparison, columns = list(comparison.table?.columns);
+const table_rows = list(comparison.table?.rows), experiments = list(comparison.experiments);
+const kColours = 6;
+
+const row_colour = (index) => colour(`c${index % kColours + 1}`);
+const swatch = (index) => element("span", { class: "swatch",
+  style: `background: var(--c${index % kColours + 1})` });
+
+function write_header() {
+  const standing = (name) => experiments.filter((e) => e.standing === name).length;
+  const counts = ["finished", "running", "unfinished", "altered", "absent"]
+    .filter((name) => standing(name) > 0)
+    .map((name) => `${standing(name)} ${name === "absent" ? "not run" : name}`);
+  const done = standing("finished") === experiments.length;
+  const budget = entries(comparison.budget).map(([key, value]) => `${words(key)} ${brief(value)}`);
+  document.getElementById("top").append(...[
+    element("p", { class: "kicker" }, "marginalia study"),
+    element("h1", {}, comparison.study, element("span",
+      { class: "status " + (done ? "finished" : "") }, done ? "complete" : "incomplete")),
+    element("p", { class: "facts" }, [`${count(experiments.length)} experiments: ` +
+      counts.join(", "), budget.length > 0 ? "budget: " + budget.join(", ") : null,
+    "written " + moment(comparison.written)].filter(Boolean).join(" \u00b7 ")),
+    comparison.note ? element("p", { class: "note" }, comparison.note) : null,
+    ...list(comparison.notes).map((note) => element("p", { class: "warning", role: "note" }, note)),
+  ].filter(Boolean));
+}
+
+function head_of(column) {
+  const better = { lower: "\u2193", higher: "\u2191" }[column.better] ?? "";
+  return [column.label, NBSP + better, column.unit ? element("small", {}, column.unit) : null];
+}
+
+const first_cost = columns.findIndex((column) => column.kind === "cost");
+function column_class(index) {
+  const cost = columns[index].kind === "cost";
+  return ["number", cost && "cost", index === first_cost && "first-cost"].filter(Boolean).join(" ");
+}
+
+/// The number, bold where it is best beyond doubt; under it what must be known of it.
+function cell_of(cell, index) {
+  const below = [cell.n !== undefined && cell.n > 0 && columns[index].kind === "quality"
+    ? [cell.estimator && !columns[index].key.includes("/") ? words(cell.estimator) : null,
+      cell.stderr_of === "one run" ? "one run" : `${cell.n} run${cell.n === 1 ? "" : "s"}`]
+    : null].flat().filter(Boolean).join(", ");
+  return element("td", { class: column_class(index), title: cell.why ?? null },
+    cell.significant ? element("b", {}, cell.text) : cell.text,
+    cell.n === 0 && cell.why ? element("small", {}, brief(cell.why).slice(0, 40))
+      : below ? element("small", {}, below) : null);
+}
+
+function write_table() {
+  const head = element("tr", {}, element("th", { scope: "col" }, "row"),
+    columns.map((column, index) =>
+      element("th", { scope: "col", class: column_class(index) }, head_of(column))));
+  const body = table_rows.map((row, r) => element("tr", {},
+    element("th", { scope: "row" }, swatch(r), row.row), row.cells.map(cell_of)));
+  section("comparison", "Comparison",
+    ["Mean \u00b1 standard error over the runs of a row (over states, of one run).",
+      `Bold: the best of its column, where it differs from every other row at ` +
+      `${comparison.alpha}, all pairs of rows counted.`,
+      "Right of the line: what it cost. Training alone, evaluation excluded."],
+    element("div", { class: "scroll" }, element("table", { class: "compare" },
+      element("thead", {}, head), element("tbody", {}, body))));
+}
+
+function write_differences() {
+  const shown = columns.map((column, index) => [column, index])
+    .filter(([column]) => column.kind === "quality");
+  const others = table_rows.map((row, r) => [row, r])
+    .filter(([row]) => row.row !== comparison.baseline);
+  if (shown.length === 0 || others.length === 0) return;
+  const difference = (cell) => {
+    const test = cell.difference ?? {};
+    const [value, p] = String(test.text ?? DASH).split(" (p ");
+    const below = [p ? "p " + p.slice(0, -1) : "not tested", `${test.n} pair${test.n === 1 ? "" : "s"}`].join(", ");
+    return element("td", { class: "number", title: test.untested ?? null },
+      is_number(test.p_holm) && test.p_holm < comparison.alpha ? element("b", {}, value) : value,
+      test.n > 0 ? element("small", {}, below) : null);
+  };
+  section("differences", "Differences",
+    [`From ${comparison.baseline}, run by run over what two rows share (the seed, above all).`,
+      `p: ${comparison.test}. ${comparison.correction}.`,
+      `Bold: p below ${comparison.alpha}.`],
+    element("div", { class: "scroll" }, element("table", { class: "compare" },
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" },
+        `less ${comparison.baseline}`), shown.map(([column]) =>
+        element("th", { scope: "col", class: "number" }, head_of(column))))),
+      element("tbody", {}, others.map(([row, r]) => element("tr", {},
+        element("th", { scope: "row" }, swatch(r), row.row),
+        shown.map(([, index]) => difference(row.cells[index]))))))));
+}
+
+/// A band between low and high, under a line that uPlot draws.
+function band(context, px, py, one) {
+  context.globalAlpha = 0.15;
+  context.fillStyle = row_colour(one.colour);
+  context.beginPath();
+  one.x.forEach((x, i) => context[i === 0 ? "moveTo" : "lineTo"](px(x), py(one.high[i])));
+  for (let i = one.x.length - 1; i >= 0; --i) context.lineTo(px(one.x[i]), py(one.low[i]));
+  context.fill();
+  context.globalAlpha = 1;
+}
+
+function build_figure(drawn) {
+  const x = drawn.series.flatMap((one) => one.x);
+  const joined = uPlot.join(drawn.series.map((one) => [one.x, one.y]));
+  const [low, high] = extent(x), log_x = drawn.x.log;
+  const unit = [-0.03, 1.03];  // of probabilities
+  const range_x = drawn.diagonal ? unit
+    : log_x ? [low / 1.15, high * 1.15] : padded(low, high, 0.03);
+  const marks = (context, px, py, ratio) => {
+    if (drawn.diagonal) dashed(context, ratio, [px(0), py(0)], [px(1), py(1)]);
+    for (const one of drawn.series) {
+      if (one.style !== "points" && one.low.some((y, i) => y !== one.high[i]))
+        band(context, px, py, one);
+      if (one.style !== "points") continue;
+      context.fillStyle = row_colour(one.colour);
+      one.x.forEach((at, i) => disc(context, px(at), py(one.y[i]), 2.6 * ratio));
+    }
+  };
+  return {
+    x: joined[0], log_x, log: drawn.y.log, marks, range_x: () => range_x,
+    range_y: drawn.diagonal ? unit : undefined,
+    levels: drawn.series.flatMap((one) => [...one.low, ...one.high]),
+    axes: { x: drawn.x.label, y: drawn.y.label },
+    series: drawn.series.map((one, i) => ({
+      label: one.label, values: joined[i + 1], colour: row_colour(one.colour), width: 1.8,
+      points: one.style === "both" || one.x.length < 25, hidden: one.style === "points",
+      dash: one.style === "dashed" || one.colour >= kColours ? [5, 4] : undefined })),
+    summary: drawn.series.map((one) => `${one.label} from ${brief(one.y[0])} to ` +
+      `${brief(one.y.at(-1))}`).join("; "),
+  };
+}
+
+/// pick(): the figure to draw now, or null.
+function study_figure(title, pick, group = null) {
+  return figure({ title, group, height: 270, note: null,
+    build: () => (pick() ? build_figure(pick()) : { x: [0, 1], series: [], axes: {}, legend: false }),
+    heads: ["series", "x", "mean", "low", "high", "n"],
+    rows: () => list(pick()?.series).flatMap((one) => every_nth(one.x.map((x, i) =>
+      [one.label, x, one.y[i], one.low[i], one.high[i], one.n[i]]), 40)) });
+}
+
+const of_group = (group) => list(comparison.figures).filter((one) => one.group === group);
+const AXES = { seconds: "seconds of training", steps: "steps",
+  energy_evaluations: "energy evaluations", passes: "network passes" };
+let axis = null;
+
+function write_curves() {
+  const curves = of_group("curves");
+  if (curves.length === 0) return;
+  const there = Object.keys(AXES).filter((key) => curves.some((one) => one.axis === key));
+  axis = there[0];
+  const choose = (event) => {
+    axis = event.target.value;
+    redraw((plot) => plot.group === "curves");
+  };
+  section("curves", "Quality against budget",
+    ["Measured on the way; line: mean over the runs of a row, as far as all of them reach; band: " +
+      "\u00b1 one standard error."],
+    element("form", { class: "controls", onsubmit: (event) => event.preventDefault() },
+      element("label", {}, "against ", element("select", { onchange: choose },
+        there.map((key) => element("option", { value: key }, AXES[key]))))),
+    element("div", { class: "plots study" }, [...new Set(curves.map((one) => one.title))].map(
+      (title) => study_figure(title,
+        () => curves.find((one) => one.title === title && one.axis === axis) ?? null, "curves"))));
+}
+
+function write_sizes() {
+  const sizes = of_group("sizes");
+  if (sizes.length === 0) return;
+  section("sizes", "By subset size",
+    ["Root mean square error of answers about subsets S, by how many variables S has; dashed: a " +
+      "row's second estimator; band: \u00b1 one standard error over its runs."],
+    element("div", { class: "plots study" }, sizes.map((one) => study_figure(one.title, () => one))));
+}
+
+function write_calibration() {
+  const [drawn] = of_group("calibration");
+  if (!drawn) return;
+  section("calibration", "Calibration",
+    ["Of the times a value was given probability p, how often it came; on the dashed line, as " +
+      "often as said. Runs of a row pooled; band: binomial standard error."],
+    element("div", { class: "plots study" }, study_figure(drawn.title, () => drawn)));
+}
+
+function law_row(law) {
+  if (law.why) return [law.axis, law.points, "not fitted: " + law.why, "", "", ""];
+  const exponents = [with_error(law.alpha, law.alpha_stderr, 3),
+    is_number(law.beta) ? with_error(law.beta, law.beta_stderr, 3) : null].filter(Boolean);
+  const percent = (x) => (is_number(x) ? `${number(100 * x, 2)} %` : law.held_out?.why ?? DASH);
+  return [law.axis, law.points, exponents.join(", "), law.E,
+    percent(law.held_out?.relative_error_rms), percent(law.held_out?.constant_relative_error_rms)];
+}
+
+function write_scaling() {
+  const scaling = comparison.scaling ?? {};
+  if (!scaling.metric) return;
+  section("scaling", "Scaling",
+    [`Power laws of ${words(scaling.metric)}, L = E + A x^\u2212exponent; every checkpoint that ` +
+      "was measured on the way is a point. Of data and compute, points that none with less beats.",
+    "Extrapolation: the largest size, or the upper half of the range, is held out, and the law of " +
+      "the rest asked for it; beside it, saying the lowest loss of the rest instead.",
+    "Standard errors of exponents: jackknife over the runs."],
+    scaling.why ? element("p", { class: "absent" }, scaling.why)
+      : table(["against", "points", "exponent", "E", "error of what was held out", "of a constant"],
+        scaling.laws.map(law_row)),
+    element("div", { class: "plots study below" },
+      of_group("scaling").map((one) => study_figure(one.title, () => one))));
+}
+
+function write_samples() {
+  const shown = list(data.samples).filter((one) => list(one.rows).length > 0);
+  if (shown.length === 0) return;
+  section("samples", "Samples", ["The first of one run of each row, none chosen.",
+    "log p: of the sample, along the order it was drawn in, in nats."],
+  element("div", { class: "beside" }, shown.map((one) => element("div", {},
+    element("h3", {}, swatch(one.index), one.row, element("small", {}, ` ${one.name}`)),
+    sample_views(one.rows, one.space, 0)))));
+}
+
+function write_experiments() {
+  const seconds = (e) => (is_number(e.costs?.seconds) ? duration(e.costs.seconds) : DASH);
+  section("experiments", "Experiments",
+    ["Each a run of its own, with its own report; \"marginalia study\" runs what is missing."],
+    table(["experiment", "row", "", "training", "run"], experiments.map((e) =>
+      [e.name, e.row, [e.standing, e.reason ? element("small", {}, ` ${e.reason}`) : null],
+        seconds(e), element("code", {}, e.run)])));
+}
+
+write_page([write_header, write_table, write_differences, write_curves, write_sizes,
+  write_calibration, write_scaling, write_samples, write_experiments]);

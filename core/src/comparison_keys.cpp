@@ -1,0 +1,92 @@
+/// \file
+/// Which of a run's figures stands in which column, and which way a metric is better.
+#include <algorithm>
+
+#include "comparison_parts.h"
+
+namespace marginalia::comparison {
+namespace {
+
+const std::vector<std::string> kLower{"nll",
+                                      "kl_reverse",
+                                      "kl_forward",
+                                      "eubo",
+                                      "marginal_error",
+                                      "gap",
+                                      "sum_rule",
+                                      "calibration",
+                                      "regeneration_error",
+                                      "single_marginals",
+                                      "self_consistency",
+                                      "marginal_seconds",
+                                      "split_r_hat"};
+const std::vector<std::string> kHigher{"elbo", "ess"};
+const std::vector<std::string> kHigherFigures{"molecules/validity", "molecules/uniqueness",
+                                              "molecules/novelty", "molecules/internal_diversity"};
+
+/// Estimators by how close their bound on a likelihood is, the closest first.
+const std::vector<std::string> kByBound{"exact",  "ensemble",   "one_order", "chain",
+                                        "masked", "importance", "one_pass"};
+
+}  // namespace
+
+std::string metric_of(const std::string& key) {
+  return key.substr(0, key.find('/'));
+}
+std::string estimator_of(const std::string& key) {
+  const auto slash = key.find('/');
+  return slash == std::string::npos ? "" : key.substr(slash + 1);
+}
+
+std::string better_of(const std::string& key, const CompareParams& compare) {
+  const auto names = [&](const std::vector<std::string>& list) {
+    return std::ranges::count(list, key) || std::ranges::count(list, metric_of(key));
+  };
+  if (names(compare.lower_is_better)) return "lower";
+  if (names(compare.higher_is_better)) return "higher";
+  if (names(kHigher) || std::ranges::count(kHigherFigures, key)) return "higher";
+  return names(kLower) || key.starts_with("molecules/wasserstein_") ? "lower" : "";
+}
+
+Keys keys_of(const Json& object) {
+  Keys keys;
+  for (const auto& [key, _] : object.items())
+    keys.push_back(key);
+  return keys;
+}
+
+std::vector<std::string> columns_of(const std::vector<Keys>& experiments,
+                                    const std::string& asked) {
+  if (asked.find('/') != std::string::npos || asked == "nll" || asked == "log_z") return {asked};
+  std::vector<std::string> columns;
+  bool several = false;
+  for (const auto& keys : experiments) {
+    several = several || std::ranges::count(keys, asked, metric_of) > 1;
+    for (const auto& key : keys)
+      if (metric_of(key) == asked && !std::ranges::count(columns, key)) columns.push_back(key);
+  }
+  return several ? columns : std::vector<std::string>{asked};
+}
+
+std::string key_in(const Keys& keys, const std::string& column) {
+  const auto metric = metric_of(column);
+  Keys candidates;
+  for (const auto& key : keys)
+    if (metric_of(key) == metric && key != "log_z/exact" && key != "log_z/extrapolated")
+      candidates.push_back(key);
+  if (std::ranges::count(candidates, column)) return column;
+  if (candidates.empty() || !estimator_of(column).empty()) return "";
+  if (metric == "nll")
+    for (const auto& best : kByBound)
+      if (std::ranges::count(candidates, metric + "/" + best)) return metric + "/" + best;
+  return candidates.front();
+}
+
+std::string label_of(const std::string& metric) {
+  auto label = metric;
+  if (const auto slash = label.find('/'); slash != std::string::npos) label.replace(slash, 1, ", ");
+  std::ranges::replace(label, '_', ' ');
+  return label;
+}
+
+}  // namespace marginalia::comparison

@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <tbb/parallel_for.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/experiment.h>
+#include <marginalia/files.h>
+#include <marginalia/run_directory.h>
+#include <marginalia/study.h>
+
+#include "study_manifest.h"
+#include "study_rows.h"
+
+namespace marginalia {
+
+namespace fs = std::filesystem;
+using study::Changes;
+
+namespace {
+
+constexpr std::int64_t kNoLimit = 1'000'000'000;  // steps, where a budget of another kind ends it
+
+/// What ends the training of every experiment: "budget" of a manifest.
+struct StudyBudget : BudgetParams {
+  std::int64_t steps = 0;
+  void visit(ParamVisitor& p) {
+    p("steps", steps, {.doc = "optimisation steps; 0: no limit", .min = 0});
+    BudgetParams::visit(p);
+  }
+  bool names_none() const {
+    return steps == 0 && seconds == 0 && energy_evaluations == 0 && passes == 0;
+  }
+};
+
+/// "seed=3", as Spec::with takes it.
+std::vector<std::string> settings_of(const Changes& changes) {
+  std::vector<std::string> all;
+  for (const auto& [key, value] : changes.items())
+    all.push_back(key + "=" + value.dump());
+  return all;
+}
+
+bool sets_steps(const Changes& changes) {
+  const auto training = changes.find("training");
+  const bool inside =
+      training != changes.end() && training->is_object() && training->contains("steps");
+  return inside || changes.contains("training.steps");
+}
+
+/// Puts the budget into "training": its limits in place of those of the spec. Steps that the study
+/// itself sets, in a variant, say, hold; those of the base do not.
+void apply_budget(Json& spec, bool steps_are_set, const std::string& where, Faults& faults) {
+  if (!spec.contains("budget")) return;
+  const Json given = spec["budget"];
+  spec.erase("budget");
+  StudyBudget budget;
+  const auto visit = [&](ParamVisitor& p) { budget.visit(p); };
+  Spec::from_text(given.dump(), where + ": /budget").read("budget", visit, nullptr, false, faults);
+  if (budget.names_none())
+    faults.add(where + ": /budget: names no limit; give steps, seconds, energy_evaluations or "
+                       "passes, or leave it out");
+  auto& training = spec["training"];
+  if (training.is_null()) training = Json::object();
+  if (!training.is_object()) return;  // a fault that the check of the spec finds
+  training["budget"] = {{"seconds", budget.seconds},
+                        {"energy_evaluations", budget.energy_evaluations},
+                        {"passes", budget.passes}};
+  if (!steps_are_set) training["steps"] = budget.steps > 0 ? budget.steps : kNoLimit;
+}
+
+/// A draft's resolved spec, or all its faults.
+struct Resolved {
+  Json spec;
+  std::string faults;
+};
+
+/// Makes the changes and checks what comes of them.
+Resolved resolve(const study::Draft& draft, const std::string& where, const Registry& registry) {
+  Resolved result;
+  try {
+    Faults faults;
+    auto spec = Spec::from_text(draft.base->spec.dump(), where, draft.base->paths);
+    bool steps_are_set = false;
+    for (const auto& changes : draft.changes) {
+      try {
+        spec = spec.with(settings_of(changes));
+      } catch (const SpecError& e) {
+        throw SpecError(fmt::format("{}: {}", where, e.what()));
+      }
+      steps_are_set = steps_are_set || sets_steps(changes);
+    }
+    auto json = spec.json();
+    apply_budget(json, steps_are_set, where, faults);
+    spec = Spec::from_text(json.dump(), where, draft.base->paths);
+    result.spec = Experiment::check(spec, registry, faults);
+    if (result.spec.value("seed", Json()).is_null())
+      faults.add(where + ": /: needs a \"seed\" in the base, or \"seeds\" of the study: "
+                         "experiments are compared seed by seed");
+    faults.throw_if_any();
+  } catch (const SpecError& e) {
+    result.faults = e.what();
+  }
+  return result;
+}
+
+/// Each fault once, however many experiments have it.
+void gather(const std::vector<study::Draft>& drafts, const std::vector<Resolved>& resolved,
+            Faults& faults) {
+  std::map<std::string, std::size_t> place;
+  std::vector<std::pair<std::string, std::vector<std::string>>> all;  // text, experiments
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (resolved[i].faults.empty()) continue;
+    const auto [at, is_new] = place.emplace(resolved[i].faults, all.size());
+    if (is_new) all.emplace_back(resolved[i].faults, std::vector<std::string>{});
+    all[at->second].second.push_back(drafts[i].name);
+  }
+  for (const auto& [text, names] : all)
+    faults.add(names.size() == 1
+                   ? fmt::format("{}\n  in {}", text, names[0])
+                   : fmt::format("{}\n  in {} and {} more", text, names[0], names.size() - 1));
+}
+
+void check_twins(const Study& study, const std::string& where, Faults& faults) {
+  std::map<std::string, std::string> first;
+  for (const auto& e : study.experiments)
+    if (const auto [twin, is_new] = first.emplace(e.hash, e.name); !is_new)
+      faults.add(fmt::format("{}: /: {} and {} are one experiment: their resolved specs are the "
+                             "same; leave one out",
+                             where, twin->second, e.name));
+}
+
+}  // namespace
+
+std::vector<std::string> Study::row_names() const {
+  std::vector<std::string> names;
+  for (const auto& e : experiments)
+    if (!std::ranges::count(names, e.row)) names.push_back(e.row);
+  return names;
+}
+
+bool is_study(const fs::path& file) {
+  if (!fs::is_regular_file(file)) return false;
+  const auto json = Json::parse(read_text(file), nullptr, false, true);
+  return json.is_object() && json.contains("marginalia_study");
+}
+
+Study read_study(const fs::path& file, const fs::path& data, const Registry& registry,
+                 std::int64_t most) {
+  Faults faults;
+  const study::Manifest manifest(Spec::from_file(file, data), file, faults);
+  Study study{file.stem().string(), file, manifest.json(), compare_of(manifest, faults), {}};
+  faults.throw_if_any();  // what follows would repeat these for every experiment
+  manifest.check_count(double(most));
+  const auto drafts = manifest.drafts();
+  std::vector<Resolved> resolved(drafts.size());
+  tbb::parallel_for(std::size_t{0}, drafts.size(), [&](std::size_t i) {
+    resolved[i] = resolve(drafts[i], manifest.where(), registry);
+  });
+  gather(drafts, resolved, faults);
+  faults.throw_if_any();
+  for (std::size_t i = 0; i < drafts.size(); ++i)
+    study.experiments.push_back({drafts[i].name, drafts[i].variant, drafts[i].settings, "",
+                                 Json::object(), resolved[i].spec, spec_hash(resolved[i].spec)});
+  check_twins(study, manifest.where(), faults);
+  name_rows(study, manifest, faults);
+  check_compare(study, manifest, faults);
+  faults.throw_if_any();
+  return study;
+}
+
+Json to_json(const Study& study) {
+  Json experiments = Json::array();
+  for (const auto& e : study.experiments)
+    experiments.push_back({{"name", e.name},
+                           {"variant", e.variant},
+                           {"settings", e.settings},
+                           {"row", e.row},
+                           {"pair", e.pair},
+                           {"spec_sha256", e.hash},
+                           {"spec", e.spec}});
+  Json compare{{"rows", study.compare.rows},
+               {"metrics", study.compare.metrics},
+               {"lower_is_better", study.compare.lower_is_better},
+               {"higher_is_better", study.compare.higher_is_better},
+               {"baseline", study.compare.baseline},
+               {"correct_within", study.compare.correct_within},
+               {"alpha", study.compare.alpha},
+               {"samples", study.compare.samples},
+               {"scaling",
+                {{"metric", study.compare.scaling.metric}, {"skip", study.compare.scaling.skip}}}};
+  return {{"marginalia_study_record", 1}, {"name", study.name}, {"file", study.file.string()},
+          {"manifest", study.manifest},   {"compare", compare}, {"experiments", experiments}};
+}
+
+Study study_from_json(const Json& record, const std::string& where) try {
+  if (record.at("marginalia_study_record") != 1)
+    throw Error(fmt::format("{}: \"marginalia_study_record\" must be 1, not {}; read it with the "
+                            "marginalia that wrote it",
+                            where, record.at("marginalia_study_record").dump()));
+  Study study{
+      record.at("name"), record.at("file").get<std::string>(), record.at("manifest"), {}, {}};
+  Faults faults;
+  Spec::from_text(record.at("compare").dump(), where + ": /compare")
+      .read(
+          "compare", [&](ParamVisitor& p) { study.compare.visit(p); }, nullptr, false, faults);
+  faults.throw_if_any();
+  for (const auto& e : record.at("experiments"))
+    study.experiments.push_back({e.at("name"), e.at("variant"), e.at("settings"), e.at("row"),
+                                 e.at("pair"), e.at("spec"), e.at("spec_sha256")});
+  return study;
+} catch (const nlohmann::json::exception& e) {
+  throw Error(fmt::format("{}: is no record of a study: {}", where, e.what()));
+}
+
+}  // namespace marginalia

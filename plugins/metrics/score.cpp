@@ -1,0 +1,71 @@
+/// \file
+/// What an energy says of the model's samples before a temperature: of each score g,
+///
+///   value = sum_n g_n / N,   spread = sqrt(sum_n (g_n - value)^2 / (N - 1)),
+/// and where a value of g is wanted
+///   bias = value - target,   rms = sqrt(sum_n (g_n - target)^2 / N),
+/// over those of the samples that have a g.
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/energy.h>
+#include <marginalia/plugin.h>
+
+#include "measure.h"
+
+namespace {
+
+using namespace marginalia;
+
+class ScoreMetric final : public Metric {
+ public:
+  static constexpr const char* kName = "score";
+  static constexpr const char* kSummary =
+      "mean and spread of the energy's scores over the model's samples, against their targets";
+  static constexpr const char* kFormula = "E_q[g(x)], sd_q[g(x)], sqrt E_q[(g(x) - target)^2]";
+
+  struct Params {
+    void visit(ParamVisitor&) {}
+  };
+  explicit ScoreMetric(const Params&) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    if (!evaluation.energy()) throw Unavailable("needs an energy");
+    const auto readable = evaluation.energy()->readable();
+    if (!readable) throw Unavailable("needs an energy that gives a score: " + readable.reason);
+    if (measure::offered(evaluation.family(), QueryKind::kSample).empty())
+      throw Unavailable("needs samples of the model, and the family does not sample");
+    std::vector<Figure> figures;
+    for (const auto& score : readable->scores(evaluation.model_samples().states))
+      if (auto figure = figure_of(score)) figures.push_back(std::move(*figure));
+    if (figures.empty()) throw Unavailable("none of the model's samples has a score");
+    return figures;
+  }
+
+ private:
+  /// None where no sample has one.
+  static std::optional<Figure> figure_of(const Score& score) {
+    const auto g = score.values.masked_select(score.values.isnan().logical_not());
+    const auto N = g.numel(), without = score.values.numel() - N;
+    if (N == 0) return {};
+    const auto mean = measure::mean_of(g);
+    Figure figure{.estimator = score.name,
+                  .value = mean.value,
+                  .unit = score.unit.empty() ? "score" : score.unit,
+                  .stderr_ = mean.error,
+                  .samples = N};
+    figure.more = {{"spread", measure::number(g.std(N > 1).item<double>())},
+                   {"min", measure::number(g.min().item<double>())},
+                   {"max", measure::number(g.max().item<double>())}};
+    if (score.target) {
+      figure.more["target"] = *score.target;
+      figure.more["bias"] = measure::number(mean.value - *score.target);
+      figure.more["rms"] = measure::number(measure::root_mean_square(g - *score.target).value);
+    }
+    if (without > 0) figure.more["without_one"] = without;
+    return figure;
+  }
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(ScoreMetric);

@@ -1,0 +1,66 @@
+// Dataset molecules: texts back to rows, and drawings.
+#include <fmt/format.h>
+
+#include "chemistry.h"
+#include "folder.h"
+
+using namespace marginalia;
+using test::all_rows, test::Folder, test::make_dataset;
+
+namespace {
+
+std::shared_ptr<Dataset> molecules(const Folder& folder, const std::string& more) {
+  folder.write("m.smi", "CCO\nC=C\nc1ccccc1\nN#C\n");
+  return make_dataset(
+      R"({"type": "molecules", "file": "m.smi", )" + more + R"("fractions": [0.5, 0.25, 0.25]})",
+      folder.path);
+}
+
+}  // namespace
+
+TEST_CASE("molecules read SELFIES and SMILES into rows of SELFIES") {
+  const Folder folder;
+  const auto m = molecules(folder, "");
+  const auto row = all_rows(*m, Split::kTrain)[0];
+  CHECK(m->to_text(row) == "[C][C][O]");
+  CHECK(m->from_text({"[C][C][O]"}).equal(row));
+  CHECK(m->from_text({"OCC"}).equal(m->from_text({"[O][C][C]"})));
+  CHECK(m->from_text({"CCO"}).equal(row));
+  auto partial = row.clone();
+  partial[1] = kUnknown;
+  CHECK(m->to_text(partial) == "[C][?][O]");
+  CHECK(m->from_text({"[C][?][O]"}).equal(partial));
+  const auto placed = m->from_text({"CCO", 5});
+  CHECK(placed.slice(0, 5).equal(row.slice(0, 0, 3)));
+  CHECK((placed.slice(0, 0, 5) == kUnknown).all().item<bool>());
+  CHECK(test::refusal([&] {
+          m->from_text({"CCS"});
+        }).starts_with("the SMILES CCS is [C][C][S]: character 7: \"[S]\" is no letter"));
+}
+
+TEST_CASE("molecules of SMILES characters read them, with gaps") {
+  const Folder folder;
+  const auto m = molecules(folder, R"("representation": "smiles", )");
+  CHECK(m->from_text({"CCO"}).equal(all_rows(*m, Split::kTrain)[0]));
+  CHECK(m->to_text(m->from_text({"C?O", 1})) == "?C?O????");
+  CHECK(
+      test::refusal([&] { m->from_text({"CCS"}); }).starts_with("character 3: \"S\" is no letter"));
+}
+
+TEST_CASE("molecules are drawn where RDKit is there") {
+  const Folder folder;
+  for (const auto* representation : {"selfies", "smiles"}) {
+    const auto m = molecules(folder, fmt::format(R"("representation": "{}", )", representation));
+    const auto row = all_rows(*m, Split::kTrain)[0].clone();
+    const auto svg = m->to_svg(row);
+    if (chemistry::rdkit_version().empty()) {
+      MESSAGE("skipped: the program was built without RDKit");
+      CHECK(svg.empty());
+      return;
+    }
+    CHECK(svg.find("<svg") != svg.npos);
+    CHECK(svg.find("'bond-1 atom-1 atom-2'") != svg.npos);
+    row[0] = kUnknown;
+    CHECK(m->to_svg(row).empty());
+  }
+}
