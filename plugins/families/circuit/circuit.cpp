@@ -1,0 +1,177 @@
+/// \file
+/// Probabilistic circuits from data: sums and products for which every marginal is one pass.
+///
+///   circuit            p(x) = sum_z prod_i p(z_i | z_parent(i)) p(x_i | z_i), z_i one of H hidden
+///                      values, along the Chow-Liu tree of the data
+///   mixture_of_trees   p(x) = sum_m w_m prod_i p_m(x_i | x_parent_m(i)), each tree its own edges
+/// Both are smooth (the terms of a sum have the same variables) and decomposable (the factors of a
+/// product have none in common), so that an unknown variable is summed out by setting its leaves to
+/// 1; answers are exact. Training is expectation-maximisation: exact posteriors of what is hidden,
+/// then frequencies, with no gradient and no learning rate. The circuit may also be trained on
+/// mini-batches, whose statistics move a running mean by a step size that falls.
+///   most_probable      argmax of the product over z (or m) and x together: exact for that, a lower
+///                      bound of max p(x), which is NP-hard
+/// Source: Liu and Van den Broeck (2021), NeurIPS, arXiv:2106.02264, sect. 4 (hidden Chow-Liu
+/// trees); Meila and Jordan (2000), JMLR 1 (mixtures of trees); Dempster, Laird and Rubin (1977);
+/// Cappe and Moulines (2009), doi:10.1111/j.1467-9868.2009.00698.x (mini-batches).
+#include <cmath>
+
+#include <torch/types.h>
+
+#include <marginalia/family.h>
+#include <marginalia/plugin.h>
+
+#include "hidden_tree.h"
+#include "tree_mixture.h"
+
+namespace {
+
+using namespace marginalia;
+
+/// What both families answer, by `Model`'s exact functions.
+template <class Model>
+class CircuitFamily : public Family {
+ public:
+  CircuitFamily(const FamilyContext& context, Model model)
+      : space_(context.space), dataset_(context.dataset), model_(std::move(model)) {
+    if (!dataset_) throw SpecError("learns from a \"dataset\"; the spec has none");
+  }
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override {
+    return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, "1, without a network"},
+            {QueryKind::kConditionals, "one_pass", Status::kExact, "1, without a network"},
+            {QueryKind::kSample, "one_pass", Status::kExact, "1, without a network"},
+            {QueryKind::kSample, "most_probable", Status::kLower, "1, without a network"}};
+  }
+  std::vector<ParameterGroup> parameters() override { return {}; }
+  void visit(StateVisitor& v) override { model_.visit(v); }
+  void set_training(bool) override {}
+
+ protected:
+  StateSpace space_;
+  const Dataset* dataset_;
+  Model model_;
+
+ private:
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    if (!model_.started()) throw Error("not trained yet: it takes one step");
+    const auto& x = query.partial;
+    Answer answer;
+    answer.status = Status::kExact;
+    answer.passes = 1;
+    switch (query.kind) {
+      case QueryKind::kLogMarginal:
+        answer.value = model_.log_marginal(x);
+        if (query.given.defined()) answer.value = answer.value - model_.log_marginal(query.given);
+        break;
+      case QueryKind::kConditionals:
+        answer.value = model_.log_conditionals(x);
+        break;
+      case QueryKind::kSample:
+        if (query.estimator == "most_probable") {
+          answer.states = model_.most_probable(x).states;
+          answer.status = Status::kLower;
+        } else {
+          answer.states = model_.sample(x, stream);
+        }
+        answer.value = model_.log_marginal(answer.states) - model_.log_marginal(x);
+        break;
+      case QueryKind::kLogZ:
+        throw Error("is normalised: log Z is 0");
+    }
+    return answer;
+  }
+};
+
+class Circuit final : public CircuitFamily<circuit::HiddenTree> {
+ public:
+  static constexpr const char* kName = "circuit";
+  static constexpr const char* kSummary =
+      "hidden Chow-Liu tree, a smooth and decomposable circuit, by EM: exact in one pass";
+  static constexpr const char* kFormula = "p(x) = sum_z prod_i p(z_i | z_parent(i)) p(x_i | z_i)";
+  static constexpr const char* kSource =
+      "Liu and Van den Broeck (2021), arXiv:2106.02264; Cappe and Moulines (2009), "
+      "doi:10.1111/j.1467-9868.2009.00698.x";
+  static constexpr const char* kExample = R"({"latents": 4})";
+
+  struct Params {
+    std::int64_t latents = 32;
+    std::string em = "mini_batch";
+    double smoothing = 1, step_size = 0.5, final_step_size = 0.02;
+    void visit(ParamVisitor& p) {
+      p("latents", latents, {.doc = "H, values of each hidden variable", .min = 1, .max = 4096});
+      p("em", em,
+        {.doc = "a step sees a batch, or the whole training split",
+         .one_of = {"mini_batch", "full_batch"}});
+      p("smoothing", smoothing,
+        {.doc = "rows added to the N of the data, spread evenly over the tables", .min = 1e-6});
+      p("step_size", step_size,
+        {.doc = "of the first mini-batch: its share in the statistics", .min = 1e-6, .max = 1});
+      p("final_step_size", final_step_size,
+        {.doc = "of the last one; it falls geometrically", .min = 1e-6, .max = 1});
+    }
+  };
+
+  Circuit(const Params& params, const FamilyContext& context)
+      : CircuitFamily(context, {context.space, params.latents, params.smoothing}),
+        params_(params) {}
+
+  void step(Step& step) override {
+    if (!model_.started()) model_.start(*dataset_, step.stream("family/start"));
+    const bool full = params_.em == "full_batch";
+    const auto [log_p, rows] = full ? expect_all() : expect(step.batch());
+    const auto rate =
+        params_.step_size * std::pow(params_.final_step_size / params_.step_size, step.progress());
+    model_.maximise(full ? 1 : rate);
+    step.count_passes(rows);
+    step.record("train/log_likelihood", log_p / double(rows));
+  }
+
+ private:
+  std::pair<double, std::int64_t> expect(const Tensor& x) { return {model_.expect(x), x.size(0)}; }
+  std::pair<double, std::int64_t> expect_all() {
+    constexpr std::int64_t kRows = 8192;
+    const auto N = dataset_->size(Split::kTrain);
+    double log_p = 0;
+    for (std::int64_t at = 0; at < N; at += kRows)
+      log_p +=
+          model_.expect(dataset_->rows(Split::kTrain, torch::arange(at, std::min(at + kRows, N))));
+    return {log_p, N};
+  }
+
+  Params params_;
+};
+
+class MixtureOfTrees final : public CircuitFamily<circuit::TreeMixture> {
+ public:
+  static constexpr const char* kName = "mixture_of_trees";
+  static constexpr const char* kSummary = "mixture of Chow-Liu trees by EM: exact in one pass";
+  static constexpr const char* kFormula = "p(x) = sum_m w_m prod_i p_m(x_i | x_parent_m(i))";
+  static constexpr const char* kSource = "Meila and Jordan (2000), JMLR 1";
+  static constexpr const char* kExample = R"({"components": 3})";
+
+  struct Params {
+    std::int64_t components = 16;
+    double smoothing = 1;
+    void visit(ParamVisitor& p) {
+      p("components", components, {.doc = "M, trees", .min = 1, .max = 4096});
+      p("smoothing", smoothing,
+        {.doc = "rows added to those of each tree, spread evenly over all values", .min = 1e-6});
+    }
+  };
+
+  MixtureOfTrees(const Params& params, const FamilyContext& context)
+      : CircuitFamily(context, {context.space, params.components, params.smoothing}) {}
+
+  /// A step of training is a pass over the whole training split.
+  void step(Step& step) override {
+    const bool first = !model_.started();
+    const auto log_p = model_.step(*dataset_, step.stream("family/start"));
+    step.count_passes(dataset_->size(Split::kTrain));
+    if (!first) step.record("train/log_likelihood", log_p);
+  }
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Circuit, MixtureOfTrees);

@@ -1,0 +1,204 @@
+#include "hidden_tree.h"
+
+#include <algorithm>
+
+#include <torch/types.h>
+
+namespace circuit {
+
+using namespace marginalia;
+
+namespace {
+
+/// One value a row by its weights [B, H]: int64 [B].
+Tensor draw(const Tensor& weight, Stream& stream) {
+  const auto below = weight.cumsum(1);
+  const auto u = stream.uniform({weight.size(0), 1}) * below.slice(1, -1);
+  return (below <= u).sum(1);
+}
+
+}  // namespace
+
+HiddenTree::HiddenTree(const StateSpace& space, std::int64_t latents, double smoothing)
+    : space_(space),
+      D_(space.dimension()),
+      H_(latents),
+      K_(space.levels()),
+      smoothing_(smoothing) {}
+
+void HiddenTree::start(const Dataset& dataset, Stream& stream) {
+  constexpr double kOfRow = 0.5, kOfNeighbour = 0.9;
+  const auto counts = trees::counts_of(dataset, true);
+  const auto tree = trees::chow_liu(counts, space_, double(K_));
+  parent_ = tree.parent;
+  order_ = tree.order;
+  data_rows_ = torch::full({1}, counts.rows, torch::kDouble);
+  const auto rows =
+      dataset.rows(Split::kTrain, stream.integers(dataset.size(Split::kTrain), {H_}));  // [H, D]
+  const auto of_row = (rows.t().unsqueeze(2) == torch::arange(K_)).to(torch::kFloat);
+  const auto single = (counts.single / counts.rows).to(torch::kFloat).unsqueeze(1);  // [D, 1, K]
+  emissions_ = (kOfRow * of_row + (1 - kOfRow) * single) / double(H_);
+  const auto same = kOfNeighbour * torch::eye(H_) + (1 - kOfNeighbour) / double(H_);
+  pairs_ = (same / double(H_)).expand({D_, H_, H_}).contiguous();
+  // A root has no parent: any row of its table is the same.
+  const auto roots = (parent_ < 0).view({-1, 1, 1});
+  pairs_ = torch::where(roots, torch::full_like(pairs_, 1 / double(H_ * H_)), pairs_);
+  derive();
+}
+
+/// Tables of the statistics, smoothed as by `smoothing` rows of uniform values.
+void HiddenTree::derive() {
+  if (!started()) return;
+  const auto share = smoothing_ / data_rows_.item<double>();
+  const auto H = double(H_);
+  const auto transition = pairs_.to(torch::kDouble) + share / (H * H);
+  const auto possible = space_.possible().to(torch::kDouble);
+  const auto uniform = (possible / possible.sum(1, true)).unsqueeze(1);  // [D, 1, K]
+  const auto emission = emissions_.to(torch::kDouble) + uniform * (share / H);
+  exact_.transition = transition / transition.sum(2, true);
+  const auto p = (emission / emission.sum(2, true)).transpose(1, 2);  // [D, K, H]
+  exact_.emission = torch::cat({p, torch::ones({D_, 1, H_}, p.options())}, 1);
+  fast_ = {exact_.transition.to(torch::kFloat), exact_.emission.to(torch::kFloat)};
+  const auto* order = order_.data_ptr<std::int64_t>();
+  const auto* parent = parent_.data_ptr<std::int64_t>();
+  along_.assign(order, order + D_);
+  above_.assign(parent, parent + D_);
+  children_.assign(std::size_t(D_), {});
+  for (const auto i : along_)
+    if (above_[std::size_t(i)] >= 0) children_[std::size_t(above_[std::size_t(i)])].push_back(i);
+}
+
+/// How many rows keep `cells` numbers of each within the caches.
+std::int64_t HiddenTree::rows_at_once(std::int64_t cells) const {
+  return std::clamp<std::int64_t>((std::int64_t{1} << 22) / cells, 64, 4096);
+}
+
+HiddenTree::Beliefs HiddenTree::up(const Tables& tables, const Tensor& x) const {
+  const auto readings = torch::where(x == kUnknown, K_, x).t().contiguous();  // [D, B]
+  Beliefs beliefs{std::vector<Tensor>(std::size_t(D_)), std::vector<Tensor>(std::size_t(D_)),
+                  torch::zeros({x.size(0)}, torch::kDouble)};
+  for (auto it = along_.rbegin(); it != along_.rend(); ++it) {
+    const auto i = *it;
+    auto e = tables.emission[i].index_select(0, readings[i]);  // [B, H]
+    for (const auto child : children_[std::size_t(i)]) {
+      // Rescaled after every factor: nothing underflows, however many children there are.
+      e.mul_(beliefs.message[std::size_t(child)]);
+      const auto scale = e.amax(1, true);
+      e.div_(scale);
+      beliefs.log_p.add_(scale.squeeze(1).to(torch::kDouble).log());
+    }
+    beliefs.message[std::size_t(i)] = e.mm(tables.transition[i].t());
+    beliefs.evidence[std::size_t(i)] = e;
+    if (above_[std::size_t(i)] < 0)
+      beliefs.log_p.add_(beliefs.message[std::size_t(i)].select(1, 0).to(torch::kDouble).log());
+  }
+  return beliefs;
+}
+
+template <class Function>
+void HiddenTree::down(const Tables& tables, const Beliefs& beliefs, const Function& at) const {
+  std::vector<Tensor> belief(static_cast<std::size_t>(D_));
+  for (const auto i : along_) {
+    const auto &e = beliefs.evidence[std::size_t(i)], &message = beliefs.message[std::size_t(i)];
+    const auto above = above_[std::size_t(i)];
+    const auto ratio = above < 0 ? (message * double(H_)).reciprocal()  // a uniform parent
+                                 : belief[std::size_t(above)] / message;
+    belief[std::size_t(i)] = ratio.mm(tables.transition[i]).mul_(e);
+    at(i, belief[std::size_t(i)], ratio);
+  }
+}
+
+double HiddenTree::expect(const Tensor& x) {
+  if (!new_pairs_.defined()) {
+    new_pairs_ = torch::zeros_like(pairs_);
+    new_emissions_ = torch::zeros_like(emissions_);
+    seen_ = 0;
+  }
+  double log_p = 0;
+  for (const auto& part : x.split(rows_at_once(D_ * H_ * 2))) {
+    const auto beliefs = up(fast_, part);
+    down(fast_, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor& ratio) {
+      const auto& e = beliefs.evidence[std::size_t(i)];
+      new_pairs_[i].addcmul_(fast_.transition[i], ratio.t().mm(e));
+      const auto one_hot = (part.select(1, i).unsqueeze(1) == torch::arange(K_)).to(torch::kFloat);
+      new_emissions_[i].addmm_(belief.t(), one_hot);
+    });
+    log_p += beliefs.log_p.sum().item<double>();
+  }
+  seen_ += double(x.size(0));
+  return log_p;
+}
+
+void HiddenTree::maximise(double rate) {
+  if (!new_pairs_.defined()) return;
+  pairs_ = pairs_.lerp(new_pairs_ / seen_, rate);
+  emissions_ = emissions_.lerp(new_emissions_ / seen_, rate);
+  new_pairs_ = Tensor();
+  derive();
+}
+
+Tensor HiddenTree::log_marginal(const Tensor& partial) const {
+  std::vector<Tensor> all;
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4)))
+    all.push_back(up(exact_, part).log_p);
+  return torch::cat(all);
+}
+
+Tensor HiddenTree::log_conditionals(const Tensor& partial) const {
+  std::vector<Tensor> all;
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4))) {
+    auto p = torch::empty({part.size(0), D_, K_}, torch::kDouble);
+    const auto beliefs = up(exact_, part);
+    down(exact_, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor&) {
+      p.select(1, i).copy_(belief.mm(exact_.emission[i].slice(0, 0, K_).t()));
+    });
+    const auto known = (part != kUnknown).unsqueeze(2);
+    const auto as_known = (part.unsqueeze(2) == torch::arange(K_)).to(torch::kDouble);
+    all.push_back(torch::where(known, as_known, p / p.sum(2, true)).log());
+  }
+  return torch::cat(all);
+}
+
+Tensor HiddenTree::sample(const Tensor& partial, Stream& stream) const {
+  std::vector<Tensor> all;
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4))) {
+    const auto beliefs = up(exact_, part);
+    auto states = part.clone();
+    std::vector<Tensor> z(static_cast<std::size_t>(D_));
+    for (const auto i : along_) {
+      const auto above = above_[std::size_t(i)];
+      const auto from =
+          above < 0 ? torch::zeros({part.size(0)}, torch::kLong) : z[std::size_t(above)];
+      const auto prior = exact_.transition[i].index_select(0, from);
+      z[std::size_t(i)] = draw(prior * beliefs.evidence[std::size_t(i)], stream);
+      const auto of_z = exact_.emission[i].slice(0, 0, K_).t().index_select(0, z[std::size_t(i)]);
+      const auto x = part.select(1, i);
+      states.select(1, i).copy_(torch::where(x == kUnknown, draw(of_z, stream), x));
+    }
+    all.push_back(states);
+  }
+  return torch::cat(all);
+}
+
+Explanation HiddenTree::most_probable(const Tensor& partial) const {
+  const auto log_emission = exact_.emission.slice(1, 0, K_).transpose(1, 2).log();  // [D, H, K]
+  const auto log_transition = exact_.transition.log();
+  std::vector<Tensor> states, values;
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ + H_ * H_))) {
+    const auto best = max_product(parent_, order_, log_transition, log_emission, part);
+    states.push_back(best.states);
+    values.push_back(best.value);
+  }
+  return {torch::cat(states), torch::cat(values)};
+}
+
+void HiddenTree::visit(StateVisitor& v) {
+  v("model.parent", parent_);
+  v("model.order", order_);
+  v("model.pairs", pairs_);
+  v("model.emissions", emissions_);
+  v("model.data_rows", data_rows_);
+  derive();
+}
+
+}  // namespace circuit

@@ -1,0 +1,107 @@
+#include "tree_mixture.h"
+
+#include <algorithm>
+
+#include <torch/types.h>
+
+#include "../trees/mixture.h"
+
+namespace circuit {
+
+using namespace marginalia;
+
+TreeMixture::TreeMixture(const StateSpace& space, std::int64_t components, double smoothing)
+    : space_(space), M_(components), smoothing_(smoothing) {}
+
+double TreeMixture::step(const Dataset& dataset, Stream& stream) {
+  constexpr std::int64_t kRows = 8192;
+  const auto N = dataset.size(Split::kTrain), K = space_.levels();
+  std::vector<Tensor> rows, responsibility;
+  double log_p = 0;
+  for (std::int64_t at = 0; at < N; at += kRows) {
+    rows.push_back(dataset.rows(Split::kTrain, torch::arange(at, std::min(at + kRows, N))));
+    if (!started()) {
+      // -log u / sum is Dirichlet(1, ..., 1)
+      const auto u = -stream.uniform({rows.back().size(0), M_}).clamp_min(1e-7).log();
+      responsibility.push_back(u / u.sum(1, true));
+      continue;
+    }
+    const auto joint = log_joint(rows.back());
+    log_p += joint.logsumexp(1).sum().item<double>();
+    responsibility.push_back(joint.softmax(1));
+  }
+  std::vector<Tensor> weights, parents, orders, tables;
+  for (std::int64_t m = 0; m < M_; ++m) {
+    trees::Counts counts;
+    for (std::size_t n = 0; n < rows.size(); ++n)
+      trees::add(counts, rows[n], K, true, responsibility[n].select(1, m));
+    const auto tree = trees::chow_liu(counts, space_, smoothing_);
+    weights.push_back(torch::full({}, counts.rows + smoothing_, torch::kDouble));
+    parents.push_back(tree.parent);
+    orders.push_back(tree.order);
+    tables.push_back(tree.p);
+  }
+  weight_ = torch::stack(weights);
+  weight_ = weight_ / weight_.sum();
+  parent_ = torch::stack(parents);
+  order_ = torch::stack(orders);
+  p_ = torch::stack(tables);
+  derive();
+  return log_p / double(N);
+}
+
+void TreeMixture::derive() {
+  trees_.clear();
+  if (!started()) return;
+  for (std::int64_t m = 0; m < M_; ++m)
+    trees_.push_back({parent_[m], order_[m], p_[m]});
+}
+
+Tensor TreeMixture::log_joint(const Tensor& partial) const {
+  return trees::log_marginals(trees_, partial) + weight_.log();
+}
+
+Tensor TreeMixture::log_marginal(const Tensor& partial) const {
+  return log_joint(partial).logsumexp(1);
+}
+
+Tensor TreeMixture::log_conditionals(const Tensor& partial) const {
+  return trees::mean_conditionals(trees_, partial, log_joint(partial).softmax(1)).log();
+}
+
+Tensor TreeMixture::sample(const Tensor& partial, Stream& stream) const {
+  const auto below = log_joint(partial).softmax(1).cumsum(1);
+  const auto u = stream.uniform({partial.size(0), 1}) * below.slice(1, -1);
+  return trees::sample(trees_, partial, (below <= u).sum(1), stream);
+}
+
+/// A tree is a hidden tree whose hidden values are seen.
+Explanation TreeMixture::most_probable(const Tensor& partial) const {
+  const auto seen = torch::eye(space_.levels(), torch::kDouble)
+                        .log()
+                        .expand({space_.dimension(), -1, -1})
+                        .contiguous();
+  Explanation best;
+  for (std::int64_t m = 0; m < M_; ++m) {
+    auto one = max_product(parent_[m], order_[m], p_[m].log(), seen, partial);
+    one.value = one.value + weight_[m].log();
+    if (m == 0) {
+      best = one;
+      continue;
+    }
+    const auto better = one.value > best.value;
+    best.states = torch::where(better.unsqueeze(1), one.states, best.states);
+    best.value = best.value.maximum(one.value);
+  }
+  return best;
+}
+
+void TreeMixture::visit(StateVisitor& v) {
+  v("model.weight", weight_);
+  v("model.parent", parent_);
+  v("model.order", order_);
+  v("model.p", p_);
+  derive();
+}
+
+}  // namespace circuit

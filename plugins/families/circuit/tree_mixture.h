@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <marginalia/family.h>
+#include <marginalia/stream.h>
+#include <marginalia/tree.h>
+
+#include "max_product.h"
+
+namespace circuit {
+
+/// M trees, each with its own edges:  p(x) = sum_m w_m prod_i p_m(x_i | x_parent_m(i)).
+/// B rows, D variables, K levels.
+class TreeMixture {
+ public:
+  /// smoothing: rows added to those of each tree, spread evenly over all values.
+  TreeMixture(const marginalia::StateSpace& space, std::int64_t components, double smoothing);
+
+  bool started() const { return weight_.defined(); }
+  /// One step of EM over the training split; the first starts from random responsibilities. The
+  /// M step is the algorithm of Chow and Liu on weighted counts.  -> the mean log p before it.
+  double step(const marginalia::Dataset& dataset, marginalia::Stream& stream);
+
+  Tensor log_marginal(const Tensor& partial) const;      ///< float64 [B]
+  Tensor log_conditionals(const Tensor& partial) const;  ///< float64 [B, D, K]
+  Tensor sample(const Tensor& partial, marginalia::Stream& stream) const;
+  Explanation most_probable(const Tensor& partial) const;
+  void visit(marginalia::StateVisitor& v);
+
+ private:
+  void derive();
+  Tensor log_joint(const Tensor& partial) const;  // log w_m p_m(x_S): [B, M]
+
+  marginalia::StateSpace space_;
+  std::int64_t M_;
+  double smoothing_;
+  Tensor weight_;              // float64 [M]
+  Tensor parent_, order_, p_;  // of all trees: [M, D], [M, D], [M, D, K, K]
+  std::vector<marginalia::trees::Tree> trees_;
+};
+
+}  // namespace circuit

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+
+namespace mixture {
+
+/// A residual perceptron from latent vectors to the parameters of components.
+///
+///   h_1 = s(W_1 z + b_1);  h_{l+1} = h_l + s(W_l h_l + b_l);  output = V h + c,  s(t) = t Phi(t)
+class Decoder final : public torch::nn::Module {
+ public:
+  Decoder(std::int64_t latents, std::int64_t hidden, std::int64_t layers, std::int64_t outputs);
+
+  /// z: float32 [N, latents]  ->  float32 [N, outputs]. Hidden products in bfloat16 where asked
+  /// for; the output is a product in float32.
+  torch::Tensor forward(const torch::Tensor& z, bool bfloat16 = false);
+  /// c, [outputs].
+  torch::Tensor bias() const { return output_->bias; }
+
+ private:
+  std::vector<torch::nn::Linear> layers_;
+  torch::nn::Linear output_{nullptr};
+};
+
+}  // namespace mixture

@@ -1,0 +1,197 @@
+#include "leaves.h"
+
+#include <cmath>
+#include <vector>
+
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
+
+#include "../trees/mixture.h"
+
+namespace mixture {
+
+using namespace marginalia;
+using torch::autograd::AutogradContext, torch::autograd::tensor_list;
+
+namespace {
+
+/// log 1/N sum_j exp(features_b . table_j + base_j): [B].  features [B, F], table [N, F], base [N].
+/// Nothing larger than [B, N] is made: the responsibilities r_bj, which are the gradient,
+///   d/d table_j = sum_b g_b r_bj features_b,   d/d base_j = sum_b g_b r_bj.
+struct LogMean : torch::autograd::Function<LogMean> {
+  static Tensor forward(AutogradContext* context, const Tensor& features, const Tensor& table,
+                        const Tensor& base) {
+    const auto scores = at::addmm(base, features, table.t());
+    const auto r = scores.softmax(1);
+    context->save_for_backward({features, r});
+    // log sum exp = the largest score less the log of its share
+    return scores.amax(1) - r.amax(1).log() - std::log(double(table.size(0)));
+  }
+  static tensor_list backward(AutogradContext* context, const tensor_list& gradient) {
+    const auto saved = context->get_saved_variables();
+    const auto &features = saved[0], r = saved[1].t();
+    return {Tensor(), r.mm(features * gradient[0].unsqueeze(1)), r.mv(gradient[0])};
+  }
+};
+
+/// Log-odds [..., K - 1]  ->  log-probabilities [..., K]; 0 where `impossible`, which no state
+/// reads.
+Tensor log_probabilities(const Tensor& odds, const Tensor& impossible) {
+  if (odds.size(-1) == 1) return torch::cat({at::log_sigmoid(-odds), at::log_sigmoid(odds)}, -1);
+  auto logits = at::constant_pad_nd(odds, {1, 0});
+  if (!impossible.defined()) return logits.log_softmax(-1);
+  const auto mask = impossible.to(odds.device());
+  return logits.masked_fill(mask, -INFINITY).log_softmax(-1).masked_fill(mask, 0);
+}
+
+/// Log-odds [..., K - 1]  ->  the log-probability of level 0 [...].
+Tensor log_first(const Tensor& odds, const Tensor& impossible) {
+  if (odds.size(-1) == 1) return at::log_sigmoid(-odds.squeeze(-1));
+  return log_probabilities(odds, impossible).select(-1, 0);
+}
+
+/// p [..., K]  ->  log p_k / p_0 of the other levels; 0 where p_k is 0.
+Tensor log_odds(const Tensor& p) {
+  const auto ratio = p.slice(-1, 1) / p.slice(-1, 0, 1);
+  return torch::where(ratio > 0, ratio, torch::ones_like(ratio)).log().flatten();
+}
+
+class IndependentComponents final : public Components {
+ public:
+  /// log_p: float64 [N, D, K]; impossible: bool [D, K] or undefined.
+  IndependentComponents(const Tensor& log_p, const Tensor& impossible)
+      : D_(log_p.size(1)), K_(log_p.size(2)), log_p_(log_p.flatten(1)), impossible_(impossible) {}
+
+  Tensor log_joint(const Tensor& partial) const override {
+    const auto known = partial.unsqueeze(2) == torch::arange(K_);
+    return known.to(torch::kDouble).flatten(1).mm(log_p_.t());
+  }
+  Tensor conditionals(const Tensor&, const Tensor& weight) const override {
+    return possible(weight.mm(log_p_.exp()).view({-1, D_, K_}));
+  }
+  Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
+    const auto p = possible(log_p_.index({component}).exp().view({-1, D_, K_}));
+    const auto below = p.cumsum(2);
+    const auto u = stream.uniform(partial.sizes()).unsqueeze(2) * below.slice(2, K_ - 1);
+    const auto drawn = (below <= u).sum(2);
+    return torch::where(partial == kUnknown, drawn, partial);
+  }
+
+ private:
+  Tensor possible(const Tensor& p) const {
+    return impossible_.defined() ? p.masked_fill(impossible_, 0) : p;
+  }
+  std::int64_t D_, K_;
+  Tensor log_p_, impossible_;
+};
+
+class IndependentLeaves final : public Leaves {
+ public:
+  explicit IndependentLeaves(const StateSpace& space) : D_(space.dimension()), K_(space.levels()) {
+    if (space.mixed()) impossible_ = space.possible().logical_not();
+  }
+
+  std::int64_t outputs() const override { return D_ * (K_ - 1); }
+  Tensor outputs_of(const trees::Tree& tree) const override {
+    return log_odds(tree.p.select(1, 0));
+  }
+  /// log p(x | z) = log p(0 | z) + the log-odds of what is not 0.
+  Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const override {
+    const auto base = log_first(odds(outputs), impossible_).sum(1);
+    const auto levels = torch::arange(1, K_, x.options());
+    const auto features = (x.unsqueeze(2) == levels).flatten(1).to(outputs.options());
+    return LogMean::apply(features, outputs, base);
+  }
+  std::unique_ptr<Components> components(const Tensor& outputs) const override {
+    const auto log_p = log_probabilities(odds(outputs.to(torch::kDouble)), impossible_);
+    return std::make_unique<IndependentComponents>(log_p, impossible_);
+  }
+
+ private:
+  Tensor odds(const Tensor& outputs) const { return outputs.view({-1, D_, K_ - 1}); }
+  std::int64_t D_, K_;
+  Tensor impossible_;  // bool [D, K] where cardinalities differ, else undefined
+};
+
+/// Where p(x_i | x_parent) of full states stands among [D, K, K]; roots: at parent value 0.
+/// x: int64 [B, D]  ->  int64 [B, D].
+Tensor cells_of(const Tensor& x, const Tensor& parent, std::int64_t K) {
+  const auto above = torch::where(parent < 0, torch::zeros({}, x.options()),
+                                  x.index_select(1, parent.clamp_min(0)));
+  return (torch::arange(x.size(1), x.options()) * K + above) * K + x;
+}
+
+class TreeComponents final : public Components {
+ public:
+  /// log_p: float64 [N, D, K, K]; impossible: bool [D, 1, K] or undefined.
+  TreeComponents(const trees::Tree& shared, const Tensor& log_p, const Tensor& impossible)
+      : parent_(shared.parent), K_(log_p.size(3)), log_p_(log_p.flatten(1)) {
+    const auto p = impossible.defined() ? log_p.exp().masked_fill_(impossible, 0) : log_p.exp();
+    for (const auto& of_component : p.unbind(0))
+      trees_.push_back({shared.parent, shared.order, of_component});
+  }
+
+  Tensor log_joint(const Tensor& partial) const override {
+    if ((partial == kUnknown).any().item<bool>()) return trees::log_marginals(trees_, partial);
+    const auto cells = cells_of(partial, parent_, K_);
+    auto one_hot = torch::zeros({partial.size(0), log_p_.size(1)}, torch::kDouble);
+    return one_hot.scatter_(1, cells, 1).mm(log_p_.t());
+  }
+  Tensor conditionals(const Tensor& partial, const Tensor& weight) const override {
+    return trees::mean_conditionals(trees_, partial, weight);
+  }
+  Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
+    return trees::sample(trees_, partial, component, stream);
+  }
+
+ private:
+  Tensor parent_;
+  std::int64_t K_;
+  Tensor log_p_;
+  std::vector<trees::Tree> trees_;
+};
+
+class TreeLeaves final : public Leaves {
+ public:
+  TreeLeaves(const StateSpace& space, const trees::Tree& tree)
+      : D_(space.dimension()), K_(space.levels()), tree_(tree) {
+    if (space.mixed()) impossible_ = space.possible().logical_not().unsqueeze(1);
+  }
+
+  std::int64_t outputs() const override { return D_ * K_ * (K_ - 1); }
+  Tensor outputs_of(const trees::Tree& tree) const override { return log_odds(tree.p); }
+  Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const override {
+    const auto table = log_p(outputs).flatten(1);
+    const auto cells = cells_of(x, tree_.parent.to(x.device()), K_);
+    auto features = torch::zeros({x.size(0), table.size(1)}, outputs.options());
+    features.scatter_(1, cells, 1);
+    return LogMean::apply(features, table, torch::zeros({table.size(0)}, outputs.options()));
+  }
+  std::unique_ptr<Components> components(const Tensor& outputs) const override {
+    return std::make_unique<TreeComponents>(tree_, log_p(outputs.to(torch::kDouble)), impossible_);
+  }
+  void visit(StateVisitor& v) override {
+    v("model.parent", tree_.parent);
+    v("model.order", tree_.order);
+  }
+
+ private:
+  Tensor log_p(const Tensor& outputs) const {
+    return log_probabilities(outputs.view({-1, D_, K_, K_ - 1}), impossible_);
+  }
+  std::int64_t D_, K_;
+  trees::Tree tree_;
+  Tensor impossible_;  // bool [D, 1, K] where cardinalities differ, else undefined
+};
+
+}  // namespace
+
+std::unique_ptr<Leaves> independent_leaves(const StateSpace& space) {
+  return std::make_unique<IndependentLeaves>(space);
+}
+
+std::unique_ptr<Leaves> tree_leaves(const StateSpace& space, const trees::Tree& tree) {
+  return std::make_unique<TreeLeaves>(space, tree);
+}
+
+}  // namespace mixture

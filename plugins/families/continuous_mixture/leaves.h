@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <marginalia/family.h>
+#include <marginalia/state_space.h>
+#include <marginalia/stream.h>
+#include <marginalia/tree.h>
+
+/// B rows, N components, D variables, K levels.
+namespace mixture {
+
+namespace trees = marginalia::trees;
+using marginalia::Tensor;
+
+/// N fixed components p(x | z_j), and what is exact about each. All numbers are float64.
+class Components {
+ public:
+  virtual ~Components() = default;
+  /// log p(x_S | z_j).  int64 [B, D]  ->  [B, N].
+  virtual Tensor log_joint(const Tensor& partial) const = 0;
+  /// sum_j weight_bj p(x_i = k | x_S, z_j), of unknown i.  weight: [B, N]  ->  [B, D, K].
+  virtual Tensor conditionals(const Tensor& partial, const Tensor& weight) const = 0;
+  /// The unknown variables of row b drawn from component_b, given the others.
+  /// component: int64 [B]  ->  int64 [B, D].
+  virtual Tensor sample(const Tensor& partial, const Tensor& component,
+                        marginalia::Stream& stream) const = 0;
+};
+
+/// How a decoder's numbers make p(x | z): log-odds of each level against the first, since
+/// level 0 has logit 0.
+class Leaves {
+ public:
+  virtual ~Leaves() = default;
+  virtual std::int64_t outputs() const = 0;  ///< numbers a component
+  /// The outputs of a component that equals `tree`: [outputs()].
+  virtual Tensor outputs_of(const trees::Tree& tree) const = 0;
+  /// log 1/N sum_j p(x | z_j) of full states, with a gradient into `outputs`.
+  /// x: int64 [B, D]; outputs: float32 [N, outputs()]  ->  float32 [B].
+  virtual Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const = 0;
+  virtual std::unique_ptr<Components> components(const Tensor& outputs) const = 0;
+  virtual void visit(marginalia::StateVisitor&) {}
+};
+
+/// p(x | z) = prod_i p_i(x_i | z).
+std::unique_ptr<Leaves> independent_leaves(const marginalia::StateSpace& space);
+
+/// p(x | z) = prod_i p_i(x_i | x_parent(i), z) along one tree for all z.
+std::unique_ptr<Leaves> tree_leaves(const marginalia::StateSpace& space, const trees::Tree& tree);
+
+}  // namespace mixture

@@ -1,0 +1,216 @@
+#include <cmath>
+#include <fstream>
+
+#include <marginalia/evaluator.h>
+#include <marginalia/trainer.h>
+
+#include "marginalia_test.h"
+
+#include "../../plugins/families/continuous_mixture/leaves.cpp"  // a plugin exports nothing
+#include "../../plugins/families/continuous_mixture/points.cpp"
+#include "../../plugins/families/trees/mixture.cpp"
+#include "bits.h"
+#include "brute_force.h"
+
+using namespace marginalia;
+
+namespace {
+
+const StateSpace kSpace{{2, 3, 2}, {3}};
+
+/// A tree of three variables: 0 -> 2 -> 1.
+trees::Tree chain() {
+  return {torch::tensor({-1, 2, 0}), torch::tensor({0, 2, 1}),
+          torch::ones({3, 3, 3}, torch::kDouble)};
+}
+
+std::unique_ptr<mixture::Leaves> leaves(bool tree) {
+  return tree ? mixture::tree_leaves(kSpace, chain()) : mixture::independent_leaves(kSpace);
+}
+
+/// log 1/N sum_j prod_i p(x_i | ...), term by term, by softmax of [0, outputs] over what can be.
+double by_hand(bool tree, const Tensor& x, const Tensor& outputs) {
+  const std::int64_t K = 3, parent[] = {-1, 2, 0};
+  double sum = 0;
+  for (std::int64_t j = 0; j < outputs.size(0); ++j) {
+    double p = 1;
+    for (std::int64_t i = 0; i < 3; ++i) {
+      const auto above = parent[i] < 0 ? 0 : x[parent[i]].item<std::int64_t>();
+      const auto odds =
+          tree ? outputs[j].view({3, K, K - 1})[i][above] : outputs[j].view({3, 2})[i];
+      double total = 1, mine = 1;
+      for (std::int64_t k = 1; k < kSpace.cardinalities[std::size_t(i)]; ++k) {
+        total += std::exp(odds[k - 1].item<double>());
+        if (k == x[i].item<std::int64_t>()) mine = std::exp(odds[k - 1].item<double>());
+      }
+      p *= mine / total;
+    }
+    sum += p;
+  }
+  return std::log(sum / double(outputs.size(0)));
+}
+
+/// A family after `steps` on rows of five variables, its best parameters in place.
+test::TrainedOnRows trained(const std::string& more, int steps) {
+  return test::TrainedOnRows(R"({"type": "continuous_mixture", "latents": 2, "hidden": 16,
+                                 "layers": 2, "points": 64, "points_test": 128)" +
+                                 more + "}",
+                             steps);
+}
+
+}  // namespace
+
+TEST_CASE("Sobol's points: the published beginning, and one in every cell") {
+  const auto first = mixture::sobol(8, 2);
+  const auto published = torch::tensor({{0.0, 0.0},
+                                        {0.5, 0.5},
+                                        {0.75, 0.25},
+                                        {0.25, 0.75},
+                                        {0.375, 0.375},
+                                        {0.875, 0.875},
+                                        {0.625, 0.125},
+                                        {0.125, 0.625}},
+                                       torch::kDouble);
+  CHECK(first.equal(published));
+  const auto points = mixture::sobol(256, 8);
+  const auto cells = std::get<0>((points * 256).floor().sort(0));
+  CHECK(cells.equal(torch::arange(256, torch::kDouble).unsqueeze(1).expand({256, 8})));
+  const auto moved = mixture::shifted(points, torch::full({1, 8}, 0.7));
+  CHECK(moved.min().item<double>() >= 0);
+  CHECK(moved.max().item<double>() < 1);
+  const auto turns = moved - points - 0.7;
+  CHECK(turns.allclose(turns.round(), 0, 1e-6));
+  const auto z = mixture::standard_normal(moved).to(torch::kDouble);
+  CHECK((0.5 * (1 + (z / std::sqrt(2.0)).erf())).allclose(moved, 0, 1e-6));
+}
+
+TEST_CASE("a mixture's likelihood is the mean of its components, and its gradient the slope") {
+  torch::manual_seed(5);
+  for (const bool tree : {false, true}) {
+    CAPTURE(tree);
+    const auto model = leaves(tree);
+    const auto x = torch::tensor({{0, 2, 1}, {1, 0, 0}, {1, 1, 1}, {0, 0, 0}});
+    const auto g = torch::tensor({0.3, -1.1, 0.7, 2.0}, torch::kDouble);
+    auto outputs = torch::randn({4, model->outputs()}, torch::kDouble).requires_grad_();
+    const auto log_p = model->log_likelihood(x, outputs);
+    for (std::int64_t b = 0; b < 4; ++b)
+      CHECK(log_p[b].item<double>() ==
+            doctest::Approx(by_hand(tree, x[b], outputs)).epsilon(1e-12));
+    (log_p * g).sum().backward();
+    torch::NoGradGuard no_grad;
+    const auto value = [&](std::int64_t n, double change) {
+      auto moved = outputs.detach().clone();
+      moved.view(-1)[n] += change;
+      return (model->log_likelihood(x, moved) * g).sum().item<double>();
+    };
+    for (std::int64_t n = 0; n < outputs.numel(); ++n) {
+      const auto slope = (value(n, 1e-5) - value(n, -1e-5)) / 2e-5;
+      CHECK(outputs.grad().view(-1)[n].item<double>() == doctest::Approx(slope).epsilon(1e-7));
+    }
+  }
+}
+
+TEST_CASE("components start from the fitted tree") {
+  torch::manual_seed(6);
+  auto tree = chain();
+  tree.p = torch::rand({3, 3, 3}, torch::kDouble) * kSpace.possible().unsqueeze(1);
+  tree.p = tree.p / tree.p.sum(2, true);
+  tree.p[0] = tree.p[0][0].expand({3, 3}).clone();
+  const auto model = leaves(true);
+  const auto components = model->components(model->outputs_of(tree).unsqueeze(0));
+  const auto x = torch::tensor({{0, 2, 1}, {1, -1, 0}, {-1, 1, -1}});
+  CHECK(components->log_joint(x).squeeze(1).allclose(trees::log_marginal(tree, x)));
+}
+
+TEST_CASE("marginals, conditionals and samples are exact: sums over all states agree") {
+  for (const std::string kind : {"independent", "chow_liu"}) {
+    CAPTURE(kind);
+    const auto model = trained(R"(, "leaves": ")" + kind + "\"", 40);
+    test::check_exact(model.family());
+  }
+}
+
+TEST_CASE("a continuous mixture learns bits that repeat") {
+  const auto nll = [](const std::string& leaves, int steps) {
+    const test::TempDir folder;
+    test::write_bits(folder / "rows.txt");
+    const auto text = R"({"marginalia": 1, "seed": 1,
+      "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"},
+      "family": {"type": "continuous_mixture", "latents": 4, "hidden": 32, "points": 128,
+                 "points_test": 512, "leaves": ")" +
+                      leaves + R"("},
+      "training": {"steps": )" +
+                      std::to_string(steps) +
+                      R"(, "batch_size": 100, "optimizer": {"learning_rate": 0.01}}})";
+    const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
+    Experiment experiment(spec, test::loaded_registry(), "cpu");
+    const auto run = RunDirectory::create(folder / "run", false);
+    train(experiment, run, {}, {});
+    const auto states = all_states(experiment.space());
+    Stream stream(1, "test");
+    const auto log_q = experiment.family->answer({QueryKind::kLogMarginal, states}, stream).value;
+    // The truth repeats with probability 0.8.
+    const auto repeats = (states.slice(1, 1) == states.slice(1, 0, 5)).sum(1).to(torch::kDouble);
+    const auto log_p = std::log(0.5) + repeats * std::log(0.8) + (5 - repeats) * std::log(0.2);
+    return (log_p.exp() * (log_p - log_q)).sum().item<double>();
+  };
+  CHECK(nll("independent", 0) > 0.9);  // 5 (log 2 - 0.5004) = 0.96 of independent fair bits
+  CHECK(nll("independent", 200) < 0.08);
+  CHECK(nll("chow_liu", 0) < 0.08);  // no step: a tree that is almost the truth
+}
+
+TEST_CASE("reverse KL to an energy comes close to it") {
+  const auto text = R"({"marginalia": 1, "seed": 2,
+    "energy": {"type": "ising", "side": 3, "coupling": 0.2, "field": 0.2},
+    "family": {"type": "continuous_mixture", "latents": 3, "hidden": 32, "points": 256,
+               "points_test": 1024},
+    "training": {"steps": 1500, "batch_size": 256, "moving_average": 0.98,
+                 "optimizer": {"learning_rate": 0.003}, "schedule": {"type": "cosine"}},
+    "evaluation": {"rows": 1000, "metrics": ["ess", "kl_reverse", "log_z",
+                                            {"type": "marginal_error", "sizes": []}]}})";
+  test::TempDir folder;
+  Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+  const auto run = RunDirectory::create(folder / "run", false);
+  train(experiment, run, {}, {});
+  load_model(run.checkpoints() / "last.safetensors", *experiment.family);
+  const auto result =
+      evaluate(experiment,
+               {experiment.evaluation.metrics, {1000, false}, Split::kTest, experiment.seed, NAN});
+  CHECK(figure(result, "ess/importance") > 0.98);
+  CHECK(std::abs(figure(result, "log_z/importance") - figure(result, "log_z/exact")) < 0.02);
+  CHECK(figure(result, "marginal_error/one_pass") < 0.05);
+}
+
+TEST_CASE("answers follow the parameters, and are the same from one call to the next") {
+  const auto model = trained("", 3);
+  const auto states = all_states(model.family().space());
+  const auto before = model.log_p(states);
+  CHECK(model.log_p(states).equal(before));
+  torch::NoGradGuard no_grad;
+  model.experiment->family->parameters()[0].parameters[0].second.mul_(2);
+  const auto after = model.log_p(states);
+  CHECK_FALSE(after.allclose(before));
+  CHECK(after.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-12));
+}
+
+TEST_CASE("a continuous mixture says what it lacks") {
+  const auto refused = [](const std::string& source, const std::string& more) {
+    return test::refusal([&] {
+      const auto text = R"({"marginalia": 1, )" + source +
+                        R"(, "family": {"type": "continuous_mixture", )" + more + "}}";
+      const Experiment experiment(
+          Spec::from_text(text, "spec.json", {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA}),
+          test::loaded_registry(), "cpu");
+    });
+  };
+  const std::string energy = R"("energy": {"type": "ising", "side": 3})";
+  const std::string table = R"("dataset": {"type": "table", "train": "density/tiny.train.data",
+    "valid": "density/tiny.valid.data", "test": "density/tiny.test.data"})";
+  const std::string where = "family continuous_mixture (plugin continuous_mixture): ";
+  CHECK(refused(energy, R"("leaves": "chow_liu")") ==
+        where + R"("leaves": "chow_liu" needs a "dataset"; the spec has none)");
+  CHECK(refused(energy, R"("objective": "likelihood")") ==
+        where + R"("objective": "likelihood" needs a "dataset"; the spec has none)");
+  CHECK(refused(table, R"("objective": "reinforce")") ==
+        where + R"("objective": "reinforce" needs an "energy"; the spec has none)");
+}
