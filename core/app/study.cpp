@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -242,6 +244,8 @@ class Runner {
   SlurmArray array() const {
     SlurmArray array;
     array.name = study_.name;
+    std::ranges::replace_if(
+        array.name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
     array.folder = fs::absolute(directory_.path());
     array.at_once = a_.jobs > 1 ? a_.jobs : 0;
     array.threads = session_.options.threads;

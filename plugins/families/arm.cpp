@@ -15,7 +15,7 @@
 ///                apart: unbiased as well, and so noisy that it is a baseline only
 /// A step takes D passes to draw and one more that gives all D conditionals, in monte_carlo too.
 /// Source: Larochelle and Murray (2011), AISTATS; Uria et al. (2016), arXiv:1605.02226; Wu, Wang,
-/// Zhang (2019), arXiv:1809.10606, eq. 4; ARM-MC of Liu, Ramadge, Adams (2024), arXiv:2310.12920.
+/// Zhang (2019), arXiv:1809.10606; ARM-MC of Liu, Ramadge, Adams (2024), arXiv:2310.12920.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -142,7 +142,7 @@ class Arm final : public Family {
 
   void from_energy(Step& step) const {
     const auto B = step.batch_size(), D = space_.dimension();
-    const auto x = drawn(B, step.stream("family/samples"));
+    const auto x = own_samples(B, step.stream("family/samples"));
     const auto log_p = log_conditionals_of(x);  // [B, D]
     step.count_passes(B * (D + 1));
     const auto log_f = step.energy().log_density(x).to(device_);
@@ -162,7 +162,7 @@ class Arm final : public Family {
   }
 
   /// Samples of the model as it stands: int64 [B, D].
-  Tensor drawn(std::int64_t rows, Stream& stream) const {
+  Tensor own_samples(std::int64_t rows, Stream& stream) const {
     torch::NoGradGuard no_grad;
     return walk(space_.empty().expand({rows, -1}), space_.dimension(), stream).states;
   }
