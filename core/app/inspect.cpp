@@ -11,6 +11,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/query_matrix.h>
 #include <marginalia/reference.h>
 
 #include "cli.h"
@@ -34,6 +35,30 @@ void list(Session& session, const std::string& kind, bool as_json) {
     else
       fmt::print("{:<8} {:<18} {}\n", d->kind, d->name, d->summary);
   }
+  if (as_json) std::cout << all.dump(2) << "\n";
+}
+
+/// Families against questions.
+void list_queries(Session& session, bool as_json) {
+  const auto matrix = query_matrix(session.registry());
+  if (!as_json)
+    fmt::print("{:<19} {:<8} {:<13} {:<16} {:<9} {}\n", "family", "from", "query", "estimator",
+               "status", "passes a row: S known, U unknown, D all");
+  Json all = Json::array();
+  for (const auto& row : matrix)
+    for (const auto& c : row.capabilities) {
+      if (!as_json) {
+        fmt::print("{:<19} {:<8} {:<13} {:<16} {:<9} {}\n", row.family, row.source, name_of(c.kind),
+                   c.estimator, name_of(c.status), c.passes);
+        continue;
+      }
+      all.push_back({{"family", row.family},
+                     {"source", row.source},
+                     {"query", name_of(c.kind)},
+                     {"estimator", c.estimator},
+                     {"status", name_of(c.status)},
+                     {"passes", c.passes}});
+    }
   if (as_json) std::cout << all.dump(2) << "\n";
 }
 
@@ -125,14 +150,22 @@ void doctor(Session& session) {
 void add_inspection_verbs(CLI::App& program, Session& session) {
   struct Arguments {
     std::string kind, name, write;
-    bool json = false, all = false;
+    bool json = false, all = false, queries = false;
   };
   const auto a = std::make_shared<Arguments>();
-  auto* verb =
-      add_verb(program, session, "list", "what is loaded, by kind", "marginalia list energy",
-               [&session, a] { list(session, a->kind, a->json); });
+  auto* verb = add_verb(
+      program, session, "list", "what is loaded, by kind", "marginalia list energy", [&session, a] {
+        if (!a->queries) return list(session, a->kind, a->json);
+        if (!a->kind.empty() && a->kind != "family")
+          throw SpecError(
+              fmt::format("list --queries: only families answer queries, not {}", a->kind));
+        list_queries(session, a->json);
+      });
   verb->add_option("kind", a->kind, fmt::format("{}", fmt::join(Registry::kinds(), ", ")));
   verb->add_flag("--json", a->json, "as JSON");
+  verb->add_flag(
+      "--queries", a->queries,
+      "which family answers which question: how far it can be trusted, in how many passes");
 
   verb = add_verb(program, session, "describe", "a component's parameters, formula and source",
                   "marginalia describe energy ising", [&session, a] {

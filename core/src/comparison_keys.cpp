@@ -17,6 +17,7 @@ const std::vector<std::string> kLower{"nll",
                                       "calibration",
                                       "regeneration_error",
                                       "single_marginals",
+                                      "terminal_variation",
                                       "self_consistency",
                                       "marginal_seconds",
                                       "split_r_hat"};

@@ -12,6 +12,7 @@ Component::~Component() = default;
 LocalConditionals::~LocalConditionals() = default;
 Readable::~Readable() = default;
 Oracle::~Oracle() = default;
+PosteriorSampler::~PosteriorSampler() = default;
 Energy::~Energy() = default;
 Dataset::~Dataset() = default;
 Network::~Network() = default;

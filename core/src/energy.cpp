@@ -48,6 +48,9 @@ Offer<PairwiseFactors> Energy::pairwise() const {
 Offer<FactorModel> Energy::factors() const {
   return Offer<FactorModel>::none("it is not made of factors");
 }
+Offer<PosteriorSampler> Energy::posterior() const {
+  return Offer<PosteriorSampler>::none("it has no sampler of its posteriors");
+}
 std::optional<KnownLogZ> Energy::known_log_z() const {
   return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/experiment.h>
+#include <marginalia/query_matrix.h>
 #include <marginalia/reference.h>
 
 namespace marginalia {
@@ -225,6 +226,9 @@ std::map<std::string, std::string> reference(const Registry& registry) {
       table([](ParamVisitor& p) { TrainingParams().visit(p); }),
       table([](ParamVisitor& p) { EvaluationParams().visit(p); }));
   pages["training.md"] = sections;
+  pages["queries.md"] = fmt::format("# queries\n\nWritten by `marginalia describe --all`; "
+                                    "`marginalia list --queries` prints it.\n\n{}",
+                                    query_table(query_matrix(registry)));
   return pages;
 }
 

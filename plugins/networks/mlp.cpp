@@ -1,9 +1,10 @@
 /// \file
-/// Dual residual perceptron: one tower per head, on the one-hot of each variable's K+1 readings.
+/// Residual perceptrons: one tower per head, on the one-hot of each variable's K+1 readings.
 ///
 ///   h_1     = W_1 [onehot(x), prior's p(x_i | x_S)] + b_1    x_i in {unknown, 0, ..., K-1}
 ///   h_{l+1} = h_l + leaky_relu(W_l h_l + b_l)              l = 2..layers, W_l [H, H]
 ///   log f(x_S) = w h + c [B]        logits = V h + d [B, D, K]        (+ the prior)
+///   position logits = U h + e [B, D]
 ///
 /// B batch, D variables, K levels, H hidden. The towers share nothing, and a head not asked for is
 /// not computed.
@@ -202,7 +203,7 @@ class Tower final : public torch::nn::Module {
 class Mlp final : public marginalia::Network {
  public:
   static constexpr const char* kName = "mlp";
-  static constexpr const char* kSummary = "two residual perceptrons, one per head";
+  static constexpr const char* kSummary = "residual perceptrons, one per head";
   static constexpr const char* kFormula =
       "h_1 = W_1 onehot(x) + b_1;  h_{l+1} = h_l + leaky_relu(W_l h_l + b_l);  head = V h + c";
   static constexpr const char* kSource = "Liu, Ramadge and Adams (2024), arXiv:2310.12920";
@@ -238,12 +239,14 @@ class Mlp final : public marginalia::Network {
     };
     if (heads_ & marginalia::kLogMarginal) marginal_ = tower("marginal", 1);
     if (heads_ & marginalia::kLogits) conditional_ = tower("conditional", D * K);
+    if (heads_ & marginalia::kPositionLogits) position_ = tower("position", D);
   }
 
   HeadSet heads() const override { return heads_; }
 
  private:
-  static constexpr HeadSet kOffered = marginalia::kLogMarginal | marginalia::kLogits;
+  static constexpr HeadSet kOffered =
+      marginalia::kLogMarginal | marginalia::kLogits | marginalia::kPositionLogits;
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     const auto B = input.partial.size(0), D = input.partial.size(1);
@@ -254,6 +257,8 @@ class Mlp final : public marginalia::Network {
       out.log_marginal = marginal_->forward(x).narrow(0, 0, B).squeeze(1);
     if (wanted & marginalia::kLogits)
       out.logits = conditional_->forward(x).narrow(0, 0, B).view({B, D, width_ - 1});
+    if (wanted & marginalia::kPositionLogits)
+      out.position_logits = position_->forward(x).narrow(0, 0, B);
     if (!prior_) return out;
     if (out.log_marginal.defined()) out.log_marginal = out.log_marginal + prior.log_marginal;
     if (out.logits.defined()) out.logits = out.logits + prior.logits;
@@ -284,7 +289,7 @@ class Mlp final : public marginalia::Network {
   std::int64_t width_;  // K + 1
   marginalia::Precision precision_;
   std::unique_ptr<marginalia::PriorSource> prior_;  // null: none
-  std::shared_ptr<Tower> marginal_, conditional_;
+  std::shared_ptr<Tower> marginal_, conditional_, position_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <marginalia/checkpoint.h>
+#include <marginalia/query_matrix.h>
 #include <marginalia/run_directory.h>
 #include <marginalia/trainer.h>
 
@@ -203,6 +204,34 @@ TEST_CASE("every family trains, and says what it answers") {
         CHECK(parameter.requires_grad());
       }
   });
+}
+
+TEST_CASE("the query matrix says what families answer") {
+  const auto matrix = query_matrix(test::loaded_registry());
+  const auto as_text = [](const std::vector<Capability>& capabilities) {
+    std::string text;
+    for (const auto& c : capabilities)
+      text +=
+          fmt::format("{} {} {} {}\n", name_of(c.kind), c.estimator, name_of(c.status), c.passes);
+    return text;
+  };
+  for (const auto& [name, trained] : all_trained()) {
+    CAPTURE(name);
+    for (const auto& made : trained) {
+      const bool has_energy = !made->spec.json().value("energy", Json()).is_null();
+      if (has_energy && !made->spec.json().value("dataset", Json()).is_null())
+        continue;  // learned from both
+      const auto row = std::ranges::find_if(matrix, [&](const AnswersOfFamily& of) {
+        return of.family == name &&
+               (of.source == "either" || of.source == (has_energy ? "energy" : "dataset"));
+      });
+      REQUIRE(row != matrix.end());
+      CHECK(as_text(row->capabilities) == as_text(made->family().capabilities()));
+    }
+  }
+  const auto table = query_table(matrix);
+  CHECK(std::ranges::count(table.substr(0, table.find("\n\n")), '\n') + 1 ==
+        std::int64_t(matrix.size()) + 2);
 }
 
 TEST_CASE("a family's answers have their shapes, repeat, and name their estimator") {

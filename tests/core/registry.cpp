@@ -145,7 +145,7 @@ TEST_CASE("the reference has a page for every kind, and one for training and eva
   for (const auto& [name, _] : pages)
     names.push_back(name);
   CHECK(names == std::vector<std::string>{"dataset.md", "energy.md", "family.md", "metric.md",
-                                          "network.md", "tool.md", "training.md"});
+                                          "network.md", "queries.md", "tool.md", "training.md"});
   const auto& training = pages.at("training.md");
   for (const auto* row : {"| `optimizer.learning_rate` | number | 0.001 | >= 0 | step size |",
                           "| `checkpoint.keep` | integer | 2 | >= 1 |",

@@ -5,6 +5,7 @@
 #include "marginalia_test.h"
 
 #include "../../plugins/families/mam/objectives.cpp"  // a plugin exports nothing to link with
+#include "../contracts/contracts.h"
 #include "bits.h"
 
 using namespace marginalia;
@@ -58,12 +59,77 @@ TEST_CASE("consistency alone learns from states of the model itself") {
   CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 0.1);
 }
 
+TEST_CASE("links near the end, as particle GFlowNets take them, learn a small target") {
+  const auto result = trained(R"({"type": "mam", "objective": "particle", "states": "model",
+                                  "chain": {"count": 256, "block": 1, "watch": "outputs",
+                                            "rejuvenate": 1.5}})",
+                              kConv, 800);
+  CHECK(figure(result, "ess/importance") > 0.9);
+  // F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins there
+  CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 1);
+  CHECK(figure(result, "marginal_error/one_pass") < 1);
+}
+
+TEST_CASE("links are at the times asked for, and these Poisson around log D, cut to 1..D") {
+  Stream stream(3, "test");
+  constexpr std::int64_t D = 7, N = 20000;
+  const auto k = mam::truncated_poisson(N, D, stream);
+  double norm = 0;
+  for (std::int64_t v = 1; v <= D; ++v)
+    norm += std::pow(std::log(double(D)), double(v)) / std::tgamma(double(v + 1));
+  for (std::int64_t v = 1; v <= D; ++v) {
+    const auto p = std::pow(std::log(double(D)), double(v)) / std::tgamma(double(v + 1)) / norm;
+    const auto seen = (k == v).sum().item<double>();
+    CHECK(std::abs(seen - N * p) < 5 * std::sqrt(N * p * (1 - p)));
+  }
+  const auto x = torch::randint(2, {N, D}, torch::kLong);
+  const auto links = mam::links_at(x, D - k, stream);
+  CHECK((links.before == kUnknown).sum(1).equal(k));
+  CHECK((links.after == kUnknown).sum(1).equal(k - 1));
+  const auto revealed = (links.before == kUnknown).logical_and(links.after != kUnknown);
+  CHECK(revealed.nonzero().select(1, 1).equal(links.variable));
+  CHECK(x.masked_select(revealed).equal(links.value));
+  CHECK(links.after.masked_select(links.after != kUnknown)
+            .equal(x.masked_select(links.after != kUnknown)));
+}
+
 TEST_CASE("the published objective reaches the target, without dividing by the batch's spread") {
   const auto result = trained(R"({"type": "mam", "objective": "kl_penalty", "states": "model",
                                   "chain": {"count": 256, "block": 3}})",
                               R"({"type": "mlp", "hidden": 128, "layers": 3})", 1500);
   CHECK(figure(result, "ess/importance") > 0.9);
   CHECK(figure(result, "marginal_error/one_pass") < 0.3);
+}
+
+TEST_CASE("chains resampled from uniform states begin at the target") {
+  const auto spec = [](const char* field) {
+    return Spec::from_text(fmt::format(R"({{"marginalia": 1, "seed": 3,
+      "energy": {{"type": "ising", "side": 3, "coupling": 0.3, "field": {}}},
+      "network": {{"type": "mlp", "hidden": 16, "layers": 1}},
+      "family": {{"type": "mam", "states": "metropolis",
+                 "chain": {{"start": "resampled", "count": 4000, "pool": 100000, "block": 1}}}},
+      "training": {{"steps": 1, "batch_size": 8}}}})",
+                                       field),
+                           "spec.json");
+  };
+  test::TempDir folder;
+  Experiment experiment(spec("0.1"), test::loaded_registry(), "cpu");
+  train(experiment, RunDirectory::create(folder / "run", false), {}, {});
+  struct Chains final : StateVisitor {
+    void operator()(const std::string& name, Tensor& tensor) override {
+      if (name == "chain.states") states = tensor;
+    }
+    void parameter(const std::string&, Tensor&) override {}
+    Tensor states;
+  } chains;
+  experiment.family->visit(chains);
+  REQUIRE(chains.states.size(0) == 4000);
+  const ExactAnswers exact(*experiment.energy);
+  const auto p = exact.oracle()->log_marginal(all_states(experiment.space())).exp();
+  const auto place = torch::pow(2, torch::arange(8, -1, -1));
+  const auto counts = (chains.states * place).sum(1).bincount({}, 512);
+  CHECK(test::chi_square_excess(counts, p) < 4);
+  CHECK(test::chi_square_excess(counts, torch::full({512}, 1.0 / 512, torch::kDouble)) > 100);
 }
 
 TEST_CASE("sums along a path are unbiased, and exact where every variable is a block of its own") {

@@ -10,6 +10,7 @@
 #include <marginalia/component.h>
 #include <marginalia/factors.h>
 #include <marginalia/oracle.h>
+#include <marginalia/posterior.h>
 #include <marginalia/state_space.h>
 #include <marginalia/state_text.h>
 
@@ -102,6 +103,8 @@ class MARGINALIA_API Energy : public Component {
   virtual Offer<PairwiseFactors> pairwise() const;
   virtual Offer<FactorModel> factors() const;
   virtual Offer<Readable> readable() const;
+  /// Exact posterior samples, where there is a way that exact() is not. Asked before exact().
+  virtual Offer<PosteriorSampler> posterior() const;
   /// Asked where exact() offers nothing.
   virtual std::optional<KnownLogZ> known_log_z() const;
 

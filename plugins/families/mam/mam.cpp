@@ -7,6 +7,11 @@
 /// log p(x_S) = F(x_S) - F(empty). With an energy, F(x) = log f(x) is built in at full states, so
 /// that F(empty) learns log Z; "kl_penalty", the published objective, learns F there too. From
 /// data, "blocks" sums the identity along a whole order, so that errors of links do not add up.
+/// "particle" with "states": "model" and a block of 1 is the particle GFlowNet: each state x of the
+/// chains has one variable made unknown and redrawn, and then
+///   loss = mean R(s_{D-1} -> x)^2 + mean R(s_{D-k} -> s_{D-k+1})^2,  k ~ Poisson(log D) in 1..D
+/// along uniformly random orders: no more than a few variables unknown, so that F(empty) and with
+/// it log Z are learned only where D is small.
 /// Source: Liu, Ramadge, Adams (2024), arXiv:2310.12920, eq. 5 to 9; the built-in density is the
 /// detailed-balance form of da Silva, Mesquita, Lahlou (2026), arXiv:2609.11538.
 #include <torch/types.h>
@@ -36,7 +41,7 @@ class Mam final : public Family {
                                                                 {"marginal", kLogMarginal}};
 
   struct Params {
-    std::string objective = "denoising", states = "gibbs", stages = "joint";
+    std::string objective = "denoising", states = "auto", stages = "joint";
     double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
     std::int64_t label_sweeps = 0, blocks = 0;
     mam::ChainParams chain;
@@ -44,12 +49,14 @@ class Mam final : public Family {
       p("objective", objective,
         {.doc =
              "what is minimised: kl_penalty, REINFORCE on KL plus alpha (D R^2 + (F(empty) - "
-             "log K^D)^2); consistency, R^2 in both networks; denoising, masked cross-entropy in "
-             "the conditionals and R^2 in the marginals",
-         .one_of = {"kl_penalty", "consistency", "denoising"}});
+             "log K^D)^2); consistency, R^2 in both networks; particle, R^2 in both at the last "
+             "link and at one k from the end, k ~ Poisson(log D); denoising, masked cross-entropy "
+             "in the conditionals and R^2 in the marginals",
+         .one_of = {"kl_penalty", "consistency", "particle", "denoising"}});
       p("states", states,
-        {.doc = "where training states come from",
-         .one_of = {"gibbs", "model", "metropolis", "data"}});
+        {.doc = "where training states come from; auto: gibbs where the energy has local "
+                "conditionals, else metropolis; without an energy data",
+         .one_of = {"auto", "gibbs", "model", "metropolis", "data"}});
       p("stages", stages,
         {.doc = "both heads at once, or conditionals first and then marginals of those on what is "
                 "frozen of them",
@@ -76,13 +83,13 @@ class Mam final : public Family {
   };
 
   Mam(const Params& params, const FamilyContext& context)
-      : params_(params),
+      : params_(resolved(params, context)),
         space_(context.space),
         energy_(context.energy),
         device_(context.device),
         conditional_(context.networks.at("conditional", kLogits)),
         marginal_(context.networks.at("marginal", kLogMarginal)),
-        source_(mam::make_source(params.states, params.chain, context)) {
+        source_(mam::make_source(params_.states, params.chain, context)) {
     check_params();
     if (params.on_policy > 0) on_policy_ = mam::make_source("model", params.chain, context);
     if (params.label_sweeps > 0) labels_ = std::make_unique<GibbsSampler>(*energy_);
@@ -100,6 +107,7 @@ class Mam final : public Family {
   void step(Step& step) override {
     const auto x = draw(*source_, step, step.batch_size());
     if (params_.objective == "kl_penalty") return kl_penalty(step, x);
+    if (params_.objective == "particle") return particle(step, x);
     if (params_.stages == "joint") return matching(step, x, false);
     const bool first = step.progress() < params_.conditional_fraction;
     for (auto& [_, parameter] : group(false))
@@ -127,6 +135,12 @@ class Mam final : public Family {
   }
 
  private:
+  static Params resolved(Params params, const FamilyContext& context) {
+    if (params.states == "auto")
+      params.states = !context.energy ? "data" : context.energy->local() ? "gibbs" : "metropolis";
+    return params;
+  }
+
   void check_params() const {
     const auto& p = params_;
     if (p.objective != "denoising" && !energy_)
@@ -136,6 +150,9 @@ class Mam final : public Family {
       throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
     if (p.chain.start == "exact" && p.states != "gibbs")
       throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
+    if (p.chain.start == "resampled" && p.states != "gibbs" && p.states != "metropolis")
+      throw SpecError(
+          "\"start\": \"resampled\" needs states of the target: \"gibbs\" or \"metropolis\"");
     if (p.on_policy > 0 && p.states != "data")
       throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
     if (p.blocks > 0 && p.objective != "denoising")
@@ -248,6 +265,27 @@ class Mam final : public Family {
     const auto conditional = denoising_of_data(step, x, pair, log_p);
     step.record("train/conditional", conditional.item<double>());
     step.minimise(conditional + params_.consistency_weight * square);
+  }
+
+  /// The local loss, whose terminal side is the density, and the information loss.
+  void particle(Step& step, const Tensor& x) {
+    const auto B = x.size(0), D = x.size(1);
+    auto& stream = step.stream("family/links");
+    const auto last = mam::links_at(x, torch::full({B}, D - 1, torch::kLong), stream);
+    const auto back = mam::links_at(x, D - mam::truncated_poisson(B, D, stream), stream);
+    const auto before = both(torch::cat({last.before, back.before}));
+    const auto after = network_marginal(back.after);
+    step.count_passes(3 * B);
+    const auto density = step.energy().log_density(x);
+    const auto square = [&](const mam::Links& links, std::int64_t at, const Tensor& F) {
+      const auto log_p = mam::at_link(before.first.slice(0, at, at + B), links);
+      return mam::residual(before.second.slice(0, at, at + B), log_p, F).square().mean();
+    };
+    const auto local = square(last, 0, density.to(device_, torch::kFloat));
+    const auto information = square(back, B, with_density(after, back.after, density));
+    step.record("train/local", local.item<double>());
+    step.record("train/information", information.item<double>());
+    step.minimise(local + information);
   }
 
   /// On-policy rows, the last ones, are the model's own: only data teach the conditionals.

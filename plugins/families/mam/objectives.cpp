@@ -1,5 +1,8 @@
 #include "objectives.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include <torch/types.h>
 
 #include <marginalia/any_order.h>
@@ -9,14 +12,27 @@ namespace mam {
 
 using namespace marginalia;
 
+static Links links_along(const Tensor& x, const Tensor& orders, const Tensor& t) {
+  const auto rank = ranks_of(orders), time = t.unsqueeze(1);  // [B, D], [B, 1]
+  const auto variable = orders.gather(1, time);
+  return {x.masked_fill(rank >= time, kUnknown), x.masked_fill(rank > time, kUnknown),
+          variable.squeeze(1), x.gather(1, variable).squeeze(1)};
+}
+
 Links draw_links(const Tensor& x, Stream& stream) {
   const auto B = x.size(0), D = x.size(1);
   const auto orders = stream.permutations(B, D);
-  const auto rank = ranks_of(orders);
-  const auto t = stratified_sizes(B, D, stream).unsqueeze(1);  // [B, 1]
-  const auto variable = orders.gather(1, t);
-  return {x.masked_fill(rank >= t, kUnknown), x.masked_fill(rank > t, kUnknown),
-          variable.squeeze(1), x.gather(1, variable).squeeze(1)};
+  return links_along(x, orders, stratified_sizes(B, D, stream));
+}
+
+Links links_at(const Tensor& x, const Tensor& t, Stream& stream) {
+  return links_along(x, stream.permutations(x.size(0), x.size(1)), t);
+}
+
+Tensor truncated_poisson(std::int64_t rows, std::int64_t dimension, Stream& stream) {
+  const auto k = torch::arange(1, dimension + 1, torch::kDouble);
+  const auto log_p = k * std::log(std::max(std::log(double(dimension)), 1e-3)) - (k + 1).lgamma();
+  return torch::multinomial(log_p.softmax(0), rows, true, stream.generator()) + 1;
 }
 
 Tensor at_link(const Tensor& log_p, const Links& links) {

@@ -19,6 +19,13 @@ struct Links {
 /// One link of each row of x at a stratified uniform t in 0..D-1.
 Links draw_links(const Tensor& x, marginalia::Stream& stream);
 
+/// The same at given t: int64 [B], each in 0..D-1.
+Links links_at(const Tensor& x, const Tensor& t, marginalia::Stream& stream);
+
+/// k ~ Poisson(log D) truncated to 1..D: int64 [rows]. How many variables the information loss of
+/// particle GFlowNets makes unknown.
+Tensor truncated_poisson(std::int64_t rows, std::int64_t dimension, marginalia::Stream& stream);
+
 /// log p(x_i | x_S) at each link's own variable.  log_p: [B, D, K]  ->  [B].
 Tensor at_link(const Tensor& log_p, const Links& links);
 

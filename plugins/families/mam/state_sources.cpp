@@ -1,6 +1,7 @@
 #include <cmath>
 #include <optional>
 
+#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <marginalia/chains.h>
@@ -45,22 +46,44 @@ class Chains : public StateSource {
   }
   virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
 
+  /// Chains drawn from `pool` uniform states with probabilities f / sum of f, by systematic
+  /// resampling: chain c takes the state under quantile (c + u) / C.
+  Tensor resampled(Step& step) const {
+    auto& stream = step.stream("family/chains");
+    const auto pool = uniform_states(space_, params_.pool, stream);
+    std::vector<Tensor> log_f;
+    for (const auto& part : pool.split(kPooled))
+      log_f.push_back(step.energy().log_density(part));
+    const auto weight = torch::cat(log_f).softmax(0);
+    if (weight.isnan().any().item<bool>())
+      throw Error(fmt::format("\"start\": \"resampled\": all of {} uniform states are forbidden; "
+                              "a larger \"pool\" or another start is needed",
+                              params_.pool));
+    step.record("chain/effective_pool", 1 / weight.square().sum().item<double>());
+    const auto C = params_.chains;
+    const auto quantile = (torch::arange(C, torch::kDouble) + stream.uniform({1})) / double(C);
+    const auto chosen = torch::searchsorted(weight.cumsum(0), quantile);
+    return pool.index_select(0, chosen.clamp_max(params_.pool - 1));
+  }
+
+  static constexpr std::int64_t kPooled = 8192;  // rows of an energy's batch
+
   ChainParams params_;
   StateSpace space_;
 
  private:
-  static constexpr std::int64_t kHistory = 64, kWatched = 64;
+  static constexpr std::int64_t kHistory = 64, kWatched = 64, kOutputs = 64;
 
-  /// Health of the chains: split R-hat of the mean value over the last kHistory draws of kWatched
-  /// rows.
+  /// Health of the chains: split R-hat of the last kHistory draws of kWatched rows.
   void watch(Step& step, const LogConditionals& model, const Tensor& x) {
-    const auto rows = x.slice(0, 0, kWatched);
-    const auto value = rows.to(torch::kDouble).mean(1, true);
-    history_ = history_.defined() && history_.size(0) == value.size(0)
-                   ? torch::cat({history_, value}, 1)
-                   : value;
+    const auto value = watched(step, model, x.slice(0, 0, kWatched)).unsqueeze(1);
+    const bool goes_on = history_.defined() && history_.dim() == 3 &&
+                         history_.size(0) == value.size(0) && history_.size(2) == value.size(2);
+    history_ = goes_on ? torch::cat({history_, value}, 1) : value;
     if (history_.size(1) < kHistory) return;
-    const auto r_hat = split_r_hat(history_);
+    double r_hat = NAN;
+    for (std::int64_t c = 0; c < history_.size(2); ++c)
+      r_hat = std::fmax(r_hat, split_r_hat(history_.select(2, c)));
     step.record("chain/split_r_hat", r_hat);
     history_ = Tensor();
     if (params_.rejuvenate > 0 && r_hat > params_.rejuvenate) {
@@ -71,6 +94,15 @@ class Chains : public StateSource {
       step.count_passes(params_.chains * space_.dimension());
       step.record("chain/rejuvenated", 1);
     }
+  }
+
+  /// What is watched of each row: float64 [rows, C].
+  Tensor watched(Step& step, const LogConditionals& model, const Tensor& rows) const {
+    if (params_.watch == "mean") return rows.to(torch::kDouble).mean(1, true);
+    step.count_passes(rows.size(0));
+    const auto outputs = model(rows).flatten(1).to(torch::kDouble).clamp_min(-1e3);
+    const auto every = (outputs.size(1) + kOutputs - 1) / kOutputs;  // kOutputs of them at most
+    return outputs.slice(1, 0, outputs.size(1), every);
   }
 
   Tensor mix_with_past(const Tensor& x, Step& step) {
@@ -103,7 +135,8 @@ class GibbsChains final : public Chains {
     if (oracle_)
       return oracle_->oracle()->sample(space_.empty().expand({params_.chains, -1}).contiguous(),
                                        step.stream("family/chains"));
-    return sweep(Chains::start(step, model), params_.burn_in, step);
+    const bool weighed = params_.start == "resampled";
+    return sweep(weighed ? resampled(step) : Chains::start(step, model), params_.burn_in, step);
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals&) override {
     return sweep(x, params_.sweeps, step);
@@ -119,8 +152,10 @@ class ModelChains : public Chains {
   using Chains::Chains;
 
  protected:
-  /// From data where there are any, which costs nothing; else from the model.
+  /// Resampled where asked for; else from data where there are any, which costs nothing; else from
+  /// the model.
   Tensor start(Step& step, const LogConditionals& model) override {
+    if (params_.start == "resampled") return resampled(step);
     if (step.has_dataset()) return rows_of_data(step);
     auto& stream = step.stream("family/chains");
     const auto partial = space_.empty().expand({params_.chains, -1}).contiguous();

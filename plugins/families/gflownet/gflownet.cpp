@@ -1,0 +1,123 @@
+/// \file
+/// Generative flow network that reveals one variable a step until the state is full.
+///
+///   F(s) o(i | s) p(x_i | s) = F(s') b(i | s'),   F(x) = f(x),   F(empty) = Z
+/// for every step s -> s' = s + x_i, in random, fixed or learned order: balance.h has the
+/// equations, and why F is the marginal that mam learns. Full states are samples of f / Z wherever
+/// they balance, whatever policy drew the trajectories that they were learned from: so training may
+/// explore, replay, and reveal a known state backwards.
+///
+/// log G(x_S) = log Z + h(x_S) - h(empty), h the marginal head and log Z a number with a learning
+/// rate of its own (training.optimizer.factors: {"log_z": 100}).
+///
+/// From data alone the density is a network too, and both learn together: log f rises at data x and
+/// falls at x', where x' comes from x by K steps back and K forth of the policy and a Metropolis
+/// test (energy_model.h), and the policy learns to sample f. Source: Bengio et al. (2023),
+/// arXiv:2111.09266; Zhang et al. (2022), arXiv:2202.01361 (from data); da Silva, Mesquita, Lahlou
+/// (2026), arXiv:2609.11538.
+#include "gflownet.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <marginalia/any_order.h>
+#include <marginalia/masking.h>
+#include <marginalia/plugin.h>
+
+#include "balance.h"
+
+namespace gflownet {
+
+GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
+    : params_(params),
+      space_(context.space),
+      energy_(context.energy),
+      device_(context.device),
+      ordering_(ordering_named(params.order)),
+      conditional_(context.networks.at("conditional", kLogits)),
+      marginal_(has_flows() ? context.networks.at("marginal", kLogMarginal) : nullptr),
+      position_(is_learned() ? context.networks.at("position", kPositionLogits) : nullptr),
+      policy_(ordering_, params.backward == "learned", conditional_, position_, device_),
+      replay_(params.replay),
+      log_z_(std::make_shared<LogZ>(space_.log_states())) {
+  if (params.backward == "learned" && !is_learned())
+    throw SpecError("\"backward\": \"learned\" is for \"order\": \"learned\"");
+  if (!by_variance())
+    weights_ = pair_weights(params.objective, space_.dimension(), params.lambda).to(device_);
+  if (!energy_) build_energy_model(context);
+  log_z_->to(device_);
+}
+
+void GFlowNet::build_energy_model(const FamilyContext& context) {
+  if (!context.dataset) throw SpecError("learns from an \"energy\" or a \"dataset\"");
+  const auto network = context.networks.at("energy", kLogMarginal);
+  if (network == conditional_ || network == marginal_)
+    throw SpecError(
+        "from data alone the density is a network of its own: give one for each of the roles "
+        "\"conditional\", \"marginal\" and \"energy\"");
+  model_ = std::make_unique<EnergyModel>(params_.model, network, device_);
+}
+
+GFlowNet::NamedNetworks GFlowNet::networks() const {
+  NamedNetworks all{{"conditional", conditional_}};
+  const auto add = [&](const char* role, const std::shared_ptr<Network>& network) {
+    for (const auto& [_, known] : all)
+      if (known == network) return;
+    if (network) all.emplace_back(role, network);
+  };
+  add("marginal", marginal_);
+  add("position", position_);
+  if (model_) add("energy", model_->network());
+  return all;
+}
+
+std::vector<Capability> GFlowNet::capabilities() const {
+  std::vector<Capability> all;
+  if (has_marginals() && !is_fixed())
+    all.push_back({QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+  if (is_learned()) {
+    all.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "2 orders x |S|"});
+    all.push_back({QueryKind::kSample, "policy", Status::kExact, "2 |U|"});
+  } else if (is_fixed()) {
+    all.push_back({QueryKind::kLogMarginal, "chain", Status::kExact, "|S|; S begins the order"});
+    all.push_back({QueryKind::kConditionals, "one_pass", Status::kExact,
+                   "1; of the variable that is next in the order"});
+    all.push_back({QueryKind::kSample, "chain", Status::kExact, "|U|; evidence begins the order"});
+  } else {
+    std::ranges::copy(capabilities_of_conditionals(), std::back_inserter(all));
+  }
+  all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "0"});
+  return all;
+}
+
+std::vector<ParameterGroup> GFlowNet::parameters() {
+  std::vector<ParameterGroup> groups{{"conditional", {}}};
+  const auto add = [&](const std::string& group, std::pair<std::string, Tensor> parameter) {
+    auto found = std::ranges::find(groups, group, &ParameterGroup::name);
+    if (found == groups.end()) found = groups.insert(groups.end(), {group, {}});
+    found->parameters.push_back(std::move(parameter));
+  };
+  for (const auto& [role, network] : networks()) {
+    const auto prefix = "model." + role + ".";
+    for (auto& parameter : named_parameters_of(*network, prefix)) {
+      // of a network that has several heads, what one of them alone uses
+      std::string group = role;
+      for (const std::string part : {"marginal", "position"})
+        if (role == "conditional" && parameter.first.starts_with(prefix + part)) group = part;
+      const bool used = (group != "marginal" || marginal_) && (group != "position" || position_);
+      if (used) add(group, std::move(parameter));
+    }
+  }
+  if (!by_variance()) add("log_z", {"model.log_z.value", log_z_->value});
+  return groups;
+}
+
+void GFlowNet::visit(StateVisitor& v) {
+  for (const auto& [role, network] : networks())
+    v.module("model." + role + ".", *network);
+  v.module("model.log_z.", *log_z_);
+  replay_.visit(v);
+}
+
+}  // namespace gflownet
+MARGINALIA_PLUGIN(gflownet::GFlowNet);

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <marginalia/family.h>
+#include <marginalia/params.h>
+
+#include "energy_model.h"
+#include "policy.h"
+#include "replay.h"
+
+namespace gflownet {
+
+using namespace marginalia;
+
+struct LogZ final : torch::nn::Module {
+  explicit LogZ(double start) {
+    value = register_parameter("value", torch::full({1}, start, torch::kFloat));
+  }
+  Tensor value;
+};
+
+struct ExplorationParams : Exploration {
+  void visit(ParamVisitor& p) {
+    p("uniform", uniform, {.doc = "chance of a uniformly random choice", .min = 0.0, .max = 1.0});
+    p("temperature", temperature, {.doc = "of all other choices", .min = 1e-3});
+  }
+};
+
+class GFlowNet final : public Family {
+ public:
+  static constexpr const char* kName = "gflownet";
+  static constexpr const char* kSummary =
+      "generative flow network over partial states, from an energy, or with one from data";
+  static constexpr const char* kFormula =
+      "F(x_S) o(i | x_S) p(x_i | x_S) = F(x_{S+i}) b(i | x_{S+i}),  F(x) = f(x),  F(empty) = Z";
+  static constexpr const char* kSource =
+      "Bengio et al. (2023), arXiv:2111.09266; Malkin et al. (2022), arXiv:2201.13259; "
+      "Madan et al. (2023), arXiv:2209.12782; from data: Zhang et al. (2022), arXiv:2202.01361";
+  static constexpr std::pair<const char*, unsigned> kRoles[] = {{"conditional", kLogits},
+                                                                {"marginal", kLogMarginal},
+                                                                {"position", kPositionLogits},
+                                                                {"energy", kLogMarginal}};
+
+  struct Params {
+    std::string objective = "subtrajectory_balance", order = "random", backward = "uniform";
+    double lambda = 0.9;
+    ExplorationParams exploration;
+    ReplayParams replay;
+    EnergyModelParams model;
+    void visit(ParamVisitor& p) {
+      p("objective", objective,
+        {.doc = "what is held in balance: whole trajectories, single steps, or all pieces of them, "
+                "from F(empty) to f; or the variance of f / P_F over a batch, which needs no Z. F, "
+                "and with it marginals in one pass, is learned by the second and the third",
+         .one_of = {"trajectory_balance", "detailed_balance", "subtrajectory_balance",
+                    "log_variance"}});
+      p("lambda", lambda,
+        {.doc = "weight of a piece of n steps, lambda^n (subtrajectory_balance)", .min = 1e-6});
+      p("order", order,
+        {.doc = "in which variables are revealed; learned: by the \"position\" network",
+         .one_of = {"random", "forward", "backward", "learned"}});
+      p("backward", backward,
+        {.doc = "which variable came last (learned order): uniform, whose only solution is the "
+                "uniform order, or learned, and then F says no marginals",
+         .one_of = {"uniform", "learned"}});
+      p.section("exploration", exploration, "beyond what the policy would do");
+      p.section("replay", replay, "of past samples");
+      p.section("energy_model", model, "learned with it where there is a dataset and no energy");
+    }
+  };
+
+  GFlowNet(const Params& params, const FamilyContext& context);
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override;
+  void step(Step& step) override;
+  std::vector<ParameterGroup> parameters() override;
+  void visit(StateVisitor& v) override;
+  void set_training(bool training) override {
+    for (const auto& [_, network] : networks())
+      network->train(training);
+  }
+
+ private:
+  bool by_variance() const { return params_.objective == "log_variance"; }
+  bool has_flows() const { return !by_variance() && params_.objective != "trajectory_balance"; }
+  bool is_learned() const { return ordering_ == Ordering::kLearned; }
+  bool is_fixed() const { return !is_learned() && ordering_ != Ordering::kRandom; }
+  bool has_marginals() const { return has_flows() && params_.backward == "uniform"; }
+
+  void build_energy_model(const FamilyContext& context);
+  using NamedNetworks = std::vector<std::pair<std::string, std::shared_ptr<Network>>>;
+  /// Those in use, each once, by the role that names it in checkpoints.
+  NamedNetworks networks() const;
+
+  // Training.
+  Paths sampled(Step& step, std::int64_t rows) const;
+  Tensor policy_loss(Step& step, const Paths& paths, const Tensor& log_density);
+  void follow(const Tensor& log_ratio, std::int64_t step);
+  void from_energy(Step& step);
+  void from_data(Step& step);
+
+  // Answers.
+  Tensor head(const Tensor& partial) const;
+  Tensor log_density(const Tensor& states) const;
+  Tensor log_flow(const Tensor& partial) const;
+  Answer one_pass(const Query& query) const;
+  Tensor along_order(const Tensor& partial) const;
+  Answer from_policy(const Query& query, Stream& stream) const;
+  Answer from_conditionals(Query query, Stream& stream) const;
+  void check_prefix(const Tensor& partial) const;
+  Answer compute_answer(const Query& query, Stream& stream) const override;
+
+  Params params_;
+  StateSpace space_;
+  const Energy* energy_;
+  at::Device device_;
+  Ordering ordering_;
+  std::shared_ptr<Network> conditional_, marginal_, position_;
+  Policy policy_;
+  Replay replay_;
+  std::shared_ptr<LogZ> log_z_;
+  std::unique_ptr<EnergyModel> model_;  // null where the spec has an energy
+  Tensor weights_;                      // w_ij of balance.h
+};
+
+}  // namespace gflownet

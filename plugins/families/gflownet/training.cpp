@@ -1,0 +1,95 @@
+#include <algorithm>
+
+#include <marginalia/error.h>
+
+#include "balance.h"
+#include "gflownet.h"
+
+namespace gflownet {
+
+void GFlowNet::step(Step& step) {
+  if (model_)
+    from_data(step);
+  else
+    from_energy(step);
+}
+
+/// Trajectories of the exploring policy.
+Paths GFlowNet::sampled(Step& step, std::int64_t rows) const {
+  const auto empty = space_.empty().expand({rows, -1}).contiguous();
+  const auto walk = policy_.complete(empty, params_.exploration, step.stream("family/samples"));
+  step.count_passes(rows * walk.passes);
+  return walk.paths;
+}
+
+static Paths joined(const Paths& a, const Paths& b) {
+  return {torch::cat({a.states, b.states}), torch::cat({a.orders, b.orders})};
+}
+
+void GFlowNet::from_energy(Step& step) {
+  const auto B = step.batch_size(), again = replay_.rows_of(B);
+  auto paths = sampled(step, B - again);
+  auto log_f = step.energy().log_density(paths.states);
+  const auto b = step.energy().inverse_temperature();
+  const auto seen = std::pair{paths.states, log_f / b};
+  if (again > 0) {
+    const auto [states, log_density] = replay_.draw(again, step.stream("family/replay"));
+    paths = joined(paths, policy_.back_from(states, step.stream("family/orders")));
+    log_f = torch::cat({log_f, b * log_density});
+  }
+  replay_.add(seen.first, seen.second);
+  step.minimise(policy_loss(step, paths, log_f));
+}
+
+static void check_finite(const Tensor& log_density) {
+  if (torch::isinf(log_density).any().item<bool>())
+    throw Error(
+        "a gflownet met a state that the energy forbids (log f = -inf), where no flow balances; "
+        "give the energy a finite penalty");
+}
+
+/// The loss of balance.h on these trajectories.  log_density: [B]  ->  a scalar.
+Tensor GFlowNet::policy_loss(Step& step, const Paths& paths, const Tensor& log_density) {
+  check_finite(log_density);
+  const auto B = paths.states.size(0), D = space_.dimension();
+  const auto log_f = log_density.to(device_, torch::kFloat);
+  const auto states = states_along(paths, 0, D - 1).to(device_);
+  const bool shared = marginal_ == conditional_;
+  const auto heads = conditional_->evaluate({states}, kLogits | (shared ? kLogMarginal : 0u));
+  step.count_passes(B * D * (policy_.networks() + (marginal_ && !shared ? 1 : 0)));
+  const auto links = policy_.links(paths, 0, heads.logits);
+  if (by_variance()) follow(log_f - links.detach().sum(1), step.index());
+  step.record("train/log_z", log_z_->value.item<double>());
+  if (by_variance()) return log_variance(log_f, links.sum(1));
+  const auto z = log_z_->value.expand({B, 1});
+  auto between = z.expand({B, D - 1});
+  if (marginal_) {
+    const auto h =
+        shared ? heads.log_marginal : marginal_->evaluate({states}, kLogMarginal).log_marginal;
+    const auto along = h.view({B, D});  // each row begins with the empty state
+    between = z + along.slice(1, 1) - along.slice(1, 0, 1);
+  }
+  const auto log_flow = torch::cat({z, between, log_f.unsqueeze(1)}, 1);
+  return balance(potentials(log_flow, links), weights_);
+}
+
+/// The variance knows no log Z: it is the moving mean of c_D over the batches.
+void GFlowNet::follow(const Tensor& log_ratio, std::int64_t step) {
+  torch::NoGradGuard no_grad;
+  log_z_->value.lerp_(log_ratio.mean().view({1}), std::max(0.02, 1 / double(step + 1)));
+}
+
+void GFlowNet::from_data(Step& step) {
+  const auto x = step.batch();
+  const auto contrast = model_->contrast(x, policy_, step);
+  const auto of_data = std::int64_t(params_.model.data_share * double(x.size(0)));
+  auto paths = sampled(step, x.size(0) - of_data);
+  if (of_data > 0)
+    paths = joined(paths, policy_.back_from(x.slice(0, 0, of_data), step.stream("family/orders")));
+  const auto loss = policy_loss(step, paths, log_density(paths.states));
+  step.count_passes(x.size(0));
+  step.record("train/balance", loss.item<double>());
+  step.minimise(loss + contrast);
+}
+
+}  // namespace gflownet

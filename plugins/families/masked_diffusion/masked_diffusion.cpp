@@ -1,0 +1,232 @@
+/// \file
+/// Masked diffusion: an absorbing process hides variables one by one, p(x_i | x_S) brings them
+/// back. The posterior of an absorbing process does not depend on t, and neither does the network.
+///
+///   -log p(x) <= integral over t in 0..1 of w(t) E sum over hidden i of -log p(x_i | x_S),
+///   each i hidden with probability m(t) = 1 - alpha(t),  w = d log m / dt,
+/// which is the mean over orders of -log p(x | order), whatever m. Objectives:
+///   elbo                 this bound, of data
+///   log_variance         of an energy f: Var W over the model's own paths, with
+///                        W = log f(x) - sum_t log p(x_{order t} | x_{order <t}) = log Z at best
+///   weighted_denoising   the bound of kept paths' ends, by weights softmax(W), each hidden several
+///                        times: forward KL, and no backward pass through a path
+/// Annealed training (training.anneal) replaces f by f^b, of kept paths as well: a warm start from
+/// high temperature.
+///
+/// One variable at a time, log q(x | order) is exact along the order drawn. In T steps ("steps")
+/// those of a step are drawn independently of each other: another, approximate law, whose log q is
+/// that of the steps drawn. A corrector redraws some after each step; then log q is unknown.
+/// Source: Sahoo et al. (2024), arXiv:2406.07524; Shi et al. (2024), arXiv:2406.04329;
+/// energies: Zhu et al. (2025), arXiv:2508.10684; remasking: Wang et al. (2025), arXiv:2503.00307.
+#include <torch/types.h>
+
+#include <marginalia/any_order.h>
+#include <marginalia/family.h>
+#include <marginalia/masking.h>
+#include <marginalia/plugin.h>
+
+#include "absorbing.h"
+#include "paths.h"
+#include "sampling.h"
+
+namespace {
+
+using namespace marginalia;
+namespace md = masked_diffusion;
+
+class MaskedDiffusion final : public Family {
+ public:
+  static constexpr const char* kName = "masked_diffusion";
+  static constexpr const char* kSummary =
+      "masked diffusion in continuous time, from data or an energy";
+  static constexpr const char* kFormula =
+      "-log p(x) <= integral of w(t) E sum_{hidden i} -log p(x_i | x_S);  W = log f(x) - log p(x | "
+      "order)";
+  static constexpr const char* kSource =
+      "Sahoo et al. (2024), arXiv:2406.07524; Shi et al. (2024), arXiv:2406.04329; from an energy: "
+      "Zhu et al. (2025), arXiv:2508.10684";
+  static constexpr const char* kExample = R"({"replay": {"size": 32, "fresh": 16, "every": 2}})";
+  static constexpr std::pair<const char*, unsigned> kRoles[] = {{"conditional", kLogits}};
+
+  struct Params {
+    std::string objective = "auto", schedule = "linear", hidden = "by_time";
+    double least_time = 1e-3;
+    std::int64_t terms = 0;
+    md::ReplayParams replay;
+    md::Corrector corrector;
+    void visit(ParamVisitor& p) {
+      p("objective", objective,
+        {.doc = "the continuous-time bound of a dataset; of an energy the variance of log f - log "
+                "q over paths, or the bound of weighted paths; auto: the first where there is a "
+                "dataset, else the last",
+         .one_of = {"auto", "elbo", "log_variance", "weighted_denoising"}});
+      p("schedule", schedule,
+        {.doc = "m(t), the share hidden by time t: t, t^2 or sin(pi t / 2); also of the steps of "
+                "samples",
+         .one_of = {"linear", "quadratic", "cosine"}});
+      p("hidden", hidden,
+        {.doc = "what the bound is estimated from: a time for each row, as published, or a number "
+                "of variables, which integrates over times in closed form and is less noisy",
+         .one_of = {"by_time", "by_size"}});
+      p("least_time", least_time,
+        {.doc = "t from which the bound is integrated (by_time)", .min = 1e-6, .max = 0.5});
+      p("terms", terms,
+        {.doc = "of each path that log-variance takes the gradient of, drawn at random; 0: all D",
+         .min = 0});
+      p.section("replay", replay, "paths kept (weighted_denoising)");
+      p.section("corrector", corrector, "of samples in steps");
+    }
+  };
+
+  MaskedDiffusion(const Params& params, const FamilyContext& context)
+      : params_(params),
+        schedule_(md::schedule_named(params.schedule)),
+        space_(context.space),
+        device_(context.device),
+        network_(context.networks.at("conditional", kLogits)),
+        replay_(params.replay) {
+    auto& objective = params_.objective;
+    if (objective == "auto") objective = context.dataset ? "elbo" : "weighted_denoising";
+    if (objective == "elbo" && !context.dataset)
+      throw SpecError("\"objective\": \"elbo\" learns from a \"dataset\"; the spec has none");
+    if (objective != "elbo" && !context.energy)
+      throw SpecError("\"objective\": \"" + objective + "\" learns from an \"energy\"");
+    if (params.replay.fresh > params.replay.size)
+      throw SpecError("\"replay.fresh\" must not exceed \"replay.size\"");
+  }
+
+  const StateSpace& space() const override { return space_; }
+
+  std::vector<Capability> capabilities() const override {
+    auto all = capabilities_of_conditionals();
+    all.push_back({QueryKind::kLogMarginal, "continuous_time", Status::kEstimate, "orders"});
+    // The first way to sample is the one that is taken.
+    const auto sample = std::ranges::find(all, QueryKind::kSample, &Capability::kind);
+    if (corrects())
+      all.insert(sample, {QueryKind::kSample, "corrected", Status::kEstimate,
+                          "|U|, or steps (1 + rounds)"});
+    else
+      all.insert(sample, {QueryKind::kSample, "diffusion", Status::kExact, "|U|, or steps"});
+    if (from_energy()) all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "0"});
+    return all;
+  }
+
+  void step(Step& step) override {
+    if (params_.objective == "elbo") return denoise(step, step.batch());
+    if (params_.objective == "log_variance") return log_variance(step);
+    if (replay_.due(step.index())) draw_fresh(step);
+    const auto b = step.energy().inverse_temperature();
+    const auto x = replay_.draw(step.batch_size(), b, step.stream("family/replay"));
+    denoise(step, x.repeat({params_.replay.replicates, 1}));
+  }
+
+  std::vector<ParameterGroup> parameters() override {
+    return {{"conditional", named_parameters_of(*network_, "model.conditional.")}};
+  }
+  void visit(StateVisitor& v) override {
+    v.module("model.conditional.", *network_);
+    if (!from_energy()) return;
+    log_z_.visit(v);
+    replay_.visit(v);
+  }
+  void set_training(bool training) override { network_->train(training); }
+
+ private:
+  bool from_energy() const { return params_.objective != "elbo"; }
+  bool corrects() const { return params_.corrector.rounds > 0; }
+
+  Tensor log_conditionals(const Tensor& partial) const {
+    return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
+  }
+  Tensor on_cpu(const Tensor& partial) const { return log_conditionals(partial).to(torch::kCPU); }
+  LogConditionals answers() const {
+    return [this](const Tensor& partial) { return on_cpu(partial); };
+  }
+
+  /// The bound on -log p(x), in nats a variable.
+  void denoise(Step& step, const Tensor& x) const {
+    auto& stream = step.stream("family/masks");
+    const auto hidden = params_.hidden == "by_size"
+                            ? md::hide_by_size(x, stream)
+                            : md::hide_by_time(x, schedule_, params_.least_time, stream);
+    step.count_passes(x.size(0));
+    const auto loss = md::bound(log_conditionals(hidden.partial), x, hidden).mean();
+    step.minimise(loss / double(space_.dimension()));
+  }
+
+  /// The model's own paths, with log f of their ends at b = 1.
+  struct Paths {
+    Tensor states, orders, log_q, log_f;
+  };
+  Paths draw_paths(Step& step, std::int64_t rows) {
+    torch::NoGradGuard no_grad;
+    const auto D = space_.dimension();
+    auto& stream = step.stream("family/paths");
+    const auto orders = stream.permutations(rows, D);
+    const auto nothing = space_.empty().expand({rows, -1}).contiguous();
+    const auto sample = sample_chain(answers(), nothing, orders, stream);
+    step.count_passes(rows * D);
+    const auto log_f =
+        step.energy().log_density(sample.states) / step.energy().inverse_temperature();
+    log_z_.add(log_f - sample.log_prob);
+    return {sample.states, orders, sample.log_prob, log_f};
+  }
+
+  void log_variance(Step& step) {
+    const auto B = step.batch_size(), D = space_.dimension();
+    const auto paths = draw_paths(step, B);
+    const auto n = params_.terms == 0 ? D : std::min(params_.terms, D);
+    const auto log_q = md::some_terms([this](const Tensor& s) { return log_conditionals(s); },
+                                      paths.states, paths.orders, n, step.stream("family/terms"));
+    step.count_passes(B * n);
+    const auto W = step.energy().inverse_temperature() * paths.log_f - paths.log_q;
+    step.record("train/elbo", W.mean().item<double>());
+    step.minimise(md::log_variance(W, log_q));
+  }
+
+  void draw_fresh(Step& step) {
+    const auto paths = draw_paths(step, params_.replay.fresh);
+    replay_.add(step.index(), paths.states, paths.log_f, paths.log_q);
+    const auto weights = replay_.weights(step.energy().inverse_temperature());
+    const auto effective = 1 / weights.square().sum().item<double>();
+    step.record("train/replay_ess", effective / double(weights.numel()));
+  }
+
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    if (query.kind == QueryKind::kLogZ) return {log_z_.value(), {}, "", Status::kEstimate, 0};
+    if (query.estimator == "continuous_time") {
+      const auto s = md::score_by_time(answers(), query.partial, query.given, query.orders, stream);
+      return {.value = s.log_prob, .passes = s.passes};
+    }
+    const bool in_steps = query.estimator == "diffusion" || query.estimator == "corrected";
+    if (in_steps && query.steps > 0) return in_steps_of_time(query, stream);
+    return answer_from_conditionals(answers(), query, stream, {.colours = network_->colours()});
+  }
+
+  Answer in_steps_of_time(const Query& query, Stream& stream) const {
+    if (query.order != Order::kRandom)
+      throw SpecError("in \"steps\" variables are revealed at random times; an \"order\" of "
+                      "theirs is for samples of one variable at a time");
+    const auto& partial = query.partial;
+    const auto time =
+        md::draw_reveal_times(schedule_, partial.size(0), partial.size(1), query.steps, stream);
+    const auto s = corrects()
+                       ? md::sample_corrected(answers(), partial, time, params_.corrector, stream)
+                       : sample_in_passes(answers(), partial, time, stream);
+    return {.value = s.log_prob,
+            .states = s.states,
+            .status = corrects() ? Status::kEstimate : Status::kExact,
+            .passes = s.passes};
+  }
+
+  Params params_;
+  md::Schedule schedule_;
+  StateSpace space_;
+  at::Device device_;
+  std::shared_ptr<Network> network_;
+  md::Replay replay_;
+  md::RunningLogZ log_z_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(MaskedDiffusion);

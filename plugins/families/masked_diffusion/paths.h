@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include <marginalia/any_order.h>
+#include <marginalia/family.h>
+#include <marginalia/params.h>
+
+namespace masked_diffusion {
+
+using marginalia::Tensor;
+
+// A path reveals the variables of x one after the other in a random order; with q the model,
+//   W = log f(x) - sum_t log q(x_{order t} | x_{order <t}),
+// is constant, and then log Z, where q is the target's. E_q[exp W] = Z for any q.
+// Source: Zhu et al. (2025), arXiv:2508.10684.
+
+/// A scalar with the value of the sample variance of W over B >= 2 paths, and its gradient at fixed
+/// paths: the log-variance divergence. W: float64 [B], without a gradient; log_q: [B], with it.
+/// Throws Error where a W is -inf, of a state that the energy forbids.
+Tensor log_variance(const Tensor& W, const Tensor& log_q);
+
+/// An unbiased estimate of log q(x | order) from n of its D terms, drawn at random, n D-th parts
+/// each: all of them where n = D.  conditionals: with the gradient.  -> [B].
+Tensor some_terms(const marginalia::LogConditionals& conditionals, const Tensor& x,
+                  const Tensor& orders, std::int64_t n, marginalia::Stream& stream);
+
+/// log Z as it was met on the way: the log of a moving average of exp W, at the energy's own
+/// temperature whatever the annealing.
+class RunningLogZ {
+ public:
+  void add(const Tensor& W);  ///< float64 [N]; paths that end in forbidden states weigh nothing
+  /// Throws Error before the first path.
+  Tensor value() const;  ///< float64 [1]
+  void visit(marginalia::StateVisitor& v) { v("model.log_z", state_); }
+
+ private:
+  static constexpr double kRate = 0.05;
+  Tensor state_;  // float64 [2]: its log, how often it was added to
+};
+
+struct ReplayParams {
+  std::int64_t size = 1024, fresh = 256, every = 10, replicates = 4;
+  void visit(marginalia::ParamVisitor& p) {
+    p("size", size, {.doc = "paths kept at most, the latest", .min = 2});
+    p("fresh", fresh, {.doc = "paths drawn at a time", .min = 2});
+    p("every", every, {.doc = "steps between draws of fresh paths", .min = 1});
+    p("replicates", replicates,
+      {.doc = "R, sets of variables hidden of each state that a step takes", .min = 1});
+  }
+};
+
+/// The ends of the latest paths, whatever model drew them, with what their weights are made of.
+class Replay {
+ public:
+  explicit Replay(const ReplayParams& params) : params_(params) {}
+  bool due(std::int64_t step) const;
+  /// states: int64 [N, D]; log_f at b = 1 and log_q: float64 [N].
+  void add(std::int64_t step, const Tensor& states, const Tensor& log_f, const Tensor& log_q);
+  /// Self-normalised weights of f^b: softmax(b log f - log q), float64 [N]. Throws Error where the
+  /// energy forbids every state.
+  Tensor weights(double b) const;
+  /// `rows` of the states, each in proportion to its weight by systematic resampling, in a random
+  /// order: int64 [rows, D].
+  Tensor draw(std::int64_t rows, double b, marginalia::Stream& stream) const;
+  void visit(marginalia::StateVisitor& v);
+
+ private:
+  ReplayParams params_;
+  Tensor states_, log_f_, log_q_;
+  Tensor next_;  // int64: the step at which fresh paths are due
+};
+
+}  // namespace masked_diffusion
