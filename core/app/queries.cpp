@@ -1,108 +1,17 @@
-#include <cmath>
-#include <fstream>
-#include <iostream>
-
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/oracle.h>
-#include <marginalia/partial_state.h>
+#include <marginalia/routed.h>
 #include <marginalia/samples.h>
 
-#include "cli.h"
+#include "certified.h"
+#include "lines.h"
 
 namespace marginalia::app {
 namespace {
-
-/// Questions are answered this many at a time: answers stream, and passes are shared.
-constexpr std::size_t kBatch = 256;
-
-/// One line of input: the object, and where it stands.
-struct Line {
-  Json json;
-  std::string where;
-};
-
-/// Calls `answer` with the objects of a JSON Lines file ("-": stdin), kBatch at a time.
-void for_batches(const std::string& file, const std::function<void(std::vector<Line>&)>& answer) {
-  std::ifstream opened;
-  if (file != "-") {
-    opened.open(file);
-    if (!opened || fs::is_directory(file))
-      throw SpecError(
-          fmt::format("{}: cannot be read: {}", file,
-                      fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
-  }
-  std::istream& in = file == "-" ? std::cin : opened;
-  const auto name = file == "-" ? "stdin" : file;
-  std::vector<Line> lines;
-  std::int64_t number = 0;
-  for (std::string text; std::getline(in, text);) {
-    ++number;
-    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto where = fmt::format("{}:{}", name, number);
-    auto json = Json::parse(text, nullptr, false);
-    if (!json.is_object())
-      throw SpecError(
-          fmt::format("{}: must be a JSON object such as {{\"x\": [0, 1, null]}}", where));
-    lines.push_back({std::move(json), where});
-    if (lines.size() == kBatch || (file == "-" && in.rdbuf()->in_avail() <= 0)) {
-      answer(lines);
-      lines.clear();
-    }
-  }
-  if (!lines.empty()) answer(lines);
-}
-
-/// What lines name states of.
-struct States {
-  const StateSpace& space;
-  TextReader read;
-};
-
-States states_in(const Experiment& experiment) {
-  return {experiment.space(),
-          [&experiment](const PartialText& text) { return state_of_text(experiment, text); }};
-}
-States states_in(const Energy& energy) {
-  return {energy.space(),
-          [&energy](const PartialText& text) { return state_of_text(energy, text); }};
-}
-
-/// The states that the lines name: int64 [B, D].
-Tensor states_of(const std::vector<Line>& lines, const States& in) {
-  std::vector<Tensor> rows;
-  for (const auto& [json, where] : lines)
-    rows.push_back(partial_state_of_line(json, in.space, where, in.read));
-  return torch::stack(rows);
-}
-
-/// The states under "given" of lines that all have it.
-Tensor conditions_of(const std::vector<Line>& lines, const States& in) {
-  std::vector<Tensor> rows;
-  for (const auto& [json, where] : lines)
-    rows.push_back(partial_state(json.at("given"), in.space, where + ": \"given\"", in.read));
-  return torch::stack(rows);
-}
-
-/// x with what is given; a variable that both name must agree.
-Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lines) {
-  const auto clash = (x != kUnknown).logical_and(given != kUnknown).logical_and(x != given).any(1);
-  if (const auto rows = clash.nonzero(); rows.numel() > 0)
-    throw SpecError(fmt::format("{}: \"x\" and \"given\" disagree on a variable",
-                                lines[std::size_t(rows[0].item<std::int64_t>())].where));
-  return torch::where(given != kUnknown, given, x);
-}
-
-Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(value < 0 ? "-inf" : "nan");
-}
-
-void print(const Json& line) {
-  std::cout << line.dump() << "\n" << std::flush;
-}
 
 /// log p of the energy itself, by its oracle.
 Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
@@ -120,6 +29,8 @@ struct Arguments {
   std::string run, input = "-", checkpoint, estimator, given, order = "random", spec;
   std::vector<std::string> settings;
   std::int64_t orders = 5, count = 1, steps = 0;
+  bool certify = false, conformal = false;
+  CertifyArguments certified;
 };
 
 Streams query_streams(const LoadedRun& run) {
@@ -128,6 +39,7 @@ Streams query_streams(const LoadedRun& run) {
 
 void marginals(Session& session, const Arguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
+  if (a.certify) return certified_marginals(run, a.input, a.certified);
   const auto in = states_in(run.experiment);
   std::optional<ExactAnswers> exact;
   if (a.estimator == "exact") {
@@ -135,6 +47,15 @@ void marginals(Session& session, const Arguments& a) {
       throw SpecError(a.run + ": \"exact\" asks the energy's oracle, and this run has no energy");
     exact.emplace(*run.experiment.energy);
     oracle_or_refuse(*exact, run.experiment.energy->label());
+  }
+  std::optional<ConformalRadii> radii;
+  if (a.conformal) radii.emplace(run.directory);
+  std::optional<Routed> routed;
+  if (a.estimator == Routed::kName) {
+    if (const auto why = Routed::obstacle(*run.experiment.family, run.experiment.energy.get());
+        !why.empty())
+      throw SpecError(a.run + ": " + why);
+    routed.emplace(*run.experiment.family, *run.experiment.energy);
   }
   auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
@@ -162,16 +83,19 @@ void marginals(Session& session, const Arguments& a) {
         value.index_put_({index}, exact_log_marginal(*exact->oracle(), query.partial, query.given));
         continue;
       }
-      const auto answer = run.experiment.family->answer(query, streams.at("marginals"));
+      const auto answer =
+          routed ? routed->log_marginal(query.partial, query.given, streams.at("marginals"))
+                 : run.experiment.family->answer(query, streams.at("marginals"));
       value.index_put_({index}, answer.value);
       estimator = answer.estimator;
     }
     for (std::size_t b = 0; b < lines.size(); ++b) {
-      Json line{{"log_marginal", number(value[std::int64_t(b)].item<double>())},
-                {"estimator", estimator}};
-      for (const auto& [key, other] : lines[b].json.items())
-        if (key != "x" && key != "given") line[key] = other;
-      print(line);
+      const auto answered = value[std::int64_t(b)].item<double>();
+      Json answer{{"log_marginal", number(answered)}, {"estimator", estimator}};
+      if (radii && estimator == "one_pass" && !lines[b].json.contains("given"))
+        radii->add_to(answer, answered,
+                      (x[std::int64_t(b)] != kUnknown).sum().item<std::int64_t>());
+      print_answer(std::move(answer), lines[b]);
     }
   });
 }
@@ -260,12 +184,10 @@ void exact(Session& session, const Arguments& a) {
           given = conditions_of({lines[b]}, states_in(*energy));
           partial = merged(partial, given, {lines[b]});
         }
-        Json line{
-            {"log_marginal", number(exact_log_marginal(*oracle, partial, given).item<double>())},
-            {"estimator", "exact"}};
-        for (const auto& [key, other] : lines[b].json.items())
-          if (key != "x" && key != "given") line[key] = other;
-        print(line);
+        print_answer(
+            {{"log_marginal", number(exact_log_marginal(*oracle, partial, given).item<double>())},
+             {"estimator", "exact"}},
+            lines[b]);
       }
     });
     return;
@@ -309,10 +231,13 @@ void add_query_verbs(CLI::App& program, Session& session) {
       ->required()
       ->type_name("FILE");
   verb->add_option("--estimator", a->estimator,
-                   "one_pass, chain, ensemble, exact; else the family's first");
+                   "one_pass, chain, ensemble, routed, exact; else the family's first");
   verb->add_option("--orders", a->orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--order", a->order, "of the variables along a chain")
       ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
+  verb->add_flag("--conformal", a->conformal,
+                 "add to one_pass the interval that the metric conformal calibrated");
+  add_certify_options(*verb, a->certify, a->certified);
 
   verb = of_run(add("conditionals", "probabilities of every unknown variable of partial states",
                     "marginalia conditionals runs/smoke --input states.jsonl", conditionals));

@@ -21,6 +21,9 @@ const METRICS = {
   calibration: ["calibration error", "mean |predicted \u2212 observed| probability of conditionals",
     "probability"],
   split_r_hat: ["split R-hat", "agreement of chains; 1 when mixed", "ratio"],
+  coverage: ["coverage of certificates", "share of intervals that hold the exact log p(x_S)",
+    "fraction"],
+  conformal: ["conformal radius", "around one-pass log p(x_S), for queries of its law", "nats"],
   marginal_seconds: ["time of a marginal", "one log p(x_S)", "seconds"],
   passes: ["network passes", "for one query", "passes"],
 };
@@ -31,6 +34,9 @@ const ESTIMATORS = {
   ensemble: ["ensemble", "log-mean-exp over several orders", "c3"],
   importance: ["importance", "importance sampling from the model", "c4"],
   learned: ["learned", "a parameter of the model", "c5"],
+  routed: ["routed", "one pass, after what evidence leaves narrow was summed out exactly", "c6"],
+  certified: ["certified", "an interval that holds with its confidence, at any time it is stopped",
+    "c3"],
   exact: ["exact", "an oracle", "ink"],
 };
 
@@ -103,6 +109,8 @@ function off_exact(estimator, entry, exact, unit) {
 /// The rest of an entry's scalars, in words.
 function remarks(metric, entry, unit, factor, space) {
   const told = ["value", "stderr", "unit", "status", "samples"];
+  const interval = is_number(entry.lower) && is_number(entry.upper) && is_number(entry.confidence);
+  if (interval) told.push("lower", "upper", "confidence");
   const in_unit = ["max", "min", "rms", "bias", "median", "spread", "target"];
   const parts = entries(entry).filter(([key, x]) => !told.includes(key) && typeof x !== "object")
     .map(([key, x]) => {
@@ -110,6 +118,9 @@ function remarks(metric, entry, unit, factor, space) {
         return `${key}${NBSP}${number(x * factor, 3)}${NBSP}${unit}`;
       return `${words(key)}${NBSP}${brief(x)}`;
     });
+  if (interval)
+    parts.unshift(`${number(100 * entry.confidence, 3)}${NBSP}% interval ` +
+      `${number(entry.lower, 7)} to ${number(entry.upper, 7)}${NBSP}${unit}`);
   if (metric === "nll" && unit === "nats" && space?.dimension > 0 && is_number(entry.value)) {
     const bits = entry.value / space.dimension / Math.LN2;
     const sign = STATUSES[entry.status]?.[0] ?? "";

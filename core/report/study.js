@@ -188,6 +188,15 @@ function write_calibration() {
     element("div", { class: "plots study" }, study_figure(drawn.title, () => drawn)));
 }
 
+function write_costs() {
+  const [drawn] = of_group("costs");
+  if (!drawn) return;
+  section("costs", "Error against time",
+    ["Root mean square error of log p(x_S) against the time of one question, a point an estimator " +
+      "of a row; what is exact is drawn at a millionth of a nat."],
+    element("div", { class: "plots study" }, study_figure(drawn.title, () => drawn)));
+}
+
 function law_row(law) {
   if (law.why) return [law.axis, law.points, "not fitted: " + law.why, "", "", ""];
   const exponents = [with_error(law.alpha, law.alpha_stderr, 3),
@@ -233,4 +242,4 @@ function write_experiments() {
 }
 
 write_page([write_header, write_table, write_differences, write_curves, write_sizes,
-  write_calibration, write_scaling, write_samples, write_experiments]);
+  write_calibration, write_costs, write_scaling, write_samples, write_experiments]);

@@ -194,6 +194,36 @@ void add_calibration(Json& figures, const Json& experiments, const std::vector<s
   figures.back()["x"]["log"] = figures.back()["y"]["log"] = false;
 }
 
+/// rms error of log-marginals against microseconds a query, a point an estimator of a row.
+void add_error_against_time(Json& figures, const Json& experiments,
+                            const std::vector<std::string>& rows) {
+  constexpr double kExact = 1e-6;  // nats: 0 has no place on a logarithmic axis
+  Json all = Json::array();
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> by_estimator;
+    for (const auto& e : experiments) {
+      if (e.at("row") != rows[r] || !e.contains("figures")) continue;
+      for (const auto& [key, error] : e.at("figures").items()) {
+        const auto time = "marginal_seconds/" + estimator_of(key);
+        if (metric_of(key) != "marginal_error" || !e.at("figures").contains(time)) continue;
+        const auto &rms = error.at("value"), &seconds = e.at("figures").at(time).at("value");
+        if (!rms.is_number() || !seconds.is_number()) continue;
+        auto& [micros, errors] = by_estimator[estimator_of(key)];
+        micros.push_back(1e6 * seconds.get<double>());
+        errors.push_back(std::max(rms.get<double>(), kExact));
+      }
+    }
+    for (const auto& [estimator, found] : by_estimator) {
+      auto one = series(fmt::format("{}, {}", rows[r], label_of(estimator)), r, "both");
+      add_point(one, summary_of(found.first).mean, summary_of(found.second));
+      all.push_back(std::move(one));
+    }
+  }
+  if (all.size() > 1)
+    figures.push_back(figure("error-against-time", "costs", "error of log-marginals against time",
+                             "microseconds a query", "rms, nats", std::move(all)));
+}
+
 /// The smallest and largest number of the series under `keys`.
 std::pair<double, double> range(const Json& all, std::initializer_list<const char*> keys) {
   double low = INFINITY, high = -INFINITY;
@@ -263,6 +293,7 @@ Json figures_of(const Json& experiments, const std::vector<std::string>& rows) {
   for (const auto& [metric, keys] : sizes)
     add_sizes(figures, experiments, rows, metric, keys);
   add_calibration(figures, experiments, rows);
+  add_error_against_time(figures, experiments, rows);
   return figures;
 }
 

@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include <marginalia/plugin.h>
+#include <marginalia/routed.h>
 
 #include "measure.h"
 
@@ -26,7 +27,7 @@ class MarginalSeconds final : public Metric {
   struct Params {
     std::int64_t batch = 16, repeats = 5, percent = 50;
     double patience = 2;
-    std::vector<std::string> estimators{"one_pass", "chain"};
+    std::vector<std::string> estimators{"one_pass", "routed", "chain"};
     void visit(ParamVisitor& p) {
       p("batch", batch, {.doc = "queries asked at once", .min = 1});
       p("repeats", repeats, {.doc = "of which the median is taken, after one more", .min = 1});
@@ -53,6 +54,9 @@ class MarginalSeconds final : public Metric {
         figure.more["passes"] = passes;
         if (passes > 0) figure.more["seconds_a_pass"] = figure.value / passes;
         figures.push_back(std::move(figure));
+      } else if (name == Routed::kName && Routed::obstacle(family, evaluation.energy()).empty()) {
+        const Routed routed(family, *evaluation.energy());
+        figures.push_back(timed(name, [&] { routed.log_marginal(partial, {}, stream); }));
       } else if (const auto oracle = evaluation.oracle(); oracle && name == "oracle") {
         figures.push_back(timed(name, [&] { oracle->log_marginal(partial); }));
       }

@@ -13,6 +13,7 @@
 
 #include <torch/types.h>
 
+#include <marginalia/certify.h>
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
@@ -91,8 +92,20 @@ class LogZ final : public Metric {
   static constexpr const char* kName = "log_z";
   static constexpr const char* kSummary = "log of the normaliser Z = sum of f(x)";
   static constexpr const char* kFormula = "log Z = log E_q[f(x) / q(x | order)]";
-  using Params = NoParams;
-  explicit LogZ(const Params&) {}
+  static constexpr const char* kExample = R"({"samples": 16})";
+
+  struct Params {
+    std::int64_t samples = 256;
+    double confidence = 0.95, seconds = 10;
+    void visit(ParamVisitor& p) {
+      p("samples", samples,
+        {.doc = "chains, and posterior samples, of an interval that holds (certify.h); 0: none",
+         .min = 0});
+      p("confidence", confidence, {.doc = "of that interval", .min = 0.5, .max = 0.999999});
+      p("seconds", seconds, {.doc = "at which its sampling stops; 0: no limit", .min = 0.0});
+    }
+  };
+  explicit LogZ(const Params& params) : params_(params) {}
 
   std::vector<Figure> measure(Evaluation& evaluation) const override {
     if (!evaluation.energy()) throw Unavailable("needs an energy");
@@ -105,6 +118,8 @@ class LogZ final : public Metric {
     } catch (const Unavailable& e) {
       reason = e.what();
     }
+    if (params_.samples > 0 && evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
+      figures.push_back(certified(evaluation));
     if (const auto known = log_z_of(evaluation))
       figures.push_back({.estimator = known->error > 0 ? "extrapolated" : "exact",
                          .value = known->value,
@@ -122,6 +137,32 @@ class LogZ final : public Metric {
             .value = answer.value.item<double>(),
             .status = capability.status};
   }
+  /// An interval that holds; where there is one side alone, that.
+  Figure certified(Evaluation& evaluation) const {
+    CertifySettings settings;
+    settings.confidence = params_.confidence;
+    settings.width = 0;
+    settings.samples = params_.samples;
+    settings.seconds = params_.seconds;
+    Certifier certifier(evaluation.family(), evaluation.energy(), settings);
+    const auto certificate =
+        certifier.certify_sum(evaluation.space().empty()[0], evaluation.stream("log_z/certified"));
+    const bool one_sided = std::isinf(certificate.upper);
+    Figure figure{.estimator = "certified",
+                  .value = one_sided ? certificate.lower : certificate.log_marginal,
+                  .status = certificate.route == "exact" ? Status::kExact
+                            : one_sided                  ? Status::kLower
+                                                         : Status::kEstimate,
+                  .samples = certificate.samples,
+                  .more = {{"lower", number(certificate.lower)},
+                           {"upper", number(certificate.upper)},
+                           {"confidence", certificate.confidence},
+                           {"route", certificate.route},
+                           {"passes", certificate.passes}}};
+    if (!certificate.upper_by.empty()) figure.more["upper_by"] = certificate.upper_by;
+    if (!certificate.reason.empty()) figure.more["reason"] = certificate.reason;
+    return figure;
+  }
   static Figure sampled(const Tensor& log_weight) {
     const auto log_z = log_mean_exp(log_weight);
     return {.estimator = "importance",
@@ -130,6 +171,8 @@ class LogZ final : public Metric {
             .samples = log_weight.numel(),
             .more = {{"in_expectation", "lower"}}};
   }
+
+  Params params_;
 };
 
 class Ess final : public Metric {

@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <marginalia/plugin.h>
+#include <marginalia/routed.h>
 
 #include "correlation.h"
 #include "measure.h"
@@ -73,11 +74,12 @@ class MarginalError final : public Metric {
 
   struct Params {
     SubsetParams subsets;
-    std::vector<std::string> estimators{"one_pass", "chain", "exact"};
+    std::vector<std::string> estimators{"one_pass", "routed", "chain", "exact"};
     void visit(ParamVisitor& p) {
       subsets.visit(p);
       p("estimators", estimators,
-        {.doc = "those to use where the family offers them; ensemble is as costly as five chains"});
+        {.doc = "those to use where the family offers them; ensemble is as costly as five chains, "
+                "routed is one_pass after what can be summed exactly"});
     }
   };
   explicit MarginalError(const Params& params) : params_(params) {}
@@ -87,7 +89,9 @@ class MarginalError final : public Metric {
     const bool exact = bool(evaluation.oracle());
     std::vector<std::string> estimators;
     for (const auto& name : params_.estimators)
-      if (family.offers(QueryKind::kLogMarginal, name) && (exact || name != "ensemble"))
+      if (name == Routed::kName
+              ? Routed::obstacle(family, evaluation.energy()).empty()
+              : family.offers(QueryKind::kLogMarginal, name) && (exact || name != "ensemble"))
         estimators.push_back(name);
     if (estimators.empty())
       throw Unavailable(fmt::format("none of the estimators asked for is among the family's: {}",
@@ -100,7 +104,7 @@ class MarginalError final : public Metric {
     const auto truth = reference(evaluation, queries.partial);
     std::vector<Figure> figures;
     for (const auto& name : estimators) {
-      const auto answers = log_marginals(family, queries.partial, name, stream(evaluation, name));
+      const auto answers = answered(evaluation, queries.partial, name);
       auto figure = compare(name, queries.size, truth, answers.value);
       figure.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
       figure.more["source"] = queries.source;
@@ -113,6 +117,14 @@ class MarginalError final : public Metric {
  private:
   static Stream& stream(Evaluation& evaluation, const std::string& name) {
     return evaluation.stream("marginal_error/" + name);
+  }
+
+  static Answers answered(Evaluation& evaluation, const Tensor& partial, const std::string& name) {
+    auto& own = stream(evaluation, name);
+    if (name != Routed::kName) return log_marginals(evaluation.family(), partial, name, own);
+    const auto answer =
+        Routed(evaluation.family(), *evaluation.energy()).log_marginal(partial, {}, own);
+    return {answer.value, answer.passes, false};
   }
 
   static Tensor reference(Evaluation& evaluation, const Tensor& partial) {

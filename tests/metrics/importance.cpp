@@ -21,7 +21,7 @@ TEST_CASE("log_z is learned, weighed and exact") {
   Bench b;
   b.evaluation.weigh({0.5, 1.5, -2, 3});
   const auto figures = figures_of("log_z", b.evaluation);
-  CHECK(figures.size() == 3);
+  CHECK(figures.size() == 4);
   CHECK(figures.at("learned").value == 3);
   CHECK(figures.at("exact").value == doctest::Approx(b.energy.log_z()).epsilon(1e-12));
   CHECK(figures.at("exact").status == Status::kExact);
@@ -34,12 +34,19 @@ TEST_CASE("log_z is learned, weighed and exact") {
   CHECK(*drawn.stderr_ == doctest::Approx(deviation(w) / mean(w) / 2).epsilon(1e-12));
   CHECK(drawn.status == Status::kEstimate);
   CHECK(drawn.samples == 4);
+  const auto& certified = figures.at("certified");
+  CHECK(certified.more["lower"].get<double>() < b.energy.log_z());
+  CHECK(certified.more["upper"].get<double>() > b.energy.log_z());
+  CHECK(certified.more["upper_by"] == "enumeration");
+  CHECK(std::abs(certified.value - b.energy.log_z()) < 0.1);
+  CHECK(figures_of("log_z", b.evaluation, R"("samples": 0)").size() == 3);
 }
 
 TEST_CASE("log_z leaves out what the family cannot answer") {
   Bench b;
   remove(b.family, QueryKind::kLogZ);
   remove(b.family, QueryKind::kSample);
+  remove(b.family, QueryKind::kConditionals);
   CHECK(figures_of("log_z", b.evaluation).size() == 1);
   b.evaluation.with_oracle = false;
   CHECK(unavailable("log_z", b.evaluation) ==

@@ -1,0 +1,153 @@
+#include "certified.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/certify.h>
+#include <marginalia/error.h>
+#include <marginalia/files.h>
+
+#include "lines.h"
+
+namespace marginalia::app {
+namespace {
+
+/// Colours of the network that the conditionals come from; undefined where it has none.
+Tensor colours_of(const Networks& networks) {
+  for (const auto* role : {"conditional", ""})
+    if (const auto it = networks.all().find(role); it != networks.all().end())
+      return it->second->colours();
+  return {};
+}
+
+/// log Z's certificate, kept with the run: of the energy alone, whatever network sampled it.
+class KeptLogZ {
+ public:
+  KeptLogZ(const LoadedRun& run, const CertifySettings& settings)
+      : file_(run.directory.path() / "certified_log_z.json"),
+        key_{{"energy", run.experiment.resolved.value("energy", Json())},
+             {"confidence", settings.confidence},
+             {"width", settings.width},
+             {"islands", settings.islands}} {}
+
+  void give_to(Certifier& certifier) const {
+    if (!fs::exists(file_)) return;
+    const auto kept = Json::parse(read_text(file_), nullptr, false);
+    if (kept.is_object() && kept.value("of", Json()) == key_ && kept.contains("log_z"))
+      certifier.set_log_z(Certificate::from_json(kept.at("log_z")));
+  }
+  /// A run that cannot be written in is asked all the same.
+  void keep(const Certificate& log_z) const {
+    try {
+      write_atomically(file_, Json{{"of", key_}, {"log_z", log_z.to_json()}}.dump(2) + "\n");
+    } catch (const Error& e) {
+      fmt::print(stderr, "marginalia: warning: {}\n", e.what());
+    }
+  }
+
+ private:
+  fs::path file_;
+  Json key_;
+};
+
+}  // namespace
+
+void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& a) {
+  auto* flag = verb.add_flag("--certify", certify, "answer with an interval that holds");
+  verb.add_option("--confidence", a.confidence, "of each interval")
+      ->check(CLI::Range(0.5, 0.999999))
+      ->capture_default_str()
+      ->needs(flag);
+  verb.add_option("--width", a.width,
+                  "nats at which sampling stops; 0.1 where neither this nor --seconds is given")
+      ->check(CLI::PositiveNumber)
+      ->needs(flag);
+  verb.add_option("--seconds", a.seconds, "of sampling, for each line; else no limit")
+      ->check(CLI::PositiveNumber)
+      ->needs(flag);
+  verb.add_option("--samples", a.samples, "of each side at most")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str()
+      ->needs(flag);
+  verb.add_option("--islands", a.islands,
+                  "log2 of the entries of a message up to which unknown variables are summed out "
+                  "exactly; 0: the network alone")
+      ->check(CLI::Range(0, 24))
+      ->capture_default_str()
+      ->needs(flag);
+}
+
+void certified_marginals(LoadedRun& run, const std::string& input, const CertifyArguments& a) {
+  const auto& experiment = run.experiment;
+  CertifySettings settings;
+  settings.confidence = a.confidence;
+  settings.width = a.width > 0 || a.seconds > 0 ? a.width : 0.1;
+  settings.seconds = a.seconds;
+  settings.samples = a.samples;
+  settings.islands = a.islands;
+  settings.colours = colours_of(experiment.networks);
+  Certifier certifier(*experiment.family, experiment.energy.get(), settings);
+  const KeptLogZ kept(run, settings);
+  kept.give_to(certifier);
+  const bool one_pass = experiment.family->offers(QueryKind::kLogMarginal, "one_pass");
+
+  Streams streams(experiment.seed);
+  bool keep = experiment.energy && !certifier.has_log_z();
+  const auto in = states_in(experiment);
+  for_batches(input, [&](std::vector<Line>& lines) {
+    for (auto& line : lines) {
+      auto x = states_of({line}, in);
+      Tensor given;
+      if (line.json.contains("given")) {
+        given = conditions_of({line}, in);
+        x = merged(x, given, {line});
+      }
+      // each question has a stream of its own, so that it is settled before the stream is drawn
+      auto& stream = streams.at("certify/" + line.where);
+      Certificate certificate;
+      try {
+        certificate = certifier.certify(x[0], given.defined() ? given[0] : given, stream);
+      } catch (const SpecError& e) {
+        throw SpecError(fmt::format("{}: {}", line.where, e.what()));
+      }
+      auto answer = certificate.to_json();
+      answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
+      if (one_pass) {
+        const Query query{.partial = x, .given = given, .estimator = "one_pass"};
+        answer["one_pass"] = number(experiment.family->answer(query, stream).value.item<double>());
+      }
+      print_answer(std::move(answer), line);
+      if (keep && certifier.has_log_z()) kept.keep(certifier.log_z(stream));
+      keep = keep && !certifier.has_log_z();
+    }
+  });
+}
+
+ConformalRadii::ConformalRadii(const RunDirectory& run) {
+  const auto file = run.path() / "evaluation.json";
+  const auto evaluation =
+      fs::exists(file) ? Json::parse(read_text(file), nullptr, false) : Json::object();
+  const auto path = Json::json_pointer("/metrics/conformal/one_pass");
+  if (!evaluation.is_object() || !evaluation.contains(path))
+    throw SpecError(
+        fmt::format("{}: has no conformal radii; \"marginalia evaluate {} --metrics conformal\" "
+                    "measures them, and leaves what else was measured out",
+                    file.string(), run.path().string()));
+  figure_ = evaluation.at(path);
+}
+
+void ConformalRadii::add_to(Json& answer, double log_marginal, std::int64_t size) const {
+  answer["lower"] = answer["upper"] = nullptr;
+  for (const auto& bin : figure_.at("radii")) {
+    if (size < bin.at("from") || size > bin.at("to") || !bin.at("radius").is_number()) continue;
+    answer["lower"] = log_marginal - bin.at("radius").get<double>();
+    answer["upper"] = log_marginal + bin.at("radius").get<double>();
+  }
+  answer["confidence"] = figure_.at("confidence");
+  answer["law"] = figure_.at("law");
+}
+
+}  // namespace marginalia::app

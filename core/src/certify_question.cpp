@@ -1,0 +1,168 @@
+#include "certify_question.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/elimination.h>
+#include <marginalia/error.h>
+
+namespace marginalia {
+
+namespace {
+
+/// log2 of the entries of messages that are worth computing anew for every sample.
+constexpr double kChainBits = 5;
+
+Tensor index_of(const std::vector<std::int64_t>& variables) {
+  return torch::tensor(variables, torch::kLong);
+}
+
+}  // namespace
+
+Certifier::Question Certifier::ask(const Tensor& x) const {
+  if (!energy_) return ask_model(x);
+  if (const auto factors = energy_->factors(); factors && settings_.islands > 0)
+    return ask_factors(*factors, x);
+  Question question{
+      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
+  const auto unknown = (x == kUnknown).nonzero().squeeze(1);
+  for (std::int64_t n = 0; n < unknown.numel(); ++n)
+    question.open.push_back(unknown[n].item<std::int64_t>());
+  question.log_sum = [this](const Tensor& states) { return energy_->log_density(states); };
+  if (question.open.empty()) {
+    question.exact = energy_->log_density(x.unsqueeze(0)).item<double>();
+    question.route = "exact";
+  }
+  if (const auto factors = energy_->factors()) {
+    const auto left = conditioned(*factors, x.data_ptr<std::int64_t>());
+    question.neighbours = neighbours_of(left.model);
+    for (std::size_t n = 0; n < left.variables.size(); ++n)
+      question.places.push_back(std::int64_t(n));
+    if (left.constant == -INFINITY) question.exact = -INFINITY;
+  }
+  return question;
+}
+
+Certifier::Question Certifier::ask_factors(const FactorModel& model, const Tensor& x) const {
+  const auto left =
+      std::make_shared<const Conditioned>(conditioned(model, x.data_ptr<std::int64_t>()));
+  Question question{
+      .exact = {}, .state = x, .route = "exact", .open = {}, .log_sum = {}, .reason = {}};
+  if (left->variables.empty() || left->constant == -INFINITY) {
+    question.exact = left->constant;
+    return question;
+  }
+  const auto U = std::int64_t(left->variables.size());
+  const auto sums =
+      std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
+  question.neighbours = neighbours_of(left->model);
+  if (cutset(left->model, question.neighbours, settings_.islands).empty()) {
+    question.exact = left->constant + sums->log_z();
+    return question;
+  }
+  question.places =
+      cutset(left->model, question.neighbours, std::min(settings_.islands, kChainBits));
+  for (const auto place : question.places)
+    question.open.push_back(left->variables[std::size_t(place)]);
+  question.route = std::int64_t(question.open.size()) < U ? "mixed" : "network";
+  question.log_sum = [left, sums](const Tensor& states) {
+    return left->constant + sums->log_sum(states.index_select(1, index_of(left->variables)));
+  };
+  return question;
+}
+
+/// f = prod_t p(x_t | x_{<t}) along the forward order.
+Certifier::Question Certifier::ask_model(const Tensor& x) const {
+  Question question{
+      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
+  for (const auto& c : family_->capabilities())
+    if (c.kind == QueryKind::kLogMarginal && c.status == Status::kExact) {
+      Stream unused(0, "exact");
+      const Query query{.partial = x.unsqueeze(0), .estimator = c.estimator};
+      question.exact = family_->answer(query, unused).value.item<double>();
+      question.route = "exact";
+      return question;
+    }
+  const auto D = x.size(0);
+  const auto forward = torch::arange(D);
+  question.passes = double(D);
+  question.log_sum = [this, forward](const Tensor& states) {
+    return proposal_->score(states, torch::full_like(states, kUnknown), forward).log_prob;
+  };
+  const auto unknown = (x == kUnknown).nonzero().squeeze(1);
+  for (std::int64_t n = 0; n < unknown.numel(); ++n)
+    question.open.push_back(unknown[n].item<std::int64_t>());
+  // What begins the order has a probability that is a product.
+  if (question.open.empty() || question.open.front() == D - std::int64_t(question.open.size())) {
+    question.exact = question.log_sum(x.unsqueeze(0)).item<double>();
+    question.route = "exact";
+  }
+  question.reason =
+      "no samples of the model's own posterior: the evidence does not begin its forward order";
+  return question;
+}
+
+Tensor Certifier::Passes::times(const Question& question, std::size_t level) const {
+  auto time = torch::full_like(question.state, -1);
+  const auto open = index_of(question.open);
+  if (kSpacings[level] == 0 && colours_.defined()) {
+    // those that occur, without gaps
+    const auto of_open = colours_.index_select(0, open);
+    return time.index_put_({open}, std::get<1>(at::_unique2(of_open, true, true)));
+  }
+  const auto spacing = question.neighbours.empty() ? 0 : kSpacings[level];
+  const auto passes = spacing > 0
+                          ? spaced_passes(question.neighbours, question.places, spacing)
+                          : spaced_passes(Neighbours(question.open.size()), question.open, 0);
+  return time.index_put_({open}, index_of(passes));
+}
+
+double Certifier::Passes::count(const Question& question, std::size_t level) const {
+  return double(times(question, level).max().item<std::int64_t>() + 1);
+}
+
+void Certifier::Passes::saw(std::size_t level, const Tensor& log_weight) {
+  constexpr double kMemory = 1000;  // samples
+  const auto possible = log_weight.masked_select(log_weight > -INFINITY);
+  if (possible.numel() < 2) return;
+  const auto samples = double(possible.numel());
+  log_variance_ = possible.var().item<double>();
+  const auto relative = (possible - possible.max()).exp();
+  const auto mean = relative.mean();
+  const auto variance = (relative.var() / mean.square()).item<double>();
+  const auto weight = std::min(kMemory, weight_[level]);
+  variance_[level] = (weight * variance_[level] + samples * variance) / (weight + samples);
+  weight_[level] = weight + samples;
+}
+
+/// The cheapest level that was seen, by passes times the samples that a side of `needed` nats
+/// takes; one up where the variance costs more samples than the bound itself does.
+std::size_t Certifier::Passes::choose(const Question& question, double needed) const {
+  if (question.neighbours.empty()) return kLevels - 1;
+  constexpr double kLog = 5;  // log(1 / delta), and what the mixture over bets costs
+  const auto samples = [&](std::size_t level) {  // sqrt(2 v L / N) + L / N = needed
+    const auto root = (std::sqrt(2 * variance_[level] * kLog) +
+                       std::sqrt(2 * variance_[level] * kLog + 4 * needed * kLog)) /
+                      (2 * needed);
+    return root * root;
+  };
+  std::size_t best = 1, seen = 0;
+  double least = INFINITY;
+  for (std::size_t level = 0; level < kLevels; ++level) {
+    if (weight_[level] == 0) continue;
+    ++seen;
+    if (const auto cost = samples(level) * count(question, level); cost < least) {
+      least = cost;
+      best = level;
+    }
+  }
+  if (seen == 0) return best;
+  const bool up = variance_[best] > 0.5 * needed;
+  if (up && best + 1 < kLevels && weight_[best + 1] == 0) return best + 1;
+  return best;
+}
+
+}  // namespace marginalia

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <marginalia/certify.h>
+#include <marginalia/islands.h>
+
+namespace marginalia {
+
+/// One partial state whose log f(x_S) is asked for: what is exact of it, and what is to be sampled.
+struct Certifier::Question {
+  std::optional<double> exact = {};  ///< log f(x_S) itself
+  Tensor state = {};                 ///< int64 [D]
+  std::string route = {};
+  std::vector<std::int64_t> open = {};  ///< variables that chains reveal
+  /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
+  std::function<Tensor(const Tensor&)> log_sum = {};
+  double passes = 0;                      ///< of the network, a row of log_sum
+  std::string reason = {};                ///< why it has no posterior samples of its own
+  Neighbours neighbours = {};             ///< of the unknown variables, by place; empty: not known
+  std::vector<std::int64_t> places = {};  ///< of `open` among them
+};
+
+/// When to reveal what: levels that take ever more passes and lose ever less of the dependence
+/// among what shares one. The level is chosen by the variance that was seen of the weights.
+class Certifier::Passes {
+ public:
+  static constexpr std::int64_t kSpacings[] = {2, 3, 4, 6, 0};  ///< links apart; 0: each by itself
+  static constexpr std::size_t kLevels = std::size(kSpacings);
+
+  explicit Passes(Tensor colours) : colours_(std::move(colours)) {}
+  /// A level for the next samples, before they are drawn.
+  std::size_t choose(const Question& question, double needed) const;
+  void saw(std::size_t level, const Tensor& log_weight);
+  double log_variance() const { return log_variance_; }  ///< of the log weights seen last
+  /// time[i] >= 0 for what is revealed, -1 for the rest: int64 [D].
+  Tensor times(const Question& question, std::size_t level) const;
+
+ private:
+  double count(const Question& question, std::size_t level) const;
+  Tensor colours_;
+  double variance_[kLevels] = {}, weight_[kLevels] = {};  // relative variance, samples
+  double log_variance_ = 0;
+};
+
+}  // namespace marginalia

@@ -1,0 +1,112 @@
+// The estimator "routed": exact where evidence leaves narrow islands, the network elsewhere.
+#include "factors.h"
+#include "leaning.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <marginalia/islands.h>
+#include <marginalia/routed.h>
+
+using namespace marginalia;
+using torch::Tensor;
+
+namespace {
+
+/// Knows log p of whole states, and is a nat wrong for every unknown variable.
+class Tied final : public Family {
+ public:
+  explicit Tied(const Energy& energy) : truth_(energy), energy_(energy) {}
+  const StateSpace& space() const override { return energy_.space(); }
+  std::vector<Capability> capabilities() const override {
+    return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+  }
+  void step(Step&) override {}
+  std::vector<ParameterGroup> parameters() override { return {}; }
+  void visit(StateVisitor&) override {}
+  void set_training(bool) override {}
+
+ private:
+  Answer compute_answer(const Query& query, Stream&) const override {
+    const auto wrong = (query.partial == kUnknown).sum(1).to(torch::kDouble);
+    return {.value = truth_.log_marginal(query.partial) + wrong, .passes = 1};
+  }
+  EnumerationOracle truth_;
+  const Energy& energy_;
+};
+
+/// An open grid of binary variables.
+FactorModel grid(std::int64_t side) {
+  FactorModel model{std::vector<std::int64_t>(std::size_t(side * side), 2), {}};
+  for (std::int64_t i = 0; i < side * side; ++i) {
+    const auto w = 0.2 + 0.03 * double(i);
+    if (i % side + 1 < side) model.factors.push_back({{i, i + 1}, {w, -w, 0.1, w}});
+    if (i + side < side * side) model.factors.push_back({{i + side, i}, {w, 0, -w, 0.3}});
+    model.factors.push_back({{i}, {0, 0.1 * double(i % 3)}});
+  }
+  return model;
+}
+
+}  // namespace
+
+TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
+  const test::Factored energy(grid(4));
+  const Tied family(energy);
+  const EnumerationOracle truth(energy);
+  Streams streams(1);
+  const Routed all(family, energy), little(family, energy, 1);
+  auto partial = torch::randint(2, {40, 16}, torch::kLong)
+                     .masked_fill(streams.at("mask").uniform({40, 16}) < 0.5, kUnknown);
+  const auto exact = truth.log_marginal(partial);
+  const auto error = all.log_marginal(partial, {}, streams.at("a")).value - exact;
+  CHECK(error.abs().max().item<double>() < 1e-10);
+  // with trees alone, the error is that of the variables of wider components
+  const auto rest = little.log_marginal(partial, {}, streams.at("a")).value - exact;
+  bool some = false;
+  for (std::int64_t b = 0; b < 40; ++b) {
+    const auto left = conditioned(*energy.factors(), partial[b].data_ptr<std::int64_t>());
+    const auto neighbours = neighbours_of(left.model);
+    const auto component = components_of(neighbours);
+    double wide = 0;
+    const auto cut = cutset(left.model, neighbours, 1);
+    for (const auto c : component)
+      wide += std::ranges::any_of(cut, [&](auto i) { return component[std::size_t(i)] == c; });
+    CHECK(rest[b].item<double>() == doctest::Approx(wide).epsilon(1e-9));
+    some = some || (wide > 0 && wide < double(component.size()));
+  }
+  CHECK(some);  // of both kinds in one state
+}
+
+TEST_CASE("conditional questions are routed on both sides") {
+  const test::Factored energy(grid(3));
+  const Tied family(energy);
+  const EnumerationOracle truth(energy);
+  Streams streams(2);
+  auto given = energy.space().empty().repeat({2, 1});
+  given.select(1, 4).fill_(1);
+  auto x = given.clone();
+  x[0].index_put_({0}, 1);
+  const auto answer = Routed(family, energy).log_marginal(x, given, streams.at("a"));
+  CHECK(answer.value[0].item<double>() ==
+        doctest::Approx((truth.log_sum(x) - truth.log_sum(given))[0].item<double>()).epsilon(1e-9));
+  CHECK(answer.value[1].item<double>() == 0);
+  CHECK(answer.estimator == "routed");
+}
+
+TEST_CASE("without an energy, factors or one pass there is no routed estimator, and it is said") {
+  const test::Factored energy(grid(3));
+  const Tied family(energy);
+  CHECK(Routed::obstacle(family, nullptr).find("there is none") != std::string::npos);
+  class Opaque final : public Energy {
+   public:
+    const StateSpace& space() const override { return space_; }
+
+   private:
+    Tensor compute_log_density(const Tensor& x) const override { return x.sum(1); }
+    StateSpace space_ = StateSpace::uniform(9, 2);
+  };
+  const Opaque opaque;
+  CHECK(Routed::obstacle(family, &opaque) ==
+        "\"routed\" sums over factors: of component: it is not made of factors");
+  CHECK(Routed::obstacle(family, &energy).empty());
+}

@@ -1,0 +1,140 @@
+/// Certified answers as a user meets them: keys, what is kept with a run, and what is refused.
+#include <sys/wait.h>
+
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include <marginalia/files.h>
+
+#include "marginalia_test.h"
+
+using namespace marginalia;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+Result marginalia_(const std::string& arguments, const std::string& input = "") {
+  test::TempDir folder;
+  write_atomically(folder / "in", input);
+  const auto command =
+      fmt::format("'{}' {} < '{}' > '{}' 2> '{}'", MARGINALIA_PROGRAM, arguments,
+                  (folder / "in").string(), (folder / "out").string(), (folder / "err").string());
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          read_text(folder / "out"), read_text(folder / "err")};
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// A run on a 5 x 5 torus whose network has learnt next to nothing.
+const fs::path& half_trained() {
+  static test::TempDir folder;
+  static const fs::path run = folder / "run";
+  if (!fs::exists(run)) {
+    write_atomically(folder / "spec.json", R"({"marginalia": 1, "seed": 1,
+      "energy": {"type": "ising", "side": 5, "coupling": 0.2, "field": 0.1},
+      "network": {"type": "lattice_conv", "channels": 4, "depth": 1, "prior": "local"},
+      "family": {"type": "mam", "chain": {"count": 32, "burn_in": 10}},
+      "training": {"steps": 5, "batch_size": 16},
+      "evaluation": {"rows": 60, "samples": 0,
+                     "metrics": [{"type": "log_z", "samples": 32},
+                                 {"type": "conformal", "queries": 60, "bins": 1, "samples": 64}]}})");
+    const auto result = marginalia_(
+        fmt::format("run '{}' --out '{}'", (folder / "spec.json").string(), run.string()));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+  }
+  return run;
+}
+
+/// Lines {"x": [..]} of 25 spins, the first few known.
+std::string question(std::initializer_list<int> known, const std::string& more = "") {
+  Json x = Json::array();
+  for (const auto value : known)
+    x.push_back(value);
+  while (x.size() < 25)
+    x.push_back(nullptr);
+  return fmt::format("{{\"x\": {}{}}}\n", x.dump(), more);
+}
+
+std::vector<Json> lines_of(const Result& result) {
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  std::vector<Json> lines;
+  std::stringstream all(result.out);
+  for (std::string line; std::getline(all, line);)
+    lines.push_back(Json::parse(line));
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("certified answers hold the exact ones, with a network that has hardly been trained") {
+  const auto run = half_trained().string();
+  const auto asked = question({1, 1, 0}, ", \"id\": 4") + question({0, 1, 1, 0, 1, 1, 1});
+  const auto exact =
+      lines_of(marginalia_(fmt::format("marginals '{}' --input - --estimator exact", run), asked));
+  for (const auto* more :
+       {"--islands 0 --width 0.5", "--islands 0 --samples 32 --seconds 100", ""}) {
+    CAPTURE(more);
+    const auto lines = lines_of(
+        marginalia_(fmt::format("marginals '{}' --input - --certify {}", run, more), asked));
+    REQUIRE(lines.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const auto truth = exact[i].at("log_marginal").get<double>();
+      CHECK(lines[i].at("lower").get<double>() <= truth);
+      CHECK(lines[i].at("upper").get<double>() >= truth);
+      CHECK(lines[i].at("confidence").get<double>() >= 0.95);
+      CHECK(lines[i].contains("passes"));
+      CHECK(lines[i].at("route") == (*more ? "network" : "exact"));
+      CHECK(lines[i].contains("one_pass"));
+    }
+    CHECK(lines[0].at("id") == 4);
+  }
+  CHECK(fs::exists(half_trained() / "certified_log_z.json"));
+  const auto evaluation = Json::parse(read_text(half_trained() / "evaluation.json"));
+  CHECK(evaluation.at("metrics").at("log_z").at("certified").contains("lower"));
+}
+
+TEST_CASE(
+    "conditional questions are certified, and conformal radii are added where they are asked") {
+  const auto run = half_trained().string();
+  const auto given =
+      question({1, 1, 0}, R"(, "given": [1,1,null,null,null,null,null,null,null,null,)"
+                          R"(null,null,null,null,null,null,null,null,null,null,null,)"
+                          R"(null,null,null,null])");
+  const auto exact =
+      lines_of(marginalia_(fmt::format("marginals '{}' --input - --estimator exact", run), given));
+  const auto held = lines_of(marginalia_(
+      fmt::format("marginals '{}' --input - --certify --islands 0 --width 0.6", run), given));
+  const auto truth = exact[0].at("log_marginal").get<double>();
+  CHECK(held[0].at("lower").get<double>() <= truth);
+  CHECK(held[0].at("upper").get<double>() >= truth);
+  const auto radii = lines_of(
+      marginalia_(fmt::format("marginals '{}' --input - --conformal", run), question({1, 1, 0})));
+  CHECK(radii[0].at("upper").get<double>() > radii[0].at("log_marginal").get<double>());
+  CHECK(has(radii[0].at("law"), "|S| uniform on 0..25"));
+}
+
+TEST_CASE("what cannot be certified is refused with the line, or said in the answer") {
+  const auto run = half_trained().string();
+  const auto short_of = marginalia_(
+      fmt::format("marginals '{}' --input - --certify --islands 0 --seconds 0.000001", run),
+      question({1}));
+  REQUIRE_MESSAGE(short_of.code == 0, short_of.err);
+  const auto line = Json::parse(short_of.out);
+  CHECK(line.at("lower").is_null());
+  CHECK(has(line.at("reason"), "the budget ended before a chain was drawn"));
+  const auto alone = marginalia_(fmt::format("marginals '{}' --input - --width 0.1", run), "");
+  CHECK(alone.code == 2);
+  CHECK(has(alone.err, "--width requires --certify"));
+  const auto wrong = marginalia_(
+      fmt::format("marginals '{}' --input - --certify --confidence 1.5", run), question({1}));
+  CHECK(wrong.code == 2);
+}
