@@ -43,7 +43,7 @@ class Mam final : public Family {
   struct Params {
     std::string objective = "denoising", states = "auto", stages = "joint";
     double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
-    std::int64_t label_sweeps = 0, blocks = 0;
+    std::int64_t label_sweeps = 0, blocks = 0, points = 1;
     mam::ChainParams chain;
     void visit(ParamVisitor& p) {
       p("objective", objective,
@@ -73,6 +73,9 @@ class Mam final : public Family {
         {.doc = "m: marginals are fitted to m sums of conditionals along a whole order in place of "
                 "R^2 at one link; 0: R^2, as published",
          .min = 0});
+      p("points", points,
+        {.doc = "passes inside each block that its sum is estimated from: more of them, less noise",
+         .min = 1});
       p("consistency_weight", consistency_weight, {.doc = "of R^2 (denoising)", .min = 0.0});
       p("label_sweeps", label_sweeps,
         {.doc = "Gibbs sweeps that soften labels (denoising with local conditionals); 0: none",
@@ -304,10 +307,10 @@ class Mam final : public Family {
     {
       torch::NoGradGuard no_grad;
       paths = mam::draw_paths(
-          x, params_.blocks, [this](const Tensor& s) { return sampled(s); },
+          x, params_.blocks, params_.points, [this](const Tensor& s) { return sampled(s); },
           step.stream("family/links"));
     }
-    step.count_passes(2 * paths.passes + 1);
+    step.count_passes(paths.passes + paths.states.size(0) + 1);
     const auto states = torch::cat({paths.states, space_.empty()});
     auto F = network_marginal(states);
     if (density_built_in()) {

@@ -55,27 +55,37 @@ static Tensor draw_cuts(std::int64_t rows, std::int64_t dimension, std::int64_t 
   return torch::cat({inner, torch::full({rows, 1}, dimension, torch::kLong)}, 1);
 }
 
-Paths draw_paths(const Tensor& x, std::int64_t blocks, const LogConditionals& log_p,
-                 Stream& stream) {
+Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
+                 const LogConditionals& log_p, Stream& stream) {
   const auto B = x.size(0), D = x.size(1), m = std::min(blocks, D);
   const auto rank = ranks_of(stream.permutations(B, D));
   const auto cuts = draw_cuts(B, D, m, stream);
-  const auto share = stream.uniform({B, m});
+  // log p(x_i | s_t), where s_t knows the first t [B, 1] variables: [B, D]
+  const auto of_x = [&](const Tensor& t) {
+    const auto log_q = log_p(x.masked_fill(rank >= t, kUnknown)).to(torch::kCPU, torch::kFloat);
+    return log_q.gather(2, x.unsqueeze(2)).squeeze(2);
+  };
+  const auto over = [](const Tensor& which, const Tensor& values) {
+    return torch::where(which, values, torch::zeros_like(values)).sum(1);
+  };
   auto sum = torch::zeros({B});
   std::vector<Tensor> states, sums;
   for (std::int64_t j = 0; j < m; ++j) {
     const auto begin = cuts.slice(1, j, j + 1), end = cuts.slice(1, j + 1, j + 2);  // [B, 1]
     const auto size = end - begin;
-    const auto u = begin + (share.slice(1, j, j + 1) * size).to(torch::kLong).minimum(size - 1);
-    const auto log_q = log_p(x.masked_fill(rank >= u, kUnknown)).to(torch::kCPU, torch::kFloat);
-    const auto of_x = log_q.gather(2, x.unsqueeze(2)).squeeze(2);  // [B, D]
-    const auto next = (rank >= u).logical_and(rank < end);
-    const auto mean = torch::where(next, of_x, torch::zeros_like(of_x)).sum(1) / next.sum(1);
-    sum = sum + size.squeeze(1) * mean;
+    const auto at_begin = of_x(begin);
+    sum = sum + over((rank >= begin).logical_and(rank < end), at_begin);
+    for (std::int64_t k = 0; k < points; ++k) {
+      const auto share = (stream.uniform({B, 1}) + double(k)) / double(points);
+      const auto u = begin + (share * size).to(torch::kLong).minimum(size - 1);
+      const auto next = (rank >= u).logical_and(rank < end);
+      const auto gain = over(next, of_x(u) - at_begin) / next.sum(1);
+      sum = sum + size.squeeze(1) * gain / double(points);
+    }
     states.push_back(x.masked_fill(rank >= end, kUnknown));
     sums.push_back(sum);
   }
-  return {torch::cat(states), torch::cat(sums), m * B};
+  return {torch::cat(states), torch::cat(sums), (1 + points) * m * B};
 }
 
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown) {

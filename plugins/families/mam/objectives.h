@@ -41,11 +41,13 @@ struct Paths {
   Tensor log_prob;  ///< float [m B], an unbiased estimate of log p(x_{order < c_j} | order)
   std::int64_t passes;
 };
-/// m = min(blocks, D) cuts, random but for the last. A block from c to c' costs one pass, at a
-/// uniform u in c..c'-1:  (c' - c) times the mean over i in u..c'-1 of log p(x_{order i} | s_u).
+/// m = min(blocks, D) cuts, random but for the last. A block from c to c' is, without bias,
+///   sum over i in c..c'-1 of log p(x_i | s_c)
+///     + (c' - c) times the mean over i in u..c'-1 of log p(x_i | s_u) - log p(x_i | s_c),
+/// u uniform on c..c'-1, averaged over `points` stratified u: a pass for s_c and one for each u.
 /// Where every variable is a block this is the chain of `order`, exactly.
-Paths draw_paths(const Tensor& x, std::int64_t blocks, const marginalia::LogConditionals& log_p,
-                 marginalia::Stream& stream);
+Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
+                 const marginalia::LogConditionals& log_p, marginalia::Stream& stream);
 
 /// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the
 /// cross-entropy of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]
