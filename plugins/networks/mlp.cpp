@@ -40,13 +40,14 @@ std::int64_t round_up(std::int64_t n) {
 /// only when the weight has changed: a step evaluates a network several times, updates it once.
 class Layer final : public torch::nn::Module {
  public:
-  Layer(std::int64_t in, std::int64_t out) {
+  /// is_first: its inputs are features, which come rounded up in bfloat16.
+  Layer(std::int64_t in, std::int64_t out, bool is_first) : is_first_(is_first) {
     const auto bound = 1 / std::sqrt(double(in));  // as torch::nn::Linear
     weight = register_parameter("weight", torch::empty({out, in}).uniform_(-bound, bound));
     bias = register_parameter("bias", torch::empty({out}).uniform_(-bound, bound));
   }
 
-  /// The weight in the type of its products; in bfloat16 [H, in'], in' = in rounded up.
+  /// The weight in the type of its products; the first in bfloat16 [H, in'], in' = in rounded up.
   Tensor operand(bool bfloat16) {
     const auto w = weight.detach();
     if (!bfloat16) return w;
@@ -55,12 +56,14 @@ class Layer final : public torch::nn::Module {
     copied_ = w.data_ptr();
     version_ = w._version();
     const auto in = w.size(1);
-    return copy_ = at::constant_pad_nd(w.to(torch::kBFloat16), {0, round_up(in) - in});
+    return copy_ =
+               at::constant_pad_nd(w.to(torch::kBFloat16), {0, is_first_ ? round_up(in) - in : 0});
   }
 
   Tensor weight, bias;
 
  private:
+  bool is_first_;
   std::mutex mutex_;
   const void* copied_ = nullptr;
   std::int64_t version_ = 0;
@@ -175,8 +178,9 @@ class Tower final : public torch::nn::Module {
         double slope, bool from_zero)
       : slope_(slope) {
     for (std::int64_t l = 1; l <= layers; ++l)
-      layers_.push_back(register_module("layer" + std::to_string(l),
-                                        std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden)));
+      layers_.push_back(
+          register_module("layer" + std::to_string(l),
+                          std::make_shared<Layer>(l == 1 ? inputs : hidden, hidden, l == 1)));
     output_ = register_module("output", torch::nn::Linear(hidden, outputs));
     if (from_zero) {
       torch::NoGradGuard no_grad;

@@ -117,13 +117,18 @@ TEST_CASE("gradients of mlp agree with finite differences") {
 
 // bfloat16 keeps 8 bits: up to 0.4 % a rounding. A unit whose product rounds across zero changes
 // its slope, hence the wider tolerance of gradients; a single row has nothing to average that over.
-TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any number of rows") {
-  NetworkContext context{StateSpace::uniform(30, 2)};
-  const auto fine = mlp(context, R"("hidden": 256)");
-  context.precision = {true, true};
-  const auto coarse = mlp(context, R"("hidden": 256)");  // the same seed, the same weights
-  for (const std::int64_t rows : {1, 33, 64}) {
+TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any size") {
+  const std::pair<const char*, std::int64_t> sizes[] = {{R"("hidden": 256)", 1},
+                                                        {R"("hidden": 256)", 33},
+                                                        {R"("hidden": 256)", 64},
+                                                        {R"("hidden": 200)", 64}};
+  for (const auto& [hidden, rows] : sizes) {
+    CAPTURE(hidden);
     CAPTURE(rows);
+    NetworkContext context{StateSpace::uniform(30, 2)};
+    const auto fine = mlp(context, hidden);
+    context.precision = {true, true};
+    const auto coarse = mlp(context, hidden);  // the same seed, the same weights
     const auto x = partial_states(context.space, rows);
     const auto a = coarse->evaluate({x}, kBoth), b = fine->evaluate({x}, kBoth);
     CHECK(a.logits.dtype() == b.logits.dtype());
