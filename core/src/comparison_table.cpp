@@ -164,16 +164,19 @@ std::string difference_text(const Json& test) {
   return text + (p < 0.001 ? " (p < 0.001)" : fmt::format(" (p = {:.2g})", p));
 }
 
-/// One column of the table, worked out.
+/// One column of the table, worked out: of all experiments, or of those `among` which it says.
 class Column {
  public:
   Column(const Json& experiments, const std::vector<std::string>& rows, std::string key,
-         const CompareParams& compare)
-      : rows_(rows), key_(std::move(key)), better_(better_of(key_, compare)) {
+         const CompareParams& compare, std::string among = "")
+      : rows_(rows),
+        key_(std::move(key)),
+        among_(std::move(among)),
+        better_(better_of(key_, compare)) {
     for (const auto& row : rows) {
       std::string why;
       values_.push_back(values_of(experiments, row, key_, why));
-      cells_.push_back(cell_of(values_.back(), key_, why));
+      cells_.push_back(cell_of(values_.back(), full_key(), why));
     }
     if (is_cost(key_)) return;
     const auto named = std::ranges::find(rows, compare.baseline);
@@ -185,7 +188,7 @@ class Column {
         pairs_.push_back(to_json(test_of(values_[a], values_[b])));
         pairs_.back()["a"] = rows[a];
         pairs_.back()["b"] = rows[b];
-        pairs_.back()["column"] = key_;
+        pairs_.back()["column"] = full_key();
       }
   }
 
@@ -226,7 +229,8 @@ class Column {
   }
 
   Json head() const {
-    Json head{{"key", key_}, {"label", label_of(key_)}, {"kind", "quality"}, {"unit", unit()}};
+    const auto label = label_of(key_) + (among_.empty() ? "" : ", " + among_);
+    Json head{{"key", full_key()}, {"label", label}, {"kind", "quality"}, {"unit", unit()}};
     for (const auto& cost : kCosts)
       if (key_ == cost.key)
         head = {{"key", key_}, {"label", cost.label}, {"kind", "cost"}, {"unit", cost.unit}};
@@ -247,6 +251,7 @@ class Column {
     const auto x = cells_[a].at("mean").get<double>(), y = cells_[b].at("mean").get<double>();
     return better_ == "lower" ? x < y : x > y;
   }
+  std::string full_key() const { return among_.empty() ? key_ : key_ + " of " + among_; }
   std::string unit() const {
     for (const auto& row : values_)
       if (!row.empty()) return common(row, &Value::unit);
@@ -254,10 +259,24 @@ class Column {
   }
 
   std::vector<std::string> rows_;
-  std::string key_, better_;
+  std::string key_, among_, better_;
   std::vector<std::vector<Value>> values_;  // by row
   std::vector<Json> cells_, pairs_;
 };
+
+/// The experiments at each value of a key of their pairs, in the order in which they come.
+std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key) {
+  std::vector<std::pair<std::string, Json>> parts;
+  for (const auto& e : experiments) {
+    if (key.empty() || !e.at("pair").contains(key)) continue;
+    const auto& value = e.at("pair").at(key);
+    const auto text = value.is_string() ? value.get<std::string>() : value.dump();
+    auto part = std::ranges::find(parts, text, &std::pair<std::string, Json>::first);
+    if (part == parts.end()) part = parts.insert(parts.end(), {text, Json::array()});
+    part->second.push_back(e);
+  }
+  return parts;
+}
 
 }  // namespace
 
@@ -266,10 +285,14 @@ Json table_of(const Json& experiments, const CompareParams& compare,
   std::vector<Keys> keys;
   for (const auto& e : experiments)
     if (e.contains("figures")) keys.push_back(keys_of(e.at("figures")));
+  const auto parts = parted(experiments, compare.columns);
   std::vector<Column> columns;
   for (const auto& asked : asked_for(experiments, compare))
-    for (const auto& key : is_cost(asked) ? Keys{} : columns_of(keys, asked))
+    for (const auto& key : is_cost(asked) ? Keys{} : columns_of(keys, asked)) {
       columns.emplace_back(experiments, rows, key, compare);
+      for (const auto& [text, part] : parts)
+        columns.emplace_back(part, rows, key, compare, text);
+    }
   for (const auto& cost : kCosts)  // always beside what was bought with them
     columns.emplace_back(experiments, rows, cost.key, compare);
   std::erase_if(columns, [](const Column& column) { return column.is_empty(); });

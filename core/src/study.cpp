@@ -182,6 +182,7 @@ Json to_json(const Study& study) {
                            {"spec_sha256", e.hash},
                            {"spec", e.spec}});
   Json compare{{"rows", study.compare.rows},
+               {"columns", study.compare.columns},
                {"metrics", study.compare.metrics},
                {"lower_is_better", study.compare.lower_is_better},
                {"higher_is_better", study.compare.higher_is_better},

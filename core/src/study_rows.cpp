@@ -31,11 +31,12 @@ Varying all_varying(const Study& study, const Manifest& manifest) {
   return keys;
 }
 
-std::vector<std::string> default_rows(const Manifest& manifest) {
+std::vector<std::string> default_rows(const Manifest& manifest, const std::string& columns) {
   std::vector<std::string> rows;
   if (manifest.has("variants") || manifest.has("experiments")) rows.push_back("variant");
   for (const auto& axis : manifest.axes())
-    if (axis.keys.front() != "seed") rows.push_back(axis.keys.front());
+    if (axis.keys.front() != "seed" && !std::ranges::count(axis.keys, columns))
+      rows.push_back(axis.keys.front());
   return rows;
 }
 
@@ -74,7 +75,7 @@ CompareParams compare_of(const Manifest& manifest, Faults& faults) {
 void name_rows(Study& study, const Manifest& manifest, Faults& faults) {
   const auto varying = all_varying(study, manifest), axes = of_axes(manifest);
   auto& rows = study.compare.rows;
-  if (rows.empty()) rows = default_rows(manifest);
+  if (rows.empty()) rows = default_rows(manifest, study.compare.columns);
   std::vector<std::string> known{"variant"};
   for (const auto& [key, _] : varying)
     known.push_back(key);
@@ -113,6 +114,14 @@ void check_compare(const Study& study, const Manifest& manifest, Faults& faults)
   if (!compare.baseline.empty() && !std::ranges::count(rows, compare.baseline))
     faults.add(fmt::format("{}: /compare: \"baseline\": {}", manifest.where(),
                            unknown_name("row", compare.baseline, rows)));
+  if (!compare.columns.empty()) {
+    std::vector<std::string> keys;
+    for (const auto& [key, _] : study.experiments.front().pair.items())
+      keys.push_back(key);
+    if (!std::ranges::count(keys, compare.columns))
+      faults.add(fmt::format("{}: /compare: \"columns\": {}", manifest.where(),
+                             unknown_name("key that varies within a row", compare.columns, keys)));
+  }
   std::vector<std::string> measured{"parameters", "steps", "seconds", "energy_evaluations",
                                     "passes"};
   for (const auto& e : study.experiments)

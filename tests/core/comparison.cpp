@@ -241,6 +241,51 @@ TEST_CASE("p is corrected over the rows of a column, and the best is bold only b
         2.9 * cells.at(0).at("difference").at("p").get<double>());
 }
 
+TEST_CASE("the values of a key have columns of their own beside that of all runs") {
+  const Written written([](CompareParams& compare) {
+    compare.columns = "seed";
+    compare.metrics = {"nll"};
+  });
+  const auto comparison = write_comparison(written.directory);
+  const auto& table = comparison.at("table");
+  CHECK(table.at("columns").at(0).at("key") == "nll");
+  CHECK(table.at("columns").at(0).at("label") == "nll");
+  for (std::size_t seed = 0; seed < 4; ++seed) {
+    CAPTURE(seed);
+    CHECK(table.at("columns").at(1 + seed).at("key") == fmt::format("nll of {}", seed));
+    CHECK(table.at("columns").at(1 + seed).at("label") == fmt::format("nll, {}", seed));
+    for (std::size_t row = 0; row < 4; ++row) {
+      const auto& cell = table.at("rows").at(row).at("cells").at(1 + seed);
+      if (row == 1 && seed == 3) {  // the run that is not there
+        CHECK(cell.at("n") == 0);
+        continue;
+      }
+      CHECK(cell.at("n") == 1);
+      CHECK(cell.at("mean").get<double>() == doctest::Approx(Written::loss(row, seed)));
+    }
+  }
+  const auto& whole = table.at("rows").at(0).at("cells").at(0);
+  CHECK(whole.at("n") == 4);
+  CHECK(table.at("columns").at(5).at("kind") == "cost");  // once, over all runs
+}
+
+TEST_CASE("a key with columns of its own makes no rows, and has to vary") {
+  const test::TempDir folder;
+  const auto read = [&](const char* columns) {
+    write_atomically(folder / "s.json", fmt::format(R"({{"marginalia_study": 1,
+      "base": {{"marginalia": 1, "energy": {{"type": "toy"}}, "network": {{"type": "flat"}},
+               "family": {{"type": "idle"}}, "evaluation": {{"metrics": ["one"]}}}},
+      "variants": {{"a": {{}}, "b": {{"training.steps": 3}}}},
+      "seeds": 1, "grid": {{"energy.size": [3, 4]}}, "compare": {{"columns": "{}"}}}})",
+                                                    columns));
+    return read_study(folder / "s.json", {}, test::toy::registry(), 1000);
+  };
+  CHECK(read("energy.size").row_names() == std::vector<std::string>{"a", "b"});
+  const auto refused = test::refusal([&] { read("energy.sise"); });
+  CHECK(refused.find("\"columns\": no key that varies within a row is called \"energy.sise\"") !=
+        std::string::npos);
+}
+
 TEST_CASE("the printed tables say what comparison.json says") {
   const Written written;
   const auto comparison = write_comparison(written.directory);

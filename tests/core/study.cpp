@@ -157,7 +157,7 @@ TEST_CASE("faults of a manifest come all at once") {
                     "there is: a b, c\n"
                     "S: /compare: /: compare cannot be built\n"
                     "  - \"alpah\" is no parameter of compare; did you mean \"alpha\"?\n"
-                    "  it takes: rows, metrics, baseline, alpha, correct_within, lower_is_better, "
+                    "  it takes: rows, columns, metrics, baseline, alpha, correct_within, lower_is_better, "
                     "higher_is_better, samples, scaling",
                     (deeper.folder / "nowhere.json").string()));
   CHECK(Manifest(R"("note": "no base")").refused() ==

@@ -31,7 +31,7 @@ struct ScalingParams {
 /// What is compared, and how: the section "compare" of a study.
 struct CompareParams {
   std::vector<std::string> rows, metrics, lower_is_better, higher_is_better;
-  std::string baseline, correct_within = "metric";
+  std::string columns, baseline, correct_within = "metric";
   double alpha = 0.05;
   std::int64_t samples = 16;
   ScalingParams scaling;
@@ -39,6 +39,9 @@ struct CompareParams {
     p("rows", rows,
       {.doc =
            "what makes a row of the table: \"variant\" and dotted keys; empty: all but the seed"});
+    p("columns", columns,
+      {.doc = "dotted key whose values have columns of their own, beside that of all runs; empty: "
+              "none"});
     p("metrics", metrics,
       {.doc = "METRIC or METRIC/ESTIMATOR, in this order; empty: all that are measured"});
     p("baseline", baseline, {.doc = "row that the others are compared with; empty: the first"});
