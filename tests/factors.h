@@ -14,4 +14,16 @@ class Factored final : public FactoredEnergy {
                        memory) {}
 };
 
+/// An energy with its local conditionals alone, so that the general way is taken.
+class Unfactored final : public Energy {
+ public:
+  explicit Unfactored(std::shared_ptr<Energy> of) : of_(std::move(of)) {}
+  const StateSpace& space() const override { return of_->space(); }
+  Offer<LocalConditionals> local() const override { return of_->local(); }
+
+ private:
+  Tensor compute_log_density(const Tensor& x) const override { return of_->log_density(x); }
+  std::shared_ptr<Energy> of_;
+};
+
 }  // namespace marginalia::test

@@ -110,10 +110,10 @@ class Runner {
     if (a_.dry_run) return show_plan();
     directory_.record(study_);
     announce();
-    for (const auto i : todo_)
+    for (const auto i : pending_)
       write_spec(i);
     if (a_.launcher == "slurm") return submit_all();
-    const bool all = todo_.empty() || run_all();
+    const bool all = pending_.empty() || run_all();
     if (!a_.runs_only) finish();
     if (!all)
       session_.exit_code = 130;
@@ -124,7 +124,7 @@ class Runner {
  private:
   void sort(std::size_t i) {
     const auto standing = runs_[i].standing;
-    if (standing == Standing::kAbsent || standing == Standing::kUnfinished) todo_.push_back(i);
+    if (standing == Standing::kAbsent || standing == Standing::kUnfinished) pending_.push_back(i);
     if (standing == Standing::kFinished) ++finished_;
     if (standing == Standing::kAltered) ++altered_;
     if (standing == Standing::kRunning) ++busy_;
@@ -159,13 +159,13 @@ class Runner {
         fmt::print("{:<{}}  {}  {}\n", name(i), width, study_.experiments[i].hash.substr(0, 12),
                    plan_of(i));
     fmt::print(stderr, "{} experiments: {} to run or resume, {} finished; nothing was written\n",
-               study_.experiments.size(), todo_.size(), finished_);
-    if (a_.launcher == "slurm" && !todo_.empty()) std::cout << slurm_script(array());
+               study_.experiments.size(), pending_.size(), finished_);
+    if (a_.launcher == "slurm" && !pending_.empty()) std::cout << slurm_script(array());
   }
 
   void announce() const {
     fmt::print(stderr, "{} -> {}  ({} experiments: {} to run or resume, {} finished)\n", a_.file,
-               directory_.path().string(), study_.experiments.size(), todo_.size(), finished_);
+               directory_.path().string(), study_.experiments.size(), pending_.size(), finished_);
     for (std::size_t i = 0; i < runs_.size(); ++i) {
       if (!is_chosen(study_.experiments[i], a_.only)) continue;
       if (runs_[i].standing == Standing::kAltered)
@@ -204,20 +204,20 @@ class Runner {
   }
 
   bool run_all() {
-    const auto at_once = std::min<std::size_t>(std::size_t(a_.jobs), todo_.size());
+    const auto at_once = std::min<std::size_t>(std::size_t(a_.jobs), pending_.size());
     const auto threads = std::max(1, session_.threads() / int(at_once));
     std::vector<Job> jobs;
-    for (const auto i : todo_)
+    for (const auto i : pending_)
       jobs.push_back({call(i, threads), log_file(i)});
     const JobHooks hooks{
         [&](std::size_t job) {
-          const auto i = todo_[job];
+          const auto i = pending_[job];
           ++begun_;
-          fmt::print(stderr, "[{}/{}] {}: {}, {} thread{}\n", begun_, todo_.size(), name(i),
+          fmt::print(stderr, "[{}/{}] {}: {}, {} thread{}\n", begun_, pending_.size(), name(i),
                      runs_[i].standing == Standing::kAbsent ? "started" : "resumed", threads,
                      threads == 1 ? "" : "s");
         },
-        [&](std::size_t job, const JobEnd& end) { tell(todo_[job], end); }};
+        [&](std::size_t job, const JobEnd& end) { tell(pending_[job], end); }};
     return run_jobs(jobs, int(at_once), hooks);
   }
 
@@ -251,7 +251,7 @@ class Runner {
     array.threads = session_.options.threads;
     array.options = a_.slurm;
     const auto options = shared_options(session_);
-    for (const auto i : todo_) {
+    for (const auto i : pending_) {
       array.experiments.push_back(name(i));
       std::vector<std::string> words{"study",  fs::absolute(a_.file).string(),
                                      "--out",  array.folder.string(),
@@ -267,14 +267,14 @@ class Runner {
   }
 
   void submit_all() const {
-    if (todo_.empty()) {
+    if (pending_.empty()) {
       fmt::print(stderr, "nothing to submit\n");
       return;
     }
     const auto id = submit(array());
     fmt::print(stderr,
                "submitted as job {}: {} tasks; the comparison follows when they have ended\n", id,
-               todo_.size());
+               pending_.size());
     std::cout << id << "\n";
   }
 
@@ -284,7 +284,7 @@ class Runner {
   StudyDirectory directory_;
   std::vector<std::string> strangers_;
   std::vector<StudyRun> runs_;
-  std::vector<std::size_t> todo_;
+  std::vector<std::size_t> pending_;
   std::size_t begun_ = 0, finished_ = 0, failed_ = 0, altered_ = 0, busy_ = 0;
 };
 

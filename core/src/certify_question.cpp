@@ -20,6 +20,14 @@ Tensor index_of(const std::vector<std::int64_t>& variables) {
   return torch::tensor(variables, torch::kLong);
 }
 
+/// The variables that are unknown in x, int64 [D].
+std::vector<std::int64_t> unknown_of(const Tensor& x) {
+  std::vector<std::int64_t> variables;
+  for (std::int64_t i = 0; i < x.size(0); ++i)
+    if (x.data_ptr<std::int64_t>()[i] == kUnknown) variables.push_back(i);
+  return variables;
+}
+
 }  // namespace
 
 Certifier::Question Certifier::ask(const Tensor& x) const {
@@ -28,9 +36,7 @@ Certifier::Question Certifier::ask(const Tensor& x) const {
     return ask_factors(*factors, x);
   Question question{
       .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
-  const auto unknown = (x == kUnknown).nonzero().squeeze(1);
-  for (std::int64_t n = 0; n < unknown.numel(); ++n)
-    question.open.push_back(unknown[n].item<std::int64_t>());
+  question.open = unknown_of(x);
   question.log_sum = [this](const Tensor& states) { return energy_->log_density(states); };
   if (question.open.empty()) {
     question.exact = energy_->log_density(x.unsqueeze(0)).item<double>();
@@ -92,9 +98,7 @@ Certifier::Question Certifier::ask_model(const Tensor& x) const {
   question.log_sum = [this, forward](const Tensor& states) {
     return proposal_->score(states, torch::full_like(states, kUnknown), forward).log_prob;
   };
-  const auto unknown = (x == kUnknown).nonzero().squeeze(1);
-  for (std::int64_t n = 0; n < unknown.numel(); ++n)
-    question.open.push_back(unknown[n].item<std::int64_t>());
+  question.open = unknown_of(x);
   // What begins the order has a probability that is a product.
   if (question.open.empty() || question.open.front() == D - std::int64_t(question.open.size())) {
     question.exact = question.log_sum(x.unsqueeze(0)).item<double>();

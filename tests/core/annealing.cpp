@@ -1,5 +1,5 @@
 // Training at other temperatures: f^b in place of f, and starts from a model of another energy.
-#include "marginalia_test.h"
+#include "factors.h"
 
 #include <cmath>
 
@@ -33,18 +33,6 @@ std::string mam(double coupling, const std::string& training) {
 std::map<std::string, Tensor> tensors_of(const fs::path& run, const std::string& name) {
   return read_safetensors(run / "checkpoints" / name).tensors;
 }
-
-/// The energy with its local conditionals alone.
-class Unfactored final : public Energy {
- public:
-  explicit Unfactored(std::shared_ptr<Energy> of) : of_(std::move(of)) {}
-  const StateSpace& space() const override { return of_->space(); }
-  Offer<LocalConditionals> local() const override { return of_->local(); }
-
- private:
-  Tensor compute_log_density(const Tensor& x) const override { return of_->log_density(x); }
-  std::shared_ptr<Energy> of_;
-};
 
 constexpr const char* kAnneal = R"("steps": 8, "log_every_steps": 1,
     "anneal": {"from": 0.25, "until": 0.5}, "checkpoint": {"every_steps": 3, "keep": 9})";
@@ -85,7 +73,7 @@ TEST_CASE("Gibbs sweeps follow the inverse temperature, by every kernel") {
        {std::pair{"pairs", ising}, {"factors", potts}, {"local", ising}}) {
     CAPTURE(std::string(name));
     const auto whole = test::make<Energy>(json);
-    const Unfactored local(whole);
+    const test::Unfactored local(whole);
     const Energy& energy =
         std::string(name) == "local" ? static_cast<const Energy&>(local) : *whole;
     const auto singles = [&](double b) {

@@ -2,7 +2,7 @@
 
 #include <marginalia/gibbs.h>
 
-#include "marginalia_test.h"
+#include "factors.h"
 
 using namespace marginalia;
 
@@ -10,22 +10,10 @@ namespace {
 
 const char* kIsing = R"({"type": "ising", "side": 3, "coupling": 0.5, "field": 0.3})";
 
-/// The energy without its pairwise factors, so that the general way is taken.
-class Unfactored final : public Energy {
- public:
-  explicit Unfactored(std::shared_ptr<Energy> of) : of_(std::move(of)) {}
-  const StateSpace& space() const override { return of_->space(); }
-  Offer<LocalConditionals> local() const override { return of_->local(); }
-
- private:
-  Tensor compute_log_density(const Tensor& x) const override { return of_->log_density(x); }
-  std::shared_ptr<Energy> of_;
-};
-
 /// The energy with its factors alone.
-class Factored final : public Energy {
+class FactorsAlone final : public Energy {
  public:
-  explicit Factored(std::shared_ptr<Energy> of) : of_(std::move(of)) {}
+  explicit FactorsAlone(std::shared_ptr<Energy> of) : of_(std::move(of)) {}
   const StateSpace& space() const override { return of_->space(); }
   Offer<FactorModel> factors() const override { return of_->factors(); }
 
@@ -38,8 +26,8 @@ class Factored final : public Energy {
 
 TEST_CASE("clamped Gibbs sweeps sample the exact posterior, by kernels, factors and colours") {
   const auto energy = test::make<Energy>(kIsing);
-  const Unfactored unfactored(energy);
-  const Factored factored(energy);
+  const test::Unfactored unfactored(energy);
+  const FactorsAlone factored(energy);
   const EnumerationOracle exact(*energy);
   auto partial = energy->space().empty()[0];
   partial[0] = 1;

@@ -144,22 +144,23 @@ TEST_CASE("faults of a manifest come all at once") {
     "variants": {"a b": {}, "c": null}, "experiments": [{"variant": "d"}],
     "compare": {"alpah": 0.1})");
   CHECK(deeper.refused() ==
-        fmt::format("S: /base: {}: cannot be read: No such file or directory\n"
-                    "S: /grid: \"seed\" must be a list of values, not []\n"
-                    "S: /zip: lists must be equally long and not empty; \"energy.size\" has 2, "
-                    "\"training.steps\" has 1\n"
-                    "S: /seeds: must be a number of seeds above 0 or a list of them, not 0\n"
-                    "S: /variants: \"a b\" must be up to 64 letters, digits, - _ . and begin with "
-                    "a letter or digit: it names folders\n"
-                    "S: /variants: \"c\" must be an object of changes to the base, {{}} for none\n"
-                    "S: /experiments/0: needs a \"name\"\n"
-                    "S: /experiments/0: no variant is called \"d\"; did you mean \"c\"?\n  "
-                    "there is: a b, c\n"
-                    "S: /compare: /: compare cannot be built\n"
-                    "  - \"alpah\" is no parameter of compare; did you mean \"alpha\"?\n"
-                    "  it takes: rows, columns, metrics, baseline, alpha, correct_within, lower_is_better, "
-                    "higher_is_better, samples, scaling",
-                    (deeper.folder / "nowhere.json").string()));
+        fmt::format(
+            "S: /base: {}: cannot be read: No such file or directory\n"
+            "S: /grid: \"seed\" must be a list of values, not []\n"
+            "S: /zip: lists must be equally long and not empty; \"energy.size\" has 2, "
+            "\"training.steps\" has 1\n"
+            "S: /seeds: must be a number of seeds above 0 or a list of them, not 0\n"
+            "S: /variants: \"a b\" must be up to 64 letters, digits, - _ . and begin with "
+            "a letter or digit: it names folders\n"
+            "S: /variants: \"c\" must be an object of changes to the base, {{}} for none\n"
+            "S: /experiments/0: needs a \"name\"\n"
+            "S: /experiments/0: no variant is called \"d\"; did you mean \"c\"?\n  "
+            "there is: a b, c\n"
+            "S: /compare: /: compare cannot be built\n"
+            "  - \"alpah\" is no parameter of compare; did you mean \"alpha\"?\n"
+            "  it takes: rows, columns, metrics, baseline, alpha, correct_within, lower_is_better, "
+            "higher_is_better, samples, scaling",
+            (deeper.folder / "nowhere.json").string()));
   CHECK(Manifest(R"("note": "no base")").refused() ==
         "S: /: needs \"base\": a spec, or the path of one from this file");
 }

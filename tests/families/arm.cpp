@@ -7,6 +7,7 @@
 
 #include "marginalia_test.h"
 
+#include "bench_step.h"
 #include "bits.h"
 
 using namespace marginalia;
@@ -58,47 +59,6 @@ Experiment square(const std::string& objective) {
   return experiment;
 }
 
-/// All gradients of a family in one row, which are dropped.
-Tensor take_gradients(Family& family) {
-  std::vector<Tensor> all;
-  for (auto& group : family.parameters())
-    for (auto& [name, parameter] : group.parameters) {
-      all.push_back(parameter.grad().flatten().to(torch::kDouble));
-      parameter.mutable_grad() = Tensor();
-    }
-  return torch::cat(all);
-}
-
-/// One that takes the gradient of each step's loss, and moves nothing.
-class Bench final : public Step {
- public:
-  Bench(Experiment& of, std::int64_t batch)
-      : family_(*of.family), batch_(batch), energy_(*of.energy), streams_(of.seed) {}
-  std::vector<Tensor> gradients;
-  std::int64_t passes = 0;
-
-  std::int64_t index() const override { return 0; }
-  double progress() const override { return 0; }
-  std::int64_t batch_size() const override { return batch_; }
-  Tensor batch() override { throw Error("no data"); }
-  bool has_dataset() const override { return false; }
-  MeteredEnergy& energy() override { return energy_; }
-  bool has_energy() const override { return true; }
-  Stream& stream(const std::string& name) override { return streams_.at(name); }
-  void minimise(const Tensor& loss, const std::string&) override {
-    loss.backward();
-    gradients.push_back(take_gradients(family_));
-  }
-  void record(const std::string&, double) override {}
-  void count_passes(std::int64_t rows) override { passes += rows; }
-
- private:
-  Family& family_;
-  std::int64_t batch_;
-  MeteredEnergy energy_;
-  Streams streams_;
-};
-
 /// The gradient of KL(q || f^b / Z) by listing the 16 states.
 Tensor exact_gradient(Experiment& experiment, double b) {
   const auto x = all_states(experiment.space());
@@ -107,7 +67,7 @@ Tensor exact_gradient(Experiment& experiment, double b) {
   const auto log_p = network->evaluate({x, order}, kCausalLogits).causal_logits.log_softmax(2);
   const auto log_q = log_p.gather(2, x.unsqueeze(2)).squeeze(2).sum(1);
   (log_q.exp() * (log_q - b * experiment.energy->log_density(x))).sum().backward();
-  return take_gradients(*experiment.family);
+  return test::take_gradients(*experiment.family);
 }
 
 Tensor all_bits() {
@@ -172,7 +132,7 @@ TEST_CASE(
       CAPTURE(b);
       auto experiment = square(objective);
       const auto exact = exact_gradient(experiment, b);
-      Bench bench(experiment, 1000);
+      test::BenchStep bench(experiment, 1000);
       bench.energy().set_inverse_temperature(b);
       for (int n = 0; n < 150; ++n)
         experiment.family->step(bench);
@@ -226,7 +186,7 @@ TEST_CASE("what an autoregressive model cannot learn from is refused") {
           "network": {{"type": "made", "hidden": 4, "layers": 1}},
           "family": {{"type": "arm", "objective": "{}"}}}})",
                                           energy, objective));
-      Bench bench(experiment, 64);
+      test::BenchStep bench(experiment, 64);
       experiment.family->step(bench);
     });
   };

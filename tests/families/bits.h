@@ -1,9 +1,15 @@
 #pragma once
 
+#include <cmath>
 #include <fstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <torch/types.h>
+
+#include <marginalia/trainer.h>
+
+#include "marginalia_test.h"
 
 namespace marginalia::test {
 
@@ -18,6 +24,25 @@ inline void write_bits(const std::string& file) {
       out << bit << (i == 5 ? "\n" : ",");
     }
   }
+}
+
+/// sum_x p (log p - log q) of their true law p after `family` has learned from them: JSON of the
+/// family and of "training".
+inline double divergence_of_bits(const std::string& family, const std::string& training) {
+  const TempDir folder;
+  write_bits(folder / "rows.txt");
+  const auto text = fmt::format(R"({{"marginalia": 1, "seed": 1, "family": {}, "training": {},
+    "dataset": {{"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"}}}})",
+                                family, training);
+  const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
+  Experiment experiment(spec, loaded_registry(), "cpu");
+  train(experiment, RunDirectory::create(folder / "run", false), {}, {});
+  const auto states = all_states(experiment.space());
+  Stream stream(1, "test");
+  const auto log_q = experiment.family->answer({QueryKind::kLogMarginal, states}, stream).value;
+  const auto repeats = (states.slice(1, 1) == states.slice(1, 0, 5)).sum(1).to(torch::kDouble);
+  const auto log_p = std::log(0.5) + repeats * std::log(0.8) + (5 - repeats) * std::log(0.2);
+  return (log_p.exp() * (log_p - log_q)).sum().item<double>();
 }
 
 }  // namespace marginalia::test

@@ -21,24 +21,9 @@ std::vector<double> likelihoods(const std::filesystem::path& run) {
   return values;
 }
 
-/// sum_p p (log p - log q) of bits that repeat with probability 0.8, after training on 400 rows.
 double divergence(const std::string& family, int steps) {
-  const test::TempDir folder;
-  test::write_bits(folder / "rows.txt");
-  const auto text = R"({"marginalia": 1, "seed": 1, "family": )" + family +
-                    R"(, "training": {"batch_size": 100, "steps": )" + std::to_string(steps) +
-                    R"(}, "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt",
-                                      "test": "rows.txt"}})";
-  const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
-  Experiment experiment(spec, test::loaded_registry(), "cpu");
-  const auto run = RunDirectory::create(folder / "run", false);
-  train(experiment, run, {}, {});
-  const auto states = all_states(experiment.space());
-  Stream stream(1, "test");
-  const auto log_q = experiment.family->answer({QueryKind::kLogMarginal, states}, stream).value;
-  const auto repeats = (states.slice(1, 1) == states.slice(1, 0, 5)).sum(1).to(torch::kDouble);
-  const auto log_p = std::log(0.5) + repeats * std::log(0.8) + (5 - repeats) * std::log(0.2);
-  return (log_p.exp() * (log_p - log_q)).sum().item<double>();
+  return test::divergence_of_bits(family,
+                                  fmt::format(R"({{"batch_size": 100, "steps": {}}})", steps));
 }
 
 }  // namespace

@@ -7,15 +7,7 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench {
-  WholeEnergy energy;
-  TableFamily family{energy};
-  FakeEvaluation evaluation{family};
-  Bench() {
-    evaluation.target = &energy;
-    evaluation.truth = energy.repeated().repeat({4, 1});
-  }
-};
+using Bench = TableBench;
 
 }  // namespace
 

@@ -5,14 +5,8 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench {
-  WholeEnergy energy;
-  TableFamily family{energy};
-  FakeEvaluation evaluation{family};
-  Bench() {
-    evaluation.target = &energy;
-    evaluation.truth = energy.repeated().repeat({50, 1});
-  }
+struct Bench : TableBench {
+  Bench() : TableBench(50) {}
 };
 
 /// E over states, |S| uniform on 0..2, S and i of what `each` says of (x_S, x, i), squared.

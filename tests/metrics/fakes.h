@@ -265,6 +265,17 @@ inline std::string unavailable(const std::string& metric, Evaluation& evaluation
   return "available";
 }
 
+/// A model that is a table of the target, and an evaluation of it on `copies` of all its states.
+struct TableBench {
+  WholeEnergy energy;
+  TableFamily family{energy};
+  FakeEvaluation evaluation{family};
+  explicit TableBench(std::int64_t copies = 4) {
+    evaluation.target = &energy;
+    evaluation.truth = energy.repeated().repeat({copies, 1});
+  }
+};
+
 /// Removes an estimator, or with "" all of them, of one kind.
 inline void remove(TableFamily& family, QueryKind kind, const std::string& estimator = "") {
   std::erase_if(family.can, [&](const Capability& c) {

@@ -5,14 +5,8 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench {
-  WholeEnergy energy;
-  TableFamily family{energy};
-  FakeEvaluation evaluation{family};
-  Bench() {
-    evaluation.target = &energy;
-    evaluation.truth = energy.repeated();
-  }
+struct Bench : TableBench {
+  Bench() : TableBench(1) {}
 };
 
 }  // namespace

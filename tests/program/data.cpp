@@ -14,8 +14,10 @@
 #include <marginalia/files.h>
 
 #include "datasets/folder.h"
+#include "program.h"
 
 using namespace marginalia;
+using test::has, test::Result;
 namespace fs = std::filesystem;
 using boost::asio::ip::tcp;
 
@@ -123,31 +125,16 @@ std::string packed() {
   return read_text(folder.path / "a");
 }
 
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
 /// `marginalia data ...` with the tests' plugin; the data directory is written as DATA.
-Outcome data(const fs::path& directory, const std::string& words, const std::string& before = "") {
-  const test::TempDir folder;
-  const auto command =
-      fmt::format("{} '{}' data {} --plugins '{}' --data '{}' > '{}' 2> '{}'", before,
-                  MARGINALIA_PROGRAM, words, MARGINALIA_BAD_PLUGIN_DIR "/published",
-                  directory.string(), (folder / "out").string(), (folder / "err").string());
-  const int status = std::system(command.c_str());
-  const auto read = [&](const char* name) {
-    auto text = read_text(folder / name);
-    for (auto at = text.find(directory.string()); at != text.npos;
-         at = text.find(directory.string()))
-      text.replace(at, directory.string().size(), "DATA");
-    return text;
-  };
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read("out"), read("err")};
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+Result data(const fs::path& directory, const std::string& words, const std::string& before = "") {
+  auto result = test::run_shell(
+      fmt::format("{} '{}' data {} --plugins '{}' --data '{}'", before, MARGINALIA_PROGRAM, words,
+                  MARGINALIA_BAD_PLUGIN_DIR "/published", directory.string()));
+  for (auto* text : {&result.out, &result.err})
+    for (auto at = text->find(directory.string()); at != text->npos;
+         at = text->find(directory.string()))
+      text->replace(at, directory.string().size(), "DATA");
+  return result;
 }
 
 using Paths = std::vector<std::string>;

@@ -11,33 +11,13 @@
 
 #include <marginalia/files.h>
 
-#include "marginalia_test.h"
+#include "program.h"
 
 using namespace marginalia;
+using test::has, test::marginalia_, test::Result;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-/// Runs `marginalia ARGUMENTS` through a shell, as typed.
-Result marginalia_(const std::string& arguments, const std::string& input = "") {
-  test::TempDir folder;
-  write_atomically(folder / "in", input);
-  const auto command =
-      fmt::format("'{}' {} < '{}' > '{}' 2> '{}'", MARGINALIA_PROGRAM, arguments,
-                  (folder / "in").string(), (folder / "out").string(), (folder / "err").string());
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-          read_text(folder / "out"), read_text(folder / "err")};
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 const char* kTiny = R"({"marginalia": 1, "seed": 1,
   "energy": {"type": "ising", "side": 3},

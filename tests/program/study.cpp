@@ -11,31 +11,18 @@
 #include <marginalia/files.h>
 #include <marginalia/spec.h>
 
-#include "marginalia_test.h"
+#include "program.h"
 
 using namespace marginalia;
+using test::has, test::Result;
 namespace fs = std::filesystem;
 
 namespace {
 
-struct Result {
-  int code;
-  std::string out, err;
-};
-
 /// `marginalia ARGUMENTS` through a shell, in `folder`, with `before` in front: PATH=... say.
 Result call(const fs::path& folder, const std::string& arguments, const std::string& before = "") {
-  const test::TempDir streams;
-  const auto command = fmt::format("cd '{}' && {} '{}' {} > '{}' 2> '{}' < /dev/null",
-                                   folder.string(), before, MARGINALIA_PROGRAM, arguments,
-                                   (streams / "out").string(), (streams / "err").string());
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-          read_text(streams / "out"), read_text(streams / "err")};
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return test::run_shell(
+      fmt::format("cd '{}' && {} '{}' {}", folder.string(), before, MARGINALIA_PROGRAM, arguments));
 }
 
 int count(const std::string& text, const std::string& part) {

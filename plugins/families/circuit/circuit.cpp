@@ -18,6 +18,7 @@
 
 #include <torch/types.h>
 
+#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
 #include <marginalia/plugin.h>
 
@@ -39,10 +40,9 @@ class CircuitFamily : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, "1, without a network"},
-            {QueryKind::kConditionals, "one_pass", Status::kExact, "1, without a network"},
-            {QueryKind::kSample, "one_pass", Status::kExact, "1, without a network"},
-            {QueryKind::kSample, "most_probable", Status::kLower, "1, without a network"}};
+    auto all = capabilities_of_exact("1, without a network");
+    all.push_back({QueryKind::kSample, "most_probable", Status::kLower, "1, without a network"});
+    return all;
   }
   std::vector<ParameterGroup> parameters() override { return {}; }
   void visit(StateVisitor& v) override { model_.visit(v); }
@@ -56,30 +56,16 @@ class CircuitFamily : public Family {
  private:
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!model_.started()) throw Error("not trained yet: it takes one step");
-    const auto& x = query.partial;
-    Answer answer;
-    answer.status = Status::kExact;
-    answer.passes = 1;
-    switch (query.kind) {
-      case QueryKind::kLogMarginal:
-        answer.value = model_.log_marginal(x);
-        if (query.given.defined()) answer.value = answer.value - model_.log_marginal(query.given);
-        break;
-      case QueryKind::kConditionals:
-        answer.value = model_.log_conditionals(x);
-        break;
-      case QueryKind::kSample:
-        if (query.estimator == "most_probable") {
-          answer.states = model_.most_probable(x).states;
-          answer.status = Status::kLower;
-        } else {
-          answer.states = model_.sample(x, stream);
-        }
-        answer.value = model_.log_marginal(answer.states) - model_.log_marginal(x);
-        break;
-      case QueryKind::kLogZ:
-        throw Error("is normalised: log Z is 0");
-    }
+    const bool best = query.estimator == "most_probable";
+    const ExactModel model{
+        .log_marginal = [this](const Tensor& x) { return model_.log_marginal(x); },
+        .log_conditionals = [this](const Tensor& x) { return model_.log_conditionals(x); },
+        .sample =
+            [this, best](const Tensor& x, Stream& s) {
+              return best ? model_.most_probable(x).states : model_.sample(x, s);
+            }};
+    auto answer = answer_exactly(model, query, stream);
+    if (best) answer.status = Status::kLower;
     return answer;
   }
 };

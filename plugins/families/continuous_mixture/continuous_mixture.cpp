@@ -16,6 +16,7 @@
 
 #include <torch/types.h>
 
+#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
@@ -83,9 +84,7 @@ class ContinuousMixture final : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, "1, of N points"},
-            {QueryKind::kConditionals, "one_pass", Status::kExact, "1, of N points"},
-            {QueryKind::kSample, "one_pass", Status::kExact, "1, of N points"}};
+    return capabilities_of_exact("1, of N points");
   }
 
   void step(Step& step) override {
@@ -207,26 +206,11 @@ class ContinuousMixture final : public Family {
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const auto all = components();
-    const auto& x = query.partial;
-    Answer answer;
-    answer.status = Status::kExact;
-    answer.passes = 1;
-    switch (query.kind) {
-      case QueryKind::kLogMarginal:
-        answer.value = log_marginal(*all, x);
-        if (query.given.defined()) answer.value = answer.value - log_marginal(*all, query.given);
-        break;
-      case QueryKind::kConditionals:
-        answer.value = log_conditionals(*all, x);
-        break;
-      case QueryKind::kSample:
-        answer.states = sample(*all, x, stream);
-        answer.value = log_marginal(*all, answer.states) - log_marginal(*all, x);
-        break;
-      case QueryKind::kLogZ:
-        throw Error("is normalised: log Z is 0");
-    }
-    return answer;
+    const ExactModel model{
+        .log_marginal = [&](const Tensor& x) { return log_marginal(*all, x); },
+        .log_conditionals = [&](const Tensor& x) { return log_conditionals(*all, x); },
+        .sample = [&](const Tensor& x, Stream& s) { return sample(*all, x, s); }};
+    return answer_exactly(model, query, stream);
   }
 
   static constexpr std::int64_t kPoints = 4096;    // a pass of the decoder

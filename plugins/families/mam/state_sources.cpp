@@ -8,6 +8,7 @@
 #include <marginalia/error.h>
 #include <marginalia/gibbs.h>
 #include <marginalia/masking.h>
+#include <marginalia/resampling.h>
 
 #include "state_sources.h"
 
@@ -46,8 +47,7 @@ class Chains : public StateSource {
   }
   virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
 
-  /// Chains drawn from `pool` uniform states with probabilities f / sum of f, by systematic
-  /// resampling: chain c takes the state under quantile (c + u) / C.
+  /// Chains drawn from `pool` uniform states with probabilities f / sum of f.
   Tensor resampled(Step& step) const {
     auto& stream = step.stream("family/chains");
     const auto pool = uniform_states(space_, params_.pool, stream);
@@ -60,10 +60,7 @@ class Chains : public StateSource {
                               "a larger \"pool\" or another start is needed",
                               params_.pool));
     step.record("chain/effective_pool", 1 / weight.square().sum().item<double>());
-    const auto C = params_.chains;
-    const auto quantile = (torch::arange(C, torch::kDouble) + stream.uniform({1})) / double(C);
-    const auto chosen = torch::searchsorted(weight.cumsum(0), quantile);
-    return pool.index_select(0, chosen.clamp_max(params_.pool - 1));
+    return pool.index_select(0, resample_systematically(weight, params_.chains, stream));
   }
 
   static constexpr std::int64_t kPooled = 8192;  // rows of an energy's batch

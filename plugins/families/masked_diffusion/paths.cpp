@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <marginalia/error.h>
+#include <marginalia/resampling.h>
 #include <marginalia/state_space.h>
 
 namespace masked_diffusion {
@@ -81,12 +82,9 @@ Tensor Replay::weights(double b) const {
 }
 
 Tensor Replay::draw(std::int64_t rows, double b, Stream& stream) const {
-  const auto upto = weights(b).cumsum(0);
-  const auto place = (torch::arange(rows) + stream.uniform({1})).to(torch::kDouble) / double(rows);
-  const auto index = torch::searchsorted(upto, place * upto[-1], false, true);
+  const auto index = resample_systematically(weights(b), rows, stream);
   // In a random order: what a row's time is must not depend on its weight.
-  const auto chosen = index.clamp_max(states_.size(0) - 1).index({stream.permutations(1, rows)[0]});
-  return states_.index({chosen});
+  return states_.index({index.index({stream.permutations(1, rows)[0]})});
 }
 
 void Replay::visit(StateVisitor& v) {

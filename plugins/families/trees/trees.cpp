@@ -7,6 +7,7 @@
 /// Source: Chow and Liu (1968), IEEE Trans. Inf. Theory 14, 462.
 #include <torch/types.h>
 
+#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
 #include <marginalia/plugin.h>
 
@@ -37,9 +38,7 @@ class TreeFamily : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, "1, without a network"},
-            {QueryKind::kConditionals, "one_pass", Status::kExact, "1, without a network"},
-            {QueryKind::kSample, "one_pass", Status::kExact, "1, without a network"}};
+    return capabilities_of_exact("1, without a network");
   }
 
   /// The first step counts the training split; there is nothing left for others.
@@ -61,27 +60,11 @@ class TreeFamily : public Family {
  private:
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!tree_.p.defined()) throw Error("not trained yet: it takes one step");
-    const auto& x = query.partial;
-    Answer answer;
-    answer.status = Status::kExact;
-    answer.passes = 1;
-    switch (query.kind) {
-      case QueryKind::kLogMarginal:
-        answer.value = trees::log_marginal(tree_, x);
-        if (query.given.defined())
-          answer.value = answer.value - trees::log_marginal(tree_, query.given);
-        break;
-      case QueryKind::kConditionals:
-        answer.value = trees::log_conditionals(tree_, x);
-        break;
-      case QueryKind::kSample:
-        answer.states = trees::sample(tree_, x, stream);
-        answer.value = trees::log_marginal(tree_, answer.states) - trees::log_marginal(tree_, x);
-        break;
-      case QueryKind::kLogZ:
-        throw Error("is normalised: log Z is 0");
-    }
-    return answer;
+    const ExactModel model{
+        .log_marginal = [this](const Tensor& x) { return trees::log_marginal(tree_, x); },
+        .log_conditionals = [this](const Tensor& x) { return trees::log_conditionals(tree_, x); },
+        .sample = [this](const Tensor& x, Stream& s) { return trees::sample(tree_, x, s); }};
+    return answer_exactly(model, query, stream);
   }
 
   StateSpace space_;

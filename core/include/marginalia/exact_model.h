@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include <marginalia/api.h>
+#include <marginalia/query.h>
+#include <marginalia/stream.h>
+
+namespace marginalia {
+
+/// A normalised law whose sums are exact: what trees, circuits and mixtures have in common.
+struct ExactModel {
+  std::function<Tensor(const Tensor& partial)> log_marginal;            ///< float64 [B]
+  std::function<Tensor(const Tensor& partial)> log_conditionals;        ///< float64 [B, D, K]
+  std::function<Tensor(const Tensor& partial, Stream& stream)> sample;  ///< int64 [B, D]
+};
+
+/// Answers kLogMarginal, kConditionals and kSample, each exactly; a sample with log p(x_U | x_S).
+MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
+/// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.
+MARGINALIA_API std::vector<Capability> capabilities_of_exact(const std::string& passes);
+
+}  // namespace marginalia
