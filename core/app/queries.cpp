@@ -25,7 +25,7 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
   return oracle;
 }
 
-struct Arguments {
+struct QueryArguments {
   std::string run, input = "-", checkpoint, estimator, given, order = "random", spec;
   std::vector<std::string> settings;
   std::int64_t orders = 5, count = 1, steps = 0;
@@ -37,7 +37,7 @@ Streams query_streams(const LoadedRun& run) {
   return Streams(run.experiment.seed);
 }
 
-void marginals(Session& session, const Arguments& a) {
+void marginals(Session& session, const QueryArguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
   if (a.certify) return certified_marginals(run, a.input, a.certified);
   const auto in = states_in(run.experiment);
@@ -100,7 +100,7 @@ void marginals(Session& session, const Arguments& a) {
   });
 }
 
-void conditionals(Session& session, const Arguments& a) {
+void conditionals(Session& session, const QueryArguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
   const auto& space = run.experiment.space();
   auto streams = query_streams(run);
@@ -138,7 +138,7 @@ Json state_json(const Tensor& x) {
   return list;
 }
 
-void sample(Session& session, const Arguments& a) {
+void sample(Session& session, const QueryArguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
   const auto& experiment = run.experiment;
   const auto& space = experiment.space();
@@ -166,7 +166,7 @@ void sample(Session& session, const Arguments& a) {
   });
 }
 
-void exact(Session& session, const Arguments& a) {
+void exact(Session& session, const QueryArguments& a) {
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
   const auto energy = Experiment::energy_of(spec, session.registry());
   const ExactAnswers answers(*energy);
@@ -207,9 +207,9 @@ void exact(Session& session, const Arguments& a) {
 }  // namespace
 
 void add_query_verbs(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<QueryArguments>();
   const auto add = [&](const char* name, const char* what, const char* example,
-                       void (*action)(Session&, const Arguments&)) {
+                       void (*action)(Session&, const QueryArguments&)) {
     return add_verb(program, session, name, what, example,
                     [&session, a, action] { action(session, *a); });
   };
@@ -260,7 +260,7 @@ void add_query_verbs(CLI::App& program, Session& session) {
   verb->add_option("--steps", a->steps, "network passes at most, several variables in each")
       ->check(CLI::Range(1, 1 << 30));
 
-  const auto e = std::make_shared<Arguments>();
+  const auto e = std::make_shared<QueryArguments>();
   e->input.clear();
   verb = add_verb(program, session, "exact", "ask an energy's oracle, without training",
                   "marginalia exact experiments/ising/smoke.json energy.side=3",

@@ -15,7 +15,7 @@
 namespace marginalia::app {
 namespace {
 
-struct Arguments {
+struct ReproduceArguments {
   std::string path, out;
   int jobs = 1;
   bool all = false;
@@ -116,7 +116,7 @@ Json compared(const Pair& pair, bool all) {
           {"numbers", numbers}};
 }
 
-void reproduce(Session& session, const Arguments& a) {
+void reproduce(Session& session, const ReproduceArguments& a) {
   const fs::path out = a.out.empty() ? free_place(a.path) : fs::path(a.out);
   if (fs::exists(out)) throw SpecError(out.string() + ": exists already; choose another --out");
   const bool is_study = StudyDirectory(a.path).exists();
@@ -150,7 +150,7 @@ void reproduce(Session& session, const Arguments& a) {
 }  // namespace
 
 void add_reproduce_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<ReproduceArguments>();
   auto* verb =
       add_verb(program, session, "reproduce",
                "run a recorded run or study again, and say whether the numbers agree",

@@ -13,7 +13,7 @@
 namespace marginalia::app {
 namespace {
 
-struct Arguments {
+struct RunsArguments {
   std::string root = "runs", sort;
   std::vector<std::string> filters, columns;
   bool reverse = false, json = false;
@@ -111,7 +111,7 @@ Json read_run(const fs::path& folder, bool with_evaluation) try {
 }
 
 /// The runs that pass, sorted; those that cannot be read are named on stderr.
-std::vector<Json> chosen_runs(const Arguments& a) {
+std::vector<Json> chosen_runs(const RunsArguments& a) {
   std::vector<Filter> filters;
   for (const auto& text : a.filters)
     filters.push_back(filter_of(text));
@@ -154,7 +154,7 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::cout << text;
 }
 
-void list_runs(const Arguments& a) {
+void list_runs(const RunsArguments& a) {
   if (!fs::is_directory(a.root)) throw SpecError(a.root + ": no such folder of runs");
   auto columns = a.columns;
   if (columns.empty()) columns = {"status", "steps", "train_seconds", "started"};
@@ -176,7 +176,7 @@ void list_runs(const Arguments& a) {
 }  // namespace
 
 void add_runs_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<RunsArguments>();
   auto* verb = add_verb(program, session, "runs", "the runs below a folder, as a table",
                         "marginalia runs --where energy.type=ising 'ess/importance>0.9' --sort "
                         "ess/importance",

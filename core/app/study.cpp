@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::int64_t kUnasked = 1000;  // experiments that are run without --yes
 
-struct Arguments {
+struct StudyArguments {
   std::string file, out, launcher = "local";
   std::vector<std::string> only, slurm;
   int jobs = 1;
@@ -92,7 +92,7 @@ void check_only(const Study& study, const std::vector<std::string>& only) {
 /// A study being run: what there is to do, and what came of it.
 class Runner {
  public:
-  Runner(Session& session, const Arguments& arguments)
+  Runner(Session& session, const StudyArguments& arguments)
       : session_(session),
         a_(arguments),
         study_(read_study(a_.file, session.data(), session.registry(),
@@ -279,7 +279,7 @@ class Runner {
   }
 
   Session& session_;
-  const Arguments& a_;
+  const StudyArguments& a_;
   Study study_;
   StudyDirectory directory_;
   std::vector<std::string> strangers_;
@@ -291,7 +291,7 @@ class Runner {
 }  // namespace
 
 void add_study_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<StudyArguments>();
   auto* verb = add_verb(program, session, "study", "run many experiments and compare them",
                         "marginalia study experiments/studies/ising_families.json --jobs 2",
                         [&session, a] { Runner(session, *a).run(); });

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -11,20 +10,15 @@
 
 #include "certify_question.h"
 #include "certify_sampling.h"
+#include "clock.h"
 
 namespace marginalia {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr double kBaseShare = 0.1;  // of 1 - confidence that log Z takes
 constexpr double kBaseWidth = 0.1;  // of the width that is asked for
 /// Of sums that are exact, relative.
 constexpr double kExactRounding = 1e-11;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Certificate exactly(double value) {
   Certificate certificate;

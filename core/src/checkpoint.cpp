@@ -13,7 +13,7 @@ namespace marginalia {
 
 namespace fs = std::filesystem;
 
-static constexpr const char* kFormat = "1";
+static constexpr const char* kCheckpointFormat = "1";
 
 Json TrainingState::to_json() const {
   return {{"step", step},
@@ -113,9 +113,9 @@ TensorFile read_checkpoint(const fs::path& file) {
   const auto format = content.metadata.find("marginalia_checkpoint");
   if (format == content.metadata.end())
     throw Error(fmt::format("{}: no checkpoint of Marginalia", file.string()));
-  if (format->second != kFormat)
+  if (format->second != kCheckpointFormat)
     throw Error(fmt::format("{}: checkpoint format {}, this program reads {}", file.string(),
-                            format->second, kFormat));
+                            format->second, kCheckpointFormat));
   return content;
 }
 
@@ -162,7 +162,7 @@ void save_checkpoint(const fs::path& folder, const Trained& trained, const Train
     writer.tensors.emplace("stream." + name, tensor);
   const auto name = fmt::format("step_{:06}.safetensors", state.step);
   write_safetensors(folder / name, {writer.tensors,
-                                    {{"marginalia_checkpoint", kFormat},
+                                    {{"marginalia_checkpoint", kCheckpointFormat},
                                      {"training", state.to_json().dump()},
                                      {"spec", spec.dump()}}});
   link_atomically(name, folder / "last.safetensors");

@@ -10,16 +10,12 @@
 
 #include <marginalia/comparison.h>
 
+#include "replaced.h"
+
 namespace marginalia {
 namespace {
 
 using Words = std::vector<std::string>;
-
-std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-    text.replace(at, what.size(), by);
-  return text;
-}
 
 /// So many significant digits, whole numbers whole.
 std::string plain(double value) {

@@ -14,8 +14,8 @@
 namespace marginalia {
 namespace {
 
-constexpr std::int64_t kLanes = 64;     // samples that go through a sweep side by side
-constexpr std::size_t kMostLinks = 12;  // of a variable: its probabilities are tabled
+constexpr std::int64_t kCoupledLanes = 64;  // samples that go through a sweep side by side
+constexpr std::size_t kMostLinks = 12;      // of a variable: its probabilities are tabled
 
 /// w(a, b) of a table over (i, j), seen from either end.
 struct Pair {
@@ -158,16 +158,16 @@ MonotoneCoupling::Heat MonotoneCoupling::heat_of(const std::int64_t* values) con
 
 namespace {
 
-/// kLanes samples, one byte each: [sites][kLanes].
-using Bytes = std::vector<std::array<std::uint8_t, kLanes>>;
-using Uniforms = std::array<std::uint32_t, kLanes>;
+/// kCoupledLanes samples, one byte each: [sites][kCoupledLanes].
+using Bytes = std::vector<std::array<std::uint8_t, kCoupledLanes>>;
+using Uniforms = std::array<std::uint32_t, kCoupledLanes>;
 
 /// The numbers that some samples draw for a variable at a time: always the same, by their name.
 Uniforms uniforms(std::uint64_t key, std::int64_t name) {
   constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL;
   Uniforms u;
-  auto counter = key + kStep * std::uint64_t(name * (kLanes / 2));
-  for (std::size_t l = 0; l < kLanes; l += 2, counter += kStep) {
+  auto counter = key + kStep * std::uint64_t(name * (kCoupledLanes / 2));
+  for (std::size_t l = 0; l < kCoupledLanes; l += 2, counter += kStep) {
     const auto bits = mixed(counter);
     u[l] = std::uint32_t(bits);
     u[l + 1] = std::uint32_t(bits >> 32);
@@ -177,17 +177,18 @@ Uniforms uniforms(std::uint64_t key, std::int64_t name) {
 
 template <class Site>
 void heat_bath(const Site& site, Bytes& state, std::size_t s, const Uniforms& u) {
-  std::array<std::uint16_t, kLanes> at{};
+  std::array<std::uint16_t, kCoupledLanes> at{};
   for (std::size_t m = 0; m < site.neighbours.size(); ++m) {
     const auto& other = state[std::size_t(site.neighbours[m])];
-    for (std::size_t l = 0; l < kLanes; ++l)
+    for (std::size_t l = 0; l < kCoupledLanes; ++l)
       at[l] = std::uint16_t(at[l] | unsigned(other[l]) << m);
   }
-  for (std::size_t l = 0; l < kLanes; ++l)
+  for (std::size_t l = 0; l < kCoupledLanes; ++l)
     state[s][l] = u[l] < site.table[at[l]];
 }
 
-/// The states of `used` of kLanes samples at time 0, flipped; empty where chains have not met.
+/// The states of `used` of kCoupledLanes samples at time 0, flipped; empty where chains have not
+/// met.
 template <class Sites>
 Bytes coupled(const Sites& sites, std::uint64_t key, std::int64_t first_sweeps,
               std::int64_t most_sweeps, std::size_t used) {
@@ -224,19 +225,19 @@ Tensor MonotoneCoupling::sample(const Tensor& partial, Stream& stream) const {
   for (const auto& [values, rows] : rows_by_evidence) {
     const auto heat = heat_of(values.data());
     if (heat.sites.empty()) continue;
-    const auto groups = (std::int64_t(rows.size()) + kLanes - 1) / kLanes;
+    const auto groups = (std::int64_t(rows.size()) + kCoupledLanes - 1) / kCoupledLanes;
     std::vector<std::uint64_t> keys;
     for (std::int64_t group = 0; group < groups; ++group)
       keys.push_back(mixed(stream.seed()));
     std::vector<Bytes> states(std::size_t(groups), Bytes{});
     at::parallel_for(0, groups, 1, [&](std::int64_t begin, std::int64_t end) {
       for (auto group = begin; group < end; ++group)
-        states[std::size_t(group)] =
-            coupled(heat.sites, keys[std::size_t(group)], first_sweeps_, most_sweeps_,
-                    std::min(std::size_t(kLanes), rows.size() - std::size_t(group * kLanes)));
+        states[std::size_t(group)] = coupled(
+            heat.sites, keys[std::size_t(group)], first_sweeps_, most_sweeps_,
+            std::min(std::size_t(kCoupledLanes), rows.size() - std::size_t(group * kCoupledLanes)));
     });
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      const auto& lanes = states[r / kLanes];
+      const auto& lanes = states[r / kCoupledLanes];
       if (lanes.empty())
         throw Error(fmt::format(
             "coupling from the past: the chains from all 0 and from all 1 have not met within {} "
@@ -244,7 +245,7 @@ Tensor MonotoneCoupling::sample(const Tensor& partial, Stream& stream) const {
             most_sweeps_));
       for (std::size_t s = 0; s < lanes.size(); ++s)
         x[rows[r] * D + heat.sites[s].variable] =
-            lanes[s][r % kLanes] ^ std::uint8_t(heat.sites[s].flipped);
+            lanes[s][r % kCoupledLanes] ^ std::uint8_t(heat.sites[s].flipped);
     }
   }
   return result;

@@ -111,7 +111,7 @@ class Messages {
   }
 
  private:
-  std::int64_t base(const Source& source) const {
+  std::int64_t base(const TableSource& source) const {
     std::int64_t offset = 0;
     for (const auto& [variable, stride] : source.known)
       offset += stride * values_[std::size_t(variable)];
@@ -125,7 +125,7 @@ class Messages {
     return offsets;
   }
 
-  const double* table(const Source& source) const {
+  const double* table(const TableSource& source) const {
     return source.is_factor ? model_.factors[source.index].log_values.data()
                             : tables_[source.index].data();
   }

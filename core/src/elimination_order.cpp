@@ -11,10 +11,10 @@ namespace marginalia {
 namespace {
 
 /// Sets of variables as bits: who shares a factor, or a message, with whom.
-class Graph {
+class EliminationGraph {
  public:
-  Graph(std::int64_t dimension, const std::vector<std::vector<std::int64_t>>& scopes,
-        const std::vector<bool>& unknown)
+  EliminationGraph(std::int64_t dimension, const std::vector<std::vector<std::int64_t>>& scopes,
+                   const std::vector<bool>& unknown)
       : words_((std::size_t(dimension) + 63) / 64),
         bits_(std::size_t(dimension), std::vector<std::uint64_t>(words_)) {
     for (const auto& scope : scopes)
@@ -78,17 +78,17 @@ class Graph {
 };
 
 /// How soon a variable should go: least first.
-struct Score {
+struct Urgency {
   double fill = 0;
   double message = 0;  // log of the entries of its message
   double tie = 0;
-  auto operator<=>(const Score&) const = default;
+  auto operator<=>(const Urgency&) const = default;
 };
 
 /// One greedy pass. Seed 0 breaks ties by the variable's number; odd seeds count edges by weight.
 class Greedy {
  public:
-  Greedy(Graph graph, const std::vector<std::int64_t>& cardinalities,
+  Greedy(EliminationGraph graph, const std::vector<std::int64_t>& cardinalities,
          const std::vector<bool>& unknown, std::uint64_t seed)
       : graph_(std::move(graph)),
         cardinalities_(cardinalities),
@@ -149,11 +149,11 @@ class Greedy {
       rescore(i);
   }
 
-  Graph graph_;
+  EliminationGraph graph_;
   const std::vector<std::int64_t>& cardinalities_;
   bool weighted_;
-  std::vector<Score> scores_;
-  std::set<std::pair<Score, std::int64_t>> queue_;  // of those that are left
+  std::vector<Urgency> scores_;
+  std::set<std::pair<Urgency, std::int64_t>> queue_;  // of those that are left
 };
 
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
@@ -167,7 +167,7 @@ constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tr
 EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
                           const std::vector<std::vector<std::int64_t>>& scopes,
                           const std::vector<bool>& unknown) {
-  const Graph graph(std::int64_t(cardinalities.size()), scopes, unknown);
+  const EliminationGraph graph(std::int64_t(cardinalities.size()), scopes, unknown);
   const auto attempt = [&](std::uint64_t seed, double most) {
     return Greedy(graph, cardinalities, unknown, seed).order(most);
   };

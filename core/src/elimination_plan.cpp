@@ -90,10 +90,11 @@ class Planner {
     return step;
   }
 
-  static Source source(bool is_factor, std::size_t index, const std::vector<std::int64_t>& scope,
-                       const std::vector<std::int64_t>& strides,
-                       const std::vector<std::int64_t>& separator, std::int64_t variable) {
-    Source source{is_factor, index, std::vector<std::int64_t>(separator.size()), 0};
+  static TableSource source(bool is_factor, std::size_t index,
+                            const std::vector<std::int64_t>& scope,
+                            const std::vector<std::int64_t>& strides,
+                            const std::vector<std::int64_t>& separator, std::int64_t variable) {
+    TableSource source{is_factor, index, std::vector<std::int64_t>(separator.size()), 0};
     for (std::size_t a = 0; a < scope.size(); ++a) {
       const auto at = std::ranges::find(separator, scope[a]);
       if (scope[a] == variable)
@@ -106,8 +107,8 @@ class Planner {
     return source;
   }
 
-  Source factor_source(std::size_t f, const std::vector<std::int64_t>& separator,
-                       std::int64_t variable) const {
+  TableSource factor_source(std::size_t f, const std::vector<std::int64_t>& separator,
+                            std::int64_t variable) const {
     const auto& scope = model_.factors[f].scope;
     std::vector<std::int64_t> sizes;
     for (const auto i : scope)
@@ -115,8 +116,8 @@ class Planner {
     return source(true, f, scope, strides_of(sizes), separator, variable);
   }
 
-  Source message_source(std::size_t n, const std::vector<std::int64_t>& separator,
-                        std::int64_t variable) const {
+  TableSource message_source(std::size_t n, const std::vector<std::int64_t>& separator,
+                             std::int64_t variable) const {
     const auto& from = plan_.steps[n];
     return source(false, n, from.separator, strides_of(from.sizes), separator, variable);
   }

@@ -11,7 +11,7 @@
 namespace marginalia {
 
 /// A table that a step reads: a factor, or the message of an earlier step.
-struct Source {
+struct TableSource {
   bool is_factor;
   std::size_t index;
   std::vector<std::int64_t> strides;                              ///< by variable of the separator
@@ -24,14 +24,14 @@ struct PlanStep {
   std::int64_t variable, levels;
   std::vector<std::int64_t> separator, sizes;
   std::int64_t entries;
-  std::vector<Source> sources;
+  std::vector<TableSource> sources;
   std::vector<std::size_t> children;  ///< those of the sources that are messages: steps before
 };
 
 struct EliminationPlan {
   EliminationCost cost;
   std::vector<PlanStep> steps;
-  std::vector<Source> constants;  ///< factors without an unknown variable
+  std::vector<TableSource> constants;  ///< factors without an unknown variable
 };
 
 /// The values of each variable that every factor supports, given those of the others: [D][...]. All

@@ -1,4 +1,3 @@
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -9,6 +8,8 @@
 
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
+
+#include "clock.h"
 
 namespace marginalia {
 namespace {
@@ -126,15 +127,11 @@ Json to_json(const Figure& figure) {
   return json;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 Json evaluate(const Experiment& experiment, const EvaluationRequest& request) {
   torch::NoGradGuard no_grad;
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   RunEvaluation evaluation(experiment, request);
   experiment.family->set_training(false);
   Json metrics = Json::object(), unavailable = Json::object();

@@ -41,7 +41,7 @@ static_assert(std::endian::native == std::endian::little, "numbers are written a
 
 namespace {
 
-constexpr std::string_view kPrefix = "events.out.tfevents.", kSuffix = ".marginalia";
+constexpr std::string_view kFilePrefix = "events.out.tfevents.", kFileSuffix = ".marginalia";
 constexpr std::size_t kHead = 12, kTail = 4;    // bytes of a record before and after its event
 constexpr std::size_t kPendingLimit = 1 << 16;  // bytes that wait before they are written
 
@@ -120,10 +120,11 @@ std::size_t whole_records(std::string_view bytes) {
 /// The seconds in the name of an event file of ours; none for other files.
 std::optional<std::int64_t> seconds_in(const fs::directory_entry& entry) {
   const auto name = entry.path().filename().string();
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix) || !entry.is_regular_file()) return {};
+  if (!name.starts_with(kFilePrefix) || !name.ends_with(kFileSuffix) || !entry.is_regular_file())
+    return {};
   std::int64_t seconds = 0;
   const auto [end, error] =
-      std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds);
+      std::from_chars(name.data() + kFilePrefix.size(), name.data() + name.size(), seconds);
   if (error != std::errc() || *end != '.') return {};
   return seconds;
 }
@@ -142,7 +143,7 @@ fs::path newest(const fs::path& folder) try {
 std::string new_name() {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
-  return fmt::format("{}{}.{}{}", kPrefix, std::time(nullptr), host.data(), kSuffix);
+  return fmt::format("{}{}.{}{}", kFilePrefix, std::time(nullptr), host.data(), kFileSuffix);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <marginalia/factored_energy.h>
+#include <marginalia/islands.h>
 
 namespace marginalia {
 
@@ -59,16 +60,6 @@ struct FactoredEnergy::Flat {
 };
 
 namespace {
-
-/// The variables that each shares a factor with.
-std::vector<std::vector<std::int64_t>> neighbours_of(const FactorModel& model) {
-  std::vector<std::vector<std::int64_t>> neighbours(model.cardinalities.size());
-  for (const auto& factor : model.factors)
-    for (const auto i : factor.scope)
-      for (const auto j : factor.scope)
-        if (i != j) neighbours[std::size_t(i)].push_back(j);
-  return neighbours;
-}
 
 /// Greedy: each variable takes the first colour that none of its neighbours has.
 Tensor colouring(const FactorModel& model) {

@@ -14,9 +14,16 @@
 #include "factor_gibbs.h"
 
 namespace marginalia {
+
+/// A binary pairwise density in half-log-odds: H_i = field_i + sum_j J_ij s_j.
+struct SpinGraph {
+  std::vector<float> field, weight;
+  std::vector<std::int32_t> first, neighbour;  // of variable i: first[i] .. first[i + 1]
+};
+
 namespace {
 
-constexpr std::int64_t kLanes = 16;  // rows that go through a sweep side by side
+constexpr std::int64_t kGibbsLanes = 16;  // rows that go through a sweep side by side
 
 /// exp(x) for |x| < 87 to 2e-7 relative: 2^n (n the nearest integer) times a polynomial.
 inline float fast_exp(float x) {
@@ -33,7 +40,7 @@ inline float fast_exp(float x) {
 
 /// xoshiro128+ (Blackman and Vigna 2021), one generator a lane.
 struct Lanes {
-  std::uint32_t a[kLanes], b[kLanes], c[kLanes], d[kLanes];
+  std::uint32_t a[kGibbsLanes], b[kGibbsLanes], c[kGibbsLanes], d[kGibbsLanes];
 
   Lanes(std::uint64_t seed, std::uint64_t group) {
     std::uint64_t state = seed ^ (group * 0xd1342543de82ef95ULL);
@@ -44,7 +51,7 @@ struct Lanes {
       z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
       return static_cast<std::uint32_t>((z ^ (z >> 31)) >> 32);
     };
-    for (std::int64_t l = 0; l < kLanes; ++l) {
+    for (std::int64_t l = 0; l < kGibbsLanes; ++l) {
       a[l] = next();
       b[l] = next();
       c[l] = next();
@@ -53,31 +60,26 @@ struct Lanes {
   }
 };
 
-/// A binary pairwise density in half-log-odds: H_i = field_i + sum_j J_ij s_j.
-struct Graph {
-  std::vector<float> field, weight;
-  std::vector<std::int32_t> first, neighbour;  // of variable i: first[i] .. first[i + 1]
-};
-
-/// Sweeps over one group of rows. s, sum: [D, kLanes]; free: the same, all bits set where free.
-MARGINALIA_KERNEL void sweep_group(const Graph& graph, Lanes& r, float* s, const std::int32_t* free,
-                                   float* sum, std::int64_t sweeps) {
+/// Sweeps over one group of rows. s, sum: [D, kGibbsLanes]; free: the same, all bits set where
+/// free.
+MARGINALIA_KERNEL void sweep_group(const SpinGraph& graph, Lanes& r, float* s,
+                                   const std::int32_t* free, float* sum, std::int64_t sweeps) {
   const auto D = static_cast<std::int64_t>(graph.field.size());
   for (std::int64_t sweep = 0; sweep < sweeps; ++sweep)
     for (std::int64_t i = 0; i < D; ++i) {
-      float H[kLanes];
-      for (std::int64_t l = 0; l < kLanes; ++l)
+      float H[kGibbsLanes];
+      for (std::int64_t l = 0; l < kGibbsLanes; ++l)
         H[l] = graph.field[std::size_t(i)];
       for (auto e = graph.first[std::size_t(i)]; e < graph.first[std::size_t(i) + 1]; ++e) {
         const float J = graph.weight[std::size_t(e)];
-        const float* other = s + graph.neighbour[std::size_t(e)] * kLanes;
-        for (std::int64_t l = 0; l < kLanes; ++l)
+        const float* other = s + graph.neighbour[std::size_t(e)] * kGibbsLanes;
+        for (std::int64_t l = 0; l < kGibbsLanes; ++l)
           H[l] += J * other[l];
       }
-      float* here = s + i * kLanes;
-      float* total = sum + i * kLanes;
-      const std::int32_t* may = free + i * kLanes;
-      for (std::int64_t l = 0; l < kLanes; ++l) {
+      float* here = s + i * kGibbsLanes;
+      float* total = sum + i * kGibbsLanes;
+      const std::int32_t* may = free + i * kGibbsLanes;
+      for (std::int64_t l = 0; l < kGibbsLanes; ++l) {
         const auto bits = r.a[l] + r.d[l];
         const auto shifted = r.b[l] << 9;
         r.c[l] ^= r.a[l];
@@ -99,7 +101,7 @@ MARGINALIA_KERNEL void sweep_group(const Graph& graph, Lanes& r, float* s, const
 }  // namespace
 
 struct GibbsSampler::Kernel {
-  Graph graph, tempered;  // of f, and of f^b
+  SpinGraph graph, tempered;  // of f, and of f^b
 
   explicit Kernel(const PairwiseFactors& factors) {
     const auto D = factors.unary.size(0), E = factors.edges.size(0);
@@ -149,17 +151,17 @@ struct GibbsSampler::Kernel {
     auto mean = want_mean ? torch::empty({B, D, 2}, torch::kFloat) : Tensor();
     auto* out = want_mean ? mean.data_ptr<float>() : nullptr;
     const auto seed = stream.seed();
-    const auto groups = (B + kLanes - 1) / kLanes;
+    const auto groups = (B + kGibbsLanes - 1) / kGibbsLanes;
     at::parallel_for(0, groups, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> s(std::size_t(D * kLanes)), sum(s.size());
+      std::vector<float> s(std::size_t(D * kGibbsLanes)), sum(s.size());
       std::vector<std::int32_t> allowed(s.size());
       for (auto group = begin; group < end; ++group) {
-        const auto row = group * kLanes, rows = std::min(kLanes, B - row);
+        const auto row = group * kGibbsLanes, rows = std::min(kGibbsLanes, B - row);
         for (std::int64_t i = 0; i < D; ++i)
-          for (std::int64_t l = 0; l < kLanes; ++l) {
+          for (std::int64_t l = 0; l < kGibbsLanes; ++l) {
             const auto at = (row + std::min(l, rows - 1)) * D + i;  // spare lanes repeat the last
-            s[std::size_t(i * kLanes + l)] = data[at] ? 1.0f : -1.0f;
-            allowed[std::size_t(i * kLanes + l)] = !may_data || may_data[at] ? -1 : 0;
+            s[std::size_t(i * kGibbsLanes + l)] = data[at] ? 1.0f : -1.0f;
+            allowed[std::size_t(i * kGibbsLanes + l)] = !may_data || may_data[at] ? -1 : 0;
           }
         std::fill(sum.begin(), sum.end(), 0.0f);
         Lanes lanes(seed, static_cast<std::uint64_t>(group));
@@ -167,9 +169,9 @@ struct GibbsSampler::Kernel {
         for (std::int64_t l = 0; l < rows; ++l)
           for (std::int64_t i = 0; i < D; ++i) {
             const auto at = (row + l) * D + i;
-            data[at] = s[std::size_t(i * kLanes + l)] > 0;
+            data[at] = s[std::size_t(i * kGibbsLanes + l)] > 0;
             if (!out) continue;
-            const float p = sum[std::size_t(i * kLanes + l)] / float(sweeps);
+            const float p = sum[std::size_t(i * kGibbsLanes + l)] / float(sweeps);
             out[2 * at] = 1 - p;
             out[2 * at + 1] = p;
           }

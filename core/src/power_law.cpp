@@ -11,16 +11,16 @@
 namespace marginalia {
 namespace {
 
-constexpr double kLeast = 0.01, kMost = 4;  // exponents
-constexpr int kGrid = 24;                   // exponents tried before the search is refined
-constexpr std::size_t kTerms = 3;           // E, A, B
+constexpr double kLeastExponent = 0.01, kMostExponent = 4;
+constexpr int kGrid = 24;          // exponents tried before the search is refined
+constexpr std::size_t kTerms = 3;  // E, A, B
 
-using Column = std::vector<double>;
+using Regressor = std::vector<double>;
 using Coefficients = std::array<double, kTerms>;
 
 /// Solves the normal equations of `columns` (those of `active`) for a target of ones; false when
 /// they are singular.
-bool solve(const std::vector<Column>& columns, const std::vector<std::size_t>& active,
+bool solve(const std::vector<Regressor>& columns, const std::vector<std::size_t>& active,
            Coefficients& result) {
   const auto n = active.size();
   std::array<std::array<double, kTerms + 1>, kTerms> m{};
@@ -54,7 +54,7 @@ bool solve(const std::vector<Column>& columns, const std::vector<std::size_t>& a
   return true;
 }
 
-double squares(const std::vector<Column>& columns, const Coefficients& c) {
+double squares(const std::vector<Regressor>& columns, const Coefficients& c) {
   double sum = 0;
   for (std::size_t r = 0; r < columns[0].size(); ++r) {
     double off = -1;
@@ -66,7 +66,7 @@ double squares(const std::vector<Column>& columns, const Coefficients& c) {
 }
 
 /// The best coefficients >= 0: with three of them, every subset that is not 0 is tried.
-double best_coefficients(const std::vector<Column>& columns, Coefficients& best) {
+double best_coefficients(const std::vector<Regressor>& columns, Coefficients& best) {
   double least = INFINITY;
   for (std::size_t subset = 1; subset < std::size_t{1} << columns.size(); ++subset) {
     std::vector<std::size_t> active;
@@ -96,7 +96,7 @@ class Fit {
   }
 
   double objective(double alpha, double beta, Coefficients* into = nullptr) const {
-    std::vector<Column> columns(with_data_ ? 3 : 2);
+    std::vector<Regressor> columns(with_data_ ? 3 : 2);
     for (const auto& [x, data, loss] : points_) {  // relative errors: each row over its loss
       columns[0].push_back(1 / loss);
       columns[1].push_back(std::exp(-alpha * (std::log(x) - log_x_)) / loss);
@@ -130,10 +130,11 @@ class Fit {
 
 /// Exponents on a grid that is even in their logarithm.
 double of_grid(int i) {
-  return kLeast * std::pow(kMost / kLeast, double(i) / (kGrid - 1));
+  return kLeastExponent * std::pow(kMostExponent / kLeastExponent, double(i) / (kGrid - 1));
 }
 
-/// The minimum of f on [kLeast, kMost]: the best of the grid, refined between its neighbours.
+/// The minimum of f on [kLeastExponent, kMostExponent]: the best of the grid, refined between its
+/// neighbours.
 template <class F>
 double minimise(const F& f) {
   int best = 0;

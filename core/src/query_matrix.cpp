@@ -78,18 +78,18 @@ bool operator==(const Capability& a, const Capability& b) {
          a.passes == b.passes;
 }
 
-struct Column {
+struct AnswerColumn {
   const char* heading;
   QueryKind kind;
   bool most_probable = false;
 };
-constexpr Column kColumns[] = {{"log p(x_S)", QueryKind::kLogMarginal},
-                               {"p(x_i given x_S)", QueryKind::kConditionals},
-                               {"sample", QueryKind::kSample},
-                               {"most probable completion", QueryKind::kSample, true},
-                               {"log Z", QueryKind::kLogZ}};
+constexpr AnswerColumn kAnswerColumns[] = {{"log p(x_S)", QueryKind::kLogMarginal},
+                                           {"p(x_i given x_S)", QueryKind::kConditionals},
+                                           {"sample", QueryKind::kSample},
+                                           {"most probable completion", QueryKind::kSample, true},
+                                           {"log Z", QueryKind::kLogZ}};
 
-std::string cell(const AnswersOfFamily& row, const Column& column) {
+std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {
   std::vector<std::string> ways;
   for (const auto& c : row.capabilities)
     if (c.kind == column.kind && (c.estimator == "most_probable") == column.most_probable)
@@ -139,14 +139,14 @@ std::vector<AnswersOfFamily> query_matrix(const Registry& registry) {
 
 std::string query_table(const std::vector<AnswersOfFamily>& matrix) {
   std::string text = "| family | learned from |", rule = "|---|---|";
-  for (const auto& column : kColumns) {
+  for (const auto& column : kAnswerColumns) {
     text += fmt::format(" {} |", column.heading);
     rule += "---|";
   }
   text += fmt::format(" code |\n{}---|\n", rule);
   for (const auto& row : matrix) {
     text += fmt::format("| {} | {} |", row.family, row.source);
-    for (const auto& column : kColumns)
+    for (const auto& column : kAnswerColumns)
       text += fmt::format(" {} |", cell(row, column));
     text += fmt::format(" {} |\n", code(row));
   }

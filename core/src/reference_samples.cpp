@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 1;               // raised when the same parameters give other states
+constexpr int kReferenceFormat = 1;      // raised when the same parameters give other states
 constexpr double kUnasked = 1e9;         // energy evaluations that are made without being asked for
 constexpr std::int64_t kProbes = 16;     // states whose log f is part of the key
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
@@ -162,7 +162,7 @@ Json Reference::identity() const {
   Json values = Json::array();
   for (std::int64_t n = 0; n < kProbes; ++n)
     values.push_back(fmt::format("{}", probes[n].item<double>()));  // -inf as well
-  return {{"format", kFormat},          {"energy", by_content(energy_spec_, paths_)},
+  return {{"format", kReferenceFormat}, {"energy", by_content(energy_spec_, paths_)},
           {"log_density", values},      {"family", family_spec_},
           {"samples", params_.samples}, {"seed", params_.seed},
           {"plugins", versions}};

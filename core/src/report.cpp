@@ -29,19 +29,19 @@ constexpr std::size_t kSampleRows = 100;           // shown of one file
 constexpr std::uintmax_t kPictureBytes = 8 << 20;  // embedded of all pictures together
 
 Json read_run_record(const fs::path& run) {
-  constexpr auto kWanted = "name a directory that \"marginalia run\" wrote";
+  constexpr auto kAdvice = "name a directory that \"marginalia run\" wrote";
   if (!fs::is_directory(run))
-    throw Error(fmt::format("{}: no such directory; {}", run.string(), kWanted));
+    throw Error(fmt::format("{}: no such directory; {}", run.string(), kAdvice));
   const auto file = run / "run.json";
   if (!fs::exists(file))
-    throw Error(fmt::format("{}: is no run, it holds no run.json; {}", run.string(), kWanted));
+    throw Error(fmt::format("{}: is no run, it holds no run.json; {}", run.string(), kAdvice));
   auto record = Json::parse(read_text(file), nullptr, false);
   if (!record.is_object())
-    throw Error(fmt::format("{}: must be one JSON object; {}", file.string(), kWanted));
+    throw Error(fmt::format("{}: must be one JSON object; {}", file.string(), kAdvice));
   const auto format = record.find("marginalia_run");
   if (format == record.end())
     throw Error(fmt::format("{}: \"marginalia_run\" must be {}, and is missing; {}", file.string(),
-                            kRunFormat, kWanted));
+                            kRunFormat, kAdvice));
   if (*format != kRunFormat)
     throw Error(
         fmt::format("{}: \"marginalia_run\" must be {}, not {}; read it with the marginalia "

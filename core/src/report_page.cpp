@@ -1,12 +1,8 @@
 #include "report_page.h"
 
-namespace marginalia {
+#include "replaced.h"
 
-static std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-    text.replace(at, what.size(), by);
-  return text;
-}
+namespace marginalia {
 
 std::string script_json(const Json& value) {
   return replaced(value.dump(-1, ' ', true, Json::error_handler_t::replace), "<", "\\u003c");

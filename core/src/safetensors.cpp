@@ -46,7 +46,7 @@ namespace {
 
 using SortedJson = nlohmann::json;  // by key, which makes the digest's text the only one
 
-constexpr std::uint64_t kPrefix = 8;               // bytes of N
+constexpr std::uint64_t kLengthBytes = 8;          // bytes of N
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // bytes; other readers draw the line there
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kSha256 = "sha256";
@@ -192,15 +192,15 @@ std::string framed(const SortedJson& header) {
   if (size > kMaxHeader)
     throw Error(fmt::format("cannot be written: header too large: {} bytes, at most {}; split it",
                             size, kMaxHeader));
-  std::string prefix(kPrefix, '\0');
-  std::memcpy(prefix.data(), &size, kPrefix);
+  std::string prefix(kLengthBytes, '\0');
+  std::memcpy(prefix.data(), &size, kLengthBytes);
   return prefix + text;
 }
 
 /// A file open for reading, as long as it was when opened.
-class Source {
+class OpenFile {
  public:
-  explicit Source(const fs::path& file) : in_(std::fopen(file.c_str(), "rbe"), &std::fclose) {
+  explicit OpenFile(const fs::path& file) : in_(std::fopen(file.c_str(), "rbe"), &std::fclose) {
     struct stat status {};
     if (!in_ || fstat(fileno(in_.get()), &status) != 0) throw unreadable(errno);
     if (!S_ISREG(status.st_mode)) throw Error("cannot be read: a folder or device");
@@ -225,25 +225,25 @@ class Source {
 };
 
 /// The header's JSON, from a file that is long enough to hold it.
-std::string read_header(Source& in) {
+std::string read_header(OpenFile& in) {
   const auto torn = [&](std::string_view what, std::uint64_t bytes) {
     return Error(
         fmt::format("torn checkpoint: {} takes {} bytes, file has {}", what, bytes, in.size()));
   };
-  if (in.size() < kPrefix) throw torn("the length of the header", kPrefix);
+  if (in.size() < kLengthBytes) throw torn("the length of the header", kLengthBytes);
   std::uint64_t size = 0;
-  in.read(&size, kPrefix);
+  in.read(&size, kLengthBytes);
   if (size > kMaxHeader)
     throw foreign(fmt::format("header too large: {} bytes, at most {}", size, kMaxHeader));
-  if (size > in.size() - kPrefix) throw torn("the header", kPrefix + size);
+  if (size > in.size() - kLengthBytes) throw torn("the header", kLengthBytes + size);
   std::string text(size, '\0');
   in.read(text.data(), size);
   return text;
 }
 
-void check_size(const Source& in, std::uint64_t header, const std::vector<Entry>& entries) {
+void check_size(const OpenFile& in, std::uint64_t header, const std::vector<Entry>& entries) {
   const auto data = entries.empty() ? 0 : static_cast<std::uint64_t>(entries.back().end);
-  const auto expected = kPrefix + header + data;
+  const auto expected = kLengthBytes + header + data;
   if (in.size() != expected)
     throw Error(fmt::format("{}: header says {} bytes, file has {}",
                             in.size() < expected ? "torn checkpoint" : "altered", expected,
@@ -301,7 +301,7 @@ SortedJson header_of(const std::vector<Entry>& entries,
   return header;
 }
 
-Tensor read_tensor(Source& in, const Entry& entry, Sha256& sha) {
+Tensor read_tensor(OpenFile& in, const Entry& entry, Sha256& sha) {
   auto tensor = at::empty(entry.shape, at::TensorOptions(at::kCPU).dtype(entry.dtype->type));
   const auto size = static_cast<std::size_t>(entry.end - entry.begin);
   in.read(tensor.data_ptr(), size);
@@ -314,7 +314,7 @@ Tensor read_tensor(Source& in, const Entry& entry, Sha256& sha) {
 }
 
 TensorFile read(const fs::path& file, Digest rule) {
-  Source in(file);
+  OpenFile in(file);
   const auto text = read_header(in);
   const auto header = parse_json(text);
   const auto entries = parse_entries(header);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -12,15 +11,10 @@
 #include <marginalia/trainer.h>
 
 #include "batches.h"
+#include "clock.h"
 
 namespace marginalia {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point start, Clock::time_point end) {
-  return std::chrono::duration<double>(end - start).count();
-}
 
 /// Means of what was recorded since the last line of metrics.jsonl.
 class Recorder {
@@ -189,7 +183,7 @@ class Trainer final : public Step {
     average_.update(state_.step);
     ++state_.step;
     if (energy_) state_.energy_evaluations = energy_->evaluations();
-    const auto seconds = seconds_between(start, Clock::now());
+    const auto seconds = seconds_since(start);
     state_.seconds += seconds;
     record("train/loss", loss_);
     record("train/step_seconds", seconds);

@@ -63,8 +63,6 @@ std::string Input::place(std::size_t index) const {
 
 namespace {
 
-using Params = MoleculeParams;
-
 /// Finds files beside `main`, under any of their endings; all that are missing in one message.
 class Finder {
  public:
@@ -91,7 +89,7 @@ class Finder {
   std::vector<fs::path> missing_;
 };
 
-Input read_moses(const Params& params) {
+Input read_moses(const MoleculeParams& params) {
   Finder finder(params.moses);
   const std::vector<const char*> endings{".csv", ".smi"};
   const std::array files{finder.file("train", endings), finder.file("test_scaffolds", endings),
@@ -125,7 +123,7 @@ std::vector<Split> split_by_lists(const std::vector<std::string_view>& texts, co
   return splits;
 }
 
-Input read_zinc250k(const Params& params) {
+Input read_zinc250k(const MoleculeParams& params) {
   Finder finder(params.zinc250k);
   const auto molecules = finder.file("zinc250k", {".smi", ".txt"});
   const auto letters = finder.file_if_any("split.txt");
@@ -145,7 +143,7 @@ Input read_zinc250k(const Params& params) {
   return input;
 }
 
-Input read_one_file(const Params& params) {
+Input read_one_file(const MoleculeParams& params) {
   fs::path file;
   if (params.name == "qm9") {
     Finder finder(params.qm9);

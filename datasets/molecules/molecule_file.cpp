@@ -8,17 +8,11 @@
 #include <marginalia/error.h>
 #include <marginalia/unpack.h>
 
+#include "trim.h"
+
 namespace marginalia::molecules {
 
 namespace {
-
-constexpr std::string_view kBlanks = " \t\r\n";
-
-std::string_view trim(std::string_view text) {
-  const auto from = text.find_first_not_of(kBlanks);
-  if (from == text.npos) return {};
-  return text.substr(from, text.find_last_not_of(kBlanks) + 1 - from);
-}
 
 bool is_csv(std::filesystem::path file) {
   if (file.extension() == ".gz" || file.extension() == ".zip") file.replace_extension();

@@ -23,6 +23,7 @@
 
 #include "chemistry.h"
 #include "selfies/selfies.h"
+#include "trim.h"
 
 namespace marginalia::molecules {
 
@@ -83,12 +84,6 @@ Options read_arguments(const std::vector<std::string>& arguments) {
   return options;
 }
 
-std::string trim(const std::string& line) {
-  constexpr auto kBlanks = " \t\r";
-  const auto from = line.find_first_not_of(kBlanks);
-  return from == line.npos ? "" : line.substr(from, line.find_last_not_of(kBlanks) + 1 - from);
-}
-
 std::string one_line(std::string text) {
   std::ranges::replace(text, '\n', ' ');
   return text;
@@ -106,7 +101,7 @@ void translate_lines(std::istream& in, std::ostream& out, const Translate& trans
   const auto flush = [&] {
     tbb::parallel_for(std::size_t{0}, lines.size(), [&](std::size_t i) {
       try {
-        lines[i] = translate(trim(lines[i]));
+        lines[i] = translate(std::string(trim(lines[i])));
       } catch (const std::exception& e) {
         lines[i] = "! " + one_line(e.what());
       }

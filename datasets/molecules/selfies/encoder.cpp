@@ -53,7 +53,7 @@ void turn_chirality(Molecule& molecule) {
 }
 
 /// Text of tokens, and how many.
-struct Tokens {
+struct TokenText {
   std::string text;
   int count = 0;
   void add(std::string_view before, std::string_view inside) {
@@ -68,7 +68,7 @@ struct Tokens {
       text += digit;
     count += static_cast<int>(digits.size());
   }
-  void append(const Tokens& tokens) {
+  void append(const TokenText& tokens) {
     text += tokens.text;
     count += tokens.count;
   }
@@ -93,7 +93,7 @@ class Encoder {
     const Bond* from;  ///< the bond that leads to its first atom; null at a root
     int atom;
     std::size_t next = 0;  ///< of the atom's bonds
-    Tokens tokens = {};
+    TokenText tokens = {};
   };
 
   std::string encode_part(int root) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "digits.h"
+
 namespace marginalia::selfies {
 
 namespace {
@@ -11,11 +13,6 @@ constexpr std::array<std::string_view, kBase> kDigits{
     "[Branch2]", "[=Branch2]", "[#Branch2]", "[O]",       "[N]",        "[=N]",
     "[=C]",      "[#C]",       "[S]",        "[P]"};
 
-constexpr std::size_t kLongNumber = 9;  // digits of an isotope or a charge that are too many
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 int order_of(char bond) {
   return bond == '=' ? 2 : bond == '#' ? 3 : 1;
 }
@@ -67,8 +64,8 @@ int number(std::string_view digits) {
 
 /// Between the bond and "]": isotope, element, chirality, hydrogens, charge.
 bool read_inside(Scanner& scan, Atom& atom) {
-  const auto isotope = scan.take_while(is_digit, kLongNumber + 1);
-  if (isotope.size() > kLongNumber) return false;
+  const auto isotope = scan.take_while(is_digit, kMostNumberDigits + 1);
+  if (isotope.size() > kMostNumberDigits) return false;
   if (!isotope.empty()) atom.isotope = number(isotope);
   std::string name(scan.take_while([](char c) { return c >= 'A' && c <= 'Z'; }, 1));
   name += scan.take_while([](char c) { return c >= 'a' && c <= 'z'; }, 1);
@@ -82,7 +79,8 @@ bool read_inside(Scanner& scan, Atom& atom) {
     atom.hydrogens = 0;
   }
   if (const char sign = scan.take("+-"); sign != 0) {
-    const auto charge = scan.take_while([](char c) { return c > '0' && c <= '9'; }, kLongNumber);
+    const auto charge =
+        scan.take_while([](char c) { return c > '0' && c <= '9'; }, kMostNumberDigits);
     if (charge.empty()) return false;
     atom.charge = sign == '+' ? number(charge) : -number(charge);
   }

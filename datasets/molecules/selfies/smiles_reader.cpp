@@ -4,17 +4,13 @@
 #include <optional>
 #include <utility>
 
+#include "digits.h"
 #include "molecule.h"
 
 namespace marginalia::selfies {
 
 namespace {
 
-constexpr std::size_t kMostDigits = 9;  // of an isotope or a charge
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 bool is_lower(char c) {
   return c >= 'a' && c <= 'z';
 }
@@ -26,7 +22,7 @@ bool is_stereo(char c) {
 }
 
 /// The order a bond's character names; `none` where there is no character.
-double order_of(char c, double none = 1) {
+double order_named(char c, double none = 1) {
   switch (c) {
     case 0:
       return none;
@@ -52,9 +48,9 @@ struct Token {
 };
 
 /// The symbols of a SMILES one by one.
-class Tokens {
+class SmilesTokens {
  public:
-  explicit Tokens(std::string_view smiles) : smiles_(smiles) {}
+  explicit SmilesTokens(std::string_view smiles) : smiles_(smiles) {}
 
   std::optional<Token> next() {
     if (at_ == smiles_.size()) return {};
@@ -145,8 +141,8 @@ class BracketAtom {
 
   bool read_isotope(Atom& atom) {
     const auto digits = take_digits();
-    if (!digits.empty()) atom.isotope = number(digits.substr(0, kMostDigits));
-    return digits.size() <= kMostDigits;
+    if (!digits.empty()) atom.isotope = number(digits.substr(0, kMostNumberDigits));
+    return digits.size() <= kMostNumberDigits;
   }
   /// Lower case is aromatic where the element can be; [cl] is chlorine all the same.
   bool read_element(Atom& atom) {
@@ -179,7 +175,7 @@ class BracketAtom {
     while (take(sign))
       ++size;
     const auto digits = size == 1 ? take_digits() : std::string_view();
-    if (digits.size() > kMostDigits) return false;
+    if (digits.size() > kMostNumberDigits) return false;
     if (!digits.empty()) size = static_cast<int>(number(digits));
     atom.charge = sign == '+' ? size : -size;
     return true;
@@ -220,7 +216,7 @@ Atom read_atom(const Token& token) {
 /// One part of a SMILES, between dots.
 class Part {
  public:
-  Part(Molecule& molecule, Tokens& tokens) : molecule_(molecule), tokens_(tokens) {}
+  Part(Molecule& molecule, SmilesTokens& tokens) : molecule_(molecule), tokens_(tokens) {}
 
   /// -> whether a dot ended it.
   bool read() {
@@ -276,7 +272,7 @@ class Part {
     at_start_ = false;
     if (from < 0) return;  // a bond before the first atom means nothing
     const bool aromatic = atom.aromatic && molecule_.atoms[from].aromatic;
-    molecule_.add_bond(from, last_atom_, order_of(token.bond, aromatic ? kAromaticOrder : 1),
+    molecule_.add_bond(from, last_atom_, order_named(token.bond, aromatic ? kAromaticOrder : 1),
                        is_stereo(token.bond) ? token.bond : char(0));
   }
 
@@ -304,13 +300,13 @@ class Part {
            "ring number " + text + " is opened and closed by different bonds");
     const auto& atoms = molecule_.atoms;
     const bool aromatic = left == 0 && right == 0 && atoms[a].aromatic && atoms[b].aromatic;
-    molecule_.close_ring(a, opened.place, is_stereo(left) ? left : char(0), b,
-                         is_stereo(right) ? right : char(0),
-                         aromatic ? kAromaticOrder : std::max(order_of(left), order_of(right)));
+    molecule_.close_ring(
+        a, opened.place, is_stereo(left) ? left : char(0), b, is_stereo(right) ? right : char(0),
+        aromatic ? kAromaticOrder : std::max(order_named(left), order_named(right)));
   }
 
   Molecule& molecule_;
-  Tokens& tokens_;
+  SmilesTokens& tokens_;
   std::vector<Branch> branches_;
   std::vector<OpenRing> open_;
   std::size_t last_ = 1;  // position of the last token
@@ -324,7 +320,7 @@ Molecule read_smiles(std::string_view smiles) {
   if (smiles.empty()) throw Malformed(1, "the SMILES is empty; it needs one atom at least");
   Molecule molecule;
   molecule.atoms.reserve(smiles.size());
-  Tokens tokens(smiles);
+  SmilesTokens tokens(smiles);
   while (Part(molecule, tokens).read())
     ;
   return molecule;
