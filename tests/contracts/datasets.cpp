@@ -2,11 +2,11 @@
 
 #include <marginalia/dataset.h>
 
+#include "splits.h"
+
 using namespace marginalia;
 
 namespace {
-
-constexpr Split kSplits[] = {Split::kTrain, Split::kValid, Split::kTest};
 
 /// Calls `check` with every dataset and split, built from its example and tests/data.
 template <class F>
@@ -16,7 +16,7 @@ void for_each_split(F check) {
     CAPTURE(name);
     const auto dataset = test::make_example<Dataset>(entry.description);
     if (!dataset) continue;
-    for (const auto split : kSplits) {
+    for (const auto split : test::kSplits) {
       const std::string split_name(name_of(split));
       CAPTURE(split_name);
       check(*dataset, split);

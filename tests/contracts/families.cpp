@@ -88,7 +88,7 @@ class Snapshot final : public StateVisitor {
 };
 
 /// Bit for bit; NaN, what is not known, equals itself.
-bool same(const Tensor& a, const Tensor& b) {
+bool same_values(const Tensor& a, const Tensor& b) {
   return a.isnan().equal(b.isnan()) && a.nan_to_num().equal(b.nan_to_num());
 }
 
@@ -259,7 +259,7 @@ TEST_CASE("a family's answers have their shapes, repeat, and name their estimato
         CHECK(answer.value.sizes() == at::IntArrayRef{kind == QueryKind::kLogZ ? 1 : B});
       if (kind != QueryKind::kConditionals) CHECK((answer.value.scalar_type() == torch::kDouble));
       const auto again = ask(family, query);
-      CHECK(same(again.value, answer.value));
+      CHECK(same_values(again.value, answer.value));
       if (kind == QueryKind::kSample) CHECK(again.states.equal(answer.states));
     });
   }
@@ -367,7 +367,7 @@ TEST_CASE("a checkpoint holds all that answers depend on") {
     for (const auto& c : t.family().capabilities()) {
       CAPTURE(c.estimator);
       const Query query{c.kind, partial, {}, c.estimator};
-      CHECK(same(ask(*copy->family, query).value, ask(t.family(), query).value));
+      CHECK(same_values(ask(*copy->family, query).value, ask(t.family(), query).value));
     }
   });
 }

@@ -9,19 +9,19 @@ using namespace marginalia;
 namespace {
 
 /// A small untrained model of an energy, and one of a dataset, measured by every metric.
-struct Subject {
+struct SmallModel {
   std::string name;
   std::string spec;
 };
-const Subject kSubjects[] = {{"a model of an energy", R"({"marginalia": 1, "seed": 1,
+const SmallModel kSmallModels[] = {{"a model of an energy", R"({"marginalia": 1, "seed": 1,
       "energy": {"type": "ising", "side": 3}, "network": {"type": "mlp", "hidden": 16, "layers": 2},
       "family": {"type": "mam"}})"},
-                             {"a model of a dataset", R"({"marginalia": 1, "seed": 1,
+                                   {"a model of a dataset", R"({"marginalia": 1, "seed": 1,
       "dataset": {"type": "table", "name": "tiny"},
       "network": {"type": "mlp", "hidden": 16, "layers": 2},
       "family": {"type": "any_order_arm"}})"}};
 
-Experiment build(const Subject& subject) {
+Experiment build(const SmallModel& subject) {
   Json metrics = Json::array();
   for (const auto& [name, entry] : test::loaded_registry().all<Metric>())
     metrics.push_back(test::example(entry.description).json());
@@ -43,7 +43,7 @@ bool is_value(const Json& value) {
 
 TEST_CASE("every metric gives figures with unit and status, or says why not") {
   std::map<std::string, std::string> reasons;
-  for (const auto& subject : kSubjects) {
+  for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
     const auto result = measure(build(subject));
     for (const auto& [name, entry] : test::loaded_registry().all<Metric>()) {
@@ -75,7 +75,7 @@ TEST_CASE("every metric gives figures with unit and status, or says why not") {
 }
 
 TEST_CASE("a metric measured again gives the same figures") {
-  for (const auto& subject : kSubjects) {
+  for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
     const auto experiment = build(subject);
     const auto first = measure(experiment), second = measure(experiment);
@@ -90,7 +90,7 @@ TEST_CASE("a metric measured again gives the same figures") {
 }
 
 TEST_CASE("measuring leaves the model alone") {
-  for (const auto& subject : kSubjects) {
+  for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
     const auto experiment = build(subject);
     std::vector<torch::Tensor> before;

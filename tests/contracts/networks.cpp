@@ -84,7 +84,7 @@ NetworkInput input_for(const StateSpace& space, Head head) {
           stream.uniform({partial.size(0)})};
 }
 
-NetworkInput rows_of(const NetworkInput& input, std::int64_t begin, std::int64_t end) {
+NetworkInput rows_between(const NetworkInput& input, std::int64_t begin, std::int64_t end) {
   return {input.partial.slice(0, begin, end), input.order.slice(0, begin, end),
           input.time.slice(0, begin, end)};
 }
@@ -154,7 +154,7 @@ TEST_CASE("a network's rows do not see each other, and answers repeat") {
       CHECK(part(network.evaluate(input, head), head).equal(out));
       const auto B = input.partial.size(0);
       for (std::int64_t b = 0; b < B; ++b)
-        CHECK(test::close(part(network.evaluate(rows_of(input, b, b + 1), head), head),
+        CHECK(test::close(part(network.evaluate(rows_between(input, b, b + 1), head), head),
                           out.slice(0, b, b + 1), 1e-5));
       for (const auto& answer :
            test::from_threads([&] { return part(network.evaluate(input, head), head); }))

@@ -1,4 +1,5 @@
 // Training at other temperatures: f^b in place of f, and starts from a model of another energy.
+#include "built.h"
 #include "factors.h"
 
 #include <cmath>
@@ -15,10 +16,6 @@ using torch::Tensor;
 namespace fs = std::filesystem;
 
 namespace {
-
-Experiment built(const std::string& text) {
-  return Experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
-}
 
 /// mam with chains, soft labels and the density built in, and what else is said of training.
 std::string mam(double coupling, const std::string& training) {
@@ -126,9 +123,9 @@ TEST_CASE("a step of annealed training is one on the tempered energy, bit for bi
     CAPTURE(family);
     const auto after_a_step = [&](const std::string& target, const std::string& anneal) {
       test::TempDir folder;
-      auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 5, "energy": {},
+      auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": 5, "energy": {},
           "network": {}, "family": {}, "training": {{"steps": 1, "batch_size": 16{}}}}})",
-                                          target, network, family, anneal));
+                                                target, network, family, anneal));
       const auto run = RunDirectory::create(folder / "run", false);
       train(experiment, run, {}, {});
       return tensors_of(run.path(), "last.safetensors");
@@ -148,7 +145,7 @@ TEST_CASE("a step of annealed training is one on the tempered energy, bit for bi
 
 TEST_CASE("training is annealed by its progress, which is logged") {
   test::TempDir folder;
-  auto experiment = built(mam(0.3, kAnneal));
+  auto experiment = test::built(mam(0.3, kAnneal));
   const auto run = RunDirectory::create(folder / "run", false);
   train(experiment, run, {}, {});
   std::ifstream lines(folder.path() / "run" / "metrics.jsonl");
@@ -161,10 +158,10 @@ TEST_CASE("training is annealed by its progress, which is logged") {
 
 TEST_CASE("an annealed run that is resumed ends bit for bit where an unbroken one does") {
   test::TempDir folder;
-  auto whole = built(mam(0.3, kAnneal));
+  auto whole = test::built(mam(0.3, kAnneal));
   const auto first = RunDirectory::create(folder / "whole", false);
   train(whole, first, {}, {});
-  auto rest = built(mam(0.3, kAnneal));
+  auto rest = test::built(mam(0.3, kAnneal));
   const auto second = RunDirectory::create(folder / "rest", false);
   train(rest, second, first.checkpoints() / "step_000003.safetensors", {});
   const auto a = tensors_of(first.path(), "last.safetensors");
@@ -175,7 +172,7 @@ TEST_CASE("an annealed run that is resumed ends bit for bit where an unbroken on
     CHECK(tensor.equal(b.at(name)));
   }
   // It is the annealing that made them: another start gives other parameters.
-  auto other = built(mam(0.3, R"("steps": 8, "anneal": {"from": 0.5, "until": 0.5})"));
+  auto other = test::built(mam(0.3, R"("steps": 8, "anneal": {"from": 0.5, "until": 0.5})"));
   const auto third = RunDirectory::create(folder / "other", false);
   train(other, third, {}, {});
   const auto c = tensors_of(third.path(), "last.safetensors");
@@ -184,10 +181,11 @@ TEST_CASE("an annealed run that is resumed ends bit for bit where an unbroken on
 
 TEST_CASE("a model starts from one of the energy at another temperature") {
   test::TempDir folder;
-  auto warm = built(mam(0.2, R"("steps": 5)"));
+  auto warm = test::built(mam(0.2, R"("steps": 5)"));
   const auto source = RunDirectory::create(folder / "warm", false);
   train(warm, source, {}, {});
-  auto cold = built(mam(0.5, fmt::format(R"("steps": 0, "init": "{}")", source.path().string())));
+  auto cold =
+      test::built(mam(0.5, fmt::format(R"("steps": 0, "init": "{}")", source.path().string())));
   const auto target = RunDirectory::create(folder / "cold", false);
   train(cold, target, {}, {});
   const auto from = tensors_of(source.path(), "last.safetensors");
@@ -205,12 +203,12 @@ TEST_CASE("a model starts from one of the energy at another temperature") {
 
 TEST_CASE("what cannot be annealed is refused") {
   CHECK(test::refusal([] {
-          built(R"({"marginalia": 1, "dataset": {"type": "table", "name": "tiny"},
+          test::built(R"({"marginalia": 1, "dataset": {"type": "table", "name": "tiny"},
                     "network": {"type": "mlp", "hidden": 8, "layers": 1},
                     "family": {"type": "any_order_arm"}, "training": {"anneal": {"from": 0.5}}})");
         }) == "spec.json: /: \"training.anneal\" needs an \"energy\"");
   test::TempDir folder;
-  auto chains = built(R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
+  auto chains = test::built(R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
       "family": {"type": "mcmc", "chains": 4}, "training": {"anneal": {"from": 0.5}}})");
   const auto run = RunDirectory::create(folder / "run", false);
   CHECK(test::refusal([&] { train(chains, run, {}, {}); }) ==

@@ -4,7 +4,8 @@
 #include <numbers>
 
 using namespace marginalia;
-using namespace marginalia::test;
+using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
+using test::Written;
 
 namespace {
 

@@ -7,7 +7,8 @@
 #include <marginalia/agreement.h>
 
 using namespace marginalia;
-using namespace marginalia::test;
+using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
+using test::Written;
 
 namespace {
 

@@ -9,9 +9,9 @@ using namespace marginalia;
 namespace {
 
 /// log f = `value` at the state 1, and 0 at the state 0.
-class One final : public Energy {
+class Weighted final : public Energy {
  public:
-  explicit One(double value) : value_(value) {}
+  explicit Weighted(double value) : value_(value) {}
   const StateSpace& space() const override { return space_; }
 
  private:
@@ -27,7 +27,7 @@ class One final : public Energy {
 TEST_CASE("NaN and +inf are refused with their row; -inf is a forbidden state") {
   const auto x = torch::tensor({0, 1}, torch::kLong).unsqueeze(1);
   const auto message = [&](double value) {
-    return test::refusal([&] { One(value).log_density(x); });
+    return test::refusal([&] { Weighted(value).log_density(x); });
   };
   const std::string rest = " for row 1 of 2; it must be finite, or -inf for a forbidden state";
   CHECK(message(NAN) == "component: log_density is nan" + rest);

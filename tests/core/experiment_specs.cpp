@@ -8,10 +8,6 @@ using namespace marginalia::test::toy;
 
 namespace {
 
-Spec parsed(const std::string& json) {
-  return Spec::from_text(json, "spec.json");
-}
-
 /// What `check` says of a whole experiment; "accepted" when it finds no fault.
 std::string faults_of(const Spec& spec) {
   return test::refusal([&] {

@@ -54,16 +54,6 @@ struct TinyDisk {
   bool mounted;
 };
 
-template <class Work>
-std::string refusal(Work work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "accepted";
-}
-
 std::ptrdiff_t count_entries(const fs::path& folder) {
   return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
 }
@@ -84,9 +74,9 @@ TEST_CASE("a file reads as it was written, whatever its bytes") {
 
 TEST_CASE("what cannot be read is named with the system's reason") {
   const test::TempDir dir;
-  CHECK(refusal([&] { read_text(dir / "none"); }) ==
+  CHECK(test::refusal([&] { read_text(dir / "none"); }) ==
         (dir / "none").string() + ": cannot be read: No such file or directory");
-  CHECK(refusal([&] { read_text(dir.path()); }) ==
+  CHECK(test::refusal([&] { read_text(dir.path()); }) ==
         dir.path().string() + ": cannot be read: Is a directory");
 }
 
@@ -100,14 +90,14 @@ TEST_CASE("a written file gets the mode of any new file") {
 TEST_CASE("what is no file to write is refused and left alone") {
   const test::TempDir dir;
   const auto missing = dir / "no folder" / "a";
-  CHECK(refusal([&] { write_atomically(missing, "x"); }) ==
+  CHECK(test::refusal([&] { write_atomically(missing, "x"); }) ==
         missing.string() +
             ": cannot be written: No such file or directory; create its folder first");
-  CHECK(refusal([&] { write_atomically(dir.path(), "x"); }) ==
+  CHECK(test::refusal([&] { write_atomically(dir.path(), "x"); }) ==
         dir.path().string() + ": cannot be written: a folder or device; name a file");
   const auto pipe = dir / "pipe";  // stands for /dev/null, which a test must not risk
   REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
-  CHECK(refusal([&] { write_atomically(pipe, "x"); }) ==
+  CHECK(test::refusal([&] { write_atomically(pipe, "x"); }) ==
         pipe.string() + ": cannot be written: a folder or device; name a file");
   CHECK(fs::is_fifo(pipe));
 }
@@ -119,7 +109,7 @@ TEST_CASE("a write that fails leaves the old file and no temporary") {
   std::string message;
   {
     const FileSizeLimit limit(4096);
-    message = refusal([&] { write_atomically(file, std::string(10'000, 'n')); });
+    message = test::refusal([&] { write_atomically(file, std::string(10'000, 'n')); });
   }
   CHECK(message == file.string() +
                        ": cannot be written: File too large; raise the limit on file sizes "
@@ -134,7 +124,7 @@ TEST_CASE("a full disk leaves the old file and no temporary") {
   if (!disk.mounted) return;
   const auto file = disk.path / "a";
   write_atomically(file, "old");
-  CHECK(refusal([&] { write_atomically(file, std::string(100'000, 'n')); }) ==
+  CHECK(test::refusal([&] { write_atomically(file, std::string(100'000, 'n')); }) ==
         file.string() +
             ": cannot be written: No space left on device; free some space there, or choose "
             "another folder");
@@ -189,7 +179,7 @@ TEST_CASE("a reader sees the old file or the new one, never part of one") {
   std::atomic<bool> done = false;
   std::thread reader([&] {
     while (!done) {
-      const auto text = refusal([&] {
+      const auto text = test::refusal([&] {
         const auto bytes = read_text(link);
         throw Error(bytes);  // the bytes, or why there are none
       });
@@ -218,15 +208,15 @@ TEST_CASE("a link names its neighbour by a relative name, and is replaced in one
   CHECK(read_text(link) == "2");
   CHECK(count_entries(dir.path()) == 3);
 
-  CHECK(refusal([&] { link_atomically("three", link); }) ==
+  CHECK(test::refusal([&] { link_atomically("three", link); }) ==
         link.string() + ": cannot link to \"three\", which is not there; write it first");
-  CHECK(refusal([&] { link_atomically(dir / "one", link); }) ==
+  CHECK(test::refusal([&] { link_atomically(dir / "one", link); }) ==
         fmt::format("{}: cannot link to \"{}\"; name it relative to the link's folder",
                     link.string(), (dir / "one").string()));
   CHECK(read_text(link) == "2");
 
   fs::create_directory(dir / "folder");
-  CHECK(refusal([&] { link_atomically("one", dir / "folder"); }) != "accepted");
+  CHECK(test::refusal([&] { link_atomically("one", dir / "folder"); }) != "accepted");
   CHECK(count_entries(dir.path()) == 4);  // the temporary link is gone
 }
 

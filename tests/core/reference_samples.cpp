@@ -29,24 +29,24 @@ constexpr const char* kSpec = R"({"marginalia": 1, "seed": 3,
                        {"type": "mcmc", "sampler": "auto", "chains": 8, "burn_in": 30,
                         "sweeps": 3}}}})";
 
-Experiment built(const std::vector<std::string>& settings, const DataPaths& paths = {},
-                 const char* text = kSpec) {
+Experiment variant(const std::vector<std::string>& settings, const DataPaths& paths = {},
+                   const char* text = kSpec) {
   return Experiment(Spec::from_text(text, "spec.json", paths).with(settings),
                     test::loaded_registry(), "cpu");
 }
 
 std::string key(const std::vector<std::string>& settings, const DataPaths& paths = {}) {
-  return built(settings, paths).reference->key();
+  return variant(settings, paths).reference->key();
 }
 
 std::string cache_note(const DataPaths& paths) {
-  return built({}, paths).reference->samples()->about.at("cache").get<std::string>();
+  return variant({}, paths).reference->samples()->about.at("cache").get<std::string>();
 }
 
 /// evaluation.json of the model after its one step.
 Json evaluated(const std::vector<std::string>& settings) {
   test::TempDir folder;
-  auto experiment = built(settings);
+  auto experiment = variant(settings);
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
   return evaluate(experiment,
                   {experiment.evaluation.metrics, {40, false}, Split::kTest, experiment.seed, NAN});
@@ -115,7 +115,7 @@ TEST_CASE("the key follows what is in the energy's files, not where they lie") {
 
 TEST_CASE("the key follows the energy's values, whatever the spec says of it") {
   const auto spec = Spec::from_text(kSpec, "spec.json");
-  const auto resolved = built({}).resolved;
+  const auto resolved = variant({}).resolved;
   const auto of = [&](const char* energy) {
     return Reference(spec, resolved, {}, test::loaded_registry(), test::make<Energy>(energy)).key();
   };
@@ -127,7 +127,7 @@ TEST_CASE("the key follows the energy's values, whatever the spec says of it") {
 TEST_CASE("reference samples are kept, read again, and made anew where the file is damaged") {
   const test::TempDir cache;
   const DataPaths paths{{}, {}, cache.path()};
-  auto first = built({}, paths), second = built({}, paths);
+  auto first = variant({}, paths), second = variant({}, paths);
   const auto made = first.reference->samples(), read = second.reference->samples();
   const auto file = cache.path() / "reference" / (first.reference->key() + ".safetensors");
   CHECK(made->about["cache"] == "made; kept as " + file.string());
@@ -157,7 +157,7 @@ TEST_CASE("without a place to keep them reference samples are made all the same"
 }
 
 TEST_CASE("reference samples come in chains, with diagnostics, and depend on their seed alone") {
-  auto experiment = built({});
+  auto experiment = variant({});
   const auto samples = experiment.reference->samples();
   CHECK(samples->states.sizes() == at::IntArrayRef{8, 13, 169});  // 104 states, 100 asked for
   const auto& about = samples->about;
@@ -171,9 +171,9 @@ TEST_CASE("reference samples come in chains, with diagnostics, and depend on the
                              about["autocorrelation_time"]["mean_value"].get<double>());
   CHECK(time >= 0.5);
   CHECK(about["effective_samples"].get<double>() == doctest::Approx(104 / (2 * time)));
-  CHECK(built({"seed=9"}).reference->samples()->states.equal(samples->states));
+  CHECK(variant({"seed=9"}).reference->samples()->states.equal(samples->states));
   CHECK_FALSE(
-      built({"evaluation.reference.seed=9"}).reference->samples()->states.equal(samples->states));
+      variant({"evaluation.reference.seed=9"}).reference->samples()->states.equal(samples->states));
 }
 
 TEST_CASE("chains stand for exact samples where there are none, or where they are asked for") {
@@ -203,7 +203,7 @@ TEST_CASE("chains stand for exact samples where there are none, or where they ar
 }
 
 TEST_CASE("chains are run unasked only where they are cheap") {
-  auto dear = built({"evaluation.reference.family.burn_in=1000000"});
+  auto dear = variant({"evaluation.reference.family.burn_in=1000000"});
   CHECK(dear.reference->samples().reason ==
         "its chains would take 1.4e+09 energy evaluations, which are made only where "
         "evaluation.reference.use is \"always\"");
@@ -211,7 +211,7 @@ TEST_CASE("chains are run unasked only where they are cheap") {
   const auto opaque = std::make_shared<Opaque>(test::make<Energy>(R"({"type": "ising"})"));
   ReferenceParams params;
   params.samples = 20;
-  Reference unasked(spec, built({}).resolved, params, test::loaded_registry(), opaque);
+  Reference unasked(spec, variant({}).resolved, params, test::loaded_registry(), opaque);
   CHECK(unasked.samples().reason ==
         "the energy has neither factors nor local conditionals, so that chains are run only where "
         "evaluation.reference.use is \"always\"");
@@ -219,7 +219,7 @@ TEST_CASE("chains are run unasked only where they are cheap") {
 
 TEST_CASE("the sampler that suits an energy") {
   const auto spec = Spec::from_text(kSpec, "spec.json");
-  const auto resolved = built({}).resolved;
+  const auto resolved = variant({}).resolved;
   const auto chosen = [&](std::shared_ptr<const Energy> energy) {
     ReferenceParams params;
     params.use = "always";
@@ -239,15 +239,15 @@ TEST_CASE("the sampler that suits an energy") {
 
 TEST_CASE("a reference that cannot be is refused before any work") {
   CHECK(test::refusal(
-            [] { built({"evaluation.reference.family={\"type\": \"belief_propagation\"}"}); }) ==
+            [] { variant({"evaluation.reference.family={\"type\": \"belief_propagation\"}"}); }) ==
         "evaluation.reference: family belief_propagation (plugin belief_propagation): it runs no "
         "chains of an energy; take mcmc");
-  CHECK(test::refusal([] { built({"evaluation.reference.family.chain=9"}); }) ==
+  CHECK(test::refusal([] { variant({"evaluation.reference.family.chain=9"}); }) ==
         "spec.json: /evaluation/reference/family: mcmc cannot be built\n"
         "  - \"chain\" is no parameter of mcmc; did you mean \"chains\"?\n"
         "  it takes: sampler, chains, sweeps, burn_in, temperatures, hottest");
   CHECK(test::refusal([] {
-          built({"energy.coupling=-0.2", "evaluation.reference.family.sampler=swendsen_wang"});
+          variant({"energy.coupling=-0.2", "evaluation.reference.family.sampler=swendsen_wang"});
         }).find("need couplings that favour equal values") != std::string::npos);
 }
 

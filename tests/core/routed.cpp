@@ -36,7 +36,7 @@ class Tied final : public Family {
 };
 
 /// An open grid of binary variables.
-FactorModel grid(std::int64_t side) {
+FactorModel square_grid(std::int64_t side) {
   FactorModel model{std::vector<std::int64_t>(std::size_t(side * side), 2), {}};
   for (std::int64_t i = 0; i < side * side; ++i) {
     const auto w = 0.2 + 0.03 * double(i);
@@ -50,7 +50,7 @@ FactorModel grid(std::int64_t side) {
 }  // namespace
 
 TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
-  const test::Factored energy(grid(4));
+  const test::Factored energy(square_grid(4));
   const Tied family(energy);
   const EnumerationOracle truth(energy);
   Streams streams(1);
@@ -78,7 +78,7 @@ TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
 }
 
 TEST_CASE("conditional questions are routed on both sides") {
-  const test::Factored energy(grid(3));
+  const test::Factored energy(square_grid(3));
   const Tied family(energy);
   const EnumerationOracle truth(energy);
   Streams streams(2);
@@ -94,7 +94,7 @@ TEST_CASE("conditional questions are routed on both sides") {
 }
 
 TEST_CASE("without an energy, factors or one pass there is no routed estimator, and it is said") {
-  const test::Factored energy(grid(3));
+  const test::Factored energy(square_grid(3));
   const Tied family(energy);
   CHECK(Routed::obstacle(family, nullptr).find("there is none") != std::string::npos);
   class Opaque final : public Energy {

@@ -38,7 +38,7 @@ std::string assembled(const std::string& header, const std::string& data = "") {
 }
 
 /// Why reading is refused, without the file's name; "accepted" if it is not.
-std::string refusal(const TempFile& file, Digest digest = Digest::kRequired) {
+std::string read_refusal(const TempFile& file, Digest digest = Digest::kRequired) {
   try {
     read_safetensors(file.path, digest);
   } catch (const Error& e) {
@@ -162,7 +162,7 @@ TEST_CASE("the bytes are those of the format") {
                                 .metadata = {{"step", "7"}}});
   CHECK(read_text(file.path) == bytes);
   file.put(bytes);
-  CHECK(refusal(file) == "accepted");
+  CHECK(read_refusal(file) == "accepted");
 }
 
 TEST_CASE("a file of another program is read when it need not carry our digest") {
@@ -172,7 +172,8 @@ TEST_CASE("a file of another program is read when it need not carry our digest")
   const auto read = read_safetensors(file.path, Digest::kIfPresent);
   CHECK(read.tensors.at("w").equal(torch::tensor({1, -1}, torch::kShort)));
   CHECK(read.metadata.empty());
-  CHECK(refusal(file) == "no \"sha256\" in its metadata: altered, or not written by Marginalia");
+  CHECK(read_refusal(file) ==
+        "no \"sha256\" in its metadata: altered, or not written by Marginalia");
 }
 
 TEST_CASE("a digest that is there is checked even where it need not be") {
@@ -181,7 +182,7 @@ TEST_CASE("a digest that is there is checked even where it need not be") {
   auto bytes = read_text(file.path);
   bytes.back() ^= 1;
   file.put(bytes);
-  const auto message = refusal(file, Digest::kIfPresent);
+  const auto message = read_refusal(file, Digest::kIfPresent);
   CHECK(message.starts_with("altered: sha256 differs\n  stated: "));
   CHECK(message.size() == std::strlen("altered: sha256 differs\n  stated: \n  actual: ") + 128);
 }
@@ -194,21 +195,22 @@ TEST_CASE("a file cut at any length is refused") {
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     CAPTURE(size);
     file.put(bytes.substr(0, size));
-    REQUIRE(refusal(file).starts_with("torn checkpoint: "));
+    REQUIRE(read_refusal(file).starts_with("torn checkpoint: "));
   }
   file.put(bytes.substr(0, 7));
-  CHECK(refusal(file) == "torn checkpoint: the length of the header takes 8 bytes, file has 7");
+  CHECK(read_refusal(file) ==
+        "torn checkpoint: the length of the header takes 8 bytes, file has 7");
   file.put(bytes.substr(0, header - 1));
-  CHECK(refusal(file) == fmt::format("torn checkpoint: the header takes {} bytes, file has {}",
-                                     (header + 7) / 8 * 8, header - 1));
+  CHECK(read_refusal(file) == fmt::format("torn checkpoint: the header takes {} bytes, file has {}",
+                                          (header + 7) / 8 * 8, header - 1));
   file.put(bytes.substr(0, bytes.size() - 1));
-  CHECK(refusal(file) == fmt::format("torn checkpoint: header says {} bytes, file has {}",
-                                     bytes.size(), bytes.size() - 1));
+  CHECK(read_refusal(file) == fmt::format("torn checkpoint: header says {} bytes, file has {}",
+                                          bytes.size(), bytes.size() - 1));
   file.put(bytes + '\0');
-  CHECK(refusal(file) ==
+  CHECK(read_refusal(file) ==
         fmt::format("altered: header says {} bytes, file has {}", bytes.size(), bytes.size() + 1));
   file.put(bytes);
-  CHECK(refusal(file) == "accepted");
+  CHECK(read_refusal(file) == "accepted");
 }
 
 TEST_CASE("a file with any one bit flipped is refused") {
@@ -222,7 +224,7 @@ TEST_CASE("a file with any one bit flipped is refused") {
       auto altered = bytes;
       altered[at] = static_cast<char>(altered[at] ^ (1 << bit));
       file.put(altered);
-      REQUIRE(refusal(file) != "accepted");
+      REQUIRE(read_refusal(file) != "accepted");
     }
 }
 
@@ -242,29 +244,29 @@ TEST_CASE("padding that is not spaces is refused") {
     auto altered = bytes;
     altered[brace + 1] = static_cast<char>(byte);
     file.put(altered);
-    CHECK((refusal(file) == "accepted") == (byte == ' '));
+    CHECK((read_refusal(file) == "accepted") == (byte == ' '));
   }
 }
 
 TEST_CASE("a length of the header is not believed") {
   const TempFile file;
   file.put("This is a text, and no tensors at all.");
-  CHECK(refusal(file) ==
+  CHECK(read_refusal(file) ==
         "not a safetensors file: header too large: 2338328219631577172 bytes, at most 100000000");
   file.put(std::string("\xff\xe0\xf5\5\0\0\0\0{}", 10));  // 99 999 999
-  CHECK(refusal(file) == "torn checkpoint: the header takes 100000007 bytes, file has 10");
+  CHECK(read_refusal(file) == "torn checkpoint: the header takes 100000007 bytes, file has 10");
   file.put(std::string(8, '\xff') + "{}");
-  CHECK(refusal(file) ==
+  CHECK(read_refusal(file) ==
         "not a safetensors file: header too large: 18446744073709551615 bytes, at most 100000000");
   file.put(std::string(8, '\0'));
-  CHECK(refusal(file) == "not a safetensors file: header does not begin with \"{\"");
+  CHECK(read_refusal(file) == "not a safetensors file: header does not begin with \"{\"");
 }
 
 TEST_CASE("a header that is not of the format is refused with the reason") {
   const TempFile file;
   const auto reason = [&](const std::string& header) {
     file.put(assembled(header, std::string(16, '\1')));
-    const auto message = refusal(file, Digest::kIfPresent);
+    const auto message = read_refusal(file, Digest::kIfPresent);
     const std::string start = "not a safetensors file: ";
     return message.starts_with(start) ? message.substr(start.size()) : message;
   };
@@ -312,15 +314,15 @@ TEST_CASE("a header that is not of the format is refused with the reason") {
             .starts_with("torn checkpoint: header says 1000000000"));
   CHECK(of(R"({"dtype":"U8","shape":[15],"data_offsets":[0,15]})").starts_with("altered: header"));
   file.put(assembled(R"({"t":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", "\2"));
-  CHECK(refusal(file, Digest::kIfPresent) ==
+  CHECK(read_refusal(file, Digest::kIfPresent) ==
         "not a safetensors file: tensor \"t\" is BOOL and holds more than 0 and 1");
 }
 
 TEST_CASE("what is not there, or no file, is refused") {
   const TempFile file;
-  CHECK(refusal(file) == "cannot be read: No such file or directory");
+  CHECK(read_refusal(file) == "cannot be read: No such file or directory");
   fs::create_directory(file.path);
-  CHECK(refusal(file) == "cannot be read: a folder or device");
+  CHECK(read_refusal(file) == "cannot be read: a folder or device");
 }
 
 TEST_CASE("what the format cannot hold is refused before anything is written") {

@@ -10,10 +10,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Spec parsed(const std::string& json) {
-  return Spec::from_text(json, "spec.json");
-}
-
 /// Builds the toy energy from `json`, which gives all but its type.
 std::shared_ptr<Toy> toy(const std::string& json, const DataPaths& paths = {}) {
   static const auto all = test::toy::registry();

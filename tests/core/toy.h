@@ -167,6 +167,10 @@ class One final : public Metric {
   const std::int64_t power;
 };
 
+inline Spec parsed(const std::string& json) {
+  return Spec::from_text(json, "spec.json");
+}
+
 inline Registry registry() {
   Registry registry;
   registry.add<Toy, Pair, Flat, Idle, One>();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "mean.h"
 #include "toy.h"
 
 #include <cmath>
@@ -106,13 +107,6 @@ inline std::map<std::string, double> values_of(const Json& comparison, const std
         if (key.starts_with(column + "/")) values[pair] = figure.at("value").get<double>();
   }
   return values;
-}
-
-inline double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const auto value : values)
-    sum += value / double(values.size());
-  return sum;
 }
 
 inline double error(const std::vector<double>& values) {

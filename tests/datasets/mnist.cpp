@@ -16,9 +16,9 @@ using test::make_dataset;
 
 namespace {
 
-const std::string kWho = "dataset mnist (plugin mnist): ";
+const std::string kMnistSays = "dataset mnist (plugin mnist): ";
 
-std::string spec(const std::string& binarisation, const std::string& more = "") {
+std::string mnist_spec(const std::string& binarisation, const std::string& more = "") {
   return fmt::format(R"({{"type": "mnist", "binarisation": "{}"{}{}}})", binarisation,
                      more.empty() ? "" : ", ", more);
 }
@@ -109,7 +109,7 @@ class Seen final : public Metric {
 TEST_CASE("mnist reads IDX files and keeps the last training pictures for validation") {
   const Folder folder;
   write_images(folder);
-  const auto mnist = make_dataset(spec("grey", R"("valid_rows": 2)"), folder.path);
+  const auto mnist = make_dataset(mnist_spec("grey", R"("valid_rows": 2)"), folder.path);
   CHECK(mnist->space() == StateSpace::uniform(6, 256, {2, 3}));
   CHECK(all_rows(*mnist, Split::kTrain).equal(greys(0, 3)));
   CHECK(all_rows(*mnist, Split::kValid).equal(greys(3, 5)));
@@ -119,7 +119,8 @@ TEST_CASE("mnist reads IDX files and keeps the last training pictures for valida
   CHECK(mnist->labels(Split::kValid, torch::arange(2)).equal(torch::tensor({4, 3}, torch::kLong)));
   CHECK(mnist->labels(Split::kTest, torch::arange(2)).equal(torch::tensor({1, 2}, torch::kLong)));
 
-  const auto coarse = make_dataset(spec("grey", R"("valid_rows": 2, "levels": 4)"), folder.path);
+  const auto coarse =
+      make_dataset(mnist_spec("grey", R"("valid_rows": 2, "levels": 4)"), folder.path);
   CHECK(coarse->space().levels() == 4);
   CHECK(all_rows(*coarse, Split::kTrain).equal(greys(0, 3).div(64, "floor")));
 }
@@ -128,8 +129,9 @@ TEST_CASE("mnist by a threshold is 1 from that grey level on") {
   const Folder folder;
   write_images(folder);
   const auto ones = [&](const std::string& more) {
-    return all_rows(*make_dataset(spec("threshold", R"("valid_rows": 2)" + more), folder.path),
-                    Split::kTrain);
+    return all_rows(
+        *make_dataset(mnist_spec("threshold", R"("valid_rows": 2)" + more), folder.path),
+        Split::kTrain);
   };
   CHECK(ones("").equal(greys(0, 3).ge(128).to(torch::kLong)));
   CHECK(ones(R"(, "threshold": 30)").equal(greys(0, 3).ge(30).to(torch::kLong)));
@@ -138,7 +140,7 @@ TEST_CASE("mnist by a threshold is 1 from that grey level on") {
 TEST_CASE("a stochastic pixel is 1 with probability grey / 255, drawn anew each epoch") {
   const Folder folder;
   write_images(folder);
-  const auto mnist = make_dataset(spec("stochastic", R"("valid_rows": 2)"), folder.path);
+  const auto mnist = make_dataset(mnist_spec("stochastic", R"("valid_rows": 2)"), folder.path);
   constexpr int kEpochs = 4000;
   auto sum = torch::zeros({3, 6}, torch::kDouble);
   for (int epoch = 0; epoch < kEpochs; ++epoch)
@@ -174,14 +176,15 @@ TEST_CASE("mnist says what is missing, where it is published, and how to fetch i
   write_static(folder);
   fs::remove(folder.path / "binarized_mnist/binarized_mnist_train.amat");
   CHECK(dataset_refusal(R"({"type": "mnist"})", folder.path) ==
-        kWho + "files are missing:\n"
-               "  - DATA/binarized_mnist/binarized_mnist_train.amat, or that with .gz or .zip\n"
-               "    from http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
-               "binarized_mnist_train.amat "
-               "(sha256:ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d)\n"
-               "  fetch with: marginalia data fetch mnist\n"
-               "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
-  const auto all = dataset_refusal(spec("threshold"), folder.path);
+        kMnistSays +
+            "files are missing:\n"
+            "  - DATA/binarized_mnist/binarized_mnist_train.amat, or that with .gz or .zip\n"
+            "    from http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+            "binarized_mnist_train.amat "
+            "(sha256:ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d)\n"
+            "  fetch with: marginalia data fetch mnist\n"
+            "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
+  const auto all = dataset_refusal(mnist_spec("threshold"), folder.path);
   for (const auto* part :
        {"DATA/mnist/train-images-idx3-ubyte, or", "DATA/mnist/train-labels-idx1-ubyte, or",
         "DATA/mnist/t10k-images-idx3-ubyte, or",
@@ -196,8 +199,8 @@ TEST_CASE("mnist names file and position of what is wrong in an IDX file") {
   const auto fault = [&](const std::string& file, const std::string& text) {
     write_images(folder);
     folder.write("mnist/" + file, text);
-    const auto message = dataset_refusal(spec("grey", R"("valid_rows": 2)"), folder.path);
-    return message.starts_with(kWho) ? message.substr(kWho.size()) : message;
+    const auto message = dataset_refusal(mnist_spec("grey", R"("valid_rows": 2)"), folder.path);
+    return message.starts_with(kMnistSays) ? message.substr(kMnistSays.size()) : message;
   };
   const std::string train = "train-images-idx3-ubyte", test = "t10k-images-idx3-ubyte";
   const auto whole = idx({5, 2, 3}, pictures(5));
@@ -217,14 +220,14 @@ TEST_CASE("mnist names file and position of what is wrong in an IDX file") {
         "DATA/mnist/t10k-images-idx3-ubyte: its pictures are 3x3, those of "
         "DATA/mnist/train-images-idx3-ubyte are 2x3");
   fs::remove(folder.path / "mnist" / test);
-  CHECK(dataset_refusal(spec("grey", R"("valid_rows": 5)"), folder.path) ==
-        kWho +
+  CHECK(dataset_refusal(mnist_spec("grey", R"("valid_rows": 5)"), folder.path) ==
+        kMnistSays +
             "DATA/mnist/train-images-idx3-ubyte: has 5 pictures of 2x3; \"valid_rows\" takes 5 of "
             "them, and each split needs one at least");
   folder.pack("mnist/t10k-images-idx3-ubyte.gz", idx({2, 2, 3}, std::string(12, '\x55')));
   fs::resize_file(folder.path / "mnist/t10k-images-idx3-ubyte.gz", 25);
-  CHECK(dataset_refusal(spec("grey"), folder.path) ==
-        kWho +
+  CHECK(dataset_refusal(mnist_spec("grey"), folder.path) ==
+        kMnistSays +
             "DATA/mnist/t10k-images-idx3-ubyte.gz: cannot be unpacked: unexpected end of file; get "
             "the file anew");
 }
@@ -237,7 +240,7 @@ TEST_CASE("static mnist names file and position of what is no row") {
     folder.write("binarized_mnist/binarized_mnist_train." + ending, text);
     const auto message = dataset_refusal(R"({"type": "mnist"})", folder.path);
     fs::remove(folder.path / ("binarized_mnist/binarized_mnist_train." + ending));
-    return message.starts_with(kWho) ? message.substr(kWho.size()) : message;
+    return message.starts_with(kMnistSays) ? message.substr(kMnistSays.size()) : message;
   };
   const std::string file = "DATA/binarized_mnist/binarized_mnist_train.amat:";
   CHECK(fault(amat(1) + amat(1).substr(2)) == file + "2: 783 values; a row has 784");
@@ -290,7 +293,7 @@ TEST_CASE("an evaluation on some of the static test rows draws them from all") {
 TEST_CASE("MNIST as published") {
   const auto data = test::real_data("mnist/train-images-idx3-ubyte.gz");
   if (data.empty()) return;
-  const auto mnist = make_dataset(spec("grey"), data);
+  const auto mnist = make_dataset(mnist_spec("grey"), data);
   CHECK(mnist->space().shape == std::vector<std::int64_t>{28, 28});
   CHECK(mnist->size(Split::kTrain) == 50000);
   CHECK(mnist->size(Split::kValid) == 10000);

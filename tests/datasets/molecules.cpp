@@ -9,6 +9,7 @@
 
 #include "chemistry.h"
 #include "folder.h"
+#include "splits.h"
 
 #include "../../datasets/molecules/splits.cpp"  // a plugin exports nothing to link with
 
@@ -17,11 +18,10 @@ using test::all_rows, test::dataset_refusal, test::Folder, test::make_dataset;
 
 namespace {
 
-constexpr Split kSplits[] = {Split::kTrain, Split::kValid, Split::kTest};
-const std::string kWho = "dataset molecules (plugin molecules): ";
+const std::string kMoleculesSays = "dataset molecules (plugin molecules): ";
 const std::string kThirds = R"("fractions": [0.5, 0.25, 0.25])";
 
-std::string spec(const std::string& rest) {
+std::string molecules_spec(const std::string& rest) {
   return R"({"type": "molecules", )" + rest + "}";
 }
 
@@ -49,7 +49,7 @@ std::string tool(const std::vector<std::string>& arguments, const std::string& l
 TEST_CASE("molecules become rows of SELFIES tokens, padded, over a sorted alphabet") {
   const Folder folder;
   folder.pack("m.smi.gz", "CCO first\n\n  C=C\r\nc1cc[nH]c1\nN#C\n");
-  const auto m = make_dataset(spec(R"("file": "m.smi", )" + kThirds), folder.path);
+  const auto m = make_dataset(molecules_spec(R"("file": "m.smi", )" + kThirds), folder.path);
   CHECK(m->space().alphabet ==
         Texts{"[#C]", "[=C]", "[=Ring1]", "[Branch1]", "[C]", "[NH1]", "[N]", "[O]", "[nop]"});
   CHECK(m->space().dimension() == 7);
@@ -64,9 +64,9 @@ TEST_CASE("molecules become rows of SELFIES tokens, padded, over a sorted alphab
 TEST_CASE("molecules become rows of SMILES characters") {
   const Folder folder;
   folder.write("m.txt", "CCO\nC=C\nc1cc[nH]c1\nN#C\n");
-  const auto m =
-      make_dataset(spec(R"("file": "m.txt", "representation": "smiles", "length": 12, )" + kThirds),
-                   folder.path);
+  const auto m = make_dataset(
+      molecules_spec(R"("file": "m.txt", "representation": "smiles", "length": 12, )" + kThirds),
+      folder.path);
   CHECK(m->space().alphabet == Texts{"#", "1", "=", "C", "H", "N", "O", "[", "]", "c", "n", " "});
   CHECK(m->space().dimension() == 12);
   CHECK(texts(*m, Split::kValid) == Texts{"c1cc[nH]c1"});
@@ -80,19 +80,20 @@ TEST_CASE("molecules become rows of SMILES characters") {
 TEST_CASE("molecules are read from a column of a .csv, quoted or not, and from SELFIES") {
   const Folder folder;
   folder.write("m.csv", "id,smiles\n1,CCO\n2,\"C=C\n\"\n\n3,\"N#C\"\n4,CF\n");
-  const auto m =
-      make_dataset(spec(R"("file": "m.csv", "column": "smiles", )" + kThirds), folder.path);
+  const auto m = make_dataset(molecules_spec(R"("file": "m.csv", "column": "smiles", )" + kThirds),
+                              folder.path);
   CHECK(texts(*m, Split::kTrain) == Texts{"[C][C][O]", "[C][=C]"});
   CHECK(texts(*m, Split::kTest) == Texts{"[C][F]"});
-  CHECK(dataset_refusal(spec(R"("file": "m.csv", "column": "smile")"), folder.path) ==
-        kWho + "DATA/m.csv: has no column \"smile\"; there is: id, smiles");
+  CHECK(dataset_refusal(molecules_spec(R"("file": "m.csv", "column": "smile")"), folder.path) ==
+        kMoleculesSays + "DATA/m.csv: has no column \"smile\"; there is: id, smiles");
   folder.write("s.txt", "[C][C][O]\n[C][nop][=C]\n[N][#C]\n[C][F].[Na+1]\n");
-  const auto s =
-      make_dataset(spec(R"("file": "s.txt", "input": "selfies", )" + kThirds), folder.path);
+  const auto s = make_dataset(molecules_spec(R"("file": "s.txt", "input": "selfies", )" + kThirds),
+                              folder.path);
   CHECK(texts(*s, Split::kTrain) == Texts{"[C][C][O]", "[C][=C]"});
   CHECK(texts(*s, Split::kTest) == Texts{"[C][F].[Na+1]"});
   const auto decoded = make_dataset(
-      spec(R"("file": "s.txt", "input": "selfies", "representation": "smiles", )" + kThirds),
+      molecules_spec(R"("file": "s.txt", "input": "selfies", "representation": "smiles", )" +
+                     kThirds),
       folder.path);
   CHECK(texts(*decoded, Split::kTest) == Texts{"CF.[Na+1]"});
 }
@@ -100,8 +101,8 @@ TEST_CASE("molecules are read from a column of a .csv, quoted or not, and from S
 TEST_CASE("a molecule without a row is refused by file and line, or left out when asked") {
   const Folder folder;
   folder.write("m.smi", "CCO\n\nCN(=O)=O\nC=C\nCC(\nN#C\nCF\nC1\nXX\n");
-  CHECK(dataset_refusal(spec(R"("file": "m.smi")"), folder.path) ==
-        kWho +
+  CHECK(dataset_refusal(molecules_spec(R"("file": "m.smi")"), folder.path) ==
+        kMoleculesSays +
             "4 of 8 molecules have no row:\n"
             "  - DATA/m.smi:3: CN(=O)=O: character 2: N makes 5 bonds, but the constraints allow "
             "it 3\n"
@@ -112,12 +113,14 @@ TEST_CASE("a molecule without a row is refused by file and line, or left out whe
             "  \"skip_invalid\": true leaves them out");
   folder.write("split", "TTTVVEET");
   const auto m = make_dataset(
-      spec(R"("file": "m.smi", "skip_invalid": true, "split": "file", "split_file": "split")"),
+      molecules_spec(
+          R"("file": "m.smi", "skip_invalid": true, "split": "file", "split_file": "split")"),
       folder.path);
   CHECK(texts(*m, Split::kTrain) == Texts{"[C][C][O]", "[C][=C]"});
   CHECK(m->size(Split::kValid) + m->size(Split::kTest) == 2);
-  CHECK(dataset_refusal(spec(R"("file": "m.smi", "length": 2, "constraints": "hypervalent")"),
-                        folder.path)
+  CHECK(dataset_refusal(
+            molecules_spec(R"("file": "m.smi", "length": 2, "constraints": "hypervalent")"),
+            folder.path)
             .find("m.smi:1: CCO: has 3 tokens; \"length\" allows 2") != std::string::npos);
 }
 
@@ -125,8 +128,8 @@ TEST_CASE("molecules say what is wrong with a request") {
   const Folder folder;
   folder.write("m.smi", "CCO\nC\nN\nO\n");
   const auto why = [&](const std::string& rest) {
-    const auto text = dataset_refusal(spec(rest), folder.path);
-    return text.starts_with(kWho) ? text.substr(kWho.size()) : text;
+    const auto text = dataset_refusal(molecules_spec(rest), folder.path);
+    return text.starts_with(kMoleculesSays) ? text.substr(kMoleculesSays.size()) : text;
   };
   CHECK(why(R"("split": "order")") == "give \"name\" or \"file\", and not both");
   CHECK(why(R"("file": "x.smi")").starts_with("file is missing:\n  - DATA/x.smi"));
@@ -157,19 +160,19 @@ TEST_CASE("sets with a name take the split that was published with them") {
   folder.write("zinc250k/zinc250k.smi", "C\nN\nO\nF\n");
   folder.pack("zinc250k/valid.smi.gz", "O\n");
   folder.write("zinc250k/test.smi", "C\n");
-  const auto lists = make_dataset(spec(R"("name": "zinc250k")"), folder.path);
+  const auto lists = make_dataset(molecules_spec(R"("name": "zinc250k")"), folder.path);
   CHECK(texts(*lists, Split::kTrain) == Texts{"[N]", "[F]"});
   CHECK(texts(*lists, Split::kValid) == Texts{"[O]"});
   CHECK(texts(*lists, Split::kTest) == Texts{"[C]"});
   folder.write("zinc250k/split.txt", "VTTE\n");
-  const auto letters = make_dataset(spec(R"("name": "zinc250k")"), folder.path);
+  const auto letters = make_dataset(molecules_spec(R"("name": "zinc250k")"), folder.path);
   CHECK(texts(*letters, Split::kTrain) == Texts{"[N]", "[O]"});
   CHECK(texts(*letters, Split::kTest) == Texts{"[F]"});
 
   folder.write("moses/train.csv", "SMILES,SPLIT\nC,train\nN,train\n");
   folder.write("moses/test.smi", "O\n");
   folder.pack("moses/test_scaffolds.csv.gz", "SMILES,SPLIT\nF,test_scaffolds\n");
-  const auto moses = make_dataset(spec(R"("name": "moses")"), folder.path);
+  const auto moses = make_dataset(molecules_spec(R"("name": "moses")"), folder.path);
   CHECK(texts(*moses, Split::kTrain) == Texts{"[C]", "[N]"});
   CHECK(texts(*moses, Split::kValid) == Texts{"[F]"});
   CHECK(texts(*moses, Split::kTest) == Texts{"[O]"});
@@ -187,10 +190,10 @@ TEST_CASE("whole scaffolds go to one split, the most frequent to train") {
   }
   const Folder folder;
   folder.write("m.smi", "CCO\nc1ccccc1C\nCC1CC1\nCc1ccccc1O\nC1CC1F\nOc1ccccc1\n");
-  const auto m =
-      make_dataset(spec(R"("file": "m.smi", "split": "scaffold", "representation": "smiles",
+  const auto m = make_dataset(
+      molecules_spec(R"("file": "m.smi", "split": "scaffold", "representation": "smiles",
               "fractions": [0.5, 0.35, 0.15])"),
-                   folder.path);
+      folder.path);
   CHECK(texts(*m, Split::kTrain) == Texts{"c1ccccc1C", "Cc1ccccc1O", "Oc1ccccc1"});
   CHECK(texts(*m, Split::kValid) == Texts{"CC1CC1", "C1CC1F"});
   CHECK(texts(*m, Split::kTest) == Texts{"CCO"});
@@ -199,7 +202,7 @@ TEST_CASE("whole scaffolds go to one split, the most frequent to train") {
 TEST_CASE("zinc250k and qm9 have the sizes and the alphabets that are known") {
   const auto data = test::real_data("zinc250k/zinc250k.smi.gz");
   if (data.empty()) return;
-  const auto zinc = make_dataset(spec(R"("name": "zinc250k")"), data);
+  const auto zinc = make_dataset(molecules_spec(R"("name": "zinc250k")"), data);
   CHECK(zinc->size(Split::kTrain) == 220011);
   CHECK(zinc->size(Split::kValid) == 24445);
   CHECK(zinc->size(Split::kTest) == 5000);
@@ -209,11 +212,12 @@ TEST_CASE("zinc250k and qm9 have the sizes and the alphabets that are known") {
             .starts_with("[C][C][Branch1][C][C]"));
 
   if (test::real_data("qm9/qm9.smi.gz").empty()) return;
-  CHECK(dataset_refusal(spec(R"("name": "qm9")"), data)
-            .starts_with(kWho + "142 of 133885 molecules have no row:\n  - DATA/qm9/qm9.smi.gz:"));
-  const auto qm9 = make_dataset(spec(R"("name": "qm9", "skip_invalid": true)"), data);
+  CHECK(dataset_refusal(molecules_spec(R"("name": "qm9")"), data)
+            .starts_with(kMoleculesSays +
+                         "142 of 133885 molecules have no row:\n  - DATA/qm9/qm9.smi.gz:"));
+  const auto qm9 = make_dataset(molecules_spec(R"("name": "qm9", "skip_invalid": true)"), data);
   std::int64_t count = 0;
-  for (const auto split : kSplits)
+  for (const auto split : test::kSplits)
     count += qm9->size(split);
   CHECK(count == 133885 - 142);
 }

@@ -12,7 +12,7 @@ using test::make_dataset;
 namespace {
 
 const std::string kFiles = R"({"type": "table", "train": "a", "valid": "b", "test": "c"})";
-const std::string kWho = "dataset table (plugin table): ";
+const std::string kTableSays = "dataset table (plugin table): ";
 
 }  // namespace
 
@@ -43,9 +43,9 @@ TEST_CASE("table has as many levels as its values need, or as it is told") {
                      folder.path)
             ->space()
             .levels() == 9);
-  CHECK(
-      dataset_refusal(R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 6})",
-                      folder.path) == kWho + "DATA/c:1: 6 is out of range; values are 0 to 5");
+  CHECK(dataset_refusal(
+            R"({"type": "table", "train": "a", "valid": "b", "test": "c", "levels": 6})",
+            folder.path) == kTableSays + "DATA/c:1: 6 is out of range; values are 0 to 5");
 }
 
 TEST_CASE("table finds the splits of a name, also in extra") {
@@ -59,7 +59,7 @@ TEST_CASE("table finds the splits of a name, also in extra") {
   CHECK(table->size(Split::kTest) == 3);
   folder.write("mine/one.train.data", "0,1\n");
   CHECK(dataset_refusal(R"({"type": "table", "name": "one", "folder": "mine"})", folder.path)
-            .starts_with(kWho +
+            .starts_with(kTableSays +
                          "files are missing:\n  - one.valid.data[.gz]\n  - one.test.data[.gz]"));
 }
 
@@ -67,22 +67,23 @@ TEST_CASE("table says which files are missing, where they come from, and where t
   const Folder folder;
   folder.write("density/nltcs.valid.data", "0\n");
   CHECK(dataset_refusal(R"({"type": "table", "name": "nltcs"})", folder.path) ==
-        kWho + "files are missing:\n"
-               "  - nltcs.train.data[.gz]\n"
-               "  - nltcs.test.data[.gz]\n"
-               "  looked for in: DATA/density and its subfolder extra\n"
-               "  those of github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD) come with: "
-               "marginalia data fetch table nltcs\n"
-               "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
+        kTableSays +
+            "files are missing:\n"
+            "  - nltcs.train.data[.gz]\n"
+            "  - nltcs.test.data[.gz]\n"
+            "  looked for in: DATA/density and its subfolder extra\n"
+            "  those of github.com/UCLA-StarAI/Density-Estimation-Datasets (DEBD) come with: "
+            "marginalia data fetch table nltcs\n"
+            "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
   folder.write("b", "0\n");
   CHECK(dataset_refusal(kFiles, folder.path) ==
-        kWho +
+        kTableSays +
             "files are missing, looked for beside the spec and in the data directory (--data DIR, "
             "$MARGINALIA_DATA):\n  - \"train\": DATA/a\n  - \"test\": DATA/c");
   for (const auto* some : {R"({"type": "table"})", R"({"type": "table", "train": "a"})",
                            R"({"type": "table", "name": "nltcs", "test": "c"})"})
     CHECK(dataset_refusal(some, folder.path) ==
-          kWho + "give \"name\", or \"train\", \"valid\" and \"test\", not some of both");
+          kTableSays + "give \"name\", or \"train\", \"valid\" and \"test\", not some of both");
 }
 
 TEST_CASE("table names file and line of what is no row") {
@@ -92,7 +93,7 @@ TEST_CASE("table names file and line of what is no row") {
   const auto fault = [&](const std::string& text) {
     folder.write("a", text);
     const auto message = dataset_refusal(kFiles, folder.path);
-    return message.starts_with(kWho) ? message.substr(kWho.size()) : message;
+    return message.starts_with(kTableSays) ? message.substr(kTableSays.size()) : message;
   };
   CHECK(fault("0,1\n1\n") == "DATA/a:2: 1 values, but the rows before have 2");
   CHECK(fault("0,1,1\n") == "DATA/b:1: 2 values, but the rows before have 3");
@@ -106,9 +107,10 @@ TEST_CASE("table names file and line of what is no row") {
 
   folder.pack("a", std::string(100000, '1') + "\n");
   fs::resize_file(folder.path / "a", fs::file_size(folder.path / "a") / 2);
-  CHECK(dataset_refusal(kFiles, folder.path).starts_with(kWho + "DATA/a: cannot be unpacked: "));
+  CHECK(dataset_refusal(kFiles, folder.path)
+            .starts_with(kTableSays + "DATA/a: cannot be unpacked: "));
   CHECK(dataset_refusal(R"({"type": "table", "name": "one", "levels": 1})", folder.path) ==
-        kWho + "\"levels\" must be 2 at least, or 0, not 1");
+        kTableSays + "\"levels\" must be 2 at least, or 0, not 1");
 }
 
 TEST_CASE("table reads the density estimation benchmarks whole") {

@@ -10,9 +10,9 @@ using test::make_dataset;
 
 namespace {
 
-const std::string kWho = "dataset text (plugin text): ";
+const std::string kTextSays = "dataset text (plugin text): ";
 
-std::string spec(const std::string& more) {
+std::string text_spec(const std::string& more) {
   return fmt::format(R"({{"type": "text", "file": "a.txt", {}}})", more);
 }
 
@@ -22,7 +22,8 @@ TEST_CASE("text has the file's characters for an alphabet, sorted, and gives the
   const Folder folder;
   folder.pack("a.txt.gz", "b\xC3\xA4\xE2\x82\xAC\xF0\x9F\x8C\x8A"
                           "a\n");  // b, a umlaut, euro, wave
-  const auto text = make_dataset(spec(R"("split": [0.34, 0.33, 0.33], "length": 2)"), folder.path);
+  const auto text =
+      make_dataset(text_spec(R"("split": [0.34, 0.33, 0.33], "length": 2)"), folder.path);
   CHECK(text->space().alphabet ==
         std::vector<std::string>{"\n", "a", "b", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x8C\x8A"});
   CHECK(text->space().dimension() == 2);
@@ -35,7 +36,8 @@ TEST_CASE("text has the file's characters for an alphabet, sorted, and gives the
 TEST_CASE("text is split by shares in the file's order; the rest is left out") {
   const Folder folder;
   folder.write("a.txt", std::string(50, 'a') + std::string(30, 'b') + std::string(20, 'c'));
-  const auto text = make_dataset(spec(R"("split": [0.5, 0.3, 0.1], "length": 3)"), folder.path);
+  const auto text =
+      make_dataset(text_spec(R"("split": [0.5, 0.3, 0.1], "length": 3)"), folder.path);
   CHECK(text->size(Split::kTrain) == 16);
   CHECK(text->size(Split::kValid) == 10);
   CHECK(text->size(Split::kTest) == 3);
@@ -47,8 +49,8 @@ TEST_CASE("text names file and byte of what is no UTF-8") {
   const Folder folder;
   const auto fault = [&](const std::string& text) {
     folder.write("a.txt", text);
-    const auto message = dataset_refusal(spec(R"("length": 1)"), folder.path);
-    return message.starts_with(kWho) ? message.substr(kWho.size()) : message;
+    const auto message = dataset_refusal(text_spec(R"("length": 1)"), folder.path);
+    return message.starts_with(kTextSays) ? message.substr(kTextSays.size()) : message;
   };
   const std::string end = " begins no character of UTF-8; convert the file, as with iconv -t UTF-8";
   CHECK(fault("ab\xC3\xA4\xE4 c") == "DATA/a.txt: byte 4 (0xe4)" + end);  // Latin-1
@@ -57,13 +59,14 @@ TEST_CASE("text names file and byte of what is no UTF-8") {
   CHECK(fault("\xED\xA0\x80") == "DATA/a.txt: byte 0 (0xed)" + end);      // a surrogate
   CHECK(fault("abc") ==
         "DATA/a.txt: the valid split has 0 characters; \"length\" 1 needs that many at least");
-  CHECK(dataset_refusal(spec(R"("split": [0.9, 0.2, 0.1])"), folder.path) ==
-        kWho +
+  CHECK(dataset_refusal(text_spec(R"("split": [0.9, 0.2, 0.1])"), folder.path) ==
+        kTextSays +
             "\"split\" must be three shares, of train, valid and test, with a sum of 1 at most, as "
             "[0.9, 0.05, 0.05]");
-  CHECK(dataset_refusal(R"({"type": "text"})", folder.path) == kWho + "needs a \"file\"");
+  CHECK(dataset_refusal(R"({"type": "text"})", folder.path) == kTextSays + "needs a \"file\"");
   CHECK(dataset_refusal(R"({"type": "text", "file": "b.txt"})", folder.path) ==
-        kWho + "file is missing:\n"
-               "  - DATA/b.txt, or that with .gz or .zip\n"
-               "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
+        kTextSays +
+            "file is missing:\n"
+            "  - DATA/b.txt, or that with .gz or .zip\n"
+            "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
 }

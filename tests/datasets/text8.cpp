@@ -10,10 +10,10 @@ using test::make_dataset;
 
 namespace {
 
-const std::string kWho = "dataset text8 (plugin text8): ";
+const std::string kText8Says = "dataset text8 (plugin text8): ";
 const std::string kText = "the quick brown fox jumps over the lazy dog and sleeps";  // 54
 
-std::string spec(const std::string& split, int length) {
+std::string text8_spec(const std::string& split, int length) {
   return fmt::format(R"({{"type": "text8", "split": [{}], "length": {}}})", split, length);
 }
 
@@ -26,7 +26,7 @@ TEST_CASE("text8 is cut in order for validation and test, from plain, gzipped an
     if (*kind == 0) folder.write("text8/text8", kText);
     if (std::string(kind) == ".gz") folder.pack("text8/text8.gz", kText);
     if (std::string(kind) == ".zip") folder.zip("text8/text8.zip", kText);
-    const auto text8 = make_dataset(spec("20, 17, 15", 5), folder.path);
+    const auto text8 = make_dataset(text8_spec("20, 17, 15", 5), folder.path);
     CHECK(text8->space().dimension() == 5);
     CHECK(text8->space().levels() == 27);
     CHECK(text8->size(Split::kTrain) == 4);
@@ -49,7 +49,7 @@ TEST_CASE("training rows of text8 start anywhere in the split with one probabili
   for (int i = 0; i < 30; ++i)
     text += static_cast<char>('a' + i % 26);
   folder.write("text8/text8", text + text + text);
-  const auto text8 = make_dataset(spec("26, 20, 20", 6), folder.path);
+  const auto text8 = make_dataset(text8_spec("26, 20, 20", 6), folder.path);
   const auto all = torch::arange(4);
   auto counts = torch::zeros({26}, torch::kLong);
   constexpr int kEpochs = 2000;
@@ -69,7 +69,7 @@ TEST_CASE("text8 names file and place of what it cannot take") {
   const Folder folder;
   const auto missing = dataset_refusal(R"({"type": "text8"})", folder.path);
   CHECK(missing ==
-        kWho +
+        kText8Says +
             "file is missing:\n"
             "  - DATA/text8/text8, or that with .gz or .zip\n"
             "    from http://mattmahoney.net/dc/text8.zip (md5:3bea1919949baf155f99411df5fada7e)\n"
@@ -77,25 +77,28 @@ TEST_CASE("text8 names file and place of what it cannot take") {
             "  or name the data directory where they are with --data DIR or $MARGINALIA_DATA");
   folder.write("text8/text8", kText.substr(0, 40));
   CHECK(dataset_refusal(R"({"type": "text8"})", folder.path) ==
-        kWho +
+        kText8Says +
             "DATA/text8/text8: has 40 characters, \"split\" asks for 100000000 (90000000 + 5000000 "
             "+ 5000000); for a part of text8 give the sizes, as \"split\": [36, 2, 2]; figures on "
             "it cannot be compared with published ones");
-  CHECK(dataset_refusal(spec("20, 10", 5), folder.path) ==
-        kWho + "\"split\" has 2 numbers; it needs those of train, valid and test");
-  CHECK(dataset_refusal(spec("20, 10, 4", 5), folder.path) ==
-        kWho + "DATA/text8/text8: the test split has 4 characters; \"length\" 5 needs that many at "
-               "least");
+  CHECK(dataset_refusal(text8_spec("20, 10", 5), folder.path) ==
+        kText8Says + "\"split\" has 2 numbers; it needs those of train, valid and test");
+  CHECK(dataset_refusal(text8_spec("20, 10, 4", 5), folder.path) ==
+        kText8Says +
+            "DATA/text8/text8: the test split has 4 characters; \"length\" 5 needs that many at "
+            "least");
   folder.write("text8/text8", "some words, and more");
-  CHECK(dataset_refusal(spec("10, 5, 5", 5), folder.path) ==
-        kWho + "DATA/text8/text8: byte 10 is 0x2c; text8 has a to z and blanks only, dataset text "
-               "takes any UTF-8");
+  CHECK(dataset_refusal(text8_spec("10, 5, 5", 5), folder.path) ==
+        kText8Says +
+            "DATA/text8/text8: byte 10 is 0x2c; text8 has a to z and blanks only, dataset text "
+            "takes any UTF-8");
   folder.zip("text8/text8.zip", kText);
   std::filesystem::remove(folder.path / "text8/text8");
   std::filesystem::resize_file(folder.path / "text8/text8.zip", 60);
-  CHECK(dataset_refusal(spec("10, 5, 5", 5), folder.path) ==
-        kWho + "DATA/text8/text8.zip: cannot be unpacked: Truncated ZIP file data; get the file "
-               "anew");
+  CHECK(dataset_refusal(text8_spec("10, 5, 5", 5), folder.path) ==
+        kText8Says +
+            "DATA/text8/text8.zip: cannot be unpacked: Truncated ZIP file data; get the file "
+            "anew");
 }
 
 TEST_CASE("the first part of text8") {

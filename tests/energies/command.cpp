@@ -23,11 +23,11 @@ using torch::Tensor;
 namespace {
 
 const std::string kRewards = MARGINALIA_TEST_DATA "/rewards";
-const std::string kWho = "energy command (plugin command): ";
+const std::string kCommandSays = "energy command (plugin command): ";
 
 /// A spec of the energy `command`; `more` is JSON text, from its comma on.
-std::string spec_of(const std::vector<std::string>& command, const std::string& space,
-                    const std::string& more = "") {
+std::string command_spec(const std::vector<std::string>& command, const std::string& space,
+                         const std::string& more = "") {
   return fmt::format(R"({{"type": "command", "command": {}, "directory": "{}", "space": {} {}}})",
                      Json(command).dump(), kRewards, space, more);
 }
@@ -36,20 +36,16 @@ std::string spec_of(const std::vector<std::string>& command, const std::string& 
 std::string unruly(const std::vector<std::string>& arguments, const std::string& more = "") {
   std::vector<std::string> command{"python3", "unruly.py"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  return spec_of(command, R"({"variables": 3, "levels": 4})", more);
-}
-
-std::shared_ptr<Energy> make(const std::string& spec) {
-  return test::make<Energy>(spec);
+  return command_spec(command, R"({"variables": 3, "levels": 4})", more);
 }
 
 std::string refused(const std::string& spec) {
-  return test::refusal([&] { make(spec); });
+  return test::refusal([&] { test::make<Energy>(spec); });
 }
 
 /// What it says of six states, when it has passed the probe.
 std::string failure(const std::string& spec) {
-  const auto energy = make(spec);
+  const auto energy = test::make<Energy>(spec);
   const auto x = torch::arange(18).remainder(4).view({6, 3});
   return test::refusal([&] { energy->log_density(x); });
 }
@@ -65,14 +61,14 @@ std::string program_text(const std::string& arguments) {
 }  // namespace
 
 TEST_CASE("a command's density is what its program writes") {
-  const auto ids = make(unruly({"sums"}, R"(, "batch_size": 7)"));
+  const auto ids = test::make<Energy>(unruly({"sums"}, R"(, "batch_size": 7)"));
   const auto x = all_states(ids->space());  // [64, 3]
   CHECK(ids->log_density(x).equal(sums(x)));
   CHECK(ids->log_density(x.flip(0)).equal(sums(x.flip(0))));
-  const auto text = make(unruly({"sums"}, R"(, "input": "text")"));
+  const auto text = test::make<Energy>(unruly({"sums"}, R"(, "input": "text")"));
   CHECK(text->log_density(x).equal(sums(x)));
 
-  const auto letters = make(spec_of(
+  const auto letters = test::make<Energy>(command_spec(
       {"sh", "-c",
        R"(while read x; do case $x in '{"text":"CAB"}') echo 7;; *) echo 0; )"
        "esac; done"},
@@ -94,8 +90,8 @@ TEST_CASE("the guide to rewards shows the programs as they are") {
 // A_n(k) strings of n bits have no run of ones longer than k: 2^n for n <= k, else the sum of
 // A_(n-1) to A_(n-1-k). Schilling (1990), The College Mathematics Journal 21(3), 196.
 TEST_CASE("the reward of experiments/rewards/command.json counts runs as Schilling does") {
-  const auto energy = make(spec_of({"python3", "longest_run.py"},
-                                   R"({"variables": 12, "levels": 2})", R"(, "input": "text")"));
+  const auto energy = test::make<Energy>(command_spec(
+      {"python3", "longest_run.py"}, R"({"variables": 12, "levels": 2})", R"(, "input": "text")"));
   const auto longest = (energy->log_density(all_states(energy->space())) / 0.8).round();
   for (int k = 0; k <= 12; ++k) {
     std::vector<std::int64_t> A{1};
@@ -109,12 +105,13 @@ TEST_CASE("the reward of experiments/rewards/command.json counts runs as Schilli
 }
 
 TEST_CASE("a batch larger than the pipes goes through both of them") {
-  const auto energy =
-      make(spec_of({"python3", "unruly.py", "long"}, R"({"variables": 2000, "levels": 10})",
-                   R"(, "batch_size": 500)"));
+  const auto energy = test::make<Energy>(command_spec({"python3", "unruly.py", "long"},
+                                                      R"({"variables": 2000, "levels": 10})",
+                                                      R"(, "batch_size": 500)"));
   const auto x = torch::randint(10, {1000, 2000}, torch::kLong);  // 4 MB of questions, 1 of answers
   CHECK(energy->log_density(x).equal(sums(x)));
-  const auto loud = make(unruly({"floods"}));  // what nobody reads of its stderr stops it not
+  const auto loud =
+      test::make<Energy>(unruly({"floods"}));  // what nobody reads of its stderr stops it not
   CHECK(loud->log_density(x.slice(0, 0, 5).slice(1, 0, 3).remainder(4)).numel() == 5);
 }
 
@@ -122,12 +119,13 @@ TEST_CASE("a command's program forbids states by null or -inf, plain or in an ob
   for (const std::string answer : {"null", "-inf", "-Infinity", "\"-inf\"",
                                    "{\"log_density\": null}", "{\"log_density\": \"-Infinity\"}"}) {
     CAPTURE(answer);
-    const auto energy = make(unruly({"says", answer}));
+    const auto energy = test::make<Energy>(unruly({"says", answer}));
     const auto value = energy->log_density(torch::ones({2, 3}, torch::kLong));
     CHECK(value[0].item<double>() == 4);
     CHECK(value[1].item<double>() == -INFINITY);
   }
-  const auto energy = make(unruly({"says", "{\"log_density\": -2.5e3, \"why\": \"ring\"}"}));
+  const auto energy =
+      test::make<Energy>(unruly({"says", "{\"log_density\": -2.5e3, \"why\": \"ring\"}"}));
   CHECK(energy->log_density(torch::ones({2, 3}, torch::kLong))[1].item<double>() == -2500);
 }
 
@@ -149,9 +147,10 @@ TEST_CASE("what is no answer is refused with its line, its text and the state") 
         {"\xc3\xa9", R"("\u00e9")"},
         {std::string(300, 'x'), '"' + std::string(200, 'x') + "\" ..."}})
     CHECK(failure(unruly({"says", answer})) ==
-          kWho + program_text("says " + answer) + expected(shown));
+          kCommandSays + program_text("says " + answer) + expected(shown));
 
-  const auto energy = make(unruly({"says", "nan"}));  // and asked again, it is a new program
+  const auto energy =
+      test::make<Energy>(unruly({"says", "nan"}));  // and asked again, it is a new program
   const auto x = torch::ones({2, 3}, torch::kLong);
   CHECK_THROWS_AS(energy->log_density(x), Error);
   CHECK(energy->log_density(x.slice(0, 0, 1)).equal(torch::tensor({4.0}, torch::kDouble)));
@@ -160,29 +159,30 @@ TEST_CASE("what is no answer is refused with its line, its text and the state") 
 TEST_CASE("more lines than states are refused") {
   const std::string rule = "; its stdout is for answers alone, one line for each state, in order";
   CHECK(refused(unruly({"thrice"})) ==
-        kWho + program_text("thrice") + "wrote a line that answers no state: \"1\"" + rule);
+        kCommandSays + program_text("thrice") + "wrote a line that answers no state: \"1\"" + rule);
   std::string twice = "accepted";  // where its lines come slowly, the machine being busy
   for (int n = 0; n < 5 && twice == "accepted"; ++n)
     twice = refused(unruly({"twice"}));
-  CHECK(twice == kWho + program_text("twice") + "wrote a line that answers no state: \"1\"" + rule);
-  const auto later = make(unruly({"twice_later"}));
+  CHECK(twice ==
+        kCommandSays + program_text("twice") + "wrote a line that answers no state: \"1\"" + rule);
+  const auto later = test::make<Energy>(unruly({"twice_later"}));
   const auto x = torch::ones({2, 3}, torch::kLong);
   const auto ask = [&] { later->log_density(x); };
   auto message = test::refusal(ask);  // at once, or when its last line came after the answers
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   if (message == "accepted") message = test::refusal(ask);
-  CHECK(message ==
-        kWho + program_text("twice_later") + "wrote a line that answers no state: \"4\"" + rule);
+  CHECK(message == kCommandSays + program_text("twice_later") +
+                       "wrote a line that answers no state: \"4\"" + rule);
   CHECK(
       refused(unruly({"banner"})) ==
-      kWho + program_text("banner") +
+      kCommandSays + program_text("banner") +
           "gave 0 and 1 for the same state; log f must be a function, and each line of its stdout "
           "the answer to one state");
   CHECK(refused(unruly({"noisy"})).find("for the same state") != std::string::npos);
-  CHECK(refused(spec_of({"yes"}, R"({"variables": 3, "levels": 4})")) ==
-        kWho + "yes: wrote a line that answers no state: \"y\"" + rule);
-  const auto endless =
-      refused(spec_of({"sh", "-c", "read x; cat /dev/zero"}, R"({"variables": 3, "levels": 4})"));
+  CHECK(refused(command_spec({"yes"}, R"({"variables": 3, "levels": 4})")) ==
+        kCommandSays + "yes: wrote a line that answers no state: \"y\"" + rule);
+  const auto endless = refused(
+      command_spec({"sh", "-c", "read x; cat /dev/zero"}, R"({"variables": 3, "levels": 4})"));
   CAPTURE(endless);
   CHECK(endless.find(": wrote a line of more than 1048576 bytes, which is no answer: \"\\u0000") !=
         std::string::npos);
@@ -190,7 +190,7 @@ TEST_CASE("more lines than states are refused") {
 
 TEST_CASE("a program that dies once is started again, and the batch asked again") {
   const test::TempDir folder;
-  const auto energy = make(unruly({"ends_once", (folder / "died").string()}));
+  const auto energy = test::make<Energy>(unruly({"ends_once", (folder / "died").string()}));
   const auto x = all_states(energy->space());
   CHECK(energy->log_density(x).equal(sums(x)));
   CHECK(fs::exists(folder / "died"));
@@ -198,17 +198,18 @@ TEST_CASE("a program that dies once is started again, and the batch asked again"
 
 TEST_CASE("a program that dies for good is an error with its end and its last words") {
   CHECK(failure(unruly({"ends", "4"}, R"(, "restarts": 2)")) ==
-        kWho + program_text("ends 4") +
+        kCommandSays + program_text("ends 4") +
             "ended with exit status 1 after 4 of 6 answers; its stderr ends with\n"
             "out of \xef\xbf\xbdther\n(\"restarts\": 2, none is left)");
   CHECK(failure(unruly({"ends_once", "/nowhere/file"}, R"(, "restarts": 0)"))
             .find("No such file or directory: '/nowhere/file'\n(\"restarts\": 0, none is left)") !=
         std::string::npos);
   CHECK(refused(unruly({"closes"})) ==
-        kWho + program_text("closes") +
+        kCommandSays + program_text("closes") +
             "closed its stdout after 0 of 2 answers; its stderr is empty");
-  const auto killed = spec_of({"sh", "-c", "read a; read b; echo 1; echo 1; read c; kill -9 $$"},
-                              R"({"variables": 3, "levels": 4})", R"(, "restarts": 0)");
+  const auto killed =
+      command_spec({"sh", "-c", "read a; read b; echo 1; echo 1; read c; kill -9 $$"},
+                   R"({"variables": 3, "levels": 4})", R"(, "restarts": 0)");
   CHECK(failure(killed).find(
             ": was killed by signal 9 (Killed) after 0 of 6 answers; its stderr is empty") !=
         std::string::npos);
@@ -216,9 +217,9 @@ TEST_CASE("a program that dies for good is an error with its end and its last wo
 
 TEST_CASE("a program that does not read is an error, not a broken pipe") {
   const auto large = R"({"variables": 100000, "levels": 2})";
-  CHECK(refused(spec_of({"true"}, large)) ==
-        kWho + "true: ended with exit status 0 after 0 of 2 answers; its stderr is empty");
-  CHECK(refused(spec_of({"sh", "-c", "exec 0<&-; echo gone >&2; exit 7"}, large))
+  CHECK(refused(command_spec({"true"}, large)) ==
+        kCommandSays + "true: ended with exit status 0 after 0 of 2 answers; its stderr is empty");
+  CHECK(refused(command_spec({"sh", "-c", "exec 0<&-; echo gone >&2; exit 7"}, large))
             .find("ended with exit status 7 after 0 of 2 answers; its stderr ends with\ngone") !=
         std::string::npos);
 }
@@ -226,7 +227,7 @@ TEST_CASE("a program that does not read is an error, not a broken pipe") {
 TEST_CASE("a program that does not answer in time is stopped") {
   const auto start = std::chrono::steady_clock::now();
   CHECK(refused(unruly({"silent"}, R"(, "timeout_seconds": 0.5)")) ==
-        kWho + program_text("silent") +
+        kCommandSays + program_text("silent") +
             "gave 0 of 2 answers in 0.5 s; it must answer every line at once, in Python by "
             "print(..., flush=True); its stderr is empty");
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
@@ -235,16 +236,16 @@ TEST_CASE("a program that does not answer in time is stopped") {
 TEST_CASE("a command's program goes with its energy, also against its will") {
   const test::TempDir folder;
   const auto pid_file = folder / "pid";
-  make(unruly({"stubborn", pid_file.string()}));
+  test::make<Energy>(unruly({"stubborn", pid_file.string()}));
   const auto pid = std::stoi(read_text(pid_file));
   CHECK((kill(pid, 0) != 0 && errno == ESRCH));  // neither running nor a zombie
   // A shell's own children go with it.
   const auto shell =
-      spec_of({"sh", "-c",
-               fmt::format("sleep 1000 & echo $! > '{}'; while read x; do echo 0; done; wait",
-                           pid_file.string())},
-              R"({"variables": 3, "levels": 4})");
-  make(shell);
+      command_spec({"sh", "-c",
+                    fmt::format("sleep 1000 & echo $! > '{}'; while read x; do echo 0; done; wait",
+                                pid_file.string())},
+                   R"({"variables": 3, "levels": 4})");
+  test::make<Energy>(shell);
   const auto sleeping = std::stoi(read_text(pid_file));
   for (int n = 0; n < 100 && kill(sleeping, 0) == 0; ++n)  // whoever adopts it reaps it
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -255,8 +256,8 @@ TEST_CASE("a command's program goes with its energy, also against its will") {
 }
 
 TEST_CASE("a command's program sees its own three streams and starts in its folder") {
-  const auto descriptors =
-      make(spec_of({"sh", "-c", "while read x; do set -- /proc/$$/fd/*; echo $#; done"},
+  const auto descriptors = test::make<Energy>(
+      command_spec({"sh", "-c", "while read x; do set -- /proc/$$/fd/*; echo $#; done"},
                    R"({"variables": 1, "levels": 2})"));
   CHECK(descriptors->log_density(torch::zeros({1, 1}, torch::kLong)).item<double>() ==
         4);  // and the listing itself
@@ -284,28 +285,30 @@ TEST_CASE("a command's program sees its own three streams and starts in its fold
 TEST_CASE("a command that cannot be asked is refused before any work") {
   const std::string space = R"({"variables": 3, "levels": 4})";
   CHECK(refused(R"({"type": "command", "space": {"variables": 3, "levels": 4}})") ==
-        kWho + "needs \"command\", as [\"python3\", \"reward.py\"]");
-  CHECK(refused(spec_of({"no-such-program", "x"}, space)) ==
-        kWho + fmt::format("no-such-program x: cannot be started: no-such-program: No such file or "
-                           "directory; a program is looked for in $PATH or, with a / in its name, "
-                           "from {}",
-                           kRewards));
+        kCommandSays + "needs \"command\", as [\"python3\", \"reward.py\"]");
+  CHECK(refused(command_spec({"no-such-program", "x"}, space)) ==
+        kCommandSays +
+            fmt::format("no-such-program x: cannot be started: no-such-program: No such file or "
+                        "directory; a program is looked for in $PATH or, with a / in its name, "
+                        "from {}",
+                        kRewards));
   CHECK(refused(R"({"type": "command", "command": ["true"], "directory": "/nowhere",
                     "space": {"variables": 3, "levels": 4}})") ==
-        kWho + "\"directory\": /nowhere is no folder");
+        kCommandSays + "\"directory\": /nowhere is no folder");
 
   const std::string rule =
       "\"space\" takes \"variables\" and \"levels\", as {\"variables\": 12, \"levels\": 2}, or "
       "\"cardinalities\", as {\"cardinalities\": [2, 2, 5]}";
   for (const std::string wrong : {"{}", R"({"variables": 3})", R"({"levels": 3})",
                                   R"({"variables": 2, "levels": 2, "cardinalities": [2, 2]})"})
-    CHECK(refused(spec_of({"true"}, wrong)) == kWho + rule);
-  CHECK(refused(spec_of({"true"}, R"({"variables": 12, "levels": 2, "shape": [3, 5]})")) ==
-        kWho + "\"space\": the product of \"shape\" is 15, but there are 12 variables");
-  CHECK(refused(spec_of({"true"}, R"({"variables": 12, "levels": 3, "alphabet": ["A", "B"]})")) ==
-        kWho + "\"space\": \"alphabet\" has 2 texts, but there are 3 levels");
-  CHECK(refused(spec_of({"true"}, R"({"variables": 1000000000, "levels": 2})")) ==
-        kWho + "\"space\": 1000000000 variables are too many; take at most 16777216");
+    CHECK(refused(command_spec({"true"}, wrong)) == kCommandSays + rule);
+  CHECK(refused(command_spec({"true"}, R"({"variables": 12, "levels": 2, "shape": [3, 5]})")) ==
+        kCommandSays + "\"space\": the product of \"shape\" is 15, but there are 12 variables");
+  CHECK(refused(
+            command_spec({"true"}, R"({"variables": 12, "levels": 3, "alphabet": ["A", "B"]})")) ==
+        kCommandSays + "\"space\": \"alphabet\" has 2 texts, but there are 3 levels");
+  CHECK(refused(command_spec({"true"}, R"({"variables": 1000000000, "levels": 2})")) ==
+        kCommandSays + "\"space\": 1000000000 variables are too many; take at most 16777216");
 }
 
 namespace {

@@ -17,15 +17,16 @@ using namespace marginalia;
 
 namespace {
 
-std::string spec_of(const std::string& file, const std::string& evidence = "") {
+std::string factor_graph_spec(const std::string& file, const std::string& evidence = "") {
   return fmt::format(R"({{"type": "factor_graph", "file": "{}"{}}})", file,
                      evidence.empty() ? "" : fmt::format(R"(, "evidence": "{}")", evidence));
 }
 
-std::string refusal_of(const std::string& model, const std::string& evidence = "") {
+std::string model_refusal(const std::string& model, const std::string& evidence = "") {
   const test::TextFile file(model), clamped(evidence);
   auto text = test::refusal([&] {
-    test::make<Energy>(spec_of(file.path.string(), evidence.empty() ? "" : clamped.path.string()));
+    test::make<Energy>(
+        factor_graph_spec(file.path.string(), evidence.empty() ? "" : clamped.path.string()));
   });
   for (const auto& [path, name] : {std::pair{file.path, "MODEL"}, {clamped.path, "EVIDENCE"}})
     for (auto at = text.find(path.string()); at != text.npos; at = text.find(path.string()))
@@ -40,7 +41,7 @@ bool says(const std::string& text, const std::string& part) {
 }
 
 /// The columns of a CSV file's rows by its header.
-std::vector<std::map<std::string, std::string>> rows_of(const std::filesystem::path& file) {
+std::vector<std::map<std::string, std::string>> csv_rows(const std::filesystem::path& file) {
   std::istringstream text(read_unpacked(file));
   std::vector<std::string> header;
   std::vector<std::map<std::string, std::string>> rows;
@@ -83,7 +84,7 @@ constexpr const char* kChain = "MARKOV\n3\n2 3 2\n2\n2 0 1\n2 1 2\n"
 
 TEST_CASE("factor_graph scores a state by the product of its tables") {
   const test::TextFile file(kChain);
-  const auto energy = test::make<Energy>(spec_of(file.path.string()));
+  const auto energy = test::make<Energy>(factor_graph_spec(file.path.string()));
   CHECK((energy->space().cardinalities == std::vector<std::int64_t>{2, 3, 2}));
   const auto x = torch::tensor({1, 2, 1, 0, 1, 0, 0, 0, 1}).view({3, 3});
   const auto value = energy->log_density(x);
@@ -97,35 +98,39 @@ TEST_CASE("factor_graph scores a state by the product of its tables") {
 TEST_CASE("evidence clamps, in both its forms") {
   const test::TextFile file(kChain), newer("1 1 2"), older("1\n1 1 2"), none("0");
   for (const auto* evidence : {&newer, &older}) {
-    const auto energy = test::make<Energy>(spec_of(file.path.string(), evidence->path.string()));
+    const auto energy =
+        test::make<Energy>(factor_graph_spec(file.path.string(), evidence->path.string()));
     CHECK(energy->exact()->log_z() == doctest::Approx(std::log(9.0 * 4)));
     CHECK(energy->exact()->single_marginals(energy->space().empty()[0])[1][2].item<double>() == 1);
     CHECK(energy->log_density(torch::tensor({{0, 0, 0}})).item<double>() == -INFINITY);
   }
-  const auto free = test::make<Energy>(spec_of(file.path.string(), none.path.string()));
+  const auto free = test::make<Energy>(factor_graph_spec(file.path.string(), none.path.string()));
   CHECK(free->exact()->log_z() == doctest::Approx(std::log(62.0)));
 }
 
 TEST_CASE("a UAI file that is wrong is refused with line and factor") {
-  CHECK(says(refusal_of("GRAPH\n2\n"), "MODEL:1: begins with \"GRAPH\""));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n3\n1 1 1\n"),
+  CHECK(says(model_refusal("GRAPH\n2\n"), "MODEL:1: begins with \"GRAPH\""));
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n3\n1 1 1\n"),
              "MODEL:6: table 0 has 3 entries, but its scope has 4 states"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 -1 1\n"),
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 -1 1\n"),
              "MODEL:7: entry 2 of table 0 is -1; it must be from 0"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 2\n4\n1 1 1 1\n"),
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 2\n4\n1 1 1 1\n"),
              "MODEL:5: a variable of scope 0 is 2; it must be from 0 to 1"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 1 1\n4\n1 1 1 1\n"),
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 1 1\n4\n1 1 1 1\n"),
              "MODEL:5: scope 0 names variable 1 twice"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 nan 1\n"), "MODEL:7: entry 2"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 x 1\n"), "must be a number, not \"x\""));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n0 0 0 0\n"), "table 0 is 0 everywhere"));
-  CHECK(says(refusal_of("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 1\n"),
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 nan 1\n"), "MODEL:7: entry 2"));
+  CHECK(
+      says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 x 1\n"), "must be a number, not \"x\""));
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n0 0 0 0\n"), "table 0 is 0 everywhere"));
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 1\n"),
              "the file ends where entry 3 of table 0 should stand"));
-  CHECK(says(refusal_of(std::string(kChain) + "7\n"), "goes on with \"7\" after the last table"));
-  CHECK(says(refusal_of(kChain, "1 5 0"), "EVIDENCE:1: a clamped variable is 5"));
-  CHECK(says(refusal_of(kChain, "1 1 3"), "the value of variable 1 is 3; it must be from 0 to 2"));
-  CHECK(says(refusal_of(kChain, "2 1 0"), "2 variables are clamped"));
-  CHECK(says(refusal_of(kChain, "2 1 0 1 1"), "variable 1 is clamped twice"));
+  CHECK(
+      says(model_refusal(std::string(kChain) + "7\n"), "goes on with \"7\" after the last table"));
+  CHECK(says(model_refusal(kChain, "1 5 0"), "EVIDENCE:1: a clamped variable is 5"));
+  CHECK(
+      says(model_refusal(kChain, "1 1 3"), "the value of variable 1 is 3; it must be from 0 to 2"));
+  CHECK(says(model_refusal(kChain, "2 1 0"), "2 variables are clamped"));
+  CHECK(says(model_refusal(kChain, "2 1 0 1 1"), "variable 1 is clamped twice"));
 }
 
 TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact") {
@@ -136,13 +141,13 @@ TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact
   const std::set<std::string> heavy{"linkage", "Alchemy", "ObjectDetection"};
   std::set<std::string> seen;
   int compared = 0;
-  for (auto& row : rows_of(folder / "instances.csv")) {
+  for (auto& row : csv_rows(folder / "instances.csv")) {
     const auto &name = row["instance"], &family = row["family"];
     if (!all && (heavy.contains(family) || !seen.insert(family).second)) continue;
     CAPTURE(name);
     const auto start = std::chrono::steady_clock::now();
-    const auto energy = test::make<Energy>(
-        spec_of((folder / (name + ".uai.gz")).string(), (folder / (name + ".uai.evid")).string()));
+    const auto energy = test::make<Energy>(factor_graph_spec(
+        (folder / (name + ".uai.gz")).string(), (folder / (name + ".uai.evid")).string()));
     const auto oracle = energy->exact();
     if (!oracle) {
       MESSAGE(name, ": ", oracle.reason);
@@ -170,10 +175,11 @@ TEST_CASE("the lattices and glasses of the collection are exact through their UA
   if (!exists(folder / "exact.csv")) return;
   const bool all = std::getenv("MARGINALIA_SLOW") != nullptr;
   int compared = 0;
-  for (auto& row : rows_of(folder / "exact.csv")) {
+  for (auto& row : csv_rows(folder / "exact.csv")) {
     const auto& name = row["name"];
     CAPTURE(name);
-    const auto energy = test::make<Energy>(spec_of((folder / (name + ".uai.gz")).string()));
+    const auto energy =
+        test::make<Energy>(factor_graph_spec((folder / (name + ".uai.gz")).string()));
     const auto oracle = energy->exact();
     REQUIRE(bool(oracle));
     if (!all && name.find("torus") == name.npos) continue;

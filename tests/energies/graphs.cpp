@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "datasets/folder.h"
+#include "energies.h"
 
 using namespace marginalia;
 
@@ -18,10 +19,9 @@ struct WeightedEdge {
   double weight;
 };
 
-std::shared_ptr<Energy> make(const std::string& type, const std::string& parameters,
-                             const std::filesystem::path& data = {}) {
-  return test::loaded_registry().make<Energy>(Spec::from_text(
-      fmt::format(R"({{"type": "{}", {}}})", type, parameters), "spec.json", {data, data}));
+std::shared_ptr<Energy> graph_energy(const std::string& type, const std::string& parameters,
+                                     const std::filesystem::path& data = {}) {
+  return test::make_energy(fmt::format(R"({{"type": "{}", {}}})", type, parameters), data);
 }
 
 std::string listed(const std::vector<WeightedEdge>& edges) {
@@ -70,39 +70,36 @@ double best(const Energy& energy) {
   return energy.readable()->raw_score(x).masked_select(allowed).max().item<double>();
 }
 
-double log_z(const Energy& energy) {
-  return ExactAnswers(energy).oracle()->log_z();
-}
-
 }  // namespace
 
 TEST_CASE("max_cut is the weight between the two sides of every state") {
   torch::manual_seed(1);
   for (const int vertices : {2, 7, 12, 16}) {
     const auto edges = random_graph(vertices, 0.4);
-    const auto energy = make("max_cut", listed(edges) + R"(, "inverse_temperature": 0.7)");
+    const auto energy = graph_energy("max_cut", listed(edges) + R"(, "inverse_temperature": 0.7)");
     const auto x = all_states(energy->space());
     const auto expected = cut(x, edges);
     CHECK(torch::allclose(energy->log_density(x), 0.7 * expected, 0, 1e-12));
     CHECK(torch::allclose(energy->readable()->raw_score(x), expected, 0, 1e-12));
-    CHECK(log_z(*energy) == doctest::Approx((0.7 * expected).logsumexp(0).item<double>()));
+    CHECK(test::log_z(*energy) == doctest::Approx((0.7 * expected).logsumexp(0).item<double>()));
   }
 }
 
 TEST_CASE("max_cut finds the optima of graphs that are known") {
-  CHECK(best(*make("max_cut", listed(kPetersen))) == 12);
-  CHECK(best(*make("max_cut", listed(cycle(9)))) == 8);
-  CHECK(best(*make("max_cut", listed(cycle(10)))) == 10);
+  CHECK(best(*graph_energy("max_cut", listed(kPetersen))) == 12);
+  CHECK(best(*graph_energy("max_cut", listed(cycle(9)))) == 8);
+  CHECK(best(*graph_energy("max_cut", listed(cycle(10)))) == 10);
   // A cycle is a chain of two-state factors: Z = (e^b + 1)^n + (1 - e^b)^n.
-  const auto ring = make("max_cut", listed(cycle(10)) + R"(, "inverse_temperature": 0.5)");
+  const auto ring = graph_energy("max_cut", listed(cycle(10)) + R"(, "inverse_temperature": 0.5)");
   const auto up = std::exp(0.5);
-  CHECK(log_z(*ring) == doctest::Approx(std::log(std::pow(1 + up, 10) + std::pow(1 - up, 10))));
+  CHECK(test::log_z(*ring) ==
+        doctest::Approx(std::log(std::pow(1 + up, 10) + std::pow(1 - up, 10))));
 }
 
 TEST_CASE("of an edge with an unknown end, max_cut's known part has the mean") {
   torch::manual_seed(2);
   const auto edges = random_graph(6, 0.5);
-  const auto energy = make("max_cut", listed(edges) + R"(, "inverse_temperature": 1.5)");
+  const auto energy = graph_energy("max_cut", listed(edges) + R"(, "inverse_temperature": 1.5)");
   const auto x = all_states(energy->space());
   const auto log_f = energy->log_density(x);
   for (std::int64_t b = 0; b < 40; ++b) {
@@ -118,23 +115,25 @@ TEST_CASE("max_independent_set counts the sets of graphs that are known") {
   // With beta = 0 every independent set has f = 1. The cycle has the Lucas number of them, the
   // path a Fibonacci number.
   const auto count = [](const std::string& graph) {
-    return std::exp(log_z(*make("max_independent_set", graph + R"(, "inverse_temperature": 0)")));
+    return std::exp(
+        test::log_z(*graph_energy("max_independent_set", graph + R"(, "inverse_temperature": 0)")));
   };
   CHECK(count(listed(cycle(5))) == doctest::Approx(11));
   CHECK(count(listed(cycle(9))) == doctest::Approx(76));
   CHECK(count(R"("edges": ["1 2", "2 3", "3 4"])") == doctest::Approx(8));
   CHECK(count(R"("edges": ["1 2", "2 3", "3 4"], "vertices": 6)") == doctest::Approx(8 * 4));
   CHECK(count(listed(kPetersen)) == doctest::Approx(76));
-  CHECK(best(*make("max_independent_set", listed(kPetersen))) == 4);
-  CHECK(best(*make("max_independent_set", listed(cycle(9)))) == 4);
+  CHECK(best(*graph_energy("max_independent_set", listed(kPetersen))) == 4);
+  CHECK(best(*graph_energy("max_independent_set", listed(cycle(9)))) == 4);
 }
 
 TEST_CASE("max_independent_set is the size less a penalty for each edge inside") {
   torch::manual_seed(3);
   auto edges = random_graph(9, 0.3);
-  const auto soft = make("max_independent_set",
-                         listed(edges) + R"(, "inverse_temperature": 0.8, "penalty": 1.7)");
-  const auto hard = make("max_independent_set", listed(edges) + R"(, "inverse_temperature": 0.8)");
+  const auto soft = graph_energy("max_independent_set",
+                                 listed(edges) + R"(, "inverse_temperature": 0.8, "penalty": 1.7)");
+  const auto hard =
+      graph_energy("max_independent_set", listed(edges) + R"(, "inverse_temperature": 0.8)");
   for (auto& edge : edges)
     edge.weight = 1;  // weights are not looked at
   const auto x = all_states(soft->space());
@@ -167,14 +166,14 @@ TEST_CASE("colours of a graph differ at the ends of every edge") {
   torch::manual_seed(4);
   for (const double density : {0.0, 0.2, 0.9}) {
     const auto edges = random_graph(40, density);
-    const auto energy = make("max_cut", listed(edges));
+    const auto energy = graph_energy("max_cut", listed(edges));
     const auto& colours = energy->local()->colours();
     for (const auto& [i, j, weight] : edges)
       CHECK(colours[i - 1].item<std::int64_t>() != colours[j - 1].item<std::int64_t>());
     CHECK(colours.max().item<std::int64_t>() + 1 >= 2);
     if (density == 0) CHECK(colours.max().item<std::int64_t>() + 1 <= 3);  // a path
   }
-  const auto star = make("max_cut", R"("edges": ["1 5", "2 5", "3 5", "4 5"])");
+  const auto star = graph_energy("max_cut", R"("edges": ["1 5", "2 5", "3 5", "4 5"])");
   CHECK(star->local()->colours().max().item<std::int64_t>() == 1);
 }
 
@@ -187,11 +186,11 @@ TEST_CASE("a graph is the same from a file of either form, packed or not, and fr
   folder.write("short.txt", short_form);
   folder.write("dimacs.col", dimacs);
   folder.pack("packed.txt.gz", plain);
-  const auto listed = make("max_cut", R"("edges": ["1 2", "3 2", "5 4", "1 5"])");
+  const auto listed = graph_energy("max_cut", R"("edges": ["1 2", "3 2", "5 4", "1 5"])");
   const auto x = all_states(listed->space());
   for (const auto* file : {"plain.txt", "short.txt", "dimacs.col", "packed.txt.gz", "packed.txt"}) {
     CAPTURE(file);
-    const auto energy = make("max_cut", fmt::format(R"("file": "{}")", file), folder.path);
+    const auto energy = graph_energy("max_cut", fmt::format(R"("file": "{}")", file), folder.path);
     CHECK(energy->log_density(x).equal(listed->log_density(x)));
   }
 }
@@ -199,13 +198,15 @@ TEST_CASE("a graph is the same from a file of either form, packed or not, and fr
 TEST_CASE("a state of a graph is told with its score") {
   const auto x = torch::tensor({0, 1, 0, 1, 1}, torch::kLong);
   const std::string edges = R"("edges": ["1 2", "2 3", "3 4", "4 5 2.5", "5 1"])";
-  CHECK(make("max_cut", edges)->readable()->to_text(x) == "cut 4: 01011");
-  CHECK(make("max_cut", edges + R"(, "best_known": 5.5)")->readable()->to_text(x) ==
+  CHECK(graph_energy("max_cut", edges)->readable()->to_text(x) == "cut 4: 01011");
+  CHECK(graph_energy("max_cut", edges + R"(, "best_known": 5.5)")->readable()->to_text(x) ==
         "cut 4, best known 5.5: 01011");
-  CHECK(make("max_independent_set", edges + R"(, "best_known": 2)")->readable()->to_text(x) ==
-        "set of 3 with 1 edges inside, best known 2: 2 4 5");
-  CHECK(make("max_independent_set", edges)->readable()->to_text(torch::zeros({5}, torch::kLong)) ==
-        "set of 0: ");
+  CHECK(
+      graph_energy("max_independent_set", edges + R"(, "best_known": 2)")->readable()->to_text(x) ==
+      "set of 3 with 1 edges inside, best known 2: 2 4 5");
+  CHECK(graph_energy("max_independent_set", edges)
+            ->readable()
+            ->to_text(torch::zeros({5}, torch::kLong)) == "set of 0: ");
 }
 
 TEST_CASE("a file that is no graph is refused with its line") {
@@ -213,7 +214,7 @@ TEST_CASE("a file that is no graph is refused with its line") {
     const test::Folder folder;
     folder.write("graph.txt", text);
     const auto said =
-        test::refusal([&] { make("max_cut", R"("file": "graph.txt")", folder.path); });
+        test::refusal([&] { graph_energy("max_cut", R"("file": "graph.txt")", folder.path); });
     const auto start = "energy max_cut (plugin max_cut): " + folder.path.string() + "/";
     return said.starts_with(start) ? said.substr(start.size()) : said;
   };
@@ -253,7 +254,7 @@ TEST_CASE("a file that is no graph is refused with its line") {
 
 TEST_CASE("parameters that name no graph are refused") {
   const auto message = [](const std::string& parameters) {
-    const auto said = test::refusal([&] { make("max_independent_set", parameters); });
+    const auto said = test::refusal([&] { graph_energy("max_independent_set", parameters); });
     const std::string start = "energy max_independent_set (plugin max_independent_set): ";
     return said.starts_with(start) ? said.substr(start.size()) : said;
   };
@@ -276,8 +277,9 @@ TEST_CASE("exact answers come by elimination where the graph is narrow, and agre
   torch::manual_seed(8);
   const auto graph = listed(random_graph(10, 0.3));
   for (const auto& energy :
-       {make("max_cut", graph), make("max_independent_set", graph),
-        make("max_independent_set", graph + R"(, "penalty": 0.7, "inverse_temperature": 2)")}) {
+       {graph_energy("max_cut", graph), graph_energy("max_independent_set", graph),
+        graph_energy("max_independent_set",
+                     graph + R"(, "penalty": 0.7, "inverse_temperature": 2)")}) {
     const auto& oracle = *energy->exact();
     CHECK(oracle.method() == "variable elimination");
     const EnumerationOracle counted(*energy);
@@ -289,10 +291,10 @@ TEST_CASE("exact answers come by elimination where the graph is narrow, and agre
   for (int i = 1; i <= 60; ++i)
     for (int j = 1; j < i; ++j)
       all.push_back({i, j, 1});
-  CHECK(make("max_cut", listed(all))
+  CHECK(graph_energy("max_cut", listed(all))
             ->exact()
             .reason.starts_with("variable elimination has induced width at least 59 here"));
-  CHECK(make("max_cut", graph + R"(, "memory": 1e-7)")
+  CHECK(graph_energy("max_cut", graph + R"(, "memory": 1e-7)")
             ->exact()
             .reason.ends_with("the limit is 1e-07 GiB"));
 }
@@ -302,11 +304,11 @@ TEST_CASE("max_cut on a toroidal grid is an Ising model, and its optimum the pub
   if (data.empty()) return;
   constexpr double kOptimum = 6049461;  // biqmac_optimal.csv
   const auto cuts = [&](double beta) {
-    return make("max_cut",
-                fmt::format(R"("file": "maxcut/biqmac/t2g10_5555.txt", )"
-                            R"("inverse_temperature": {})",
-                            beta),
-                data);
+    return graph_energy("max_cut",
+                        fmt::format(R"("file": "maxcut/biqmac/t2g10_5555.txt", )"
+                                    R"("inverse_temperature": {})",
+                                    beta),
+                        data);
   };
   // At this temperature nothing but the heaviest cut and its mirror image counts.
   CHECK(std::abs(cuts(1)->exact()->log_z() - kOptimum - std::log(2)) < 1e-6);
@@ -335,7 +337,7 @@ TEST_CASE("max_cut scores the largest graph of Gset as a sum over its lines does
   const auto data = test::real_data("maxcut/gset/G81.txt.gz");
   if (data.empty()) return;
   const auto energy =
-      make("max_cut", R"("file": "maxcut/gset/G81.txt", "best_known": 14060)", data);
+      graph_energy("max_cut", R"("file": "maxcut/gset/G81.txt", "best_known": 14060)", data);
   REQUIRE(energy->space().dimension() == 20000);
   std::vector<WeightedEdge> edges;
   const auto in = gzopen((data / "maxcut/gset/G81.txt.gz").c_str(), "rb");

@@ -13,14 +13,12 @@
 
 #include <marginalia/energy.h>
 
+#include "energies.h"
+
 using namespace marginalia;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::shared_ptr<Energy> make(const std::string& spec) {
-  return test::make<Energy>(spec);
-}
 
 /// Pairs of neighbours of a lattice with two axes, counted here independently: row by row, to the
 /// next row, then to the next in the row.
@@ -57,21 +55,16 @@ Glass random_glass(int rows, int columns, bool periodic, double strength = 1) {
   for (int i = 0; i < D; ++i)
     fields += fmt::format("{:.17g}{}", glass.h[i].item<double>(), i % columns ? " " : "\n");
   const test::TextFile bond_file(couplings), field_file(fields);
-  glass.energy = make(fmt::format(R"({{"type": "ising", "sides": [{}, {}], "boundary": "{}", )"
-                                  R"("couplings": "{}", "fields": "{}"}})",
-                                  rows, columns, periodic ? "periodic" : "open",
-                                  bond_file.path.string(), field_file.path.string()));
+  glass.energy =
+      test::make<Energy>(fmt::format(R"({{"type": "ising", "sides": [{}, {}], "boundary": "{}", )"
+                                     R"("couplings": "{}", "fields": "{}"}})",
+                                     rows, columns, periodic ? "periodic" : "open",
+                                     bond_file.path.string(), field_file.path.string()));
   return glass;
 }
 
 torch::Tensor random_states(std::int64_t B, std::int64_t D) {
   return torch::randint(2, {B, D}, torch::kLong);
-}
-
-/// Random states of which a random part, from none to all, is unknown.
-torch::Tensor random_partial(std::int64_t B, std::int64_t D) {
-  const auto unknown = torch::rand({B, D}) < torch::linspace(0, 1, B).unsqueeze(1);
-  return random_states(B, D).masked_fill(unknown, kUnknown);
 }
 
 /// The completions of one partial state: [2^unknown, D].
@@ -84,18 +77,19 @@ torch::Tensor completions(const torch::Tensor& partial) {
   return rows;
 }
 
-double log_z(const std::string& spec) {
-  return make(spec)->exact()->log_z();
+double log_z_of(const std::string& spec) {
+  return test::make<Energy>(spec)->exact()->log_z();
 }
 
 std::string message_of_making(const std::string& spec) {
-  return test::refusal([&] { make(spec); });
+  return test::refusal([&] { test::make<Energy>(spec); });
 }
 
 }  // namespace
 
 TEST_CASE("ising on a 3 x 3 torus equals the sum over its adjacency matrix") {
-  const auto energy = make(R"({"type": "ising", "side": 3, "coupling": 0.6, "field": -0.1})");
+  const auto energy =
+      test::make<Energy>(R"({"type": "ising", "side": 3, "coupling": 0.6, "field": -0.1})");
   const auto x = all_states(energy->space());  // [512, 9]
 
   auto adjacency = torch::zeros({9, 9}, torch::kDouble);
@@ -123,8 +117,8 @@ TEST_CASE("ising reads couplings and fields from files") {
 TEST_CASE("ising takes one coupling a line in the order of the bonds") {
   const test::TextFile in_order("1\n2\n3\n4\n"), by_sites("2 3 4\n0 1 2\n1 3 3\n0 2 1\n");
   const auto spec = R"({{"type": "ising", "side": 2, "boundary": "open", "couplings": "{}"}})";
-  const auto one = make(fmt::format(fmt::runtime(spec), in_order.path.string()));
-  const auto other = make(fmt::format(fmt::runtime(spec), by_sites.path.string()));
+  const auto one = test::make<Energy>(fmt::format(fmt::runtime(spec), in_order.path.string()));
+  const auto other = test::make<Energy>(fmt::format(fmt::runtime(spec), by_sites.path.string()));
   const auto x = all_states(one->space());
   CHECK(one->log_density(x).equal(other->log_density(x)));
   CHECK(one->log_density(x)[0].item<double>() == doctest::Approx(1 + 2 + 3 + 4 - 4 * 0.2));
@@ -134,7 +128,7 @@ TEST_CASE("ising's local logits are half the differences of log f, its known par
   torch::manual_seed(2);
   const auto glass = random_glass(3, 3, true);
   const auto& local = *glass.energy->local();
-  const auto partial = random_partial(40, 9);
+  const auto partial = test::random_partial(40, 9);
   const auto logits = local.logits(partial);  // [40, 9, 2]
   CHECK(logits.is_floating_point());
   for (std::int64_t b = 0; b < 40; ++b) {
@@ -162,9 +156,9 @@ TEST_CASE("ising's colours differ between neighbours and are as few as can be") 
                                                        {1, 7, false, 2},
                                                        {1, 1, false, 1}}) {
     INFO(rows, " x ", columns, ", periodic ", periodic);
-    const auto energy =
-        make(fmt::format(R"({{"type": "ising", "sides": [{}, {}], "boundary": "{}"}})", rows,
-                         columns, periodic ? "periodic" : "open"));
+    const auto energy = test::make<Energy>(
+        fmt::format(R"({{"type": "ising", "sides": [{}, {}], "boundary": "{}"}})", rows, columns,
+                    periodic ? "periodic" : "open"));
     const auto colours = energy->local()->colours();
     CHECK(colours.sizes() == torch::IntArrayRef{rows * columns});
     CHECK(colours.min().item<std::int64_t>() == 0);
@@ -193,7 +187,7 @@ TEST_CASE("ising's transfer matrix agrees with enumeration") {
     const auto& oracle = *glass.energy->exact();
     CHECK(oracle.method() == "transfer matrix");
     const EnumerationOracle enumeration(*glass.energy);
-    const auto partial = random_partial(100, rows * columns);
+    const auto partial = test::random_partial(100, rows * columns);
     const auto expected = enumeration.log_sum(partial);
     CHECK(torch::allclose(oracle.log_sum(partial), expected, 1e-13, 1e-11));
     CHECK(oracle.log_z() == doctest::Approx(enumeration.log_z()).epsilon(1e-13));
@@ -202,10 +196,10 @@ TEST_CASE("ising's transfer matrix agrees with enumeration") {
 
 TEST_CASE("ising's transfer matrix keeps what strong fields and couplings leave") {
   // All spins up, and nothing else within the range of a double.
-  CHECK(log_z(R"({"type": "ising", "side": 6, "coupling": 0.2, "field": 400})") ==
+  CHECK(log_z_of(R"({"type": "ising", "side": 6, "coupling": 0.2, "field": 400})") ==
         doctest::Approx(0.2 * 72 + 400 * 36).epsilon(1e-14));
   // All up and all down.
-  CHECK(log_z(R"({"type": "ising", "side": 6, "coupling": 400, "field": 0})") ==
+  CHECK(log_z_of(R"({"type": "ising", "side": 6, "coupling": 400, "field": 0})") ==
         doctest::Approx(400 * 72 + std::log(2)).epsilon(1e-14));
 }
 
@@ -214,16 +208,17 @@ TEST_CASE("ising in one and three dimensions is summed exactly") {
   const auto root = std::sqrt(std::pow(std::sinh(h), 2) + std::exp(-4 * J));
   const auto a = std::exp(J) * (std::cosh(h) + root), b = std::exp(J) * (std::cosh(h) - root);
   for (const int n : {3, 8, 101})
-    CHECK(log_z(fmt::format(R"({{"type": "ising", "sides": [{}], "coupling": 0.7, "field": 0.3}})",
-                            n)) ==
+    CHECK(log_z_of(fmt::format(
+              R"({{"type": "ising", "sides": [{}], "coupling": 0.7, "field": 0.3}})", n)) ==
           doctest::Approx(n * std::log(a) + std::log1p(std::pow(b / a, n))).epsilon(1e-13));
   // The open chain in no field: each of n - 1 bonds by itself.
   CHECK(
-      log_z(
+      log_z_of(
           R"({"type": "ising", "sides": [30], "boundary": "open", "coupling": 0.7, "field": 0})") ==
       doctest::Approx(30 * std::log(2) + 29 * std::log(std::cosh(0.7))).epsilon(1e-13));
 
-  const auto cube = make(R"({"type": "ising", "sides": [2, 3, 3], "boundary": "open"})");
+  const auto cube =
+      test::make<Energy>(R"({"type": "ising", "sides": [2, 3, 3], "boundary": "open"})");
   CHECK(cube->exact()->method() == "enumeration");
   const auto ones = torch::ones({1, 18}, torch::kLong);  // 9 + 12 + 12 bonds
   CHECK(cube->log_density(ones).item<double>() == doctest::Approx(0.2 * 33 + 0.2 * 18));
@@ -233,7 +228,7 @@ TEST_CASE("ising in one and three dimensions is summed exactly") {
 // given; sums over 2^30 to 2^100 states that no other test can reach.
 TEST_CASE("ising agrees with published values of log Z") {
   const auto torus = [](int L, double J, double h) {
-    return log_z(fmt::format(
+    return log_z_of(fmt::format(
         R"({{"type": "ising", "side": {}, "coupling": {:.17g}, "field": {:.17g}}})", L, J, h));
   };
   CHECK(std::abs(torus(10, 0.2, 0.2) - 78.688056) < 1e-6);
@@ -288,7 +283,7 @@ TEST_CASE("ising's exact samples follow the posterior") {
 }
 
 TEST_CASE("ising's exact samples do not depend on the number of threads") {
-  const auto energy = make(R"({"type": "ising", "side": 6})");
+  const auto energy = test::make<Energy>(R"({"type": "ising", "side": 6})");
   const auto draw = [&](int threads) {
     const auto before = at::get_num_threads();
     at::set_num_threads(threads);
@@ -302,18 +297,19 @@ TEST_CASE("ising's exact samples do not depend on the number of threads") {
 
 TEST_CASE("ising says why it has no exact answers") {
   CHECK(
-      make(R"({"type": "ising", "sides": [13, 14]})")->exact().reason ==
+      test::make<Energy>(R"({"type": "ising", "sides": [13, 14]})")->exact().reason ==
       "the transfer matrix of a periodic lattice of sides 13 x 14 goes through 2^13 x 2^13 states "
       "(at most 2^12 x 2^12, and 2^25 in all rows together)");
   CHECK(
-      make(R"({"type": "ising", "sides": [4, 4, 4]})")->exact().reason ==
+      test::make<Energy>(R"({"type": "ising", "sides": [4, 4, 4]})")->exact().reason ==
       "the transfer matrix is for chains and two-dimensional lattices, and enumeration would take "
       "2^64 states (at most 2^20)");
-  CHECK(make(R"({"type": "ising", "side": 21, "boundary": "open"})")->exact().reason ==
-        "the transfer matrix of an open lattice of sides 21 x 21 goes through 2^21 states (at most "
-        "2^20, and 2^25 in all rows together)");
   CHECK(
-      make(R"({"type": "ising", "side": 6, "coupling": 1000})")->exact().reason ==
+      test::make<Energy>(R"({"type": "ising", "side": 21, "boundary": "open"})")->exact().reason ==
+      "the transfer matrix of an open lattice of sides 21 x 21 goes through 2^21 states (at most "
+      "2^20, and 2^25 in all rows together)");
+  CHECK(
+      test::make<Energy>(R"({"type": "ising", "side": 6, "coupling": 1000})")->exact().reason ==
       "the couplings between two rows sum to 6000 nats, beyond the range of floating point numbers "
       "(at most 2750)");
 }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "datasets/folder.h"
+#include "energies.h"
 
 using namespace marginalia;
 
@@ -16,12 +17,8 @@ const std::string kTiny =
     R"("type": "landscape", "file": "landscape/tiny.tsv", "word": "1", "second_word": "2", )"
     R"("score": "E-score")";
 
-std::shared_ptr<Energy> make(const std::string& spec, const std::filesystem::path& data) {
-  return test::loaded_registry().make<Energy>(Spec::from_text(spec, "spec.json", {data, data}));
-}
-
 std::shared_ptr<Energy> tiny(const std::string& more) {
-  return make(fmt::format("{{{}{}}}", kTiny, more), MARGINALIA_TEST_DATA);
+  return test::make_energy(fmt::format("{{{}{}}}", kTiny, more), MARGINALIA_TEST_DATA);
 }
 
 /// The states of words.
@@ -34,11 +31,12 @@ torch::Tensor states(const std::vector<std::string>& words, const std::string& a
 }
 
 /// What is said of a file of this text; the file's folder is left out.
-std::string message(const std::string& text, const std::string& more = "") {
+std::string landscape_refusal(const std::string& text, const std::string& more = "") {
   const test::Folder folder;
   folder.write("words.csv", text);
   auto said = test::refusal([&] {
-    make(fmt::format(R"({{"type": "landscape", "file": "words.csv"{}}})", more), folder.path);
+    test::make_energy(fmt::format(R"({{"type": "landscape", "file": "words.csv"{}}})", more),
+                      folder.path);
   });
   const std::string who = "energy landscape (plugin landscape): ", in = folder.path.string() + "/";
   if (said.starts_with(who)) said.erase(0, who.size());
@@ -80,9 +78,9 @@ TEST_CASE("a landscape keeps the order of a given alphabet, and reads what is pa
       return fmt::format(R"({{"type": "landscape", "file": "{}", "score": "score"{}}})", file,
                          more);
     };
-    const auto sorted = make(spec(""), folder.path);
+    const auto sorted = test::make_energy(spec(""), folder.path);
     CHECK(sorted->log_density(x).equal(torch::tensor({-0.1, 2.5, 0.0}, torch::kDouble)));
-    const auto given = make(spec(R"(, "alphabet": "cab")"), folder.path);
+    const auto given = test::make_energy(spec(R"(, "alphabet": "cab")"), folder.path);
     CHECK(given->log_density(x).equal(torch::tensor({0.0, -0.1, 2.5}, torch::kDouble)));
     CHECK(given->readable()->to_text(torch::tensor({2})) == "b");
   }
@@ -124,10 +122,11 @@ TEST_CASE("landscapes of transcription factors have the sums of the reference") 
     REQUIRE(std::sscanf(line.c_str() + name.size(), ",65536,%lf,%lf,%lf,%lf,%lf", &low, &high,
                         &log_z_exp, &log_z_cube, &mean) == 5);
     const auto energy = [&](const std::string& more) {
-      return make(fmt::format(R"({{"type": "landscape", "file": "tf_binding/{}_8mers.tsv", )"
-                              R"("word": "1", "second_word": "2", "score": "E-score", {}}})",
-                              name, more),
-                  data);
+      return test::make_energy(
+          fmt::format(R"({{"type": "landscape", "file": "tf_binding/{}_8mers.tsv", )"
+                      R"("word": "1", "second_word": "2", "score": "E-score", {}}})",
+                      name, more),
+          data);
     };
     const auto exponential = energy(R"("scaling": "unit", "inverse_temperature": 10)");
     const ExactAnswers exact(*exponential);
@@ -147,48 +146,54 @@ TEST_CASE("landscapes of transcription factors have the sums of the reference") 
 }
 
 TEST_CASE("a landscape refuses files that are no complete table") {
-  CHECK(message("w,s\na,1\nb,x\n") == R"(words.csv:3: the score "x" is no finite number)");
-  CHECK(message("w,s\na,1\nb,inf\n") == R"(words.csv:3: the score "inf" is no finite number)");
-  CHECK(message("w,s\na,1\nb\n") == "words.csv:3: 1 columns, but the header has 2");
-  CHECK(message("w,s\nab,1\nb,2\n") ==
+  CHECK(landscape_refusal("w,s\na,1\nb,x\n") ==
+        R"(words.csv:3: the score "x" is no finite number)");
+  CHECK(landscape_refusal("w,s\na,1\nb,inf\n") ==
+        R"(words.csv:3: the score "inf" is no finite number)");
+  CHECK(landscape_refusal("w,s\na,1\nb\n") == "words.csv:3: 1 columns, but the header has 2");
+  CHECK(landscape_refusal("w,s\nab,1\nb,2\n") ==
         R"(words.csv:3: the word "b" has 1 letters, but the first one has 2)");
-  CHECK(message("w,s\n,1\n") == "words.csv:2: the word is empty; it has one letter at least");
-  CHECK(message("w,s\na,1\nb,2\na,1\n") ==
+  CHECK(landscape_refusal("w,s\n,1\n") ==
+        "words.csv:2: the word is empty; it has one letter at least");
+  CHECK(landscape_refusal("w,s\na,1\nb,2\na,1\n") ==
         R"(words.csv:4: the word "a" stands in line 2 too; give each once)");
-  CHECK(message("w,s\nab,1\nba,2\nbb,3\n") ==
+  CHECK(landscape_refusal("w,s\nab,1\nba,2\nbb,3\n") ==
         R"(words.csv: has 3 of the 4 words of 2 letters ab; "aa" is missing)");
-  CHECK(message("w,s\naa,1\nab,2\nba,3\n") ==
+  CHECK(landscape_refusal("w,s\naa,1\nab,2\nba,3\n") ==
         R"(words.csv: has 3 of the 4 words of 2 letters ab; "bb" is missing)");
-  CHECK(message("w,s\na,1\nc,2\n", R"(, "alphabet": "ab")") ==
+  CHECK(landscape_refusal("w,s\na,1\nc,2\n", R"(, "alphabet": "ab")") ==
         R"(words.csv:3: "c" of the word "c" is no letter of the alphabet "ab")");
-  CHECK(message("w,s\na,1\nb,2\n", R"(, "alphabet": "aba")") ==
+  CHECK(landscape_refusal("w,s\na,1\nb,2\n", R"(, "alphabet": "aba")") ==
         R"("alphabet" has "a" twice; give each letter once)");
-  CHECK(message("w,s\n\xc3\xa4,1\n") ==
+  CHECK(landscape_refusal("w,s\n\xc3\xa4,1\n") ==
         "words.csv:2: the word \"\xc3\xa4\" has a character that is no printable ASCII one");
-  CHECK(message("w,s\n" + std::string(60, 'a') + ",1\n" + std::string(60, 'b') + ",1\n") ==
-        "words.csv: has 2 of the 1.15e+18 words of 60 letters ab; it needs all");
-  CHECK(message("w,s\n") == "words.csv: has no words; below a header, each line is one");
-  CHECK(message("w,s\na,1\nb,2\n", R"(, "score": "t")") ==
+  CHECK(
+      landscape_refusal("w,s\n" + std::string(60, 'a') + ",1\n" + std::string(60, 'b') + ",1\n") ==
+      "words.csv: has 2 of the 1.15e+18 words of 60 letters ab; it needs all");
+  CHECK(landscape_refusal("w,s\n") == "words.csv: has no words; below a header, each line is one");
+  CHECK(landscape_refusal("w,s\na,1\nb,2\n", R"(, "score": "t")") ==
         R"(words.csv:1: "score": there is no column "t"; there are w, s, or their numbers from 1 )"
         "to 2");
-  CHECK(message("w\tw\ts\na\ta\t1\n", R"(, "word": "w")") ==
+  CHECK(landscape_refusal("w\tw\ts\na\ta\t1\n", R"(, "word": "w")") ==
         R"(words.csv:1: "word": 2 columns are called "w"; give the column's number, from 1)");
 }
 
 TEST_CASE("a landscape refuses scores that its parameters cannot use") {
   const std::string negative = "w,s\na,1\nb,-0.5\n";
-  CHECK(message(negative) == "accepted");
-  CHECK(message(negative, R"(, "power": 2)") ==
+  CHECK(landscape_refusal(negative) == "accepted");
+  CHECK(landscape_refusal(negative, R"(, "power": 2)") ==
         R"(words.csv:3: the score -0.5 has no logarithm, which "power" needs; take "scaling": )"
         R"("unit")");
-  CHECK(message(negative, R"(, "power": 2, "scaling": "unit")") == "accepted");
-  CHECK(message(negative, R"(, "power": 2, "scaling": "unit", "inverse_temperature": 0)") ==
-        R"(with "power", "inverse_temperature" must be greater than 0)");
-  CHECK(message("w,s\na,1\nb,1\n", R"(, "scaling": "unit")") ==
+  CHECK(landscape_refusal(negative, R"(, "power": 2, "scaling": "unit")") == "accepted");
+  CHECK(
+      landscape_refusal(negative, R"(, "power": 2, "scaling": "unit", "inverse_temperature": 0)") ==
+      R"(with "power", "inverse_temperature" must be greater than 0)");
+  CHECK(landscape_refusal("w,s\na,1\nb,1\n", R"(, "scaling": "unit")") ==
         R"(words.csv: every score is 1; "scaling": "unit" needs two different ones)");
-  CHECK(test::refusal([] { make(R"({"type": "landscape"})", {}); }) ==
+  CHECK(test::refusal([] { test::make_energy(R"({"type": "landscape"})", {}); }) ==
         R"(energy landscape (plugin landscape): give "file": the table of words and scores)");
-  CHECK(test::refusal([] { make(R"({"type": "landscape", "file": "/none.tsv"})", {}); }) ==
+  CHECK(test::refusal(
+            [] { test::make_energy(R"({"type": "landscape", "file": "/none.tsv"})", {}); }) ==
         "energy landscape (plugin landscape): /none.tsv: there is no such file, nor that with .gz "
         "or .zip; a file is looked for beside the spec, then in the data directory (--data, "
         "$MARGINALIA_DATA)");

@@ -14,7 +14,7 @@ using torch::Tensor;
 
 namespace {
 
-std::shared_ptr<Energy> make(const std::string& rest) {
+std::shared_ptr<Energy> logp_energy(const std::string& rest) {
   if (chemistry::rdkit_version().empty()) {
     MESSAGE("skipped: the program was built without RDKit");
     return nullptr;
@@ -54,7 +54,7 @@ std::multiset<std::string> texts_in(const std::string& svg) {
 }  // namespace
 
 TEST_CASE("molecule_property reads SELFIES, whole or at a place") {
-  const auto energy = make(R"("length": 6)");
+  const auto energy = logp_energy(R"("length": 6)");
   if (!energy) return;
   const auto read = [&](const PartialText& text) { return energy->readable()->from_text(text); };
   CHECK(
@@ -66,7 +66,7 @@ TEST_CASE("molecule_property reads SELFIES, whole or at a place") {
 }
 
 TEST_CASE("molecule_property reads SMILES into SELFIES") {
-  const auto energy = make(R"("length": 12)");
+  const auto energy = logp_energy(R"("length": 12)");
   if (!energy) return;
   const auto ring = energy->readable()->from_text({"c1ccccc1"});
   CHECK(ring.slice(0, 0, 8).equal(
@@ -79,7 +79,7 @@ TEST_CASE("molecule_property reads SMILES into SELFIES") {
 }
 
 TEST_CASE("molecule_property says where a text is no molecule of its tokens") {
-  const auto energy = make(R"("length": 4, "alphabet": ["[C]", "[=C]", "[Ring1]"])");
+  const auto energy = logp_energy(R"("length": 4, "alphabet": ["[C]", "[=C]", "[Ring1]"])");
   if (!energy) return;
   CHECK(refused(*energy, {"[C][C][N]"}) ==
         "character 7: \"[N]\" is no letter; there is: [=C] [?] [C] [Ring1] [nop]");
@@ -96,8 +96,8 @@ TEST_CASE("molecule_property says where a text is no molecule of its tokens") {
 }
 
 TEST_CASE("molecule_property of pieces of SMILES reads SMILES with gaps") {
-  const auto energy = make(R"("representation": "smiles", "length": 5, )"
-                           R"x("alphabet": ["C", "Cl", "(", ")", "O"])x");
+  const auto energy = logp_energy(R"("representation": "smiles", "length": 5, )"
+                                  R"x("alphabet": ["C", "Cl", "(", ")", "O"])x");
   if (!energy) return;
   const auto& readable = *energy->readable();
   CHECK(readable.from_text({"C?Cl"}).equal(levels(*energy, {"C", "?", "Cl", " ", " "})));
@@ -107,7 +107,7 @@ TEST_CASE("molecule_property of pieces of SMILES reads SMILES with gaps") {
 }
 
 TEST_CASE("the SMILES that molecule_property writes is read back as the same molecule") {
-  const auto energy = make(R"("length": 55)");
+  const auto energy = logp_energy(R"("length": 55)");
   if (!energy) return;
   Stream stream(5, "states");
   const auto x = stream.integers(27, {200, 40});
@@ -128,7 +128,7 @@ TEST_CASE("the SMILES that molecule_property writes is read back as the same mol
 }
 
 TEST_CASE("molecule_property draws a molecule with all its atoms") {
-  const auto energy = make(R"("length": 20)");
+  const auto energy = logp_energy(R"("length": 20)");
   if (!energy) return;
   const auto& readable = *energy->readable();
   const auto svg = readable.to_svg(readable.from_text({"FCC(Cl)=NC"}));
@@ -146,7 +146,7 @@ TEST_CASE("molecule_property draws a molecule with all its atoms") {
 }
 
 TEST_CASE("a tempered or summed molecule_property keeps its texts, drawings and targets") {
-  if (!make(R"("length": 5)")) return;
+  if (!logp_energy(R"("length": 5)")) return;
   const std::string logp = R"({"type": "molecule_property", "property": "logp", "target": 3,)"
                            R"( "temperature": 2, "length": 5})";
   const std::string qed = R"({"type": "molecule_property", "property": "qed", "mode": "maximise",)"
@@ -169,7 +169,7 @@ TEST_CASE("a tempered or summed molecule_property keeps its texts, drawings and 
 }
 
 TEST_CASE("held values of a constrained molecule_property may be a fragment") {
-  if (!make(R"("length": 5)")) return;
+  if (!logp_energy(R"("length": 5)")) return;
   const test::TextFile file(R"({"text": "C=O", "at": 1})");
   const auto energy = test::make<Energy>(
       fmt::format(R"({{"type": "constrained", "energy": {{"type": "molecule_property",

@@ -22,27 +22,27 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string kWho = "energy molecule_property (plugin molecule_property): ";
+const std::string kPropertySays = "energy molecule_property (plugin molecule_property): ";
 
-bool without_rdkit() {
+bool without_properties() {
   if (!chemistry::rdkit_version().empty()) return false;
   MESSAGE("skipped: the program was built without RDKit");
   CHECK(test::refusal([] {
           test::make<Energy>(R"({"type": "molecule_property", "property": "logp"})");
-        }) == kWho + chemistry::Missing().what());
+        }) == kPropertySays + chemistry::Missing().what());
   return true;
 }
 
-std::shared_ptr<Energy> make(const std::string& rest) {
+std::shared_ptr<Energy> property_energy(const std::string& rest) {
   return test::make<Energy>(R"({"type": "molecule_property", )" + rest + "}");
 }
-std::string refusal(const std::string& rest) {
-  const auto text = test::refusal([&] { make(rest); });
-  return text.starts_with(kWho) ? text.substr(kWho.size()) : text;
+std::string property_refusal(const std::string& rest) {
+  const auto text = test::refusal([&] { property_energy(rest); });
+  return text.starts_with(kPropertySays) ? text.substr(kPropertySays.size()) : text;
 }
 
 /// A row for each text: its tokens, then padding.
-Tensor rows_of(const StateSpace& space, const std::vector<std::vector<std::string>>& texts) {
+Tensor token_rows(const StateSpace& space, const std::vector<std::vector<std::string>>& texts) {
   std::map<std::string, std::int64_t> levels;
   for (std::size_t k = 0; k < space.alphabet.size(); ++k)
     levels[space.alphabet[k]] = std::int64_t(k);
@@ -60,7 +60,7 @@ Tensor selfies_rows(const StateSpace& space, const std::vector<std::string>& tex
     const auto views = selfies::split(text);
     tokens.emplace_back(views.begin(), views.end());
   }
-  return rows_of(space, tokens);
+  return token_rows(space, tokens);
 }
 
 /// An energy over the characters of these SMILES, and a row for each of them.
@@ -76,10 +76,11 @@ std::pair<std::shared_ptr<Energy>, Tensor> written(const std::vector<std::string
     alphabet.insert(texts.back().begin(), texts.back().end());
     longest = std::max(longest, text.size());
   }
-  const auto energy = make(fmt::format(R"("representation": "smiles", "length": {}, {}, )"
-                                       R"("alphabet": {})",
-                                       longest, rest, nlohmann::json(alphabet).dump()));
-  return {energy, rows_of(energy->space(), texts)};
+  const auto energy =
+      property_energy(fmt::format(R"("representation": "smiles", "length": {}, {}, )"
+                                  R"("alphabet": {})",
+                                  longest, rest, nlohmann::json(alphabet).dump()));
+  return {energy, token_rows(energy->space(), texts)};
 }
 
 /// Fragments that public tables of ECFP identifiers name: CH3, aromatic CH, and others.
@@ -142,8 +143,8 @@ std::vector<std::string> column(const fs::path& file, std::size_t index, std::si
 }  // namespace
 
 TEST_CASE("molecule_property scores SELFIES by the property's distance from its target") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "logp", "target": 4, "temperature": 0.5)");
+  if (without_properties()) return;
+  const auto energy = property_energy(R"("property": "logp", "target": 4, "temperature": 0.5)");
   const auto& space = energy->space();
   CHECK(space.dimension() == 55);
   CHECK(space.levels() == 27);
@@ -163,8 +164,9 @@ TEST_CASE("molecule_property scores SELFIES by the property's distance from its 
 }
 
 TEST_CASE("molecule_property passes over padding, and gives what is no molecule its floor") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "weight", "target": 30, "length": 6, "floor": -77)");
+  if (without_properties()) return;
+  const auto energy =
+      property_energy(R"("property": "weight", "target": 30, "length": 6, "floor": -77)");
   const auto x = selfies_rows(energy->space(), {"[C][C]", "[nop][C][nop][nop][C]", "[nop]",
                                                 "[Ring1][Branch1][nop][Ring2]", "[H][H]"});
   CHECK(energy->readable()->to_text(x[1]) == "CC");
@@ -179,17 +181,18 @@ TEST_CASE("molecule_property passes over padding, and gives what is no molecule 
 }
 
 TEST_CASE("molecule_property reads SMILES, with padding at the end alone") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "logp", "mode": "minimise", "temperature": 2, )"
-                           R"("representation": "smiles", "length": 8, "floor": -9, )"
-                           R"("alphabet": ["c", "1", "O", "C", "(", "Cl"])");
+  if (without_properties()) return;
+  const auto energy =
+      property_energy(R"("property": "logp", "mode": "minimise", "temperature": 2, )"
+                      R"("representation": "smiles", "length": 8, "floor": -9, )"
+                      R"("alphabet": ["c", "1", "O", "C", "(", "Cl"])");
   CHECK(energy->space().alphabet == std::vector<std::string>{"(", "1", "C", "Cl", "O", "c", " "});
-  const auto x = rows_of(energy->space(), {{"c", "1", "c", "c", "c", "c", "c", "1"},
-                                           {"C", "Cl"},
-                                           {"C", " ", "O"},
-                                           {"C", "("},
-                                           {"c", "1", "c"},
-                                           {}});
+  const auto x = token_rows(energy->space(), {{"c", "1", "c", "c", "c", "c", "c", "1"},
+                                              {"C", "Cl"},
+                                              {"C", " ", "O"},
+                                              {"C", "("},
+                                              {"c", "1", "c"},
+                                              {}});
   const auto log_f = energy->log_density(x);
   CHECK(log_f[0].item<double>() == doctest::Approx(-1.6866 / 2));
   CHECK(log_f[1].item<double>() == doctest::Approx(-chemistry::Molecule("CCl").log_p() / 2));
@@ -198,9 +201,9 @@ TEST_CASE("molecule_property reads SMILES, with padding at the end alone") {
 }
 
 TEST_CASE("molecule_property adds the terms of several properties") {
-  if (without_rdkit()) return;
+  if (without_properties()) return;
   const auto fragments = some_fragments();
-  const auto energy = make(fmt::format(
+  const auto energy = property_energy(fmt::format(
       R"("property": "", "targets": {{"logp": 1, "weight": 90}}, )"
       R"("maximise": ["qed"], "minimise": ["sa"], )"
       R"("temperature": 2, "temperatures": {{"qed": 0.1, "weight": 50}}, "fragments": "{}")",
@@ -222,13 +225,13 @@ TEST_CASE("molecule_property adds the terms of several properties") {
   CHECK(scores_by_name["weight"].target == 90);
   CHECK(*scores_by_name["weight"].spread == doctest::Approx(5));  // 2 * 5^2 = 50
   CHECK_FALSE(scores_by_name["qed"].target);
-  const auto one = make(R"("maximise": ["qed"], "temperature": 0.1)");
+  const auto one = property_energy(R"("maximise": ["qed"], "temperature": 0.1)");
   CHECK(one->readable()->raw_score(x).item<double>() == doctest::Approx(p.qed));
   CHECK(one->log_density(x).item<double>() == doctest::Approx(10 * p.qed));
 }
 
 TEST_CASE("molecule_property agrees with RDKit's own functions on odd molecules") {
-  if (without_rdkit()) return;
+  if (without_properties()) return;
   const fs::path data = MARGINALIA_TEST_DATA;
   std::istringstream odd(
       R"([H]O[H] O=Br[H] [2H]C C[C@H]C C[C@@H](N)[CH2] OCC(O)CO C[S@](=O)CC )"
@@ -249,8 +252,8 @@ TEST_CASE("molecule_property agrees with RDKit's own functions on odd molecules"
 }
 
 TEST_CASE("molecule_property agrees with RDKit's own functions on random SELFIES") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "logp")");
+  if (without_properties()) return;
+  const auto energy = property_energy(R"("property": "logp")");
   Stream stream(3, "selfies");
   const auto x = stream.integers(27, {300, 55});
   std::set<std::string> smiles;
@@ -263,7 +266,7 @@ TEST_CASE("molecule_property agrees with RDKit's own functions on random SELFIES
 
 TEST_CASE("molecule_property agrees with RDKit's own functions on public molecules") {
   const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
-  if (data.empty() || without_rdkit()) return;
+  if (data.empty() || without_properties()) return;
   const auto fragments = data / "chem_reference/sa_fragment_scores.bin.gz";
   const auto agree = [&](const char* file, std::size_t index, std::size_t every) {
     CAPTURE(file);
@@ -279,8 +282,9 @@ TEST_CASE("molecule_property agrees with RDKit's own functions on public molecul
 }
 
 TEST_CASE("molecule_property's figures do not depend on the batch or the number of threads") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "qed", "mode": "maximise", "temperature": 0.02)");
+  if (without_properties()) return;
+  const auto energy =
+      property_energy(R"("property": "qed", "mode": "maximise", "temperature": 0.02)");
   Stream stream(4, "states");
   const auto some = stream.integers(27, {40, 55});
   const auto x = torch::cat({some, some.flip(0), some});  // each molecule three times
@@ -295,9 +299,10 @@ TEST_CASE("molecule_property's figures do not depend on the batch or the number 
 }
 
 TEST_CASE("molecule_property of a small space sums as its molecules do") {
-  if (without_rdkit()) return;
-  const auto energy = make(R"("property": "logp", "target": 1, "length": 3, "floor": -5, )"
-                           R"("alphabet": ["[C]", "[=O]", "[Ring1]"])");
+  if (without_properties()) return;
+  const auto energy =
+      property_energy(R"("property": "logp", "target": 1, "length": 3, "floor": -5, )"
+                      R"("alphabet": ["[C]", "[=O]", "[Ring1]"])");
   const auto states = all_states(energy->space());  // [4^3, 3]
   double sum = 0;
   for (std::int64_t b = 0; b < states.size(0); ++b) {
@@ -312,60 +317,61 @@ TEST_CASE("molecule_property of a small space sums as its molecules do") {
 }
 
 TEST_CASE("molecule_property takes its alphabet from a list or a file, in the dataset's order") {
-  if (without_rdkit()) return;
+  if (without_properties()) return;
   const test::TextFile file("token\tcount\n[O]\t9\n[C]\t100\n[nop]\n\n[=C] 7\n");
-  const auto energy =
-      make(fmt::format(R"("property": "logp", "alphabet_file": "{}")", file.path.string()));
+  const auto energy = property_energy(
+      fmt::format(R"("property": "logp", "alphabet_file": "{}")", file.path.string()));
   CHECK(energy->space().alphabet == std::vector<std::string>{"[=C]", "[C]", "[O]", "[nop]"});
-  const auto listed = make(R"("property": "logp", "alphabet": ["[O]", "[C]", "[=C]"])");
+  const auto listed = property_energy(R"("property": "logp", "alphabet": ["[O]", "[C]", "[=C]"])");
   CHECK(listed->space() == energy->space());
 }
 
 TEST_CASE("molecule_property says what is wrong with a request") {
   const std::string g = R"("property": "logp", )";
-  if (without_rdkit()) return;
-  CHECK(refusal(R"("length": 3)") ==
+  if (without_properties()) return;
+  CHECK(property_refusal(R"("length": 3)") ==
         "give \"property\" (one of logp, qed, sa, weight), or several in \"targets\", "
         "\"maximise\" and \"minimise\"");
-  CHECK(refusal(g + R"("maximise": ["qed"])") ==
+  CHECK(property_refusal(g + R"("maximise": ["qed"])") ==
         "give \"property\" (one of logp, qed, sa, weight), or several in \"targets\", "
         "\"maximise\" and \"minimise\", not both");
-  CHECK(refusal(R"("targets": {"logP": 3})") ==
+  CHECK(property_refusal(R"("targets": {"logP": 3})") ==
         "\"targets\": no property is called \"logP\"; there is: logp, qed, sa, weight");
-  CHECK(refusal(R"("targets": {"logp": 3}, "minimise": ["logp"])") ==
+  CHECK(property_refusal(R"("targets": {"logp": 3}, "minimise": ["logp"])") ==
         "\"minimise\": logp is asked for twice");
-  CHECK(refusal(R"("maximise": ["qed"], "temperatures": {"sa": 1})") ==
+  CHECK(property_refusal(R"("maximise": ["qed"], "temperatures": {"sa": 1})") ==
         "\"temperatures\": sa is not asked for in \"targets\", \"maximise\" or \"minimise\"");
-  CHECK(refusal(g + R"("temperature": 0)") == "the temperature of logp is 0; it must be above 0");
-  CHECK(refusal(g + R"("alphabet": [])") ==
+  CHECK(property_refusal(g + R"("temperature": 0)") ==
+        "the temperature of logp is 0; it must be above 0");
+  CHECK(property_refusal(g + R"("alphabet": [])") ==
         "the alphabet is empty; molecules need one token at least beside the padding");
-  CHECK(refusal(g + R"("alphabet": ["[C]", "[Xx]"])") ==
+  CHECK(property_refusal(g + R"("alphabet": ["[C]", "[Xx]"])") ==
         "alphabet[1]: the token \"[Xx]\" is none of SELFIES: \"[Xx]\" is no token of SELFIES 2");
-  CHECK(refusal(g + R"("alphabet": ["[C][C]"])") ==
+  CHECK(property_refusal(g + R"("alphabet": ["[C][C]"])") ==
         "alphabet[0]: the token \"[C][C]\" is more than one token");
-  CHECK(refusal(g + R"("alphabet": ["C"])") ==
+  CHECK(property_refusal(g + R"("alphabet": ["C"])") ==
         "alphabet[0]: the token \"C\" is none of SELFIES: \"C\" stands outside of brackets; tokens "
         "are [...], and \".\" between molecules");
-  CHECK(refusal(g + R"("alphabet": ["[CH9]"])") ==
+  CHECK(property_refusal(g + R"("alphabet": ["[CH9]"])") ==
         "alphabet[0]: the token \"[CH9]\" is none of SELFIES: \"[CH9]\" has more hydrogens than "
         "the constraints allow");
-  CHECK(refusal(g + R"("alphabet": ["[C]", "[O]", "[C]"])") ==
+  CHECK(property_refusal(g + R"("alphabet": ["[C]", "[O]", "[C]"])") ==
         "alphabet[2]: the token \"[C]\" stands twice, first at alphabet[0]");
-  CHECK(refusal(g + R"("representation": "smiles")") ==
+  CHECK(property_refusal(g + R"("representation": "smiles")") ==
         "\"representation\": \"smiles\" needs an \"alphabet\" of pieces of SMILES");
-  CHECK(refusal(g + R"("representation": "smiles", "alphabet": ["C", "O C"])") ==
+  CHECK(property_refusal(g + R"("representation": "smiles", "alphabet": ["C", "O C"])") ==
         "alphabet[1]: the token \"O C\" is empty or holds blanks");
   const test::TextFile file("[C]\n[D]\n");
-  CHECK(refusal(g + fmt::format(R"("alphabet_file": "{}")", file.path.string())) ==
+  CHECK(property_refusal(g + fmt::format(R"("alphabet_file": "{}")", file.path.string())) ==
         fmt::format("{}:2: the token \"[D]\" is none of SELFIES: \"[D]\" is no token of SELFIES 2",
                     file.path.string()));
-  CHECK(refusal(g + R"("alphabet_file": "/nowhere/tokens.tsv")") ==
+  CHECK(property_refusal(g + R"("alphabet_file": "/nowhere/tokens.tsv")") ==
         "/nowhere/tokens.tsv: there is no such file; a file is looked for beside the spec, then in "
         "the data directory (--data, $MARGINALIA_DATA)");
-  CHECK(refusal(R"("property": "sa", "fragments": "/nowhere/scores.bin")") ==
+  CHECK(property_refusal(R"("property": "sa", "fragments": "/nowhere/scores.bin")") ==
         "/nowhere/scores.bin[.gz] is missing, which the SA score needs; put it into the data "
         "directory (--data, $MARGINALIA_DATA) or name it in \"fragments\"");
-  CHECK(refusal(R"("property": "sa", "fragments": ")" + file.path.string() + "\"") ==
+  CHECK(property_refusal(R"("property": "sa", "fragments": ")" + file.path.string() + "\"") ==
         file.path.string() + ": these are no fragment scores; they begin with SAFP0001");
 }
 

@@ -16,7 +16,7 @@ using torch::Tensor;
 
 namespace {
 
-const std::string kWho = "energy torchscript (plugin torchscript): ";
+const std::string kTorchscriptSays = "energy torchscript (plugin torchscript): ";
 
 /// A TorchScript file whose module has this source.
 class ScriptFile {
@@ -34,25 +34,25 @@ class ScriptFile {
   fs::path path_ = folder_ / "reward.pt";
 };
 
-std::string spec_of(const std::string& file, const std::string& more = "") {
+std::string torchscript_spec(const std::string& file, const std::string& more = "") {
   return fmt::format(R"({{"type": "torchscript", "file": "{}",
                           "space": {{"variables": 3, "levels": 4}} {}}})",
                      file, more);
 }
 
-std::shared_ptr<Energy> make(const ScriptFile& file, const std::string& more = "") {
-  return test::make<Energy>(spec_of(file.path(), more));
+std::shared_ptr<Energy> scripted(const ScriptFile& file, const std::string& more = "") {
+  return test::make<Energy>(torchscript_spec(file.path(), more));
 }
 
 std::string refused(const ScriptFile& file, const std::string& more = "") {
-  return test::refusal([&] { make(file, more); });
+  return test::refusal([&] { scripted(file, more); });
 }
 
 /// What a module is told whose forward returns `expression` of x: int64 [B, 3].
 std::string refused_return(const std::string& expression) {
   const ScriptFile file("def forward(self, x):\n  return " + expression + "\n");
   const auto message = refused(file);
-  const auto begin = kWho + file.path() + ": ";
+  const auto begin = kTorchscriptSays + file.path() + ": ";
   return message.starts_with(begin) ? message.substr(begin.size()) : message;
 }
 
@@ -67,12 +67,12 @@ TEST_CASE("torchscript scores with what the file's module computes") {
     CAPTURE(of);
     const ScriptFile flat("def forward(self, x):\n  y = " + of +
                           "\n  return (y[:, 0] + 2 * y[:, 1] + 4 * y[:, 2]) * 1.0\n");
-    const auto energy = make(flat, R"(, "batch_size": 7)");
+    const auto energy = scripted(flat, R"(, "batch_size": 7)");
     const auto x = all_states(energy->space());
     CHECK(energy->log_density(x).equal(expected(x)));
   }
   const ScriptFile column("def forward(self, x):\n  return 0.5 * x.sum(1, keepdim=True)\n");
-  const auto scaled = make(column, R"(, "scale": -3)");
+  const auto scaled = scripted(column, R"(, "scale": -3)");
   const auto x = all_states(scaled->space());
   CHECK(scaled->log_density(x).equal(-1.5 * x.sum(1).to(torch::kDouble)));
 }
@@ -82,7 +82,7 @@ TEST_CASE("torchscript gives modules one-hot states where they take them") {
       "def forward(self, x):\n"
       "  assert x.dtype == 6 and x.dim() == 3 and x.size(1) == 3 and x.size(2) == 4\n"  // float32
       "  return x[:, 0, 1] + 10 * x[:, 1, 2] + 100 * x[:, 2, 3]\n");
-  const auto energy = make(file, R"(, "input": "one_hot")");
+  const auto energy = scripted(file, R"(, "input": "one_hot")");
   const auto states = torch::tensor({{1, 2, 3}, {1, 1, 3}, {0, 2, 0}});
   CHECK(energy->log_density(states).equal(torch::tensor({111.0, 101.0, 10.0}, torch::kDouble)));
 }
@@ -93,7 +93,7 @@ TEST_CASE("torchscript evaluates: no dropout, no gradients, and the same answer 
                         "  y = torch.dropout(x.float(), 0.5, self.training)\n"
                         "  assert not torch.is_grad_enabled()\n"
                         "  return torch.sin(y).mul(1.7).add(0.3).exp().sum(1).tanh()\n");
-  const auto energy = make(file);
+  const auto energy = scripted(file);
   const auto x = all_states(energy->space());
   const auto first = energy->log_density(x);
   CHECK_FALSE(first.requires_grad());
@@ -133,27 +133,28 @@ TEST_CASE("torchscript refuses a module that does not give one number a state, b
 TEST_CASE("what a script raises is told, when it is built and later") {
   const ScriptFile at_once("def forward(self, x):\n  return x.float() @ x.float()\n");
   const auto message = refused(at_once);
-  CHECK(message.starts_with(kWho + at_once.path() + ": forward failed on Long [1, 3]:\n"));
+  CHECK(message.starts_with(kTorchscriptSays + at_once.path() +
+                            ": forward failed on Long [1, 3]:\n"));
   CHECK(message.find("mat1 and mat2 shapes cannot be multiplied") != std::string::npos);
   CHECK(message.find("frame #") == std::string::npos);  // no trace of our own stack
 
   const ScriptFile later("def forward(self, x):\n"
                          "  assert bool((x < 3).all()), 'no threes'\n"
                          "  return x.float().sum(1)\n");
-  const auto energy = make(later);
+  const auto energy = scripted(later);
   CHECK(energy->log_density(torch::ones({1, 3}, torch::kLong)).item<double>() == 3);
   const auto told = test::refusal([&] {
     energy->log_density(torch::full({5, 3}, 3, torch::kLong));
   });
-  CHECK(told.starts_with(kWho + later.path() + ": forward failed on Long [5, 3]:\n"));
+  CHECK(told.starts_with(kTorchscriptSays + later.path() + ": forward failed on Long [5, 3]:\n"));
   CHECK(told.find("no threes") != std::string::npos);
 
   const ScriptFile infinite("def forward(self, x):\n  return 1 / x.float().sum(1)\n");
   CHECK(
       test::refusal([&] {
-        make(infinite)->log_density(torch::zeros({2, 3}, torch::kLong));
+        scripted(infinite)->log_density(torch::zeros({2, 3}, torch::kLong));
       }) ==
-      kWho.substr(0, kWho.size() - 2) +
+      kTorchscriptSays.substr(0, kTorchscriptSays.size() - 2) +
           ": log_density is inf for row 0 of 2; it must be finite, or -inf for a forbidden state");
 }
 
@@ -162,10 +163,11 @@ TEST_CASE("torchscript refuses files that are none of PyTorch's") {
         std::string::npos);
   CHECK(test::refusal([] {
           test::make<Energy>(R"({"type": "torchscript", "space": {"variables": 3, "levels": 4}})");
-        }) == kWho + "needs \"file\", a module that torch.jit.save has written");
-  CHECK(test::refusal([] { test::make<Energy>(spec_of("/nowhere/reward.pt")); }) ==
-        kWho + "/nowhere/reward.pt: there is no such file; a file is looked for beside the spec, "
-               "then in the data directory (--data, $MARGINALIA_DATA)");
+        }) == kTorchscriptSays + "needs \"file\", a module that torch.jit.save has written");
+  CHECK(test::refusal([] { test::make<Energy>(torchscript_spec("/nowhere/reward.pt")); }) ==
+        kTorchscriptSays +
+            "/nowhere/reward.pt: there is no such file; a file is looked for beside the spec, "
+            "then in the data directory (--data, $MARGINALIA_DATA)");
 
   const ScriptFile good("def forward(self, x):\n  return x.float().sum(1)\n");
   std::ifstream in(good.path(), std::ios::binary);
@@ -173,16 +175,18 @@ TEST_CASE("torchscript refuses files that are none of PyTorch's") {
   for (const auto& wrong :
        {std::string("no zip"), std::string(), bytes.substr(0, bytes.size() / 2)}) {
     const test::TextFile file(wrong);
-    const auto message = test::refusal([&] { test::make<Energy>(spec_of(file.path.string())); });
-    CHECK(message.starts_with(kWho + file.path.string() +
+    const auto message =
+        test::refusal([&] { test::make<Energy>(torchscript_spec(file.path.string())); });
+    CHECK(message.starts_with(kTorchscriptSays + file.path.string() +
                               ": cannot be read as TorchScript; write "
                               "it with torch.jit.script(module)"
                               ".save(FILE), in a PyTorch no newer than"));
     CHECK(message.find("frame #") == std::string::npos);
   }
   const ScriptFile other("def backward(self, x):\n  return x.float().sum(1)\n");
-  CHECK(refused(other) == kWho + other.path() + ": the module has no forward; give it one");
+  CHECK(refused(other) ==
+        kTorchscriptSays + other.path() + ": the module has no forward; give it one");
   if (!torch::cuda::is_available())
     CHECK(refused(good, R"(, "device": "cuda")") ==
-          kWho + "\"device\": \"cuda\": this LibTorch sees no CUDA device; use cpu");
+          kTorchscriptSays + "\"device\": \"cuda\": this LibTorch sees no CUDA device; use cpu");
 }

@@ -9,6 +9,7 @@
 
 #include "bench_step.h"
 #include "bits.h"
+#include "small_models.h"
 
 using namespace marginalia;
 
@@ -41,22 +42,9 @@ struct Chained {
   }
 };
 
-Experiment built(const std::string& text) {
-  return Experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
-}
-
-/// A model of four spins on an open square, far from its start and from the energy.
-Experiment square(const std::string& objective) {
-  auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 2,
-      "energy": {{"type": "ising", "side": 2, "boundary": "open", "coupling": 0.7, "field": 0.2}},
-      "network": {{"type": "made", "hidden": 12, "layers": 1}},
-      "family": {{"type": "arm", "objective": "{}"}}}})",
-                                      objective));
-  torch::NoGradGuard no_grad;
-  for (auto& group : experiment.family->parameters())
-    for (auto& [name, parameter] : group.parameters)
-      parameter.add_(0.4 * torch::randn_like(parameter));
-  return experiment;
+Experiment causal_square(const std::string& objective) {
+  return test::square(R"({"type": "made", "hidden": 12, "layers": 1})",
+                      fmt::format(R"({{"type": "arm", "objective": "{}"}})", objective), 0.4);
 }
 
 /// The gradient of KL(q || f^b / Z) by listing the 16 states.
@@ -130,7 +118,7 @@ TEST_CASE(
     for (const auto b : {1.0, 0.4}) {
       CAPTURE(objective);
       CAPTURE(b);
-      auto experiment = square(objective);
+      auto experiment = causal_square(objective);
       const auto exact = exact_gradient(experiment, b);
       test::BenchStep bench(experiment, 1000);
       bench.energy().set_inverse_temperature(b);
@@ -151,7 +139,7 @@ TEST_CASE(
 
 TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
   test::TempDir folder;
-  auto experiment = built(R"({"marginalia": 1, "seed": 1,
+  auto experiment = test::built(R"({"marginalia": 1, "seed": 1,
       "energy": {"type": "ising", "side": 3, "coupling": 0.3, "field": 0.1},
       "network": {"type": "made", "hidden": 64, "layers": 2},
       "family": {"type": "arm"},
@@ -182,10 +170,10 @@ TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
 TEST_CASE("what an autoregressive model cannot learn from is refused") {
   const auto refused = [](const std::string& energy, const std::string& objective) {
     return test::refusal([&] {
-      auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+      auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
           "network": {{"type": "made", "hidden": 4, "layers": 1}},
           "family": {{"type": "arm", "objective": "{}"}}}})",
-                                          energy, objective));
+                                                energy, objective));
       test::BenchStep bench(experiment, 64);
       experiment.family->step(bench);
     });

@@ -11,12 +11,12 @@
 #include "../../plugins/families/trees/mixture.cpp"
 #include "bits.h"
 #include "brute_force.h"
+#include "small_models.h"
 
 using namespace marginalia;
+using test::kSmallSpace;
 
 namespace {
-
-const StateSpace kSpace{{2, 3, 2}, {3}};
 
 /// A tree of three variables: 0 -> 2 -> 1.
 trees::Tree chain() {
@@ -25,7 +25,8 @@ trees::Tree chain() {
 }
 
 std::unique_ptr<mixture::Leaves> leaves(bool tree) {
-  return tree ? mixture::tree_leaves(kSpace, chain()) : mixture::independent_leaves(kSpace);
+  return tree ? mixture::tree_leaves(kSmallSpace, chain())
+              : mixture::independent_leaves(kSmallSpace);
 }
 
 /// log 1/N sum_j prod_i p(x_i | ...), term by term, by softmax of [0, outputs] over what can be.
@@ -39,7 +40,7 @@ double by_hand(bool tree, const Tensor& x, const Tensor& outputs) {
       const auto odds =
           tree ? outputs[j].view({3, K, K - 1})[i][above] : outputs[j].view({3, 2})[i];
       double total = 1, mine = 1;
-      for (std::int64_t k = 1; k < kSpace.cardinalities[std::size_t(i)]; ++k) {
+      for (std::int64_t k = 1; k < kSmallSpace.cardinalities[std::size_t(i)]; ++k) {
         total += std::exp(odds[k - 1].item<double>());
         if (k == x[i].item<std::int64_t>()) mine = std::exp(odds[k - 1].item<double>());
       }
@@ -51,7 +52,7 @@ double by_hand(bool tree, const Tensor& x, const Tensor& outputs) {
 }
 
 /// A family after `steps` on rows of five variables, its best parameters in place.
-test::TrainedOnRows trained(const std::string& more, int steps) {
+test::TrainedOnRows trained_mixture(const std::string& more, int steps) {
   return test::TrainedOnRows(R"({"type": "continuous_mixture", "latents": 2, "hidden": 16,
                                  "layers": 2, "points": 64, "points_test": 128)" +
                                  more + "}",
@@ -113,7 +114,7 @@ TEST_CASE("a mixture's likelihood is the mean of its components, and its gradien
 TEST_CASE("components start from the fitted tree") {
   torch::manual_seed(6);
   auto tree = chain();
-  tree.p = torch::rand({3, 3, 3}, torch::kDouble) * kSpace.possible().unsqueeze(1);
+  tree.p = torch::rand({3, 3, 3}, torch::kDouble) * kSmallSpace.possible().unsqueeze(1);
   tree.p = tree.p / tree.p.sum(2, true);
   tree.p[0] = tree.p[0][0].expand({3, 3}).clone();
   const auto model = leaves(true);
@@ -125,7 +126,7 @@ TEST_CASE("components start from the fitted tree") {
 TEST_CASE("marginals, conditionals and samples are exact: sums over all states agree") {
   for (const std::string kind : {"independent", "chow_liu"}) {
     CAPTURE(kind);
-    const auto model = trained(R"(, "leaves": ")" + kind + "\"", 40);
+    const auto model = trained_mixture(R"(, "leaves": ")" + kind + "\"", 40);
     test::check_exact(model.family());
   }
 }
@@ -167,7 +168,7 @@ TEST_CASE("reverse KL to an energy comes close to it") {
 }
 
 TEST_CASE("answers follow the parameters, and are the same from one call to the next") {
-  const auto model = trained("", 3);
+  const auto model = trained_mixture("", 3);
   const auto states = all_states(model.family().space());
   const auto before = model.log_p(states);
   CHECK(model.log_p(states).equal(before));

@@ -15,40 +15,29 @@
 
 #include "../../plugins/families/gflownet/balance.cpp"  // a plugin exports nothing to link with
 #include "../../plugins/families/gflownet/policy.cpp"
+#include "bench_step.h"
 #include "bits.h"
+#include "small_models.h"
 
 using namespace marginalia;
+using test::kSmallSpace;
 
 namespace {
 
-const StateSpace kSpace{{2, 3, 2}, {3}};
-
-std::vector<std::vector<std::int64_t>> all_orders(std::int64_t D) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(D));
-  std::iota(order.begin(), order.end(), 0);
-  std::vector<std::vector<std::int64_t>> all;
-  do {
-    all.push_back(order);
-  } while (std::ranges::next_permutation(order).found);
-  return all;
-}
-
-/// Every state of kSpace in every order: 12 x 6 paths, the order fastest.
+/// Every state of kSmallSpace in every order: 12 x 6 paths, the order fastest.
 gflownet::Paths all_paths() {
-  std::vector<Tensor> orders;
-  for (const auto& order : all_orders(3))
-    orders.push_back(torch::tensor(order));
-  const auto states = all_states(kSpace);
-  return {states.repeat_interleave(6, 0), torch::stack(orders).repeat({states.size(0), 1})};
+  const auto states = all_states(kSmallSpace);
+  return {states.repeat_interleave(6, 0),
+          torch::cat(test::all_orders(3)).repeat({states.size(0), 1})};
 }
 
 /// A small network of random parameters with every head that the family may ask for.
 std::shared_ptr<Network> network() {
   torch::manual_seed(5);
   const auto spec = Spec::from_text(R"({"type": "mlp", "hidden": 12, "layers": 2})", "spec.json");
-  const NetworkContext context{kSpace, kLogits | kPositionLogits | kLogMarginal};
+  const NetworkContext context{kSmallSpace, kLogits | kPositionLogits | kLogMarginal};
   const auto made = test::loaded_registry().make<Network>(spec, context);
-  set_space(*made, kSpace);
+  set_space(*made, kSmallSpace);
   torch::NoGradGuard no_grad;
   for (auto& parameter : made->parameters())
     parameter.mul_(3);
@@ -78,7 +67,7 @@ ByHand step_by_hand(Network& net, const Tensor& state, const Tensor& order, std:
   const auto heads = at(s);
   auto next = s.clone();
   next[0][i] = k;
-  const auto possible = torch::arange(3) < kSpace.cardinalities[std::size_t(i)];
+  const auto possible = torch::arange(3) < kSmallSpace.cardinalities[std::size_t(i)];
   return {log_share(heads.logits[0][i], possible, k),
           log_share(heads.position_logits[0], s[0] == kUnknown, i),
           log_share(at(next).position_logits[0], next[0] != kUnknown, i)};
@@ -236,11 +225,11 @@ TEST_CASE("paths of a learned order are drawn by its own law, and so is what com
     return same.all(2).sum(0);
   };
   constexpr std::int64_t N = 20000;
-  const auto walk = policy.complete(kSpace.empty().repeat({N, 1}), {}, stream);
+  const auto walk = policy.complete(kSmallSpace.empty().repeat({N, 1}), {}, stream);
   const auto deviations = (count(paths, walk.paths) - N * p) / (N * p).sqrt();
   CHECK(deviations.masked_select(N * p > 5).abs().max().item<double>() < 4.5);
 
-  auto given = kSpace.empty().repeat({N, 1});
+  auto given = kSmallSpace.empty().repeat({N, 1});
   given.select(1, 1).fill_(2);
   const auto rest = policy.complete(given, {}, stream).paths;
   CHECK(rest.states.select(1, 1).eq(2).all().item<bool>());

@@ -13,7 +13,7 @@ using namespace marginalia;
 namespace {
 
 /// Trains a small model of the 3 x 3 torus with `family` and measures it against enumeration.
-Json trained(const std::string& family, const std::string& network, int steps) {
+Json trained_on_torus(const std::string& family, const std::string& network, int steps) {
   const auto text = R"({"marginalia": 1, "seed": 2,
     "energy": {"type": "ising", "side": 3, "coupling": 0.2, "field": 0.2},
     "network": )" + network +
@@ -41,9 +41,9 @@ const char* kConvPrior =
 }  // namespace
 
 TEST_CASE("denoising with a belief-propagation prior learns conditionals, marginals and log Z") {
-  const auto result = trained(R"({"type": "mam", "label_sweeps": 8,
+  const auto result = trained_on_torus(R"({"type": "mam", "label_sweeps": 8,
                                   "chain": {"count": 256, "burn_in": 50}})",
-                              kConvPrior, 150);
+                                       kConvPrior, 150);
   CHECK(figure(result, "ess/importance") > 0.995);
   CHECK(figure(result, "marginal_error/one_pass") < 0.02);
   CHECK(figure(result, "marginal_error/chain") < 0.04);
@@ -51,19 +51,21 @@ TEST_CASE("denoising with a belief-propagation prior learns conditionals, margin
 }
 
 TEST_CASE("consistency alone learns from states of the model itself") {
-  const auto result = trained(R"({"type": "mam", "objective": "consistency", "states": "model",
+  const auto result =
+      trained_on_torus(R"({"type": "mam", "objective": "consistency", "states": "model",
                                   "chain": {"count": 256, "block": 3}})",
-                              kConv, 1500);
+                       kConv, 1500);
   CHECK(figure(result, "ess/importance") > 0.95);
   CHECK(figure(result, "marginal_error/one_pass") < 0.15);
   CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 0.1);
 }
 
 TEST_CASE("links near the end, as particle GFlowNets take them, learn a small target") {
-  const auto result = trained(R"({"type": "mam", "objective": "particle", "states": "model",
+  const auto result =
+      trained_on_torus(R"({"type": "mam", "objective": "particle", "states": "model",
                                   "chain": {"count": 256, "block": 1, "watch": "outputs",
                                             "rejuvenate": 1.5}})",
-                              kConv, 800);
+                       kConv, 800);
   CHECK(figure(result, "ess/importance") > 0.9);
   // F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins there
   CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 1);
@@ -94,9 +96,10 @@ TEST_CASE("links are at the times asked for, and these Poisson around log D, cut
 }
 
 TEST_CASE("the published objective reaches the target, without dividing by the batch's spread") {
-  const auto result = trained(R"({"type": "mam", "objective": "kl_penalty", "states": "model",
+  const auto result =
+      trained_on_torus(R"({"type": "mam", "objective": "kl_penalty", "states": "model",
                                   "chain": {"count": 256, "block": 3}})",
-                              R"({"type": "mlp", "hidden": 128, "layers": 3})", 1500);
+                       R"({"type": "mlp", "hidden": 128, "layers": 3})", 1500);
   CHECK(figure(result, "ess/importance") > 0.9);
   CHECK(figure(result, "marginal_error/one_pass") < 0.3);
 }
@@ -115,7 +118,7 @@ TEST_CASE("chains resampled from uniform states begin at the target") {
   test::TempDir folder;
   Experiment experiment(spec("0.1"), test::loaded_registry(), "cpu");
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
-  struct Chains final : StateVisitor {
+  struct ChainStates final : StateVisitor {
     void operator()(const std::string& name, Tensor& tensor) override {
       if (name == "chain.states") states = tensor;
     }

@@ -9,6 +9,7 @@
 #include "bench_step.h"
 #include "bits.h"
 #include "marginalia_test.h"
+#include "small_models.h"
 
 using namespace marginalia;
 using test::all_orders;
@@ -17,22 +18,9 @@ using torch::Tensor;
 
 namespace {
 
-Experiment built(const std::string& text) {
-  return Experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
-}
-
-/// A model of four spins on an open square, far from its start and from the energy.
-Experiment square(const std::string& family) {
-  auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 2,
-      "energy": {{"type": "ising", "side": 2, "boundary": "open", "coupling": 0.7, "field": 0.2}},
-      "network": {{"type": "mlp", "hidden": 12, "layers": 2}},
-      "family": {{"type": "masked_diffusion", {}}}}})",
-                                      family));
-  torch::NoGradGuard no_grad;
-  for (auto& group : experiment.family->parameters())
-    for (auto& [name, parameter] : group.parameters)
-      parameter.add_(0.3 * torch::randn_like(parameter));
-  return experiment;
+Experiment masked_square(const std::string& family) {
+  return test::square(R"({"type": "mlp", "hidden": 12, "layers": 2})",
+                      fmt::format(R"({{"type": "masked_diffusion", {}}})", family), 0.3);
 }
 
 /// log q(x | order) of the square's 16 states in a row for each of 24 orders, with the gradient,
@@ -72,14 +60,15 @@ void check_gradient(Experiment& experiment, test::BenchStep& bench, const Tensor
   CHECK(exact.norm().item<double>() > 8 * error.norm().item<double>());  // close enough to tell
 }
 
-Json trained(const std::string& energy, const std::string& family, const std::string& training) {
-  auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+Json trained_diffusion(const std::string& energy, const std::string& family,
+                       const std::string& training) {
+  auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
       "network": {{"type": "mlp", "hidden": 64, "layers": 3}},
       "family": {{"type": "masked_diffusion", {}}},
       "training": {{{}, "optimizer": {{"learning_rate": 0.004}}, "moving_average": 0.98,
                    "schedule": {{"type": "cosine"}}}},
       "evaluation": {{"rows": 2000, "metrics": ["log_z", "kl_reverse", "kl_forward", "ess"]}}}})",
-                                      energy, family, training));
+                                            energy, family, training));
   test::TempDir folder;
   const auto run = RunDirectory::create(folder / "run", false);
   train(experiment, run, {}, {});
@@ -99,7 +88,8 @@ TEST_CASE("log-variance has the value and the gradient of the variance over path
     for (const auto b : {1.0, 0.4}) {
       CAPTURE(terms);
       CAPTURE(b);
-      auto experiment = square(fmt::format(R"("objective": "log_variance", "terms": {})", terms));
+      auto experiment =
+          masked_square(fmt::format(R"("objective": "log_variance", "terms": {})", terms));
       const AllPaths paths(experiment);
       const auto measure = (paths.log_q.detach().exp() / 24);  // [24, 16]
       CHECK(measure.sum().item<double>() == doctest::Approx(1).epsilon(1e-5));
@@ -126,7 +116,7 @@ TEST_CASE("weighted denoising has the gradient of the bound under the target its
     for (const auto b : {1.0, 0.4}) {
       CAPTURE(hidden);
       CAPTURE(b);
-      auto experiment = square(fmt::format(
+      auto experiment = masked_square(fmt::format(
           R"("objective": "weighted_denoising", "hidden": "{}", "least_time": 1e-6,
              "replay": {{"size": 1500, "fresh": 1500, "every": 1, "replicates": 3}})",
           hidden));
@@ -147,7 +137,7 @@ TEST_CASE("weighted denoising has the gradient of the bound under the target its
 TEST_CASE("it learns an energy and its normaliser by log-variance and by weighted denoising") {
   for (const std::string family : {R"("objective": "log_variance")", R"("hidden": "by_size")"}) {
     CAPTURE(family);
-    const auto result = trained(kTorus, family, R"("steps": 500, "batch_size": 128)");
+    const auto result = trained_diffusion(kTorus, family, R"("steps": 500, "batch_size": 128)");
     CHECK(figure(result, "kl_reverse/importance") < 0.03);
     CHECK(figure(result, "kl_forward/chain") < 0.03);
     CHECK(figure(result, "ess/importance") > 0.96);
@@ -157,9 +147,10 @@ TEST_CASE("it learns an energy and its normaliser by log-variance and by weighte
 
 TEST_CASE("a warm start keeps both modes of a cold magnet") {
   // Cooled at once the same training ends in one mode, which says log 2 = 0.69 less.
-  const auto result = trained(R"({"type": "ising", "side": 3, "coupling": 0.9, "field": 0})",
-                              R"("objective": "log_variance")",
-                              R"("steps": 300, "batch_size": 128,
+  const auto result =
+      trained_diffusion(R"({"type": "ising", "side": 3, "coupling": 0.9, "field": 0})",
+                        R"("objective": "log_variance")",
+                        R"("steps": 300, "batch_size": 128,
                                  "anneal": {"from": 0.1, "until": 0.6})");
   CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 0.05);
   CHECK(std::abs(figure(result, "log_z/importance") - figure(result, "log_z/exact")) < 0.05);
@@ -215,7 +206,7 @@ TEST_CASE("it learns data, and its answers follow from one set of conditionals")
 }
 
 TEST_CASE("with a corrector samples in steps have no log q, and others keep theirs") {
-  auto experiment = square(R"("corrector": {"rounds": 2, "share": 0.3})");
+  auto experiment = masked_square(R"("corrector": {"rounds": 2, "share": 0.3})");
   Stream stream(9, "test");
   Query query{QueryKind::kSample, experiment.space().empty().repeat({20, 1})};
   const auto exact = experiment.family->answer(query, stream);
@@ -232,10 +223,10 @@ TEST_CASE("what a masked diffusion cannot learn from is refused") {
   const auto refused = [](const std::string& family, std::int64_t batch = 64,
                           const std::string& energy = R"({"type": "ising", "sides": [3]})") {
     return test::refusal([&] {
-      auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+      auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
           "network": {{"type": "mlp", "hidden": 4, "layers": 2}},
           "family": {{"type": "masked_diffusion", {}}}}})",
-                                          energy, family));
+                                                energy, family));
       test::BenchStep bench(experiment, batch);
       experiment.family->step(bench);
     });

@@ -5,14 +5,8 @@
 using namespace marginalia;
 using namespace marginalia::test::metrics;
 
-namespace {
-
-using Bench = TableBench;
-
-}  // namespace
-
 TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for others") {
-  Bench b;
+  TableBench b;
   b.family.noise = 0.4;  // errors in the marginals; conditionals are exact
   const auto figure =
       figures_of("conformal", b.evaluation,
@@ -48,7 +42,7 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
 }
 
 TEST_CASE("too few queries for a bin leave it without a radius, and what is missing is said") {
-  Bench b;
+  TableBench b;
   const auto figure = figures_of("conformal", b.evaluation,
                                  R"("queries": 6, "bins": 3, "confidence": 0.95, "samples": 8)")
                           .at("one_pass");

@@ -5,13 +5,13 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench : TableBench {
-  Bench() : TableBench(50) {}
+struct ConsistencyBench : TableBench {
+  ConsistencyBench() : TableBench(50) {}
 };
 
 /// E over states, |S| uniform on 0..2, S and i of what `each` says of (x_S, x, i), squared.
 template <class Each>
-double mean_square(const Bench& b, Each each) {
+double mean_square(const ConsistencyBench& b, Each each) {
   const auto states = b.energy.repeated();
   const std::vector<std::vector<State>> subsets{{{}}, {{0}, {1}, {2}}, {{0, 1}, {0, 2}, {1, 2}}};
   double sum = 0;
@@ -32,7 +32,7 @@ double mean_square(const Bench& b, Each each) {
 }  // namespace
 
 TEST_CASE("an exact model is consistent and sums") {
-  Bench b;
+  ConsistencyBench b;
   for (const auto* metric : {"self_consistency", "sum_rule"}) {
     const auto figure = figures_of(metric, b.evaluation).at("one_pass");
     CHECK(figure.value < 1e-12);
@@ -42,7 +42,7 @@ TEST_CASE("an exact model is consistent and sums") {
 }
 
 TEST_CASE("marginals that fall too fast with size break both rules by the same step") {
-  Bench b;
+  ConsistencyBench b;
   b.family.offset = -0.1;
   const auto residual = figures_of("self_consistency", b.evaluation).at("one_pass");
   CHECK(residual.value == doctest::Approx(0.1).epsilon(1e-9));
@@ -56,7 +56,7 @@ TEST_CASE("marginals that fall too fast with size break both rules by the same s
 }
 
 TEST_CASE("self_consistency and sum_rule meet the sum over states, subsets and variables") {
-  Bench b;
+  ConsistencyBench b;
   b.family.tilt = 0.6;
   b.family.noise = 0.4;
   const auto squared = [](const Figure& figure, double truth) {
@@ -160,7 +160,7 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
 }
 
 TEST_CASE("an exact model is calibrated, a bent one is not, and impossible values do not count") {
-  Bench b;
+  ConsistencyBench b;
   const auto params = R"("queries": 1800)";
   const auto exact = figures_of("calibration", b.evaluation, params).at("one_pass");
   CHECK(exact.value < 0.03);
@@ -181,7 +181,7 @@ TEST_CASE("an exact model is calibrated, a bent one is not, and impossible value
 }
 
 TEST_CASE("what cannot be computed of consistency is said") {
-  Bench b;
+  ConsistencyBench b;
   b.evaluation.with_oracle = false;
   CHECK(unavailable("calibration", b.evaluation) ==
         "needs states of the truth: no dataset, no chains, and no exact samples (too many states)");

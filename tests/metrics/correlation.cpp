@@ -2,8 +2,9 @@
 
 #include "../../plugins/metrics/correlation.cpp"  // a plugin exports nothing to link with
 
-using namespace marginalia::measure;
 using doctest::Approx;
+using marginalia::measure::kendall, marginalia::measure::Numbers, marginalia::measure::pearson;
+using marginalia::measure::spearman;
 
 TEST_CASE("correlations of a list with itself are 1, with its opposite -1") {
   const Numbers x{3, 1, 4, 1, 5}, minus{-3, -1, -4, -1, -5};

@@ -3,14 +3,8 @@
 using namespace marginalia;
 using namespace marginalia::test::metrics;
 
-namespace {
-
-using Bench = TableBench;
-
-}  // namespace
-
 TEST_CASE("certificates of a table hold, spoilt or not, and a spoilt one is wider") {
-  Bench b;
+  TableBench b;
   b.family.tilt = 0.5;
   const auto figures =
       figures_of("coverage", b.evaluation,
@@ -35,7 +29,7 @@ TEST_CASE("certificates of a table hold, spoilt or not, and a spoilt one is wide
 }
 
 TEST_CASE("coverage needs the truth, and conditionals to propose with") {
-  Bench b;
+  TableBench b;
   b.evaluation.with_oracle = false;
   CHECK(unavailable("coverage", b.evaluation) == "needs the truth: too many states");
   b.evaluation.with_oracle = true;

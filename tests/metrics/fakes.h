@@ -4,11 +4,11 @@
 #pragma once
 
 #include "marginalia_test.h"
+#include "mean.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -283,9 +283,7 @@ inline void remove(TableFamily& family, QueryKind kind, const std::string& estim
   });
 }
 
-inline double mean(const std::vector<double>& x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / double(x.size());
-}
+using test::mean;
 inline double log_mean_exp(const std::vector<double>& x) {
   double sum = 0;
   for (const auto v : x)

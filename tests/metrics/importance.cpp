@@ -5,14 +5,14 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench : TableBench {
-  Bench() : TableBench(1) {}
+struct ImportanceBench : TableBench {
+  ImportanceBench() : TableBench(1) {}
 };
 
 }  // namespace
 
 TEST_CASE("log_z is learned, weighed and exact") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.weigh({0.5, 1.5, -2, 3});
   const auto figures = figures_of("log_z", b.evaluation);
   CHECK(figures.size() == 4);
@@ -37,7 +37,7 @@ TEST_CASE("log_z is learned, weighed and exact") {
 }
 
 TEST_CASE("log_z leaves out what the family cannot answer") {
-  Bench b;
+  ImportanceBench b;
   remove(b.family, QueryKind::kLogZ);
   remove(b.family, QueryKind::kSample);
   remove(b.family, QueryKind::kConditionals);
@@ -50,7 +50,7 @@ TEST_CASE("log_z leaves out what the family cannot answer") {
 }
 
 TEST_CASE("importance weights survive e^900 and forbidden states") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.with_oracle = false;
   const auto forbidden = -std::numeric_limits<double>::infinity();
   for (const auto shift : {-900.0, 0.0, 900.0}) {
@@ -70,7 +70,7 @@ TEST_CASE("importance weights survive e^900 and forbidden states") {
 }
 
 TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.with_oracle = false;
   b.evaluation.weigh({-INFINITY, -INFINITY});
   const auto log_z = figures_of("log_z", b.evaluation).at("importance");
@@ -81,7 +81,7 @@ TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
 }
 
 TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ratio") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.weigh({2, 2, 2, 2});
   CHECK(figures_of("ess", b.evaluation).at("importance").value == doctest::Approx(1));
   CHECK(*figures_of("ess", b.evaluation).at("importance").stderr_ ==
@@ -109,7 +109,7 @@ TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ra
 }
 
 TEST_CASE("elbo and kl_reverse are means of log weights") {
-  Bench b;
+  ImportanceBench b;
   const std::vector<double> log_weight{0.5, 1.5, -2, 3};
   b.evaluation.weigh(log_weight);
   const auto elbo = figures_of("elbo", b.evaluation).at("importance");
@@ -131,7 +131,7 @@ TEST_CASE("elbo and kl_reverse are means of log weights") {
 }
 
 TEST_CASE("kl_reverse with an estimated log Z has the standard error of both") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.with_oracle = false;
   std::vector<double> log_weight;
   for (std::int64_t n = 0; n < 2000; ++n)
@@ -148,7 +148,7 @@ TEST_CASE("kl_reverse with an estimated log Z has the standard error of both") {
 }
 
 TEST_CASE("the reverse figures meet the sum over all states and orders") {
-  Bench b;
+  ImportanceBench b;
   b.family.tilt = 0.7;
   auto& stream = b.evaluation.stream("test");
   const auto drawn = b.family.answer(
@@ -191,7 +191,7 @@ TEST_CASE("the reverse figures meet the sum over all states and orders") {
 }
 
 TEST_CASE("the forward figures meet the sum over all states and orders") {
-  Bench b;
+  ImportanceBench b;
   b.family.tilt = 0.7;
   double kl = 0;
   for (std::int64_t n = 0; n < b.evaluation.truth.size(0); ++n) {
@@ -211,7 +211,7 @@ TEST_CASE("the forward figures meet the sum over all states and orders") {
 }
 
 TEST_CASE("an exact model has no forward divergence, and a family with exact answers is asked") {
-  Bench b;
+  ImportanceBench b;
   CHECK(std::abs(figures_of("kl_forward", b.evaluation).at("chain").value) < 1e-12);
   CHECK(figures_of("eubo", b.evaluation).at("chain").value ==
         doctest::Approx(b.energy.log_z()).epsilon(1e-12));
@@ -223,7 +223,7 @@ TEST_CASE("an exact model has no forward divergence, and a family with exact ans
 }
 
 TEST_CASE("what cannot be computed of weights is said") {
-  Bench b;
+  ImportanceBench b;
   b.evaluation.weigh({0, 1});
   b.evaluation.samples.log_prob = torch::full({2}, NAN, torch::kDouble);
   CHECK(unavailable("ess", b.evaluation) ==

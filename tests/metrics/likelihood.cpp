@@ -5,12 +5,12 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench {
+struct DataBench {
   WholeEnergy energy;
   TableFamily family{energy};
   Rows data;
   FakeEvaluation evaluation{family};
-  explicit Bench(std::int64_t copies = 1)
+  explicit DataBench(std::int64_t copies = 1)
       : data(energy.space(), energy.repeated().repeat({copies, 1})) {
     evaluation.rows_given = &data;
     evaluation.truth = data.all();
@@ -41,7 +41,7 @@ double expected_ensemble(const std::vector<double>& chains, int count) {
 }  // namespace
 
 TEST_CASE("nll of an exact model is the entropy, by every estimator") {
-  Bench b;
+  DataBench b;
   double entropy = 0;
   for (std::int64_t n = 0; n < b.data.all().size(0); ++n)
     entropy -= b.energy.log_marginal(row_of(b.data.all(), n)) / double(b.data.all().size(0));
@@ -68,7 +68,7 @@ TEST_CASE("nll of an exact model is the entropy, by every estimator") {
 }
 
 TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble") {
-  Bench b(40);
+  DataBench b(40);
   b.family.tilt = 1.2;
   b.family.noise = 0.4;
   std::vector<double> one, two, pass;
@@ -96,7 +96,7 @@ TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble
 }
 
 TEST_CASE("nll takes the status of the family's answer, turned round") {
-  Bench b;
+  DataBench b;
   b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"},
                   {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1"}};
   const auto figures = figures_of("nll", b.evaluation);
@@ -105,7 +105,7 @@ TEST_CASE("nll takes the status of the family's answer, turned round") {
 }
 
 TEST_CASE("nll of a state that the model forbids is infinite and has no standard error") {
-  Bench b;
+  DataBench b;
   b.family.noise = INFINITY;
   b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
   const auto forbidden = rows_of({{0, 0, 0}});
@@ -119,7 +119,7 @@ TEST_CASE("nll of a state that the model forbids is infinite and has no standard
 }
 
 TEST_CASE("what cannot be computed of likelihoods is said") {
-  Bench b;
+  DataBench b;
   CHECK(
       unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, ensemble, masked");
@@ -132,7 +132,7 @@ TEST_CASE("what cannot be computed of likelihoods is said") {
 }
 
 TEST_CASE("gap is the offset of the marginals, by size") {
-  Bench b;
+  DataBench b;
   b.family.offset = -0.1;
   const auto gap = figures_of("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
   CHECK(gap.samples == 20);

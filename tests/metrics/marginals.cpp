@@ -5,8 +5,6 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-using Bench = TableBench;
-
 using Pairs = std::vector<std::pair<double, double>>;
 
 double rank_by_counting(const std::vector<double>& x, std::size_t n) {
@@ -47,7 +45,7 @@ std::vector<double> column(const Json& pairs, std::size_t which) {
 }  // namespace
 
 TEST_CASE("an exact model has no marginal error, by either way of asking") {
-  Bench b;
+  TableBench b;
   const auto figures = figures_of("marginal_error", b.evaluation);
   CHECK(figures.size() == 2);
   for (const auto* name : {"one_pass", "chain"}) {
@@ -60,7 +58,7 @@ TEST_CASE("an exact model has no marginal error, by either way of asking") {
 }
 
 TEST_CASE("marginal_error is the rms over sizes of a known offset") {
-  Bench b;
+  TableBench b;
   b.family.offset = 0.2;
   const auto figure =
       figures_of("marginal_error", b.evaluation, R"("sizes": [0, 34, 100], "queries": 40)")
@@ -81,7 +79,7 @@ TEST_CASE("marginal_error is the rms over sizes of a known offset") {
 }
 
 TEST_CASE("pairs are exact marginals beside the model's, and the figures follow from them") {
-  Bench b;
+  TableBench b;
   b.family.noise = 0.5;
   const auto figure =
       figures_of("marginal_error", b.evaluation, R"("sizes": [], "queries": 50)").at("one_pass");
@@ -122,7 +120,7 @@ TEST_CASE("pairs are exact marginals beside the model's, and the figures follow 
 }
 
 TEST_CASE("every subset of a size is asked alike") {
-  Bench b;
+  TableBench b;
   b.evaluation.truth = rows_of({{1, 2, 1}}).repeat({6000, 1});
   figures_of("marginal_error", b.evaluation,
              R"("sizes": [34], "queries": 6000, "estimators": ["one_pass"])");
@@ -136,7 +134,7 @@ TEST_CASE("every subset of a size is asked alike") {
 }
 
 TEST_CASE("sizes are percent of D, and queries no more than states") {
-  Bench b;
+  TableBench b;
   b.evaluation.truth = b.energy.repeated().slice(0, 0, 7);
   const auto figure = figures_of("marginal_error", b.evaluation).at("one_pass");
   CHECK(figure.samples == 3 * 7);  // 10, 30 % and 50, 70 % and 90 % of 3 are 1, 2 and 3
@@ -145,7 +143,7 @@ TEST_CASE("sizes are percent of D, and queries no more than states") {
 }
 
 TEST_CASE("without an oracle the reference is the ensemble") {
-  Bench b;
+  TableBench b;
   b.family.tilt = 0.5;
   b.family.offset = 0.3;
   b.evaluation.with_oracle = false;
@@ -172,7 +170,7 @@ TEST_CASE("without an oracle the reference is the ensemble") {
 }
 
 TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
-  Bench b;
+  TableBench b;
   b.family.noise = INFINITY;
   REQUIRE(scatter({0, 0, 0}) < 0);
   b.evaluation.truth = rows_of({{0, 0, 0}}).repeat({8, 1});
@@ -188,7 +186,7 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
 }
 
 TEST_CASE("single marginals of an exact model are right, of another off by what is counted") {
-  Bench b;
+  TableBench b;
   CHECK(figures_of("single_marginals", b.evaluation).begin()->second.value < 1e-12);
 
   b.family.tilt = 0.6;

@@ -8,10 +8,10 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-constexpr int L = 3;
+constexpr int kSide = 3;
 
 std::int64_t at(const State& x, int row, int column) {
-  return x[std::size_t(L * (row % L) + column % L)];
+  return x[std::size_t(kSide * (row % kSide) + column % kSide)];
 }
 double equal_or_not(std::int64_t a, std::int64_t b, std::int64_t K) {
   return a == b ? 1 : -1.0 / double(K - 1);
@@ -32,8 +32,8 @@ Counted counted(const State& x, std::int64_t K, double log_f) {
   }
   result.largest = std::ranges::max(result.magnetisation);
   result.energy = -log_f / double(x.size());
-  for (int row = 0; row < L; ++row)
-    for (int column = 0; column < L; ++column)
+  for (int row = 0; row < kSide; ++row)
+    for (int column = 0; column < kSide; ++column)
       result.neighbours += equal_or_not(at(x, row, column), at(x, row + 1, column), K) / 18 +
                            equal_or_not(at(x, row, column), at(x, row, column + 1), K) / 18;
   return result;
@@ -97,7 +97,7 @@ struct AllStates {
   }
 };
 
-const std::string kIsing = R"({"type": "ising", "side": 3, "coupling": 0.4, "field": 0.3})";
+const std::string kIsingTorus = R"({"type": "ising", "side": 3, "coupling": 0.4, "field": 0.3})";
 const std::string kPotts = R"({"type": "potts", "states": 3, "side": 3, "coupling": 0.7,
                                "field": 0.5})";
 
@@ -106,7 +106,7 @@ double number_at(const Json& json, const std::string& key) {
 }
 
 TEST_CASE("observables are those that are counted site by site, as they are and weighed") {
-  for (const auto& json : {kIsing, kPotts}) {
+  for (const auto& json : {kIsingTorus, kPotts}) {
     CAPTURE(json);
     AllStates b(json);
     const auto K = b.energy->space().levels();
@@ -146,7 +146,7 @@ TEST_CASE("observables are those that are counted site by site, as they are and 
 }
 
 TEST_CASE("of spins the magnetisation is the mean spin") {
-  AllStates b(kIsing);
+  AllStates b(kIsingTorus);
   b.evaluation.truth = torch::ones({4, 9}, torch::kLong);
   b.evaluation.truth[0][0] = 0;  // mean spins 7/9, 1, 1, 1
   const auto figures = figures_of("observables", b.evaluation);
@@ -157,7 +157,7 @@ TEST_CASE("of spins the magnetisation is the mean spin") {
 }
 
 TEST_CASE("samples of the target itself differ from the truth by their standard errors") {
-  for (const auto& json : {kIsing, kPotts}) {
+  for (const auto& json : {kIsingTorus, kPotts}) {
     CAPTURE(json);
     AllStates b(json);
     Stream stream(5, "observables");
@@ -198,7 +198,7 @@ TEST_CASE("errors of equals are on average what chance makes them") {
 }
 
 TEST_CASE("draws that remember each other count for less") {
-  AllStates b(kIsing);
+  AllStates b(kIsingTorus);
   Stream stream(6, "observables");
   const EnumerationOracle oracle(*b.energy);
   const auto all = b.energy->space().empty();
@@ -279,7 +279,7 @@ TEST_CASE("forbidden samples have an infinite energy, and no weight") {
 }
 
 TEST_CASE("without an energy there is the magnetisation, without log q no weights") {
-  AllStates b(kIsing);
+  AllStates b(kIsingTorus);
   const Rows data(b.energy->space(), torch::ones({3, 9}, torch::kLong));
   b.evaluation.target = nullptr;
   b.evaluation.rows_given = &data;
@@ -292,7 +292,7 @@ TEST_CASE("without an energy there is the magnetisation, without log q no weight
 }
 
 TEST_CASE("what observables need is said") {
-  AllStates b(kIsing);
+  AllStates b(kIsingTorus);
   b.evaluation.truth = torch::ones({3, 9}, torch::kLong);
   b.evaluation.with_oracle = false;
   CHECK(unavailable("observables", b.evaluation) ==

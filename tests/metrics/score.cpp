@@ -28,12 +28,12 @@ class ScoredEnergy final : public Energy, private Readable {
   bool wanted_;
 };
 
-struct Bench {
+struct ScoreBench {
   WholeEnergy whole;
   TableFamily family{whole};
   FakeEvaluation evaluation{family};
   ScoredEnergy energy;
-  explicit Bench(bool wanted) : energy(wanted) {
+  explicit ScoreBench(bool wanted) : energy(wanted) {
     evaluation.target = &energy;
     evaluation.samples.states = rows_of({{1, 0, 0}, {1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 2, 0}});
   }
@@ -42,7 +42,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("score is the mean and spread of g over the samples that have one") {
-  Bench b(true);
+  ScoreBench b(true);
   const auto figures = figures_of("score", b.evaluation);
   REQUIRE(figures.size() == 1);
   const auto& g = figures.at("g");
@@ -61,7 +61,7 @@ TEST_CASE("score is the mean and spread of g over the samples that have one") {
 }
 
 TEST_CASE("score of an energy without a target is its raw score alone") {
-  Bench b(false);
+  ScoreBench b(false);
   const auto score = figures_of("score", b.evaluation).at("score");
   CHECK(score.value == doctest::Approx(1.25));
   CHECK(score.unit == "score");
@@ -70,7 +70,7 @@ TEST_CASE("score of an energy without a target is its raw score alone") {
 }
 
 TEST_CASE("score says why there is none") {
-  Bench b(true);
+  ScoreBench b(true);
   b.evaluation.samples.states = rows_of({{0, 1, 1}});
   CHECK(unavailable("score", b.evaluation) == "none of the model's samples has a score");
   b.evaluation.target = &b.whole;

@@ -5,11 +5,11 @@ using namespace marginalia::test::metrics;
 
 namespace {
 
-struct Bench {
+struct VariationBench {
   WholeEnergy energy;
   TableFamily family{energy};
   FakeEvaluation evaluation{family};
-  Bench() { evaluation.target = &energy; }
+  VariationBench() { evaluation.target = &energy; }
 
   /// 1/2 sum_x |q(x) - p(x)|, q(x) the mean over `orders` of the chain's.
   double by_hand(const std::vector<State>& orders) const {
@@ -32,7 +32,7 @@ const std::vector<State> kAllOrders{{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
 }  // namespace
 
 TEST_CASE("terminal_variation of the exact model is nothing") {
-  Bench b;
+  VariationBench b;
   const auto figure = figures_of("terminal_variation", b.evaluation).at("exact");
   CHECK(figure.value < 1e-12);
   CHECK(figure.more["passes"] == 3 * 4 * 3 - 2 * 3 * 2);  // all partial states but the full ones
@@ -40,7 +40,7 @@ TEST_CASE("terminal_variation of the exact model is nothing") {
 }
 
 TEST_CASE("terminal_variation meets the sum over all orders and states") {
-  Bench b;
+  VariationBench b;
   b.family.tilt = 0.8;
   // rows: batches of all sizes, ending within a subset and not
   for (const auto* rows : {"1", "5", "4096"}) {
@@ -53,7 +53,7 @@ TEST_CASE("terminal_variation meets the sum over all orders and states") {
 }
 
 TEST_CASE("terminal_variation follows the order of the samples, or the one asked for") {
-  Bench b;
+  VariationBench b;
   b.family.tilt = 0.8;
   const auto figure = figures_of("terminal_variation", b.evaluation, R"("order": "backward")");
   CHECK(figure.at("exact").value == doctest::Approx(b.by_hand({{2, 1, 0}})).epsilon(1e-10));
@@ -65,7 +65,7 @@ TEST_CASE("terminal_variation follows the order of the samples, or the one asked
 }
 
 TEST_CASE("terminal_variation says what it needs") {
-  Bench b;
+  VariationBench b;
   CHECK(unavailable("terminal_variation", b.evaluation, R"("limit": 35)") ==
         "needs a pass for each of 36 partial states, more than \"limit\" 35");
   CHECK(unavailable("terminal_variation", b.evaluation, R"("limit": 36)") == "available");

@@ -2,6 +2,7 @@
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"
+#include "seeded.h"
 
 using namespace marginalia;
 
@@ -9,16 +10,9 @@ namespace {
 
 /// A network with weights away from their initial zeros.
 std::shared_ptr<Network> lattice_conv(const Energy& energy, const std::string& parameters) {
-  torch::manual_seed(1);
-  const NetworkContext context{energy.space(), kLogits | kLogMarginal, &energy};
-  auto net = test::loaded_registry().make<Network, NetworkContext>(
-      Spec::from_text(R"({"type": "lattice_conv", "channels": 8, )" + parameters + "}",
-                      "spec.json"),
-      context);
-  set_space(*net, context.space);
-  torch::NoGradGuard no_grad;
-  for (auto& parameter : net->parameters())
-    parameter.add_(0.2 * torch::randn_like(parameter));
+  auto net = test::seeded_network("lattice_conv", R"("channels": 8, )" + parameters,
+                                  {energy.space(), test::kBothHeads, &energy});
+  test::shake(*net, 0.2);
   net->eval();
   return net;
 }

@@ -3,22 +3,17 @@
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"
+#include "seeded.h"
 
 using namespace marginalia;
+using test::kBothHeads;
 
 namespace {
 
-constexpr HeadSet kBoth = kLogMarginal | kLogits;
-
-std::shared_ptr<Network> built(const Energy& energy, const std::string& parameters) {
-  torch::manual_seed(1);
-  const NetworkContext context{energy.space(), kBoth, &energy};
-  auto net = test::loaded_registry().make<Network, NetworkContext>(
-      Spec::from_text(R"({"type": "message_passing", )" + parameters + "}", "spec.json"), context);
-  set_space(*net, context.space);
-  torch::NoGradGuard no_grad;  // away from zero
-  for (auto& parameter : net->parameters())
-    parameter.add_(0.1 * torch::randn_like(parameter));
+std::shared_ptr<Network> message_passing(const Energy& energy, const std::string& parameters) {
+  auto net =
+      test::seeded_network("message_passing", parameters, {energy.space(), kBothHeads, &energy});
+  test::shake(*net, 0.1);
   return net;
 }
 
@@ -63,9 +58,9 @@ TEST_CASE("message_passing equals its formula, gradients too") {
   // an open chain of four: 0 - 1 - 2 - 3
   const auto energy =
       test::make<Energy>(R"({"type": "ising", "sides": [4], "boundary": "open", "coupling": 0.3})");
-  const auto net = built(*energy, R"("channels": 5, "depth": 2)");
+  const auto net = message_passing(*energy, R"("channels": 5, "depth": 2)");
   const auto x = torch::tensor({{0, 1, -1, -1}, {-1, -1, -1, -1}, {1, 1, 0, -1}}, torch::kLong);
-  const auto heads = net->evaluate({x}, kBoth);
+  const auto heads = net->evaluate({x}, kBothHeads);
   const auto plain = restated(*net, x, {{1}, {0, 2}, {1, 3}, {2}}, 2, 2);
   CHECK((heads.logits - plain.logits).abs().max().item<double>() < 1e-5);
   CHECK((heads.log_marginal - plain.log_marginal).abs().max().item<double>() < 1e-5);
@@ -85,7 +80,8 @@ TEST_CASE("message_passing equals its formula, gradients too") {
 TEST_CASE("message_passing with a prior is the prior where it is exact, whatever was learned") {
   const auto energy = test::make<Energy>(
       R"({"type": "ising", "sides": [6], "boundary": "open", "coupling": 0.7, "field": 0.2})");
-  const auto net = built(*energy, R"("channels": 4, "prior": "belief_propagation", "rounds": 6)");
+  const auto net =
+      message_passing(*energy, R"("channels": 4, "prior": "belief_propagation", "rounds": 6)");
   const EnumerationOracle exact(*energy);
   const auto x = torch::tensor({{0, -1, -1, 1, -1, -1}, {-1, -1, -1, -1, -1, -1}}, torch::kLong);
   const auto F = net->evaluate({x}, kLogMarginal).log_marginal.to(torch::kDouble);

@@ -3,18 +3,15 @@
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"
+#include "seeded.h"
 
 using namespace marginalia;
+using test::kBothHeads;
 
 namespace {
-const auto kBoth = kLogMarginal | kLogits;
 
 std::shared_ptr<Network> mlp(const NetworkContext& context, const std::string& parameters) {
-  torch::manual_seed(1);
-  auto net = test::loaded_registry().make<Network, NetworkContext>(
-      Spec::from_text(R"({"type": "mlp", )" + parameters + "}", "spec.json"), context);
-  set_space(*net, context.space);
-  return net;
+  return test::seeded_network("mlp", parameters, context);
 }
 
 /// Partial states whose variables are unknown half of the time: int64 [B, D].
@@ -64,7 +61,7 @@ TEST_CASE("mlp equals its formula in float64, gradients too") {
   const NetworkContext context{StateSpace::uniform(7, 3)};
   const auto net = mlp(context, R"("hidden": 24, "layers": 3, "slope": 0.1)");
   const auto x = partial_states(context.space, 9);
-  const auto heads = net->evaluate({x}, kBoth);
+  const auto heads = net->evaluate({x}, kBothHeads);
   Heads plain;
   plain.log_marginal = restated(*net, "marginal", x, 3, 3, 0.1).squeeze(1);
   plain.logits = restated(*net, "conditional", x, 3, 3, 0.1).view({9, 7, 3});
@@ -96,7 +93,7 @@ TEST_CASE("gradients of mlp agree with finite differences") {
   const auto net = mlp(context, R"("hidden": 5, "layers": 3)");
   net->to(torch::kDouble);
   const auto x = partial_states(context.space, 6);
-  const auto loss = [&] { return objective(net->evaluate({x}, kBoth)); };
+  const auto loss = [&] { return objective(net->evaluate({x}, kBothHeads)); };
   const auto gradient = gradients(*net, loss());
   const auto parameters = net->parameters();
   torch::NoGradGuard no_grad;
@@ -130,7 +127,7 @@ TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any siz
     context.precision = {true, true};
     const auto coarse = mlp(context, hidden);  // the same seed, the same weights
     const auto x = partial_states(context.space, rows);
-    const auto a = coarse->evaluate({x}, kBoth), b = fine->evaluate({x}, kBoth);
+    const auto a = coarse->evaluate({x}, kBothHeads), b = fine->evaluate({x}, kBothHeads);
     CHECK(a.logits.dtype() == b.logits.dtype());
     CHECK(relative(a.logits, b.logits) < 0.01);
     CHECK(relative(a.log_marginal, b.log_marginal) < 0.01);
@@ -165,7 +162,7 @@ TEST_CASE("mlp starts from the energy's prior, and adds to it what it learns") {
   context.energy = energy.get();
   const auto x = partial_states(context.space, 4);
   const auto net = mlp(context, R"("hidden": 8, "prior": "local")");
-  const auto start = net->evaluate({x}, kBoth);
+  const auto start = net->evaluate({x}, kBothHeads);
 
   const auto l = energy->local()->logits(x);
   const auto unknown = (x == kUnknown).to(torch::kDouble);
@@ -178,7 +175,7 @@ TEST_CASE("mlp starts from the energy's prior, and adds to it what it learns") {
     net->named_parameters()["conditional.output.bias"].add_(0.5);
     net->named_parameters()["marginal.output.bias"].add_(-2);
   }
-  const auto moved = net->evaluate({x}, kBoth);
+  const auto moved = net->evaluate({x}, kBothHeads);
   CHECK(torch::allclose(moved.logits, l + 0.5, 1e-5, 1e-6));
   CHECK(torch::allclose(moved.log_marginal, start.log_marginal - 2, 1e-5, 1e-5));
   context.energy = nullptr;
