@@ -25,7 +25,7 @@ std::string quoted(const std::string& word) {
 std::string command_line(const std::vector<std::string>& arguments) {
   auto text = quoted(this_program().string());
   for (const auto& argument : arguments)
-    text += " " + quoted(argument);
+    text.append(" ").append(quoted(argument));
   return text;
 }
 

@@ -9,6 +9,7 @@
 using namespace marginalia;
 using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
 using test::Written;
+namespace fs = std::filesystem;
 
 namespace {
 
