@@ -7,7 +7,7 @@
 namespace marginalia::test {
 
 /// A density whose factors are what they are.
-class Factored final : public FactoredEnergy {
+class Factored : public FactoredEnergy {
  public:
   explicit Factored(const FactorModel& model, double memory = 1)
       : FactoredEnergy(model, {model.cardinalities, {std::int64_t(model.cardinalities.size())}},

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/certify.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
@@ -26,9 +27,9 @@ Tensor colours_of(const Networks& networks) {
 /// log Z's certificate, kept with the run: of the energy alone, whatever network sampled it.
 class KeptLogZ {
  public:
-  KeptLogZ(const LoadedRun& run, const CertifySettings& settings)
+  KeptLogZ(const LoadedRun& run, const Json& energy, const CertifySettings& settings)
       : file_(run.directory.path() / "certified_log_z.json"),
-        key_{{"energy", run.experiment.resolved.value("energy", Json())},
+        key_{{"energy", energy},
              {"confidence", settings.confidence},
              {"width", settings.width},
              {"islands", settings.islands}} {}
@@ -39,8 +40,9 @@ class KeptLogZ {
     if (kept.is_object() && kept.value("of", Json()) == key_ && kept.contains("log_z"))
       certifier.set_log_z(Certificate::from_json(kept.at("log_z")));
   }
-  /// A run that cannot be written in is asked all the same.
+  /// Keeps what has both sides. A run that cannot be written in is asked all the same.
   void keep(const Certificate& log_z) const {
+    if (!std::isfinite(log_z.width())) return;
     try {
       write_atomically(file_, Json{{"of", key_}, {"log_z", log_z.to_json()}}.dump(2) + "\n");
     } catch (const Error& e) {
@@ -80,7 +82,8 @@ void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& a) {
       ->needs(flag);
 }
 
-void certified_marginals(LoadedRun& run, const std::string& input, const CertifyArguments& a) {
+void certified_marginals(Session& session, LoadedRun& run, const std::string& input,
+                         const CertifyArguments& a) {
   const auto& experiment = run.experiment;
   CertifySettings settings;
   settings.confidence = a.confidence;
@@ -90,7 +93,12 @@ void certified_marginals(LoadedRun& run, const std::string& input, const Certify
   settings.islands = a.islands;
   settings.colours = colours_of(experiment.networks);
   Certifier certifier(*experiment.family, experiment.energy.get(), settings);
-  const KeptLogZ kept(run, settings);
+  const auto identity =
+      experiment.energy
+          ? identity_of(*experiment.energy, experiment.resolved.at("energy"),
+                        run.directory.spec(session.data()).paths(), session.registry())
+          : Json();
+  const KeptLogZ kept(run, identity, settings);
   kept.give_to(certifier);
   const bool one_pass = experiment.family->offers(QueryKind::kLogMarginal, "one_pass");
 
@@ -126,16 +134,21 @@ void certified_marginals(LoadedRun& run, const std::string& input, const Certify
   });
 }
 
-ConformalRadii::ConformalRadii(const RunDirectory& run) {
-  const auto file = run.path() / "evaluation.json";
+ConformalRadii::ConformalRadii(const LoadedRun& run) {
+  const auto directory = run.directory.path();
+  const auto file = directory / "evaluation.json";
   const auto evaluation =
       fs::exists(file) ? Json::parse(read_text(file), nullptr, false) : Json::object();
   const auto path = Json::json_pointer("/metrics/conformal/one_pass");
   if (!evaluation.is_object() || !evaluation.contains(path))
     throw SpecError(
         fmt::format("{}: has no conformal radii; \"marginalia evaluate {} --metrics conformal\" "
-                    "measures them, and leaves what else was measured out",
-                    file.string(), run.path().string()));
+                    "measures them, and keeps what else was measured",
+                    file.string(), directory.string()));
+  if (evaluation.at("step") != run.step)
+    throw SpecError(
+        fmt::format("{}: its conformal radii are of step {}, and the answers would be of step {}",
+                    file.string(), evaluation.at("step").get<std::int64_t>(), run.step));
   figure_ = evaluation.at(path);
 }
 

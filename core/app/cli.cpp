@@ -2,7 +2,6 @@
 
 #include <sched.h>
 
-#include <cstdio>
 #include <iostream>
 
 #include <ATen/Parallel.h>
@@ -74,8 +73,7 @@ CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
 LoadedRun load_run(Session& session, const std::string& path, const std::string& checkpoint) {
   auto directory = RunDirectory::open(path, false);
   Experiment experiment(directory.spec(session.data()), session.registry(), session.options.device);
-  fs::path file = checkpoint;
-  if (file.empty()) file = "last.safetensors";
+  fs::path file = checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(checkpoint);
   if (!fs::exists(file)) file = directory.checkpoints() / file;
   if (!fs::exists(file))
     throw SpecError(fmt::format("{}: has no such checkpoint; there is: {}", file.string(),
@@ -87,21 +85,6 @@ LoadedRun load_run(Session& session, const std::string& path, const std::string&
 
 std::string build_text() {
   return kBuildStamp;
-}
-
-std::string commit_text() {
-  const auto command =
-      fmt::format("git -C '{}' describe --always --dirty 2>/dev/null", MARGINALIA_SOURCE_DIR);
-  std::string text;
-  if (FILE* pipe = popen(command.c_str(), "r")) {
-    char buffer[128];
-    while (fgets(buffer, sizeof buffer, pipe))
-      text += buffer;
-    pclose(pipe);
-  }
-  while (!text.empty() && text.back() == '\n')
-    text.pop_back();
-  return text;
 }
 
 /// A verb that a plugin adds.

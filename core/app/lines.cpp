@@ -1,9 +1,12 @@
 #include "lines.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <iostream>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -77,17 +80,27 @@ Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lin
 }
 
 Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(value < 0 ? "-inf" : "nan");
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
 }
 
 void print(const Json& line) {
   std::cout << line.dump() << "\n" << std::flush;
 }
 
+static void pass_through(const Json& from, std::initializer_list<std::string_view> but, Json& to) {
+  for (const auto& [key, other] : from.items())
+    if (std::ranges::find(but, key) == but.end() && !to.contains(key)) to[key] = other;
+}
+
 void print_answer(Json answer, const Line& line) {
-  for (const auto& [key, other] : line.json.items())
-    if (key != "x" && key != "given") answer[key] = other;
+  pass_through(line.json, {"x", "given"}, answer);
   print(answer);
+}
+
+void print_sample(Json sample, const Line& line) {
+  pass_through(line.json, {"x", "text", "at"}, sample);
+  print(sample);
 }
 
 }  // namespace marginalia::app

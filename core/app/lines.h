@@ -39,5 +39,7 @@ Json number(double value);
 void print(const Json& line);
 /// An answer to a line, with what else stood there passed through.
 void print_answer(Json answer, const Line& line);
+/// A completion of a line, likewise: its own state is the sample's "given".
+void print_sample(Json sample, const Line& line);
 
 }  // namespace marginalia::app

@@ -39,7 +39,7 @@ Streams query_streams(const LoadedRun& run) {
 
 void marginals(Session& session, const QueryArguments& a) {
   auto run = load_run(session, a.run, a.checkpoint);
-  if (a.certify) return certified_marginals(run, a.input, a.certified);
+  if (a.certify) return certified_marginals(session, run, a.input, a.certified);
   const auto in = states_in(run.experiment);
   std::optional<ExactAnswers> exact;
   if (a.estimator == "exact") {
@@ -49,7 +49,7 @@ void marginals(Session& session, const QueryArguments& a) {
     oracle_or_refuse(*exact, run.experiment.energy->label());
   }
   std::optional<ConformalRadii> radii;
-  if (a.conformal) radii.emplace(run.directory);
+  if (a.conformal) radii.emplace(run);
   std::optional<Routed> routed;
   if (a.estimator == Routed::kName) {
     if (const auto why = Routed::obstacle(*run.experiment.family, run.experiment.energy.get());
@@ -106,7 +106,10 @@ void conditionals(Session& session, const QueryArguments& a) {
   auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
     const auto x = states_of(lines, states_in(run.experiment));
-    const Query query{QueryKind::kConditionals, x, {}, a.estimator};
+    for (const auto& line : lines)
+      if (line.json.contains("given"))
+        throw SpecError(line.where + ": conditionals are given all of \"x\": put \"given\" there");
+    const Query query{QueryKind::kConditionals, x, {}, ""};
     const auto p =
         run.experiment.family->answer(query, streams.at("conditionals")).value.exp().contiguous();
     const auto values = p.accessor<double, 3>();
@@ -121,10 +124,7 @@ void conditionals(Session& session, const QueryArguments& a) {
             one.push_back(values[b][i][k]);
         all.push_back(std::move(one));
       }
-      Json line{{"probabilities", std::move(all)}};
-      for (const auto& [key, other] : lines[row].json.items())
-        if (key != "x") line[key] = other;
-      print(line);
+      print_answer({{"probabilities", std::move(all)}}, lines[row]);
     }
   });
 }
@@ -144,25 +144,28 @@ void sample(Session& session, const QueryArguments& a) {
   const auto& space = experiment.space();
   auto streams = query_streams(run);
   const auto order = order_named(a.order);
-  const auto draw = [&](const Tensor& given) {  // [B, D], one row a sample
-    const Query query{QueryKind::kSample, given, {}, "", 1, order, a.steps};
-    const auto answer = experiment.family->answer(query, streams.at("samples"));
-    for (std::int64_t n = 0; n < given.size(0); ++n) {
-      const auto x = answer.states[n];
-      Json line{{"x", state_json(x)},
-                {"text", text_of(experiment, x)},
-                {"log_prob", number(answer.value[n].item<double>())}};
-      if (!a.given.empty()) line["given"] = state_json(given[n]);
-      print(line);
+  const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
+    std::int64_t done = 0;
+    for (const auto& part : given.split(std::int64_t{kBatch})) {
+      const Query query{QueryKind::kSample, part.contiguous(), {}, "", 1, order, a.steps};
+      const auto answer = experiment.family->answer(query, streams.at("samples"));
+      for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
+        const auto x = answer.states[n];
+        Json drawn{{"x", state_json(x)},
+                   {"text", text_of(experiment, x)},
+                   {"log_prob", number(answer.value[n].item<double>())}};
+        if (lines.empty()) {
+          print(drawn);
+          continue;
+        }
+        drawn["given"] = state_json(part[n]);
+        print_sample(std::move(drawn), lines[std::size_t(done / a.count)]);
+      }
     }
   };
-  const auto draw_all = [&](const Tensor& rows) {
-    for (const auto& part : rows.split(std::int64_t{kBatch}))
-      draw(part.contiguous());
-  };
-  if (a.given.empty()) return draw_all(space.empty().expand({a.count, -1}));
+  if (a.given.empty()) return draw(space.empty().expand({a.count, -1}), {});
   for_batches(a.given, [&](std::vector<Line>& lines) {
-    draw_all(states_of(lines, states_in(experiment)).repeat_interleave(a.count, 0));
+    draw(states_of(lines, states_in(experiment)).repeat_interleave(a.count, 0), lines);
   });
 }
 
@@ -215,8 +218,10 @@ void add_query_verbs(CLI::App& program, Session& session) {
   };
   const auto of_run = [&](CLI::App* verb) {
     verb->add_option("run", a->run, "run directory")->required()->type_name("RUN");
-    verb->add_option("--checkpoint", a->checkpoint,
-                     "file, or name below checkpoints/; else the last")
+    verb->add_option(
+            "--checkpoint", a->checkpoint,
+            "file, or name below checkpoints/; else the best, where one was selected, else "
+            "the last")
         ->type_name("FILE");
     return verb;
   };
@@ -231,13 +236,16 @@ void add_query_verbs(CLI::App& program, Session& session) {
       ->required()
       ->type_name("FILE");
   verb->add_option("--estimator", a->estimator,
-                   "one_pass, chain, ensemble, routed, exact; else the family's first");
+                   "one of the family's (marginalia list --queries), routed or exact; else the "
+                   "family's first");
   verb->add_option("--orders", a->orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--order", a->order, "of the variables along a chain")
       ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
   verb->add_flag("--conformal", a->conformal,
                  "add to one_pass the interval that the metric conformal calibrated");
   add_certify_options(*verb, a->certify, a->certified);
+  for (const auto* other : {"--estimator", "--conformal", "--orders", "--order"})
+    verb->get_option("--certify")->excludes(verb->get_option(other));
 
   verb = of_run(add("conditionals", "probabilities of every unknown variable of partial states",
                     "marginalia conditionals runs/smoke --input states.jsonl", conditionals));

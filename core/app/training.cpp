@@ -156,12 +156,9 @@ void print_results(const Json& evaluation) {
 
 constexpr std::int64_t kCompleted = 6;  // rows shown with some of their variables redrawn
 
-/// Measures with the checkpoint that evaluation.select names best, else the last; writes samples,
-/// evaluation.json and report.html.
+/// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
 void finish(Experiment& experiment, RunDirectory& run) {
-  const auto best = run.checkpoints() / "best.safetensors";
-  const auto chosen = fs::exists(best) ? best : run.checkpoints() / "last.safetensors";
-  const auto step = load_model(chosen, *experiment.family);
+  const auto step = load_model(checkpoint_of(run.path()), *experiment.family);
   const auto& wanted = experiment.evaluation;
   fmt::print(stderr, "evaluating step {} ...\n", step);
   Json evaluation{{"step", step}};
@@ -316,20 +313,32 @@ void evaluate_run(Session& session, const std::string& path, const std::string& 
     spec = spec.with({"evaluation.metrics=" + names.dump()});
   }
   Experiment experiment(spec, session.registry(), session.options.device);
-  auto file = directory.checkpoints() / (checkpoint.empty() ? "best.safetensors" : checkpoint);
-  if (!fs::exists(file) && checkpoint.empty()) file = directory.checkpoints() / "last.safetensors";
-  const auto step = load_model(file, *experiment.family);
+  const auto step =
+      load_model(checkpoint.empty() ? checkpoint_of(path) : directory.checkpoints() / checkpoint,
+                 *experiment.family);
+  const auto target = fs::path(path) / "evaluation.json";
+  const bool merge = !metrics.empty() && fs::exists(target);  // others that were measured stay
+  auto all = merge ? Json::parse(read_text(target)) : Json::object();
+  if (merge && all.value("step", step) != step)
+    throw SpecError(fmt::format(
+        "{}: holds figures of step {}, and these would be of step {}; measure all of them (without "
+        "--metrics), or take that checkpoint (--checkpoint step_{:06}.safetensors)",
+        target.string(), all.at("step").get<std::int64_t>(), step,
+        all.at("step").get<std::int64_t>()));
   const auto& wanted = experiment.evaluation;
   Json evaluation{{"step", step}};
   evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
                                           experiment.seed, chain_health(path)}));
-  const auto target = fs::path(path) / "evaluation.json";
-  if (!metrics.empty() && fs::exists(target)) {  // others that were measured before stay
-    auto all = Json::parse(read_text(target));
-    for (const auto& [name, figures] : evaluation["metrics"].items())
+  if (merge) {
+    for (const auto& [name, figures] : evaluation["metrics"].items()) {
       all["metrics"][name] = figures;
+      if (all.contains("unavailable")) all["unavailable"].erase(name);
+    }
+    const auto why = evaluation.value("unavailable", Json::object());
+    for (const auto& [name, reason] : why.items())
+      all["unavailable"][name] = reason;
+    if (all.value("unavailable", Json()).empty()) all.erase("unavailable");
     if (evaluation.contains("reference")) all["reference"] = evaluation["reference"];
-    all["step"] = step;
     directory.write_evaluation(all);
   } else {
     directory.write_evaluation(evaluation);

@@ -4,11 +4,14 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const comparison = data.comparison, columns = list(comparison.table?.columns);
 const table_rows = list(comparison.table?.rows), experiments = list(comparison.experiments);
-const kColours = 6;
+const kColours = 8;
 
 const row_colour = (index) => colour(`c${index % kColours + 1}`);
 const swatch = (index) => element("span", { class: "swatch",
   style: `background: var(--c${index % kColours + 1})` });
+
+/// A name that a narrow page may break at its underscores.
+const breakable = (name) => name.replaceAll("_", "_\u200b");
 
 function write_header() {
   const standing = (name) => experiments.filter((e) => e.standing === name).length;
@@ -40,6 +43,13 @@ function column_class(index) {
   return ["number", cost && "cost", index === first_cost && "first-cost"].filter(Boolean).join(" ");
 }
 
+/// Why cells are empty, each reason once: cells name it by its letter, the list stands below.
+const reasons = [];
+function letter_of(why) {
+  if (!reasons.includes(why)) reasons.push(why);
+  return String.fromCharCode(97 + reasons.indexOf(why) % 26);
+}
+
 /// The number, bold where it is best beyond doubt; under it what must be known of it.
 function cell_of(cell, index) {
   const below = [cell.n !== undefined && cell.n > 0 && columns[index].kind === "quality"
@@ -48,7 +58,7 @@ function cell_of(cell, index) {
     : null].flat().filter(Boolean).join(", ");
   return element("td", { class: column_class(index), title: cell.why ?? null },
     cell.significant ? element("b", {}, cell.text) : cell.text,
-    cell.n === 0 && cell.why ? element("small", {}, brief(cell.why).slice(0, 40))
+    cell.n === 0 && cell.why ? element("sup", {}, letter_of(cell.why))
       : below ? element("small", {}, below) : null);
 }
 
@@ -57,14 +67,16 @@ function write_table() {
     columns.map((column, index) =>
       element("th", { scope: "col", class: column_class(index) }, head_of(column))));
   const body = table_rows.map((row, r) => element("tr", {},
-    element("th", { scope: "row" }, swatch(r), row.row), row.cells.map(cell_of)));
+    element("th", { scope: "row" }, swatch(r), breakable(row.row)), row.cells.map(cell_of)));
   section("comparison", "Comparison",
     ["Mean \u00b1 standard error over the runs of a row (over states, of one run).",
       `Bold: the best of its column, where it differs from every other row at ` +
       `${comparison.alpha}, all pairs of rows counted.`,
       "Right of the line: what it cost. Training alone, evaluation excluded."],
     element("div", { class: "scroll" }, element("table", { class: "compare" },
-      element("thead", {}, head), element("tbody", {}, body))));
+      element("thead", {}, head), element("tbody", {}, body))),
+    reasons.length === 0 ? null : element("p", { class: "reasons" }, reasons.map((why) =>
+      element("span", {}, element("sup", {}, letter_of(why)), NBSP + why))));
 }
 
 function write_differences() {
@@ -90,7 +102,7 @@ function write_differences() {
         `less ${comparison.baseline}`), shown.map(([column]) =>
         element("th", { scope: "col", class: "number" }, head_of(column))))),
       element("tbody", {}, others.map(([row, r]) => element("tr", {},
-        element("th", { scope: "row" }, swatch(r), row.row),
+        element("th", { scope: "row" }, swatch(r), breakable(row.row)),
         shown.map(([, index]) => difference(row.cells[index]))))))));
 }
 
@@ -105,6 +117,15 @@ function band(context, px, py, one) {
   context.globalAlpha = 1;
 }
 
+/// What a point is, beside it, on the side where there is room.
+function name(context, x, y, label, ratio) {
+  const left = x > 0.6 * context.canvas.width;
+  context.font = `${11 * ratio}px system-ui, sans-serif`;
+  context.textAlign = left ? "right" : "left";
+  context.textBaseline = "middle";
+  context.fillText(label, x + (left ? -6 : 6) * ratio, y);
+}
+
 function build_figure(drawn) {
   const x = drawn.series.flatMap((one) => one.x);
   const joined = uPlot.join(drawn.series.map((one) => [one.x, one.y]));
@@ -117,8 +138,9 @@ function build_figure(drawn) {
     for (const one of drawn.series) {
       if (one.style !== "points" && one.low.some((y, i) => y !== one.high[i]))
         band(context, px, py, one);
-      if (one.style !== "points") continue;
       context.fillStyle = row_colour(one.colour);
+      if (drawn.group === "costs") name(context, px(one.x[0]), py(one.y[0]), one.label, ratio);
+      if (one.style !== "points") continue;
       one.x.forEach((at, i) => disc(context, px(at), py(one.y[i]), 2.6 * ratio));
     }
   };

@@ -154,7 +154,8 @@ ChainSample sample_in_passes(const LogConditionals& conditionals, const Tensor& 
   const auto B = partial.size(0), D = partial.size(1);
   auto x = partial.clone();
   auto log_prob = torch::zeros({B}, torch::kDouble);
-  const auto u = stream.uniform({B, D}).to(torch::kDouble);
+  // With the 24 bits of a float32 a value of chance 1e-14 would be drawn once in 2^24.
+  const auto u = torch::rand({B, D}, stream.generator(), torch::kDouble);
   const auto due = time.masked_fill(partial != kUnknown, -1);
   const auto last = due.numel() ? due.max().item<std::int64_t>() : -1;
   double passes = 0;

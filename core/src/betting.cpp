@@ -69,18 +69,6 @@ double BettingBound::log_mean() const {
   return log_mean_since(last_start());
 }
 
-double BettingBound::relative_variance() const {
-  const auto first = last_start();
-  const auto mean = log_mean_since(first);
-  if (log_x_.size() < first + 2 || mean == kNothing) return 0;
-  double squares = 0;
-  for (auto n = first; n < log_x_.size(); ++n) {
-    const auto away = std::exp(log_x_[n] - mean) - 1;
-    squares += away * away;
-  }
-  return squares / double(log_x_.size() - first - 1);
-}
-
 /// log W_N(m), over the stakes that have been begun; what is kept for others is cash.
 double BettingBound::log_wealth(double log_m) const {
   std::vector<double> parts;

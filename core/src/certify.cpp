@@ -15,14 +15,16 @@
 namespace marginalia {
 namespace {
 
+constexpr double kMostTwist = 1e6;  // nats: a twist must be positive where f is
 constexpr double kBaseShare = 0.1;  // of 1 - confidence that log Z takes
 constexpr double kBaseWidth = 0.1;  // of the width that is asked for
 /// Of sums that are exact, relative.
 constexpr double kExactRounding = 1e-11;
 
-Certificate exactly(double value) {
+/// more: nats, what float32 terms may have moved the value by.
+Certificate exactly(double value, double more = 0) {
   Certificate certificate;
-  const auto rounding = std::isfinite(value) ? kExactRounding * (1 + std::abs(value)) : 0;
+  const auto rounding = std::isfinite(value) ? kExactRounding * (1 + std::abs(value)) + more : 0;
   certificate.log_marginal = value;
   certificate.lower = value - rounding;
   certificate.upper = value + rounding;
@@ -57,7 +59,9 @@ Certificate Certificate::from_json(const Json& json) {
   Certificate certificate;
   const auto number = [&](const char* key, double otherwise) {
     const auto it = json.find(key);
-    return it != json.end() && it->is_number() ? it->get<double>() : otherwise;
+    if (it == json.end()) return otherwise;
+    if (*it == "-inf") return -double(INFINITY);
+    return it->is_number() ? it->get<double>() : otherwise;
   };
   certificate.log_marginal = number("log_marginal", NAN);
   certificate.lower = number("lower", -INFINITY);
@@ -84,7 +88,8 @@ Certifier::Certifier(const Family& family, const Energy* energy, CertifySettings
     twist_ = [&family](const Tensor& states) {
       Stream unused(0, "twist");
       const Query query{.partial = states, .estimator = "one_pass"};
-      return family.answer(query, unused).value.to(torch::kDouble);
+      const auto twist = family.answer(query, unused).value.to(torch::kDouble);
+      return at::nan_to_num(twist, -kMostTwist, kMostTwist, -kMostTwist);
     };
 }
 
@@ -100,9 +105,9 @@ Certifier::~Certifier() = default;
 
 Certificate Certifier::sum(const Tensor& x, const Budget& budget, Stream& stream) {
   const auto start = Clock::now();
-  const auto question = ask(x);
-  auto certificate =
-      question.exact ? exactly(*question.exact) : Sampling(*this, question, budget, stream).run();
+  const auto question = ask(x, budget.seconds);
+  auto certificate = question.exact ? exactly(*question.exact, energy_ ? 0 : question.rounding)
+                                    : Sampling(*this, question, budget, stream).run();
   certificate.seconds = seconds_since(start);
   return certificate;
 }
@@ -112,6 +117,10 @@ Certificate Certifier::certify_sum(const Tensor& x, Stream& stream) {
   return sum(x.contiguous(),
              {1 - settings_.confidence, settings_.width, settings_.seconds, settings_.samples},
              stream);
+}
+
+void Certifier::forget() {
+  passes_ = std::make_unique<Passes>(settings_.colours);
 }
 
 void Certifier::set_log_z(const Certificate& certificate) {
@@ -154,6 +163,12 @@ Certificate difference(const Certificate& a, const Certificate& b, const std::st
   return result;
 }
 
+/// What is asked must hold what is given.
+void check_given(const Tensor& x, const Tensor& given) {
+  if (!(given == kUnknown).logical_or(given == x).all().item<bool>())
+    throw SpecError("what is asked differs from what is given in a variable that is given");
+}
+
 }  // namespace
 
 Certificate Certifier::certify(const Tensor& x, const Tensor& given, Stream& stream) {
@@ -161,6 +176,8 @@ Certificate Certifier::certify(const Tensor& x, const Tensor& given, Stream& str
   const auto delta = 1 - settings_.confidence;
   const auto& s = settings_;
   if (given.defined()) {
+    proposal_->space().check(given.unsqueeze(0), true, "what is given");
+    check_given(x, given);
     if (x.equal(given)) return exactly(0);
     const Budget half{delta / 2, s.width / 2, s.seconds / 2, s.samples};
     const auto below = sum(given.contiguous(), half, stream);

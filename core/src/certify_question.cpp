@@ -9,12 +9,18 @@
 #include <marginalia/elimination.h>
 #include <marginalia/error.h>
 
+#include "elimination_plan.h"
+
 namespace marginalia {
 
 namespace {
 
 /// log2 of the entries of messages that are worth computing anew for every sample.
 constexpr double kChainBits = 5;
+/// Entries of messages that one core sums in a second, of pairwise factors of binary variables.
+constexpr double kEntriesPerSecond = 1e7;
+/// GiB that the messages of a sum may take, whatever the time limit.
+constexpr double kMostMemory = 1;
 
 Tensor index_of(const std::vector<std::int64_t>& variables) {
   return torch::tensor(variables, torch::kLong);
@@ -28,12 +34,25 @@ std::vector<std::int64_t> unknown_of(const Tensor& x) {
   return variables;
 }
 
+/// Whether half of `seconds` is enough to sum everything out: the entries of the messages, which
+/// are what takes memory, are what takes time.
+bool affordable(const FactorModel& model, double seconds) {
+  constexpr double kBytes = 2 * sizeof(double), kGiB = 1 << 30;
+  if (seconds <= 0) return false;
+  const auto most = std::min(0.5 * seconds * kEntriesPerSecond, kMostMemory * kGiB / kBytes);
+  const auto supported = restricted(model, supported_values(model));
+  std::vector<std::vector<std::int64_t>> scopes;
+  for (const auto& factor : supported.factors)
+    scopes.push_back(factor.scope);
+  return greedy_cost(supported.cardinalities, scopes, most).complete;
+}
+
 }  // namespace
 
-Certifier::Question Certifier::ask(const Tensor& x) const {
+Certifier::Question Certifier::ask(const Tensor& x, double seconds) const {
   if (!energy_) return ask_model(x);
   if (const auto factors = energy_->factors(); factors && settings_.islands > 0)
-    return ask_factors(*factors, x);
+    return ask_factors(*factors, x, seconds);
   Question question{
       .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
   question.open = unknown_of(x);
@@ -52,7 +71,8 @@ Certifier::Question Certifier::ask(const Tensor& x) const {
   return question;
 }
 
-Certifier::Question Certifier::ask_factors(const FactorModel& model, const Tensor& x) const {
+Certifier::Question Certifier::ask_factors(const FactorModel& model, const Tensor& x,
+                                           double seconds) const {
   const auto left =
       std::make_shared<const Conditioned>(conditioned(model, x.data_ptr<std::int64_t>()));
   Question question{
@@ -65,7 +85,8 @@ Certifier::Question Certifier::ask_factors(const FactorModel& model, const Tenso
   const auto sums =
       std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
   question.neighbours = neighbours_of(left->model);
-  if (cutset(left->model, question.neighbours, settings_.islands).empty()) {
+  if (cutset(left->model, question.neighbours, settings_.islands).empty() ||
+      affordable(left->model, seconds)) {
     question.exact = left->constant + sums->log_z();
     return question;
   }
@@ -88,6 +109,7 @@ Certifier::Question Certifier::ask_model(const Tensor& x) const {
     if (c.kind == QueryKind::kLogMarginal && c.status == Status::kExact) {
       Stream unused(0, "exact");
       const Query query{.partial = x.unsqueeze(0), .estimator = c.estimator};
+      question.rounding = 0;
       question.exact = family_->answer(query, unused).value.item<double>();
       question.route = "exact";
       return question;
@@ -95,6 +117,7 @@ Certifier::Question Certifier::ask_model(const Tensor& x) const {
   const auto D = x.size(0);
   const auto forward = torch::arange(D);
   question.passes = double(D);
+  question.rounding *= double(D);  // of as many terms
   question.log_sum = [this, forward](const Tensor& states) {
     return proposal_->score(states, torch::full_like(states, kUnknown), forward).log_prob;
   };

@@ -19,6 +19,7 @@ struct Certifier::Question {
   /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
   std::function<Tensor(const Tensor&)> log_sum = {};
   double passes = 0;                      ///< of the network, a row of log_sum
+  double rounding = 1e-6;                 ///< nats that float32 conditionals may move log_sum by
   std::string reason = {};                ///< why it has no posterior samples of its own
   Neighbours neighbours = {};             ///< of the unknown variables, by place; empty: not known
   std::vector<std::int64_t> places = {};  ///< of `open` among them

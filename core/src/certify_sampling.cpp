@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::int64_t kFirstBatch = 32, kLeastBatch = 8, kMostBatch = 256;
 constexpr double kTwistVariance = 2;  // of log weights, above which particles pay
-/// Nats that float32 conditionals may move between batches of different sizes.
-constexpr double kRounding = 1e-6;
 
 void add_all(BettingBound& bound, const Tensor& log_x) {
   const auto values = log_x.to(torch::kDouble).contiguous();
@@ -153,8 +151,8 @@ double Certifier::Sampling::estimate() const {
 
 Certificate Certifier::Sampling::result() {
   auto& made = made_;
-  made.lower = below_.log_lower(delta_) - kRounding;
-  made.upper = -above_.log_lower(delta_) + kRounding;
+  made.lower = below_.log_lower(delta_) - question_.rounding;
+  made.upper = -above_.log_lower(delta_) + question_.rounding;
   made.log_marginal = estimate();
   made.samples = below_.count();
   if (above_.count() > 0) {

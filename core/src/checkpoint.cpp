@@ -195,8 +195,7 @@ std::int64_t load_model(const fs::path& file, Family& family) {
   return TrainingState::from_json(Json::parse(content.metadata.at("training"))).step;
 }
 
-/// Of a run its best checkpoint, else its last.
-static fs::path checkpoint_of(const fs::path& from) {
+fs::path checkpoint_of(const fs::path& from) {
   if (!fs::is_directory(from)) return from;
   const auto best = from / "checkpoints" / "best.safetensors";
   return fs::exists(best) ? best : from / "checkpoints" / "last.safetensors";

@@ -69,6 +69,8 @@ MonotoneCoupling::MonotoneCoupling(const FactorModel& model, std::int64_t most_s
       links_(model.cardinalities.size()) {
   if (const auto why = obstacle(model); !why.empty())
     throw SpecError("no coupling from the past: " + why);
+  for (std::size_t i = 0; i < field_.size(); ++i)
+    if (model.cardinalities[i] == 1) fixed_.push_back(std::int64_t(i));
   std::map<std::pair<std::int64_t, std::int64_t>, Pair> pairs;
   for (const auto& [scope, values] : model.factors) {
     std::vector<std::int64_t> free;
@@ -218,6 +220,7 @@ Bytes coupled(const Sites& sites, std::uint64_t key, std::int64_t first_sweeps,
 Tensor MonotoneCoupling::sample(const Tensor& partial, Stream& stream) const {
   auto result = partial.clone().contiguous();
   const auto D = result.size(1);
+  if (!fixed_.empty()) result.index_fill_(1, torch::tensor(fixed_), 0);
   auto* x = result.data_ptr<std::int64_t>();
   std::map<std::vector<std::int64_t>, std::vector<std::int64_t>> rows_by_evidence;
   for (std::int64_t b = 0; b < result.size(0); ++b)

@@ -183,4 +183,10 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   return best;
 }
 
+EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
+                            const std::vector<std::vector<std::int64_t>>& scopes, double most) {
+  const std::vector<bool> all(cardinalities.size(), true);
+  return Greedy({std::int64_t(all.size()), scopes, all}, cardinalities, all, 0).order(most).cost;
+}
+
 }  // namespace marginalia

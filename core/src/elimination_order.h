@@ -28,4 +28,8 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
                           const std::vector<std::vector<std::int64_t>>& scopes,
                           const std::vector<bool>& unknown);
 
+/// What the first of those orders costs: a quick look, that gives up past `most` entries.
+EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
+                            const std::vector<std::vector<std::int64_t>>& scopes, double most);
+
 }  // namespace marginalia

@@ -106,6 +106,23 @@ at::Device device_of(const std::string& name, const std::string& where) {
   return device;
 }
 
+/// What is said of evaluations in training must be of some that are made.
+void check_selection(const Spec& spec, const TrainingParams& training,
+                     const EvaluationParams& evaluation, const Json& during, Faults& faults) {
+  const auto& wanted = evaluation.select.metric;
+  if (training.early_stopping.patience > 0 && wanted.empty())
+    faults.add(spec.where() + ": \"training.early_stopping\" needs \"evaluation.select\": what is "
+                              "to get better");
+  if (wanted.empty()) return;
+  if (evaluation.every_steps == 0 && training.steps > 0)
+    faults.add(spec.where() + ": \"evaluation.select\" needs \"evaluation.every_steps\"");
+  const auto metric = wanted.substr(0, wanted.find('/'));
+  for (const auto& measured : during)
+    if ((measured.is_object() ? measured.value("type", Json()) : measured) == metric) return;
+  faults.add(fmt::format("{}: \"evaluation.select\": \"{}\" is not in \"evaluation.during\"",
+                         spec.where(), metric));
+}
+
 }  // namespace
 
 Json Experiment::check(const Spec& spec, const Registry& registry, Faults& faults) {
@@ -134,6 +151,8 @@ Json Experiment::check(const Spec& spec, const Registry& registry, Faults& fault
   EvaluationParams evaluation;
   resolved["training"] = check_section(spec, "training", training, registry, false, faults);
   resolved["evaluation"] = check_section(spec, "evaluation", evaluation, registry, false, faults);
+  check_selection(spec, training, evaluation, resolved["evaluation"].value("during", Json::array()),
+                  faults);
   if (!spec.has("energy") && training.anneal.from != 1)
     faults.add(spec.where() + ": \"training.anneal\" needs an \"energy\"");
   if (!spec.has("energy") && evaluation.reference.use == "always")

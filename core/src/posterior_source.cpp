@@ -43,8 +43,11 @@ Tensor PosteriorSource::Draws::sample(std::int64_t count, Stream& stream) {
     const auto& [sampler, oracle] = source_->ways_[next_];
     try {
       method_ = sampler ? sampler->method() : oracle->method();
-      return sampler ? sampler->sample(rows, stream) : oracle->sample(rows, stream);
+      const auto drawn = sampler ? sampler->sample(rows, stream) : oracle->sample(rows, stream);
+      yielded_ = true;
+      return drawn;
     } catch (const std::exception& e) {
+      if (yielded_) throw;
       append(reasons_, message_of(e));
     }
   }

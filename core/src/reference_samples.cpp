@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <marginalia/chains.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 #include <marginalia/masking.h>
@@ -18,38 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr int kReferenceFormat = 1;      // raised when the same parameters give other states
 constexpr double kUnasked = 1e9;         // energy evaluations that are made without being asked for
-constexpr std::int64_t kProbes = 16;     // states whose log f is part of the key
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
-
-/// The contents of the file that `text` names, beside the spec or in the data directory, as a
-/// digest; anything else as it is.
-Json digest_of(const std::string& text, const DataPaths& paths) {
-  for (const auto& folder : {paths.beside, paths.data}) {
-    std::error_code none;
-    if (const auto file = folder / text; fs::is_regular_file(file, none))
-      return "sha256:" + sha256_hex(read_text(file));
-  }
-  return text;
-}
-
-/// The same JSON with digests in the place of files.
-Json by_content(Json json, const DataPaths& paths) {
-  if (json.is_string()) return digest_of(json.get<std::string>(), paths);
-  if (json.is_structured())
-    for (auto& part : json)
-      part = by_content(part, paths);
-  return json;
-}
-
-/// Adds "plugin version" of each energy that is spoken of.
-void add_versions(const Json& json, const Registry& registry, Json& versions) {
-  if (!json.is_structured()) return;
-  if (json.is_object() && json.contains("type") && json.at("type").is_string())
-    if (const auto* d = registry.find("energy", json.at("type").get<std::string>()))
-      versions[d->plugin] = d->version;
-  for (const auto& part : json)
-    add_versions(part, registry, versions);
-}
 
 Tensor log_density_of(const Energy& energy, const Tensor& states) {
   std::vector<Tensor> parts;
@@ -153,19 +123,14 @@ std::int64_t Reference::draws() const {
 }
 
 Json Reference::identity() const {
-  Json versions = Json::object();
-  add_versions(energy_spec_, registry_, versions);
+  auto identity = identity_of(*energy_, energy_spec_, paths_, registry_);
   if (const auto* d = registry_.find("family", family_spec_.at("type").get<std::string>()))
-    versions[d->plugin] = d->version;
-  Stream stream(0, "reference/probes");
-  const auto probes = log_density_of(*energy_, uniform_states(energy_->space(), kProbes, stream));
-  Json values = Json::array();
-  for (std::int64_t n = 0; n < kProbes; ++n)
-    values.push_back(fmt::format("{}", probes[n].item<double>()));  // -inf as well
-  return {{"format", kReferenceFormat}, {"energy", by_content(energy_spec_, paths_)},
-          {"log_density", values},      {"family", family_spec_},
-          {"samples", params_.samples}, {"seed", params_.seed},
-          {"plugins", versions}};
+    identity["plugins"][d->plugin] = d->version;
+  identity.update({{"format", kReferenceFormat},
+                   {"family", family_spec_},
+                   {"samples", params_.samples},
+                   {"seed", params_.seed}});
+  return identity;
 }
 
 ReferenceSamples Reference::run() const {

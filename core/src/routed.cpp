@@ -54,17 +54,24 @@ Conditioned narrow_part(const Conditioned& left, const Neighbours& neighbours,
 }  // namespace
 
 Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const {
-  Completed completed{partial.contiguous().clone(),
-                      torch::zeros({partial.size(0)}, torch::kDouble)};
+  Completed completed{partial.contiguous().clone(), torch::zeros({partial.size(0)}, torch::kDouble),
+                      torch::zeros({partial.size(0)}, torch::kBool)};
   for (std::int64_t b = 0; b < partial.size(0); ++b) {
     const auto row = completed.states[b];
     const auto left = conditioned(*energy_.factors(), row.data_ptr<std::int64_t>());
+    if (left.constant == -INFINITY) {
+      completed.impossible[b] = true;
+      continue;
+    }
     const auto neighbours = neighbours_of(left.model);
     const auto narrow = narrow_part(left, neighbours, cutset(left.model, neighbours, islands_));
     const auto count = std::int64_t(narrow.variables.size());
     if (count == 0) continue;
     const Elimination sums(narrow.model, StateSpace{narrow.model.cardinalities, {count}});
-    if (sums.log_z() == -INFINITY) continue;  // p(x_S) = 0: let the network say what it says
+    if (sums.log_z() == -INFINITY) {
+      completed.impossible[b] = true;
+      continue;
+    }
     const auto u = sums.sample(sums.space().empty(), stream);
     completed.log_prob[b] = (sums.log_sum(u) - sums.log_z()).squeeze(0);
     row.index_put_({torch::tensor(narrow.variables)}, u[0]);
@@ -75,14 +82,16 @@ Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const 
 Answer Routed::log_marginal(const Tensor& partial, const Tensor& given, Stream& stream) const {
   energy_.space().check(partial, true, kName);
   const auto ask = [&](const Tensor& rows) {
-    const auto [states, log_prob] = complete(rows, stream);
+    const auto [states, log_prob, impossible] = complete(rows, stream);
     auto answer = family_.answer({.partial = states, .given = {}, .estimator = "one_pass"}, stream);
-    answer.value = answer.value - log_prob;
+    answer.value = (answer.value - log_prob).masked_fill(impossible, -INFINITY);
     return answer;
   };
   auto answer = ask(partial);
   if (given.defined()) {
     const auto below = ask(given);
+    if ((below.value == -INFINITY).any().item<bool>())
+      throw SpecError("what is given has probability zero");
     answer.value = (answer.value - below.value).masked_fill((partial == given).all(1), 0);
     answer.passes += below.passes;
   }

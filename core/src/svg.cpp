@@ -13,9 +13,9 @@
 namespace marginalia {
 namespace {
 
-// The colours --c1 to --c6 of core/report/report.css, on paper; then the same, dashed.
-constexpr const char* kColours[] = {"#0b66ad", "#c65304", "#0a7f5b",
-                                    "#a8407f", "#937200", "#3b3a8f"};
+// The colours --c1 to --c8 of core/report/report.css, on paper; then the same, dashed.
+constexpr const char* kColours[] = {"#0b66ad", "#c65304", "#0a7f5b", "#a8407f",
+                                    "#937200", "#3b3a8f", "#7a4a2b", "#5f6b75"};
 constexpr std::size_t kColourCount = std::size(kColours);
 constexpr double kWidth = 480, kHeight = 300;  // of the frame
 constexpr double kLeft = 70, kTop = 34, kBelow = 48, kLegendLine = 17;
@@ -174,10 +174,8 @@ class Drawing {
       body_ += fmt::format("<polyline clip-path='url(#frame)' points='{}' {}/>\n",
                            points(one, "y", false), stroke);
     }
-    if (style == "points" || style == "both")
-      for (std::size_t i = 0; i < one.at("x").size(); ++i)
-        body_ += fmt::format("<circle cx='{:.2f}' cy='{:.2f}' r='3' fill='{}'/>\n",
-                             x_(one.at("x").at(i)), y_(one.at("y").at(i)), colour);
+    if (style == "points" || style == "both") dots(one, colour);
+    if (figure_.at("group") == "costs") name(one, colour);
     const auto row = double(entries_++);
     const auto y = kTop + kHeight + kBelow + kLegendLine * (row + 0.5);
     if (style == "points")
@@ -185,6 +183,20 @@ class Drawing {
     else
       line(kLeft, y, kLeft + 22, y, stroke);
     words(kLeft + 30, y + 4, "start", one.at("label"));
+  }
+
+  void dots(const Json& one, const char* colour) {
+    for (std::size_t i = 0; i < one.at("x").size(); ++i)
+      body_ += fmt::format("<circle cx='{:.2f}' cy='{:.2f}' r='3' fill='{}'/>\n",
+                           x_(one.at("x").at(i)), y_(one.at("y").at(i)), colour);
+  }
+
+  /// What a point is, beside it, on the side where there is room.
+  void name(const Json& one, const char* colour) {
+    const auto x = x_(one.at("x").at(0));
+    const bool left = x > kLeft + 0.6 * kWidth;
+    words(x + (left ? -6 : 6), y_(one.at("y").at(0)) + 4, left ? "end" : "start", one.at("label"),
+          fmt::format("fill='{}'", colour));
   }
 
   void band(const Json& one, const char* colour) {

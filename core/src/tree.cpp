@@ -30,18 +30,25 @@ class Messages {
         parent_(tree.parent.data_ptr<std::int64_t>()),
         order_(tree.order.data_ptr<std::int64_t>()),
         p_(tree.p.data_ptr<double>()),
+        log_evidence_(std::size_t(D_ * K_)),
         evidence_(std::size_t(D_ * K_)),
         message_(std::size_t(D_ * K_)) {}
 
-  /// From the leaves: evidence_i(k) = p(what is known below i | x_i = k), up to a factor.
+  /// From the leaves: evidence_i(k) = p(what is known below i | x_i = k), up to a factor. Products
+  /// over children are sums of logs: many that disagree would take every value to 0.
   /// -> log p(x_S).
   double up(const std::int64_t* x) {
     for (std::int64_t i = 0; i < D_; ++i)
       for (std::int64_t k = 0; k < K_; ++k)
-        evidence(i)[k] = x[i] == kUnknown || x[i] == k ? 1 : 0;
+        log_evidence(i)[k] = x[i] == kUnknown || x[i] == k ? 0 : -INFINITY;
     double log_scale = 0;
     for (std::int64_t n = D_; n-- > 0;) {
       const auto i = order_[n];
+      const auto top = *std::max_element(log_evidence(i), log_evidence(i) + K_);
+      if (top == -INFINITY) return top;
+      log_scale += top;
+      for (std::int64_t k = 0; k < K_; ++k)
+        evidence(i)[k] = std::exp(log_evidence(i)[k] - top);
       double largest = 0;
       for (std::int64_t j = 0; j < K_; ++j) {
         double sum = 0;
@@ -54,11 +61,11 @@ class Messages {
         log_scale += std::log(message(i)[0]);
         continue;
       }
-      if (largest == 0) return -std::numeric_limits<double>::infinity();
+      if (largest == 0) return -INFINITY;
       log_scale += std::log(largest);
       for (std::int64_t j = 0; j < K_; ++j) {
         message(i)[j] /= largest;
-        evidence(parent_[i])[j] *= message(i)[j];
+        log_evidence(parent_[i])[j] += std::log(message(i)[j]);
       }
       for (std::int64_t k = 0; k < K_; ++k)
         evidence(i)[k] /= largest;  // so that message = sum_k p evidence stays true
@@ -99,6 +106,7 @@ class Messages {
 
  private:
   const double* p(std::int64_t i, std::int64_t j) const { return p_ + (i * K_ + j) * K_; }
+  double* log_evidence(std::int64_t i) { return log_evidence_.data() + i * K_; }
   double* evidence(std::int64_t i) { return evidence_.data() + i * K_; }
   const double* evidence(std::int64_t i) const { return evidence_.data() + i * K_; }
   double* message(std::int64_t i) { return message_.data() + i * K_; }
@@ -107,7 +115,7 @@ class Messages {
   std::int64_t D_, K_;
   const std::int64_t *parent_, *order_;
   const double* p_;
-  std::vector<double> evidence_, message_;
+  std::vector<double> log_evidence_, evidence_, message_;
 };
 
 /// Calls work(messages, row) for every row, on all threads.

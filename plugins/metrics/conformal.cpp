@@ -39,7 +39,8 @@ class Conformal final : public Metric {
     std::int64_t queries = 500, bins = 5, samples = 256;
     double confidence = 0.9, width = 0.05, islands = 12;
     void visit(ParamVisitor& p) {
-      p("queries", queries, {.doc = "n, of all bins together", .min = 1});
+      p("queries", queries,
+        {.doc = "n, of all bins together, but no more than there are states", .min = 1});
       p("bins", bins, {.doc = "of |S|, of equal width, each with a radius of its own", .min = 1});
       p("confidence", confidence, {.doc = "1 - a", .min = 0.5, .max = 0.999});
       p("width", width, {.doc = "nats of a label's interval at which sampling stops", .min = 0.0});
@@ -61,8 +62,8 @@ class Conformal final : public Metric {
     std::string source;
     const auto x = true_states(evaluation, source);
     auto& stream = evaluation.stream("conformal");
-    const auto D = x.size(1), n = params_.queries;
-    const auto row = stream.integers(x.size(0), {n});
+    const auto D = x.size(1), n = std::min(params_.queries, x.size(0));
+    const auto row = stream.permutations(1, x.size(0))[0].slice(0, 0, n);
     const auto size = stream.integers(D + 1, {n});
     const auto unknown = stream.permutations(n, D) >= size.unsqueeze(1);
     const auto partial = x.index({row}).masked_fill(unknown, kUnknown);
@@ -86,6 +87,7 @@ class Conformal final : public Metric {
     auto& stream = evaluation.stream("conformal/labels");
     std::vector<double> scores;
     for (std::int64_t b = 0; b < partial.size(0); ++b) {
+      certifier.forget();  // so that scores do not depend on their order
       const auto label = certifier.certify(partial[b], {}, stream);
       const auto answer = answers[b].item<double>();
       scores.push_back(std::max(std::abs(answer - label.lower), std::abs(answer - label.upper)));

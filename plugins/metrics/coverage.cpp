@@ -50,11 +50,6 @@ class Noised final : public Family {
   Tensor bend_;  // [D, K]
 };
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values.empty() ? NAN : values[values.size() / 2];
-}
-
 class Coverage final : public Metric {
  public:
   static constexpr const char* kName = "coverage";

@@ -46,6 +46,11 @@ Mean log_mean_exp(const Tensor& values) {
   return {result, mean_of((values - result).exp()).error};
 }
 
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values.empty() ? NAN : values[values.size() / 2];
+}
+
 Tensor difference(const Tensor& a, const Tensor& b) {
   return (a - b).masked_fill(a == b, 0.0);
 }

@@ -31,6 +31,10 @@ Mean root_mean_square(const Tensor& errors);
 /// log of the mean of exp(v), and sd(exp v) / (mean of exp(v) sqrt(N)).  float64 [N]
 Mean log_mean_exp(const Tensor& values);
 
+/// The middle one of an odd number of values, the upper of the two middle ones of an even number;
+/// NaN for none.
+double median(std::vector<double> values);
+
 /// a - b, where two equal infinities differ by 0.
 Tensor difference(const Tensor& a, const Tensor& b);
 /// What a file can hold of `x`: a number, "inf", "-inf", or null for NaN.

@@ -238,7 +238,27 @@ TEST_CASE("conditional queries have intervals, and so has log Z") {
   CHECK(certificate.upper_by == "coupling from the past");
   CHECK(certifier.log_z(streams.at("a")).holds(truth.log_z()));
   CHECK(certifier.certify(given, given, streams.at("a")).exact());
+  auto clash = x.clone();
+  clash[0] = 0;
+  CHECK(test::refusal([&] { certifier.certify(clash, given, streams.at("a")); }) ==
+        "what is asked differs from what is given in a variable that is given");
   CHECK(certifier.certify(energy->space().empty()[0], {}, streams.at("a")).holds(0));
+}
+
+TEST_CASE("what a time limit allows to sum out is exact") {
+  const auto energy = test::make<Energy>(kLattice);
+  const EnumerationOracle truth(*energy);
+  const test::Leaning family(*energy);
+  const auto x = energy->space().empty()[0];
+  auto settings = few(64, 2);  // wider than messages of two bits
+  Streams streams(9);
+  CHECK(!Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a")).exact());
+  settings.seconds = 10;
+  const auto sum = Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a"));
+  CHECK(sum.exact());
+  CHECK(sum.holds(truth.log_z()));
+  settings.islands = 0;  // the network alone
+  CHECK(!Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a")).exact());
 }
 
 TEST_CASE("what cannot be certified is said") {
@@ -271,6 +291,7 @@ TEST_CASE("what cannot be certified is said") {
   CHECK(zero.lower == -INFINITY);
   CHECK(zero.upper == -INFINITY);
   CHECK(zero.to_json().at("log_marginal") == "-inf");
+  CHECK(Certificate::from_json(zero.to_json()).upper == -INFINITY);
   CHECK(certifier.certify(x, {}, streams.at("a")).to_json().at("upper") == "-inf");
   auto more = x.clone();
   more[5] = 1;

@@ -124,6 +124,49 @@ TEST_CASE("what is no pairwise binary density is refused with the reason") {
         "a factor has more than two variables");
 }
 
+TEST_CASE("a variable of one value has it") {
+  FactorModel model{{2, 1, 2}, {}};
+  model.factors.push_back({{0, 1}, {0, 0.7}});
+  model.factors.push_back({{0, 2}, {0.4, 0, 0, 0.4}});
+  const test::Factored energy(model);
+  Streams streams(4);
+  const auto x =
+      MonotoneCoupling(model).sample(energy.space().empty().repeat({200, 1}), streams.at("a"));
+  energy.space().check(x, false, "samples");
+  const auto p = EnumerationOracle(energy).single_marginals(energy.space().empty()[0]);
+  CHECK(x.select(1, 0).to(torch::kDouble).mean().item<double>() ==
+        doctest::Approx(p[0][1].item<double>()).epsilon(0.2));
+}
+
+TEST_CASE("a way that gave samples and gives no more is not replaced") {
+  class Tired final : public PosteriorSampler {
+   public:
+    std::string method() const override { return "tired"; }
+    Tensor sample(const Tensor& partial, Stream&) const override {
+      if (calls_++ > 0) throw Error("too tired");
+      return partial.masked_fill(partial == kUnknown, 0);
+    }
+
+   private:
+    mutable int calls_ = 0;
+  };
+  class Own final : public test::Factored {
+   public:
+    using Factored::Factored;
+    Offer<PosteriorSampler> posterior() const override { return {&tired_}; }
+
+   private:
+    Tired tired_;
+  };
+  const Own energy(torus(3, 3, [](int) { return 0.2; }));
+  const PosteriorSource source(energy);
+  auto draws = source.draws(energy.space().empty()[0]);
+  Streams streams(6);
+  CHECK(draws.sample(2, streams.at("a")).size(0) == 2);
+  CHECK(test::refusal([&] { draws.sample(2, streams.at("a")); }).find("too tired") == 0);
+  CHECK(draws.method() == "tired");
+}
+
 TEST_CASE("samples depend on the stream alone") {
   const test::Factored energy(torus(3, 4, [](int) { return 0.3; }));
   const MonotoneCoupling coupling(*energy.factors());

@@ -68,6 +68,21 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
         "during, select, reference");
 }
 
+TEST_CASE("the best can be selected of what is measured in training alone") {
+  const auto with = [](const std::string& more) {
+    return faults_of(parsed(std::string(kSound).substr(0, std::string(kSound).size() - 1) + more));
+  };
+  CHECK(with(R"(, "evaluation": {"during": ["one"], "every_steps": 5,
+                                 "select": {"metric": "one/a"}}})") == "accepted");
+  CHECK(with(R"(, "evaluation": {"during": ["one"], "select": {"metric": "one/a"}}})") ==
+        "spec.json: /: \"evaluation.select\" needs \"evaluation.every_steps\"");
+  CHECK(with(R"(, "evaluation": {"every_steps": 5, "select": {"metric": "one/a"}}})") ==
+        "spec.json: /: \"evaluation.select\": \"one\" is not in \"evaluation.during\"");
+  CHECK(with(R"(, "training": {"early_stopping": {"patience": 2}}})") ==
+        "spec.json: /: \"training.early_stopping\" needs \"evaluation.select\": what is to get "
+        "better");
+}
+
 TEST_CASE("what every experiment needs is asked for") {
   CHECK(faults_of(parsed(kSound)) == "accepted");
   CHECK(faults_of(parsed("{}")) ==

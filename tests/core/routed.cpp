@@ -93,6 +93,45 @@ TEST_CASE("conditional questions are routed on both sides") {
   CHECK(answer.estimator == "routed");
 }
 
+TEST_CASE("what the factors forbid has probability zero, whatever the network says") {
+  auto model = square_grid(3);
+  model.factors.push_back({{0}, {0, -INFINITY}});
+  model.factors.push_back({{7, 8}, {0, -INFINITY, -INFINITY, 0}});
+  model.factors.push_back({{8}, {0, -INFINITY}});
+  const test::Factored energy(model);
+  class Blind final : public Family {  // says 0 of everything
+   public:
+    explicit Blind(const StateSpace& space) : space_(space) {}
+    const StateSpace& space() const override { return space_; }
+    std::vector<Capability> capabilities() const override {
+      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+    }
+    void step(Step&) override {}
+    std::vector<ParameterGroup> parameters() override { return {}; }
+    void visit(StateVisitor&) override {}
+    void set_training(bool) override {}
+
+   private:
+    Answer compute_answer(const Query& query, Stream&) const override {
+      return {.value = torch::zeros({query.partial.size(0)}, torch::kDouble), .passes = 1};
+    }
+    const StateSpace& space_;
+  } const family(energy.space());
+  const Routed routed(family, energy);
+  Streams streams(3);
+  auto x = energy.space().empty().repeat({3, 1});
+  x[0][0] = 1;  // forbidden by a factor of known variables
+  x[1][7] = 1;  // by a component of unknown ones
+  const auto value = routed.log_marginal(x, {}, streams.at("a")).value;
+  CHECK(value[0].item<double>() == -INFINITY);
+  CHECK(value[1].item<double>() == -INFINITY);
+  CHECK(std::isfinite(value[2].item<double>()));
+  auto more = x.clone();
+  more.select(1, 4).fill_(0);
+  CHECK(test::refusal([&] { routed.log_marginal(more, x, streams.at("a")); }) ==
+        "what is given has probability zero");
+}
+
 TEST_CASE("without an energy, factors or one pass there is no routed estimator, and it is said") {
   const test::Factored energy(square_grid(3));
   const Tied family(energy);

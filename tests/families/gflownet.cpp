@@ -242,6 +242,26 @@ TEST_CASE("paths of a learned order are drawn by its own law, and so is what com
   CHECK(apart.masked_select(N * q > 5).abs().max().item<double>() < 4.5);
 }
 
+TEST_CASE("a uniform backward law weighs what completes evidence, whatever b was learned") {
+  torch::NoGradGuard no_grad;
+  const auto net = network();
+  const gflownet::Policy policy(gflownet::Ordering::kLearned, true, net, net, at::kCPU);
+  const auto paths = all_paths();
+  for (std::int64_t n = 0; n < 72; n += 5) {
+    double by_hand = 0;  // log p + log o, and log 2! for the uniform b of two unknown variables
+    for (std::int64_t t = 1; t < 3; ++t) {
+      const auto step = step_by_hand(*net, paths.states[n], paths.orders[n], t);
+      by_hand += step.value + step.forward;
+    }
+    const gflownet::Paths one{paths.states.slice(0, n, n + 1), paths.orders.slice(0, n, n + 1)};
+    CHECK(policy.links_of_uniform(one, 1).sum().item<double>() ==
+          doctest::Approx(by_hand + std::log(2)).epsilon(1e-4));
+  }
+  // which makes exp(log q) an unbiased weight: sum over orders of q(path) / w(path) is one
+  const auto path = (policy.links_of_uniform(paths, 0).sum(1).exp() / 6).to(torch::kDouble);
+  CHECK(path.sum().item<double>() == doctest::Approx(1).epsilon(1e-5));
+}
+
 TEST_CASE("exploration is a mixture of what is possible") {
   const auto p = torch::tensor({0.7, 0.2, 0.1, 0.0}, torch::kDouble);
   const auto q = gflownet::explored(p.log(), {.uniform = 0.3, .temperature = 2});

@@ -3,6 +3,7 @@
 #include <marginalia/evaluator.h>
 #include <marginalia/network.h>
 #include <marginalia/trainer.h>
+#include <marginalia/tree.h>
 
 #include "marginalia_test.h"
 
@@ -50,6 +51,18 @@ std::unique_ptr<Fitted> fitted(const std::string& family) {
   const auto run = RunDirectory::create(made->folder / "run", false);
   train(*made->experiment, run, {}, {});
   return made;
+}
+
+/// A hub of which `copies` variables are copies but for one in ten thousand.
+trees::Tree hub(std::int64_t copies) {
+  const auto D = copies + 1;
+  trees::Tree tree{torch::zeros({D}, torch::kLong), torch::arange(D),
+                   torch::tensor({1 - 1e-4, 1e-4, 1e-4, 1 - 1e-4}, torch::kDouble)
+                       .view({1, 2, 2})
+                       .repeat({D, 1, 1})};
+  tree.parent[0] = -1;
+  tree.p[0].fill_(0.5);
+  return tree;
 }
 
 /// All 3^5 states of three levels.
@@ -194,4 +207,19 @@ TEST_CASE("a network with the prior chow_liu starts as that tree, in both heads"
               Spec::from_text(R"({"type": "mlp", "prior": "chow_liu"})", "s"),
               NetworkContext{StateSpace::uniform(3, 2)});
         }).find("needs a \"dataset\"") != std::string::npos);
+}
+
+TEST_CASE("many children that disagree do not underflow") {
+  const auto tree = hub(400);
+  auto x = torch::full({1, 401}, kUnknown, torch::kLong);
+  x.slice(1, 1, 201).fill_(0);
+  x.slice(1, 201, 401).fill_(1);
+  // either value of the hub: 200 copies are right, 200 wrong
+  const auto exact = 200 * (std::log(1e-4) + std::log1p(-1e-4));
+  CHECK(trees::log_marginal(tree, x).item<double>() == doctest::Approx(exact).epsilon(1e-10));
+  Stream stream(1, "test");
+  const auto drawn = trees::sample(tree, x, stream);
+  CHECK(drawn[0][0].item<std::int64_t>() >= 0);
+  CHECK(trees::log_conditionals(tree, x)[0][0][0].exp().item<double>() ==
+        doctest::Approx(0.5).epsilon(1e-9));
 }

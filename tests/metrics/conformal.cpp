@@ -6,7 +6,7 @@ using namespace marginalia;
 using namespace marginalia::test::metrics;
 
 TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for others") {
-  TableBench b;
+  TableBench b(12);      // more states than queries
   b.family.noise = 0.4;  // errors in the marginals; conditionals are exact
   const auto figure =
       figures_of("conformal", b.evaluation,
@@ -39,6 +39,12 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
         }
     CHECK(held / total > 0.798 - 3 * std::sqrt(0.16 / 200));
   }
+}
+
+TEST_CASE("no state calibrates twice") {
+  TableBench b(1);
+  const auto figure = figures_of("conformal", b.evaluation, R"("queries": 400, "bins": 1)");
+  CHECK(figure.at("one_pass").samples == b.energy.repeated().size(0));
 }
 
 TEST_CASE("too few queries for a bin leave it without a radius, and what is missing is said") {

@@ -103,6 +103,23 @@ TEST_CASE(
   CHECK(has(radii[0].at("law"), "|S| uniform on 0..25"));
 }
 
+TEST_CASE("figures of one step are not put beside answers of another") {
+  const auto run = half_trained();
+  const auto file = run / "evaluation.json";
+  const auto measured = read_text(file);
+  auto other = Json::parse(measured);
+  other["step"] = 3;
+  write_atomically(file, other.dump());
+  const auto radii = marginalia_(fmt::format("marginals '{}' --input - --conformal", run.string()),
+                                 question({1, 1, 0}));
+  CHECK(radii.code == 2);
+  CHECK(has(radii.err, "its conformal radii are of step 3, and the answers would be of step 5"));
+  const auto merged = marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string()));
+  CHECK(merged.code == 2);
+  CHECK(has(merged.err, "holds figures of step 3, and these would be of step 5"));
+  write_atomically(file, measured);
+}
+
 TEST_CASE("what cannot be certified is refused with the line, or said in the answer") {
   const auto run = half_trained().string();
   const auto short_of = marginalia_(
@@ -118,4 +135,8 @@ TEST_CASE("what cannot be certified is refused with the line, or said in the ans
   const auto wrong = marginalia_(
       fmt::format("marginals '{}' --input - --certify --confidence 1.5", run), question({1}));
   CHECK(wrong.code == 2);
+  const auto both = marginalia_(
+      fmt::format("marginals '{}' --input - --certify --estimator chain", run), question({1}));
+  CHECK(both.code == 2);
+  CHECK(has(both.err, "excludes"));
 }

@@ -87,8 +87,17 @@ TEST_CASE("a run writes what was promised, and answers questions") {
   CHECK(p[0].is_null());
   CHECK(p[2][0].get<double>() + p[2][1].get<double>() == doctest::Approx(1));
 
-  const auto samples = marginalia_(fmt::format("sample '{}' --count 2 --given -", run.string()),
-                                   R"({"x": [0,1,null,null,null,null,null,null,null]})");
+  const auto mistaken = marginalia_(
+      fmt::format("conditionals '{}' --input -", run.string()),
+      R"({"x": [0,1,null,0,1,0,1,0,1], "given": [0,null,null,null,null,null,null,null,null]})");
+  CHECK(mistaken.code == 2);
+  CHECK(has(mistaken.err, "stdin:1: conditionals are given all of \"x\""));
+
+  const auto samples =
+      marginalia_(fmt::format("sample '{}' --count 2 --given -", run.string()),
+                  R"({"x": [0,1,null,null,null,null,null,null,null], "id": "first", "log_prob": 7})"
+                  "\n"
+                  R"({"x": [0,1,0,0,0,0,null,null,null], "id": "second"})");
   REQUIRE(samples.code == 0);
   std::stringstream all(samples.out);
   int count = 0;
@@ -96,10 +105,11 @@ TEST_CASE("a run writes what was promised, and answers questions") {
     const auto sample = Json::parse(line);
     CHECK(sample.at("x")[0] == 0);
     CHECK(sample.at("x")[1] == 1);
-    CHECK(sample.at("given")[2].is_null());
+    CHECK(sample.at("given")[2].is_null() == (count < 2));
+    CHECK(sample.at("id") == (count < 2 ? "first" : "second"));
     CHECK(sample.at("log_prob").get<double>() < 0);
   }
-  CHECK(count == 2);
+  CHECK(count == 4);
   CHECK(marginalia_(fmt::format("resume '{}'", run.string())).code == 0);
   CHECK(has(
       marginalia_(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string())).out,

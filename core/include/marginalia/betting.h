@@ -33,7 +33,6 @@ class MARGINALIA_API BettingBound {
 
   // Of the X_i since the last restart, or of all where none came since.
   double log_mean() const;           ///< -inf where there are none
-  double relative_variance() const;  ///< of X_i / mean(X); 0 below two
   /// log of the bound, the largest that any call has found for this delta; -inf while there is
   /// none.
   double log_lower(double delta);

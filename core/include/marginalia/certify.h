@@ -62,7 +62,8 @@ struct CertifySettings {
   double seconds = 0;              ///< at which it stops; 0: never
   std::int64_t samples = 1 << 13;  ///< of each side at which it stops
   /// log2 of the entries of a message up to which unknown variables are summed out exactly (binary
-  /// variables: induced width); 0: none are, chains go on to full states.
+  /// variables: induced width), and beyond it where half the time limit allows to sum out all of
+  /// them; 0: none are, chains go on to full states.
   double islands = 12;
   /// Of twisted sequential Monte Carlo, with the one-pass marginals as twist, once the variance of
   /// log weights of single chains is above 2; 0: never.
@@ -77,16 +78,17 @@ struct CertifySettings {
 /// For any partial state x_S, u its unknown variables and q(u | x_S) a proposal from the model's
 /// conditionals along an order:
 ///
-///   E_{u ~ q}[f(x_S, u) / q(u | x_S)]         = f(x_S)       (at most, where q misses a state of
-///   f) E_{u ~ p(. | x_S)}[q(u | x_S) / f(x_S, u)] = 1 / f(x_S)   (at most, likewise)
+///   E_{u ~ q}[f(x_S, u) / q(u | x_S)]             = f(x_S)
+///   E_{u ~ p(. | x_S)}[q(u | x_S) / f(x_S, u)]    = 1 / f(x_S)
 ///
-/// Both are means of non-negative numbers, so that a betting bound (betting.h) on each gives a
-/// lower and an upper bound of log f(x_S) at any time one stops. With F the one-pass marginal and R
-/// its one-step residuals, log(f/q) = F(x_S) - sum_t R_t: the bounds are those of the error of F,
-/// but do not depend on F. The second needs exact posterior samples (posterior_source.h); without
-/// them there is the lower side alone. Where f has factors, u are only the variables of a cutset
-/// (islands.h): what then falls apart into narrow islands is summed out exactly. log p(x_S) and
-/// log p(x_Q | x_E) are differences of two such intervals, which share 1 - confidence.
+/// (each at most that, where q misses a state of f). Both are means of non-negative numbers, so
+/// that a betting bound (betting.h) on each gives a lower and an upper bound of log f(x_S) at any
+/// time one stops. With F the one-pass marginal and R its one-step residuals, log(f/q) = F(x_S) -
+/// sum_t R_t: the bounds are those of the error of F, but do not depend on F. The second needs
+/// exact posterior samples (posterior_source.h); without them there is the lower side alone. Where
+/// f has factors, u are only the variables of a cutset (islands.h): what then falls apart into
+/// narrow islands is summed out exactly. log p(x_S) and log p(x_Q | x_E) are differences of two
+/// such intervals, which share 1 - confidence.
 ///
 /// How many variables are revealed in one pass, and whether chains are single or a swarm of
 /// particles that the one-pass marginals steer, is chosen by the variance seen so far, which leaves
@@ -108,6 +110,10 @@ class MARGINALIA_API Certifier {
   bool has_log_z() const { return log_z_.has_value(); }
   void set_log_z(const Certificate& certificate);  ///< one kept from before, of this confidence
 
+  /// Forgets how uneven the weights of earlier questions were, which chooses how the next is
+  /// sampled; log Z stays.
+  void forget();
+
   const CertifySettings& settings() const { return settings_; }
 
  private:
@@ -115,8 +121,8 @@ class MARGINALIA_API Certifier {
   struct Budget;
   class Passes;
   class Sampling;
-  Question ask(const Tensor& x) const;
-  Question ask_factors(const FactorModel& model, const Tensor& x) const;
+  Question ask(const Tensor& x, double seconds) const;
+  Question ask_factors(const FactorModel& model, const Tensor& x, double seconds) const;
   Question ask_model(const Tensor& x) const;
   Certificate sum(const Tensor& x, const Budget& budget, Stream& stream);
 

@@ -59,6 +59,9 @@ MARGINALIA_API void save_checkpoint(const std::filesystem::path& folder, const T
 /// Fills `trained` from a checkpoint.
 MARGINALIA_API TrainingState load_checkpoint(const std::filesystem::path& file,
                                              const Trained& trained);
+/// What answers: of a run its best checkpoint, where evaluation.select named one, else its last; a
+/// file as it is.
+MARGINALIA_API std::filesystem::path checkpoint_of(const std::filesystem::path& from);
 /// Fills a family for answering: its average where one was kept.  -> the step.
 MARGINALIA_API std::int64_t load_model(const std::filesystem::path& file, Family& family);
 /// Copies every tensor that `from` has under the same name and shape ("model.*", averages first).

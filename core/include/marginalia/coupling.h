@@ -35,7 +35,8 @@ class MARGINALIA_API MonotoneCoupling final : public PosteriorSampler {
 
   std::string method() const override { return "coupling from the past"; }
   /// Throws Error where factors among the unknown variables are frustrated, where chains have not
-  /// met within the sweeps, and where what is given has probability zero.
+  /// met within the sweeps, and where both values of an unknown variable are forbidden. Factors of
+  /// known variables alone are not looked at. Probabilities are exact to 2^-33.
   Tensor sample(const Tensor& partial, Stream& stream) const override;
 
  private:
@@ -48,6 +49,7 @@ class MARGINALIA_API MonotoneCoupling final : public PosteriorSampler {
   Heat heat_of(const std::int64_t* values) const;
 
   std::int64_t most_sweeps_, first_sweeps_;
+  std::vector<std::int64_t> fixed_;       // variables of one value
   std::vector<double> field_;             // u_i [D]
   std::vector<std::vector<Link>> links_;  // [D][...]
 };

@@ -20,7 +20,8 @@ class MARGINALIA_API PosteriorSource {
   class MARGINALIA_API Draws {
    public:
     /// `count` independent completions of the query's state: int64 [count, D]. Throws Error with
-    /// the reasons of all ways where none is left.
+    /// the reasons of all ways where none is left, and where one that gave samples gives no more:
+    /// those of another would not be independent of its failure.
     Tensor sample(std::int64_t count, Stream& stream);
     const std::string& method() const { return method_; }  ///< of the last samples
 
@@ -29,6 +30,7 @@ class MARGINALIA_API PosteriorSource {
     const PosteriorSource* source_ = nullptr;
     Tensor state_;
     std::size_t next_ = 0;
+    bool yielded_ = false;
     std::string method_, reasons_;
   };
   Draws draws(const Tensor& state) const;  ///< state: int64 [D]

@@ -30,12 +30,14 @@ class MARGINALIA_API Routed {
   static std::string obstacle(const Family& family, const Energy* energy);
 
   /// log p(x_Q | x_E) as Family::answer gives it; `given` may be undefined. [B, D] -> float64 [B].
+  /// Throws SpecError where a component shows that what is given has probability zero.
   Answer log_marginal(const Tensor& partial, const Tensor& given, Stream& stream) const;
 
  private:
-  /// `partial` with narrow components drawn, and log p(u | x_S), float64 [B].
+  /// `partial` with narrow components drawn, log p(u | x_S), float64 [B], and where f is 0: bool
+  /// [B].
   struct Completed {
-    Tensor states, log_prob;
+    Tensor states, log_prob, impossible;
   };
   Completed complete(const Tensor& partial, Stream& stream) const;
 

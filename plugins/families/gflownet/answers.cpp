@@ -65,7 +65,11 @@ Answer GFlowNet::from_policy(const Query& query, Stream& stream) const {
     for (const auto& part : rows.split(rows_a_pass(x.size(1)))) {
       if (part.numel() == 0) continue;
       const auto walk = policy_.complete(x.index({part}), {}, stream);
-      const auto links = policy_.links(walk.paths, x.size(1) - u).sum(1);
+      // A learned b is that of ways back to nothing; a uniform one serves ways back to evidence.
+      const auto first = x.size(1) - u;
+      const auto links = (first == 0 ? policy_.links(walk.paths, first)
+                                     : policy_.links_of_uniform(walk.paths, first))
+                             .sum(1);
       answer.states.index_put_({part}, walk.paths.states);
       answer.value.index_put_({part}, links.to(torch::kCPU, torch::kDouble));
       answer.passes += double(part.numel() * walk.passes) / double(x.size(0));

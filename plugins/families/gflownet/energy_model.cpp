@@ -24,7 +24,7 @@ Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) 
     const auto start = x.masked_fill(ranks_of(from.orders) >= D - K, kUnknown);
     const auto walk = policy.complete(start, {}, stream);
     to = walk.paths;
-    gain = policy.links(from, D - K).sum(1) - policy.links(to, D - K).sum(1);
+    gain = policy.links_of_uniform(from, D - K).sum(1) - policy.links_of_uniform(to, D - K).sum(1);
     step.count_passes(B * (walk.passes + 2 * K * policy.networks() + 2));
   }
   const auto log_f = log_density(torch::cat({x, to.states}));

@@ -25,9 +25,11 @@ struct EnergyModelParams {
 /// A density learned from data together with the policy that samples it:
 ///   loss = mean log f(x') - mean log f(x),   x data,
 /// whose gradient is that of -log p(x) where x' ~ f / Z (contrastive divergence). x' is x taken K
-/// steps back by b and forth again by P_F to y, and accepted with chance
-///   min(1, f(y) P_F(s -> x) b(x -> s) / f(x) P_F(s -> y) b(y -> s)),
-/// which leaves f / Z invariant; else x' = x, and the row says nothing.
+/// steps back, by a uniform b or along the fixed order, and forth again by P_F to y, and accepted
+/// with chance
+///   min(1, f(y) b(y -> s) P_F(s -> x) / f(x) b(x -> s) P_F(s -> y)),
+/// in which the two b are equal, and which leaves f / Z invariant; else x' = x, and the row says
+/// nothing.
 /// Source: Zhang et al. (2022), arXiv:2202.01361.
 class EnergyModel {
  public:

@@ -105,25 +105,40 @@ Policy::Walk Policy::by_learned_order(Tensor x, const Exploration& exploration,
   return {{x, orders}, U * networks()};
 }
 
-Tensor Policy::links(const Paths& paths, std::int64_t first, const Tensor& logits) const {
+Tensor Policy::value_links(const Paths& paths, std::int64_t first, const Tensor& logits) const {
   const auto B = paths.states.size(0), D = paths.states.size(1), T = D - first;
   const auto variable = paths.orders.slice(1, first).reshape({-1}).to(device_);  // [B T]
   const auto value = paths.states.gather(1, paths.orders.slice(1, first)).reshape({-1, 1});
   const auto row = torch::arange(B * T, variable.options());
   const auto log_p = logits.index({row, variable}).log_softmax(1);  // [B T, K]
-  const auto links = log_p.gather(1, value.to(device_)).view({B, T});
-  return position_ ? links + order_links(paths, first) : links;
+  return log_p.gather(1, value.to(device_)).view({B, T});
+}
+
+Tensor Policy::links(const Paths& paths, std::int64_t first, const Tensor& logits) const {
+  const auto values = value_links(paths, first, logits);
+  return position_ ? values + order_links(paths, first, learned_backward_) : values;
+}
+
+static Tensor logits_along(const Paths& paths, std::int64_t first, Network& conditional,
+                           at::Device device) {
+  const auto states = states_along(paths, first, paths.states.size(1) - 1).to(device);
+  return conditional.evaluate({states}, kLogits).logits;
 }
 
 Tensor Policy::links(const Paths& paths, std::int64_t first) const {
-  const auto states = states_along(paths, first, paths.states.size(1) - 1).to(device_);
-  return links(paths, first, conditional_->evaluate({states}, kLogits).logits);
+  return links(paths, first, logits_along(paths, first, *conditional_, device_));
+}
+
+Tensor Policy::links_of_uniform(const Paths& paths, std::int64_t first) const {
+  const auto logits = logits_along(paths, first, *conditional_, device_);
+  const auto values = value_links(paths, first, logits);
+  return position_ ? values + order_links(paths, first, false) : values;
 }
 
 /// log((D - t) o) of equation (1), or log o - log b of (2): [B, D - first].
-Tensor Policy::order_links(const Paths& paths, std::int64_t first) const {
+Tensor Policy::order_links(const Paths& paths, std::int64_t first, bool learned_backward) const {
   const auto B = paths.states.size(0), D = paths.states.size(1), T = D - first;
-  const auto states = states_along(paths, first, learned_backward_ ? D : D - 1);
+  const auto states = states_along(paths, first, learned_backward ? D : D - 1);
   const auto logits =
       position_->evaluate({states.to(device_)}, kPositionLogits).position_logits.view({B, -1, D});
   const auto along = states.view({B, -1, D});
@@ -133,7 +148,7 @@ Tensor Policy::order_links(const Paths& paths, std::int64_t first) const {
     const auto log_p = log_positions(part(logits), part(along), forward).view({B, T, D});
     return log_p.gather(2, variable).squeeze(2);
   };
-  if (learned_backward_) return at(0, true) - at(1, false);
+  if (learned_backward) return at(0, true) - at(1, false);
   const auto left = torch::arange(T, 0, -1, logits.options());  // D - t
   return at(0, true) + left.log();
 }

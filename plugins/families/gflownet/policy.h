@@ -60,11 +60,15 @@ class Policy {
   Tensor links(const Paths& paths, std::int64_t first, const Tensor& logits) const;
   /// The same from passes of its own: B (D - first) of them, and as many of `position`.
   Tensor links(const Paths& paths, std::int64_t first) const;
+  /// The same with a uniform b, whatever b was learned: what paths of back_from() are drawn by.
+  Tensor links_of_uniform(const Paths& paths, std::int64_t first) const;
   std::int64_t networks() const { return position_ ? 2 : 1; }
 
  private:
   Walk by_learned_order(Tensor x, const Exploration& exploration, Stream& stream) const;
-  Tensor order_links(const Paths& paths, std::int64_t first) const;
+  /// Of every link log p(x_i | s_t): [B, D - first].
+  Tensor value_links(const Paths& paths, std::int64_t first, const Tensor& logits) const;
+  Tensor order_links(const Paths& paths, std::int64_t first, bool learned_backward) const;
   /// log o(i | x_S) of unknown variables, or log b(i | x_S) of known ones; -inf for others. [B, D]
   Tensor log_positions(const Tensor& logits, const Tensor& partial, bool forward) const;
 

@@ -46,7 +46,10 @@ Tensor some_terms(const LogConditionals& conditionals, const Tensor& x, const Te
 void RunningLogZ::add(const Tensor& W) {
   const auto met = W.logsumexp(0).item<double>() - std::log(double(W.numel()));
   if (!std::isfinite(met)) return;
-  if (!state_.defined()) state_ = torch::zeros({2}, torch::kDouble);
+  if (!state_.defined()) {
+    state_ = torch::tensor({met, 1.0}, torch::kDouble);
+    return;
+  }
   const auto average = state_[0].item<double>(), count = state_[1].item<double>() + 1;
   const auto rate = std::max(1 / count, kRate), top = std::max(average, met);
   const auto mean = (1 - rate) * std::exp(average - top) + rate * std::exp(met - top);

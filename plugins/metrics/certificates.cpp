@@ -1,0 +1,134 @@
+/// \file
+/// What certificates of a target's marginals are worth: how wide they are, and what they cost.
+///
+/// Random subsets of states of the truth, or of the model where there are none, are certified one
+/// by one (certify.h). No oracle is asked: whether intervals hold is what `coverage` counts.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <torch/types.h>
+
+#include <marginalia/certify.h>
+#include <marginalia/plugin.h>
+
+#include "measure.h"
+
+namespace {
+
+using namespace marginalia;
+using namespace marginalia::measure;
+
+/// Certificates of one size, or of all.
+struct Tally {
+  std::vector<double> widths, seconds, passes;
+  double two_sided = 0;
+  std::map<std::string, std::int64_t> routes, upper_by, stopped, reasons;
+
+  void add(const Certificate& certificate) {
+    widths.push_back(certificate.width());
+    seconds.push_back(certificate.seconds);
+    passes.push_back(certificate.passes);
+    two_sided += std::isfinite(certificate.width());
+    for (auto [counts, word] : {std::pair{&routes, certificate.route},
+                                {&upper_by, certificate.upper_by},
+                                {&stopped, certificate.stopped},
+                                {&reasons, certificate.reason}})
+      if (!word.empty()) ++(*counts)[word];
+  }
+  Json to_json() const {
+    return {{"count", widths.size()},
+            {"median_width", number(median(widths))},
+            {"largest_width", number(std::ranges::max(widths))},
+            {"two_sided", two_sided / double(widths.size())},
+            {"median_passes", median(passes)},
+            {"routes", routes},
+            {"upper_by", upper_by},
+            {"stopped", stopped},
+            {"reasons", reasons}};
+  }
+};
+
+class Certificates final : public Metric {
+ public:
+  static constexpr const char* kName = "certificates";
+  static constexpr const char* kSummary =
+      "width and seconds of certified log p(x_S), by subset size, and why a side is missing";
+  static constexpr const char* kFormula = "median of upper - lower";
+  static constexpr const char* kExample =
+      R"({"sizes": [50], "queries": 4, "seconds": 0.1, "base_seconds": 0.1})";
+
+  struct Params {
+    SubsetParams subsets{.sizes = {2, 10, 30, 50}, .queries = 5};
+    double confidence = 0.95, width = 0.1, seconds = 20, base_seconds = 20, islands = 12;
+    void visit(ParamVisitor& p) {
+      subsets.visit(p);
+      p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
+      p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
+      p("seconds", seconds, {.doc = "of a question at which sampling stops", .min = 0.001});
+      p("base_seconds", base_seconds, {.doc = "of log Z, once", .min = 0.001});
+      p("islands", islands,
+        {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
+                "exactly; 0: the network alone",
+         .min = 0.0,
+         .max = 24.0});
+    }
+  };
+  explicit Certificates(const Params& params) : params_(params) {}
+
+  std::vector<Figure> measure(Evaluation& evaluation) const override {
+    if (!evaluation.energy()) throw Unavailable("needs an energy: its log f is what is certified");
+    if (!evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
+      throw Unavailable("needs conditionals in one pass, and the family offers none");
+    auto& stream = evaluation.stream("certificates");
+    const auto queries = random_subsets(evaluation, params_.subsets, stream);
+    Certifier certifier(evaluation.family(), evaluation.energy(), settings());
+    const auto log_z = certifier.log_z(stream);
+    Tally all;
+    std::map<std::int64_t, Tally> by_size;
+    for (std::int64_t b = 0; b < queries.partial.size(0); ++b) {
+      const auto certificate = certifier.certify(queries.partial[b], {}, stream);
+      all.add(certificate);
+      by_size[queries.size[b].item<std::int64_t>()].add(certificate);
+    }
+    auto cells = Json::array(), times = Json::array();
+    for (const auto& [size, tally] : by_size) {
+      cells.push_back(tally.to_json());
+      cells.back()["size"] = size;
+      times.push_back({{"size", size}, {"median_seconds", median(tally.seconds)}});
+    }
+    const auto samples = std::int64_t(all.widths.size());
+    return {{.estimator = "width",
+             .value = median(all.widths),
+             .samples = samples,
+             .more = {{"confidence", params_.confidence},
+                      {"states", queries.source},
+                      {"log_z", log_z.to_json()},
+                      {"cells", std::move(cells)}}},
+            {.estimator = "two_sided",
+             .value = all.two_sided / double(samples),
+             .unit = "fraction",
+             .samples = samples},
+            {.estimator = "seconds",
+             .value = median(all.seconds),
+             .unit = "seconds",
+             .samples = samples,
+             .more = {{"cells", std::move(times)}}}};
+  }
+
+ private:
+  CertifySettings settings() const {
+    CertifySettings settings;
+    settings.confidence = params_.confidence;
+    settings.width = params_.width;
+    settings.seconds = params_.seconds;
+    settings.base_seconds = params_.base_seconds;
+    settings.islands = params_.islands;
+    return settings;
+  }
+
+  Params params_;
+};
+
+}  // namespace
+MARGINALIA_PLUGIN(Certificates);
