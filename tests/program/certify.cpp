@@ -123,7 +123,7 @@ TEST_CASE("figures of one step are not put beside answers of another") {
 TEST_CASE("what cannot be certified is refused with the line, or said in the answer") {
   const auto run = half_trained().string();
   const auto short_of = marginalia_(
-      fmt::format("marginals '{}' --input - --certify --islands 0 --seconds 0.000001", run),
+      fmt::format("marginals '{}' --input - --certify --islands 0 --seconds 0.000000001", run),
       question({1}));
   REQUIRE_MESSAGE(short_of.code == 0, short_of.err);
   const auto line = Json::parse(short_of.out);
