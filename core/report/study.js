@@ -117,12 +117,17 @@ function band(context, px, py, one) {
   context.globalAlpha = 1;
 }
 
-/// What a point is, beside it, on the side where there is room.
-function name(context, x, y, label, ratio) {
-  const left = x > 0.6 * context.canvas.width;
+/// What a point is, beside it, on the side where there is room, and below the names that are there.
+function name(context, x, y, label, ratio, there) {
+  const left = x > 0.6 * context.canvas.width, line = 12 * ratio;
   context.font = `${11 * ratio}px system-ui, sans-serif`;
   context.textAlign = left ? "right" : "left";
   context.textBaseline = "middle";
+  const width = context.measureText(label).width, from = left ? x - width : x;
+  const meets = (other) => Math.abs(other.y - y) < line &&
+    from < other.from + other.width && other.from < from + width;
+  while (there.some(meets)) y += line;
+  there.push({ from, width, y });
   context.fillText(label, x + (left ? -6 : 6) * ratio, y);
 }
 
@@ -134,12 +139,14 @@ function build_figure(drawn) {
   const range_x = drawn.diagonal ? unit
     : log_x ? [low / 1.15, high * 1.15] : padded(low, high, 0.03);
   const marks = (context, px, py, ratio) => {
+    const names = [];
     if (drawn.diagonal) dashed(context, ratio, [px(0), py(0)], [px(1), py(1)]);
     for (const one of drawn.series) {
       if (one.style !== "points" && one.low.some((y, i) => y !== one.high[i]))
         band(context, px, py, one);
       context.fillStyle = row_colour(one.colour);
-      if (drawn.group === "costs") name(context, px(one.x[0]), py(one.y[0]), one.label, ratio);
+      if (drawn.group === "costs") name(context, px(one.x[0]), py(one.y[0]), one.label, ratio,
+        names);
       if (one.style !== "points") continue;
       one.x.forEach((at, i) => disc(context, px(at), py(one.y[i]), 2.6 * ratio));
     }
