@@ -12,11 +12,12 @@
 namespace marginalia::test {
 
 /// log p(x_i | x_S) from the factors whose other variables are known, plus `noise` times a fixed
-/// Gaussian a value; log-marginals in one pass that are `offset` |S|, or the truth.
+/// Gaussian a value; log-marginals in one pass that are the truth, or 0 where none is given, and
+/// `offset` more for every unknown variable.
 class Leaning final : public Family {
  public:
   double noise = 0, offset = 0;
-  const Oracle* truth = nullptr;  ///< where it is given, log-marginals in one pass are its own
+  const Oracle* truth = nullptr;
 
   explicit Leaning(const Energy& energy) : energy_(energy) {
     auto generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{12});
@@ -40,8 +41,10 @@ class Leaning final : public Family {
  private:
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const bool one_pass = query.kind == QueryKind::kLogMarginal && query.estimator == "one_pass";
-    if (one_pass && truth) return {.value = truth->log_marginal(query.partial)};
-    if (one_pass) return {.value = offset * (query.partial != kUnknown).sum(1).to(torch::kDouble)};
+    if (one_pass) {
+      const auto wrong = offset * (query.partial == kUnknown).sum(1).to(torch::kDouble);
+      return {.value = truth ? wrong + truth->log_marginal(query.partial) : wrong, .passes = 1};
+    }
     return answer_from_conditionals([this](const Tensor& s) { return log_conditionals(s); }, query,
                                     stream);
   }

@@ -21,6 +21,11 @@ constexpr int kReferenceFormat = 1;      // raised when the same parameters give
 constexpr double kUnasked = 1e9;         // energy evaluations that are made without being asked for
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
 
+/// Below the cache directory.
+fs::path file_of(const std::string& identity) {
+  return fs::path("reference") / (sha256_hex(identity) + ".safetensors");
+}
+
 Tensor log_density_of(const Energy& energy, const Tensor& states) {
   std::vector<Tensor> parts;
   for (const auto& rows : states.split(kRows))
@@ -146,19 +151,16 @@ ReferenceSamples Reference::run() const {
   return made;
 }
 
-fs::path Reference::file(const std::string& identity) const {
-  return paths_.cache / "reference" / (sha256_hex(identity) + ".safetensors");
-}
-
 /// What the cache has under this identity; `note` says what was wrong with a file that is there.
 std::optional<ReferenceSamples> Reference::kept(const std::string& identity,
                                                 std::string& note) const {
-  if (paths_.cache.empty() || !fs::exists(file(identity))) return {};
+  const auto file = file_of(identity);
+  if (paths_.cache.empty() || !fs::exists(paths_.cache / file)) return {};
   try {
-    const auto content = read_safetensors(file(identity));
+    const auto content = read_safetensors(paths_.cache / file);
     if (content.metadata.at("identity") != identity) throw Error("made for something else");
     auto about = Json::parse(content.metadata.at("about"));
-    about["cache"] = "read from " + file(identity).string();
+    about["cache"] = "read from " + file.string();
     return ReferenceSamples{content.tensors.at("states").to(torch::kLong), std::move(about)};
   } catch (const std::exception& e) {
     note = fmt::format("made anew, as the file in the cache was refused ({})", message_of(e));
@@ -169,13 +171,13 @@ std::optional<ReferenceSamples> Reference::kept(const std::string& identity,
 /// Writes them to the cache.  -> how that went: a run does not fail for it.
 std::string Reference::keep(const ReferenceSamples& samples, const std::string& identity) const {
   if (paths_.cache.empty()) return "not kept, there is no cache directory";
-  const auto target = file(identity);
+  const auto file = file_of(identity), target = paths_.cache / file;
   try {
     fs::create_directories(target.parent_path());
     const bool small = energy_->space().levels() <= 256;
     write_safetensors(target, {{{"states", samples.states.to(small ? torch::kByte : torch::kLong)}},
                                {{"identity", identity}, {"about", samples.about.dump()}}});
-    return "kept as " + target.string();
+    return "kept as " + file.string();
   } catch (const std::exception& e) {
     return fmt::format("not kept: {}", message_of(e));
   }

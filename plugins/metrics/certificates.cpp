@@ -60,18 +60,13 @@ class Certificates final : public Metric {
 
   struct Params {
     SubsetParams subsets{.sizes = {2, 10, 30, 50}, .queries = 5};
-    double confidence = 0.95, width = 0.1, seconds = 20, base_seconds = 20, islands = 12;
+    IntervalParams interval;
+    double seconds = 20, base_seconds = 20;
     void visit(ParamVisitor& p) {
       subsets.visit(p);
-      p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
-      p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
+      interval.visit(p);
       p("seconds", seconds, {.doc = "of a question at which sampling stops", .min = 0.001});
       p("base_seconds", base_seconds, {.doc = "of log Z, once", .min = 0.001});
-      p("islands", islands,
-        {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
-                "exactly; 0: the network alone",
-         .min = 0.0,
-         .max = 24.0});
     }
   };
   explicit Certificates(const Params& params) : params_(params) {}
@@ -101,7 +96,7 @@ class Certificates final : public Metric {
     return {{.estimator = "width",
              .value = median(all.widths),
              .samples = samples,
-             .more = {{"confidence", params_.confidence},
+             .more = {{"confidence", params_.interval.confidence},
                       {"states", queries.source},
                       {"log_z", log_z.to_json()},
                       {"cells", std::move(cells)}}},
@@ -118,12 +113,9 @@ class Certificates final : public Metric {
 
  private:
   CertifySettings settings() const {
-    CertifySettings settings;
-    settings.confidence = params_.confidence;
-    settings.width = params_.width;
+    auto settings = params_.interval.settings();
     settings.seconds = params_.seconds;
     settings.base_seconds = params_.base_seconds;
-    settings.islands = params_.islands;
     return settings;
   }
 

@@ -62,21 +62,15 @@ class Coverage final : public Metric {
 
   struct Params {
     SubsetParams subsets;
-    double confidence = 0.95, width = 0.1, islands = 12;
+    IntervalParams interval;
     std::int64_t samples = 1024, base_samples = 1024;
     std::vector<double> noise{0};
     Params() { subsets.queries = 20; }
     void visit(ParamVisitor& p) {
       subsets.visit(p);
-      p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
-      p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
+      interval.visit(p);
       p("samples", samples, {.doc = "of each side, at which it stops", .min = 1});
       p("base_samples", base_samples, {.doc = "of each side of log Z", .min = 1});
-      p("islands", islands,
-        {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
-                "exactly; 0: the network alone",
-         .min = 0.0,
-         .max = 24.0});
       p("noise", noise,
         {.doc = "nats of a Gaussian on every logit, a network spoilt so far for each; 0: as it is",
          .min = 0.0});
@@ -105,11 +99,8 @@ class Coverage final : public Metric {
 
  private:
   CertifySettings settings() const {
-    CertifySettings settings;
-    settings.confidence = params_.confidence;
-    settings.width = params_.width;
+    auto settings = params_.interval.settings();
     settings.samples = params_.samples;
-    settings.islands = params_.islands;
     settings.base_samples = params_.base_samples;
     settings.base_seconds = 0;
     return settings;
@@ -151,7 +142,7 @@ class Coverage final : public Metric {
             .value = all.held / all.count,
             .unit = "fraction",
             .samples = std::int64_t(all.count),
-            .more = {{"confidence", params_.confidence},
+            .more = {{"confidence", params_.interval.confidence},
                      {"median_width", number(median(all.widths))},
                      {"log_z_width", number(certifier.log_z(stream).width())},
                      {"cells", std::move(rows)}}};

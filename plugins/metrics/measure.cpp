@@ -137,6 +137,24 @@ Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Strea
   return subsets;
 }
 
+void IntervalParams::visit(ParamVisitor& p) {
+  p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
+  p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
+  p("islands", islands,
+    {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
+            "exactly; 0: the network alone",
+     .min = 0.0,
+     .max = 24.0});
+}
+
+CertifySettings IntervalParams::settings() const {
+  CertifySettings settings;
+  settings.confidence = confidence;
+  settings.width = width;
+  settings.islands = islands;
+  return settings;
+}
+
 Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream) {
   Links links;
   const auto states = true_states(evaluation, links.source);

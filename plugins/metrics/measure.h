@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <marginalia/certify.h>
 #include <marginalia/metric.h>
 #include <marginalia/params.h>
 
@@ -72,6 +73,13 @@ struct Subsets {
   std::string source;
 };
 Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream);
+
+/// What is asked of every certificate: parameters of a metric.
+struct IntervalParams {
+  double confidence = 0.95, width = 0.1, islands = 12;
+  void visit(ParamVisitor& p);
+  CertifySettings settings() const;
+};
 
 /// True states x with S uniform among the subsets of a size that is uniform on 0..D-1, and a
 /// uniformly random variable i outside S.

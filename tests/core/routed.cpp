@@ -14,25 +14,13 @@ using torch::Tensor;
 namespace {
 
 /// Knows log p of whole states, and is a nat wrong for every unknown variable.
-class Tied final : public Family {
- public:
-  explicit Tied(const Energy& energy) : truth_(energy), energy_(energy) {}
-  const StateSpace& space() const override { return energy_.space(); }
-  std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+struct Tied {
+  EnumerationOracle truth;
+  test::Leaning family;
+  explicit Tied(const Energy& energy) : truth(energy), family(energy) {
+    family.truth = &truth;
+    family.offset = 1;
   }
-  void step(Step&) override {}
-  std::vector<ParameterGroup> parameters() override { return {}; }
-  void visit(StateVisitor&) override {}
-  void set_training(bool) override {}
-
- private:
-  Answer compute_answer(const Query& query, Stream&) const override {
-    const auto wrong = (query.partial == kUnknown).sum(1).to(torch::kDouble);
-    return {.value = truth_.log_marginal(query.partial) + wrong, .passes = 1};
-  }
-  EnumerationOracle truth_;
-  const Energy& energy_;
 };
 
 /// An open grid of binary variables.
@@ -51,13 +39,12 @@ FactorModel square_grid(std::int64_t side) {
 
 TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
   const test::Factored energy(square_grid(4));
-  const Tied family(energy);
-  const EnumerationOracle truth(energy);
+  const Tied tied(energy);
   Streams streams(1);
-  const Routed all(family, energy), little(family, energy, 1);
+  const Routed all(tied.family, energy), little(tied.family, energy, 1);
   auto partial = torch::randint(2, {40, 16}, torch::kLong)
                      .masked_fill(streams.at("mask").uniform({40, 16}) < 0.5, kUnknown);
-  const auto exact = truth.log_marginal(partial);
+  const auto exact = tied.truth.log_marginal(partial);
   const auto error = all.log_marginal(partial, {}, streams.at("a")).value - exact;
   CHECK(error.abs().max().item<double>() < 1e-10);
   // with trees alone, the error is that of the variables of wider components
@@ -79,16 +66,16 @@ TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
 
 TEST_CASE("conditional questions are routed on both sides") {
   const test::Factored energy(square_grid(3));
-  const Tied family(energy);
-  const EnumerationOracle truth(energy);
+  const Tied tied(energy);
   Streams streams(2);
   auto given = energy.space().empty().repeat({2, 1});
   given.select(1, 4).fill_(1);
   auto x = given.clone();
   x[0].index_put_({0}, 1);
-  const auto answer = Routed(family, energy).log_marginal(x, given, streams.at("a"));
+  const auto answer = Routed(tied.family, energy).log_marginal(x, given, streams.at("a"));
   CHECK(answer.value[0].item<double>() ==
-        doctest::Approx((truth.log_sum(x) - truth.log_sum(given))[0].item<double>()).epsilon(1e-9));
+        doctest::Approx((tied.truth.log_sum(x) - tied.truth.log_sum(given))[0].item<double>())
+            .epsilon(1e-9));
   CHECK(answer.value[1].item<double>() == 0);
   CHECK(answer.estimator == "routed");
 }
@@ -99,25 +86,8 @@ TEST_CASE("what the factors forbid has probability zero, whatever the network sa
   model.factors.push_back({{7, 8}, {0, -INFINITY, -INFINITY, 0}});
   model.factors.push_back({{8}, {0, -INFINITY}});
   const test::Factored energy(model);
-  class Blind final : public Family {  // says 0 of everything
-   public:
-    explicit Blind(const StateSpace& space) : space_(space) {}
-    const StateSpace& space() const override { return space_; }
-    std::vector<Capability> capabilities() const override {
-      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
-    }
-    void step(Step&) override {}
-    std::vector<ParameterGroup> parameters() override { return {}; }
-    void visit(StateVisitor&) override {}
-    void set_training(bool) override {}
-
-   private:
-    Answer compute_answer(const Query& query, Stream&) const override {
-      return {.value = torch::zeros({query.partial.size(0)}, torch::kDouble), .passes = 1};
-    }
-    const StateSpace& space_;
-  } const family(energy.space());
-  const Routed routed(family, energy);
+  const test::Leaning blind(energy);  // its marginal head says 0 of everything
+  const Routed routed(blind, energy);
   Streams streams(3);
   auto x = energy.space().empty().repeat({3, 1});
   x[0][0] = 1;  // forbidden by a factor of known variables
@@ -134,7 +104,7 @@ TEST_CASE("what the factors forbid has probability zero, whatever the network sa
 
 TEST_CASE("without an energy, factors or one pass there is no routed estimator, and it is said") {
   const test::Factored energy(square_grid(3));
-  const Tied family(energy);
+  const test::Leaning family(energy);
   CHECK(Routed::obstacle(family, nullptr).find("there is none") != std::string::npos);
   class Opaque final : public Energy {
    public:

@@ -1,6 +1,7 @@
+#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
 #include <iterator>
 #include <map>
 #include <set>
@@ -68,14 +69,13 @@ std::pair<std::shared_ptr<Energy>, Tensor> written(const std::vector<std::string
                                                    const std::string& rest) {
   std::set<std::string> alphabet;
   std::vector<std::vector<std::string>> texts;
-  std::size_t longest = 0;
   for (const auto& text : smiles) {
     texts.emplace_back();
     for (const char c : text)
       texts.back().emplace_back(1, c);
     alphabet.insert(texts.back().begin(), texts.back().end());
-    longest = std::max(longest, text.size());
   }
+  const auto longest = std::ranges::max(smiles, {}, &std::string::size).size();
   const auto energy =
       property_energy(fmt::format(R"("representation": "smiles", "length": {}, {}, )"
                                   R"("alphabet": {})",
@@ -107,6 +107,10 @@ Tensor reference(const std::string& smiles, const chemistry::FragmentScores& sco
   }
 }
 
+std::string scored(const std::string& property, const fs::path& fragments) {
+  return fmt::format(R"("property": "{}", "fragments": "{}")", property, fragments.string());
+}
+
 /// How many of these the energy and RDKit's own functions differ on, in any property.
 std::int64_t count_different(const std::set<std::string>& distinct, const fs::path& fragments) {
   const std::vector<std::string> smiles(distinct.begin(), distinct.end());
@@ -115,8 +119,7 @@ std::int64_t count_different(const std::set<std::string>& distinct, const fs::pa
   for (const auto& text : smiles)
     expected.push_back(reference(text, scores));
   for (const auto* property : {"logp", "qed", "sa", "weight"}) {
-    const auto [energy, x] = written(smiles, fmt::format(R"("property": "{}", "fragments": "{}")",
-                                                         property, fragments.string()));
+    const auto [energy, x] = written(smiles, scored(property, fragments));
     got.push_back(energy->readable()->raw_score(x));
   }
   const auto same = torch::isclose(torch::stack(got, 1), torch::stack(expected), 0, 1e-9, true);
@@ -243,10 +246,9 @@ TEST_CASE("molecule_property agrees with RDKit's own functions on odd molecules"
       R"(CP(=O)([O-])CC)");
   std::set<std::string> smiles{std::istream_iterator<std::string>(odd), {}};
   smiles.insert(std::string(300, 'C'));
-  for (const auto& text : column(data / "molecules/encode.tsv", 0, 1))
-    if (text.find(' ') == text.npos) smiles.insert(text);
-  for (const auto& text : column(data / "molecules/decode.tsv", 2, 1))
-    if (text.find(' ') == text.npos) smiles.insert(text);
+  for (const auto& [file, index] : {std::pair{"encode.tsv", 0}, {"decode.tsv", 2}})
+    for (const auto& text : column(data / "molecules" / file, std::size_t(index), 1))
+      if (text.find(' ') == text.npos) smiles.insert(text);
   CHECK(smiles.size() > 400);
   CHECK(count_different(smiles, some_fragments().path) == 0);
 }
@@ -381,11 +383,9 @@ TEST_CASE("molecule_property's molecules per second" * doctest::skip()) {
   const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
   if (!file || data.empty()) return;
   const auto smiles = column(file, 0, 1);
-  const auto before = at::get_num_threads();
-  for (const std::string property : {"logp", "qed", "sa"}) {
+  for (const auto* property : {"logp", "qed", "sa"}) {
     const auto [energy, x] =
-        written(smiles, fmt::format(R"("property": "{}", "fragments": "{}")", property,
-                                    (data / "chem_reference/sa_fragment_scores.bin").string()));
+        written(smiles, scored(property, data / "chem_reference/sa_fragment_scores.bin.gz"));
     for (const int threads : {1, 2}) {
       at::set_num_threads(threads);
       energy->log_density(x.slice(0, 0, 200));
@@ -397,5 +397,4 @@ TEST_CASE("molecule_property's molecules per second" * doctest::skip()) {
                  property, threads, double(smiles.size()) / seconds.count(), sum);
     }
   }
-  at::set_num_threads(before);
 }

@@ -65,15 +65,11 @@ TEST_CASE("links near the end, as particle GFlowNets take them, learn a small ta
       trained_on_torus(R"({"type": "mam", "objective": "particle", "states": "model",
                                   "chain": {"count": 256, "block": 1, "watch": "outputs",
                                             "rejuvenate": 1.5}})",
-                       kConv, 800);
+                       kConv, 1600);
   CHECK(figure(result, "ess/importance") > 0.9);
-  // F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins
-  // there. The other answers share its error, and have little of their own.
-  const auto offset = std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact"));
-  MESSAGE("F(empty) is off by ", offset, ", marginals by ",
-          figure(result, "marginal_error/one_pass"));
-  CHECK(offset < 4);
-  CHECK(std::abs(figure(result, "marginal_error/one_pass") - offset) < 0.5);
+  // F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins there
+  CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 1);
+  CHECK(figure(result, "marginal_error/one_pass") < 1);
 }
 
 TEST_CASE("links are at the times asked for, and these Poisson around log D, cut to 1..D") {

@@ -32,7 +32,7 @@ class MARGINALIA_API BettingBound {
   void restart();
 
   // Of the X_i since the last restart, or of all where none came since.
-  double log_mean() const;           ///< -inf where there are none
+  double log_mean() const;  ///< -inf where there are none
   /// log of the bound, the largest that any call has found for this delta; -inf while there is
   /// none.
   double log_lower(double delta);

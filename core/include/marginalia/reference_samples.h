@@ -68,7 +68,6 @@ class MARGINALIA_API Reference {
   ReferenceSamples run() const;
   std::optional<ReferenceSamples> kept(const std::string& identity, std::string& note) const;
   std::string keep(const ReferenceSamples& samples, const std::string& identity) const;
-  std::filesystem::path file(const std::string& identity) const;
   std::int64_t draws() const;
 
   ReferenceParams params_;
