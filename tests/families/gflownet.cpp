@@ -317,6 +317,13 @@ TEST_CASE("a learned order samples the target, and weighs what it samples") {
     CHECK(t.unavailable("terminal_variation") ==
           "needs the conditionals that samples are drawn by, in one pass; of these the family "
           "offers: none");
+    // Drawn given all but three variables, 1 / q is on average the number of completions.
+    const auto& family = *t.experiment->family;
+    auto given = family.space().empty().repeat({4000, 1});
+    given.slice(1, 3).fill_(1);
+    Stream stream(8, "completions");
+    const auto drawn = family.answer({.kind = QueryKind::kSample, .partial = given}, stream);
+    CHECK((-drawn.value).exp().mean().item<double>() == doctest::Approx(8).epsilon(0.1));
   }
 }
 
