@@ -46,15 +46,16 @@ void StateSpace::check(const Tensor& x, bool partial, std::string_view who) cons
                                                       fmt::join(x.sizes(), ", "))
                                         : "undefined"));
   if (x.numel() == 0) return;
-  const auto low = x.min().item<std::int64_t>(), high = x.max().item<std::int64_t>();
-  bool fits = low >= (partial ? kUnknown : 0) && high < levels();
-  if (fits && mixed()) {
-    const auto limits = torch::tensor(cardinalities, x.options());
-    fits = (x < limits).all().item<bool>();
-  }
-  if (!fits)
-    throw Error(fmt::format("{}: values must be 0 to {}{}, not {} to {}", who, levels() - 1,
-                            partial ? " or -1 for unknown" : "", low, high));
+  const std::int64_t low = partial ? kUnknown : 0;
+  if (x.min().item<std::int64_t>() >= low && !mixed() && x.max().item<std::int64_t>() < levels())
+    return;
+  const auto limits = torch::tensor(cardinalities, x.options());
+  const auto wrong = (x < low).logical_or(x >= limits).nonzero();
+  if (wrong.size(0) == 0) return;
+  const auto b = wrong[0][0].item<std::int64_t>(), i = wrong[0][1].item<std::int64_t>();
+  throw Error(fmt::format("{}: variable {} must be 0 to {}{}, not {}", who, i,
+                          cardinalities[std::size_t(i)] - 1, partial ? " or -1 for unknown" : "",
+                          x[b][i].item<std::int64_t>()));
 }
 
 std::string StateSpace::to_text(const Tensor& x) const {

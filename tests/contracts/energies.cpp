@@ -54,6 +54,7 @@ TEST_CASE("every energy refuses what is no state") {
   for_each_energy([](const Energy& energy) {
     const auto x = test::random_states(energy.space(), 4);
     const auto D = energy.space().dimension(), K = energy.space().levels();
+    const auto first = energy.space().cardinalities[0];
     CHECK(test::refusal([&] {
             energy.log_density(torch::cat({x, x}, 1));
           }) == fmt::format("{}: states must be int64 [B, {}], not Long [4, {}]", energy.label(), D,
@@ -61,9 +62,9 @@ TEST_CASE("every energy refuses what is no state") {
     CHECK(test::refusal([&] { energy.log_density(x.to(torch::kFloat)); }) ==
           fmt::format("{}: states must be int64 [B, {}], not Float [4, {}]", energy.label(), D, D));
     CHECK(test::refusal([&] { energy.log_density(torch::full_like(x, K)); }) ==
-          fmt::format("{}: values must be 0 to {}, not {} to {}", energy.label(), K - 1, K, K));
+          fmt::format("{}: variable 0 must be 0 to {}, not {}", energy.label(), first - 1, K));
     CHECK(test::refusal([&] { energy.log_density(torch::full_like(x, kUnknown)); }) ==
-          fmt::format("{}: values must be 0 to {}, not -1 to -1", energy.label(), K - 1));
+          fmt::format("{}: variable 0 must be 0 to {}, not -1", energy.label(), first - 1));
   });
 }
 

@@ -282,7 +282,7 @@ TEST_CASE("a family refuses what is no partial state") {
       return test::refusal([&] { ask(t.family(), {first.kind, partial}); });
     };
     CHECK(refused(torch::full({1, 9}, 2, torch::kLong)) ==
-          label + ": values must be 0 to 1 or -1 for unknown, not 2 to 2");
+          label + ": variable 0 must be 0 to 1 or -1 for unknown, not 2");
     CHECK(refused(torch::zeros({1, 8}, torch::kLong)) ==
           label + ": states must be int64 [B, 9], not Long [1, 8]");
   });
