@@ -218,12 +218,12 @@ function write_calibration() {
 }
 
 function write_costs() {
-  const [drawn] = of_group("costs");
-  if (!drawn) return;
+  const costs = of_group("costs");
+  if (costs.length === 0) return;
   section("costs", "Error against time",
     ["Root mean square error of log p(x_S) against the time of one question, a point an estimator " +
       "of a row; what is exact is drawn at a millionth of a nat."],
-    element("div", { class: "plots study" }, study_figure(drawn.title, () => drawn)));
+    element("div", { class: "plots study" }, costs.map((one) => study_figure(one.title, () => one))));
 }
 
 function law_row(law) {

@@ -21,7 +21,7 @@ Json compare(const StudyDirectory& directory) {
   const auto runs = directory.find(study, notes);
   auto experiments = comparison::read_experiments(study, runs, directory.path(), notes);
   const auto rows = study.row_names();
-  auto figures = comparison::figures_of(experiments, rows);
+  auto figures = comparison::figures_of(experiments, rows, study.compare.columns);
   auto scaling = comparison::scaling_of(experiments, study.compare.scaling, figures);
   auto table = comparison::table_of(experiments, study.compare, rows);
   return {{"marginalia_comparison", 1},

@@ -3,6 +3,7 @@
 /// experiments' numbers. A band is the mean over the runs of a row, plus and minus its standard
 /// error.
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 #include <set>
@@ -23,6 +24,15 @@ struct Point {
   double x, y;
 };
 using Curve = std::vector<Point>;
+
+/// Experiments that are drawn together: all of them, or those of one column.
+struct Part {
+  std::string column;  // "" for all
+  Json experiments;
+  std::string name(const std::string& figure) const {
+    return column.empty() ? figure : figure + ", " + column;
+  }
+};
 
 void add_point(Json& to, double x, const Summary& summary) {
   const auto error = summary.error.value_or(0);
@@ -85,7 +95,7 @@ bool has_data(const Json& one) {
   return one.contains("x") && !one.at("x").empty();
 }
 
-void add_curves(Json& figures, const Json& experiments, const std::vector<std::string>& rows,
+void add_curves(Json& figures, const Part& part, const std::vector<std::string>& rows,
                 const std::string& metric) {
   for (const auto& cost : kCosts) {
     const std::string axis = std::string_view(cost.key) == "steps" ? "step" : cost.key;
@@ -94,7 +104,7 @@ void add_curves(Json& figures, const Json& experiments, const std::vector<std::s
     double largest = 0;
     for (std::size_t r = 0; r < rows.size(); ++r) {
       std::vector<Curve> curves;
-      for (const auto& e : experiments) {
+      for (const auto& e : part.experiments) {
         if (e.at("row") != rows[r] || !e.contains("curves")) continue;
         const auto key = key_in(keys_of(e.at("curves")), metric);
         if (key.empty()) continue;
@@ -109,8 +119,8 @@ void add_curves(Json& figures, const Json& experiments, const std::vector<std::s
     }
     if (all.empty() || largest == 0) continue;
     const auto x = std::string(cost.unit) == "seconds" ? "seconds of training" : cost.label;
-    figures.push_back(figure(fmt::format("curve-{}-{}", metric, axis), "curves", label_of(metric),
-                             x, label_of(metric), std::move(all)));
+    figures.push_back(figure(part.name(fmt::format("curve-{}-{}", metric, axis)), "curves",
+                             part.name(label_of(metric)), x, label_of(metric), std::move(all)));
     figures.back()["axis"] = cost.key;
   }
 }
@@ -131,7 +141,7 @@ Json by_size(const Json& experiments, const std::string& row, std::size_t colour
   return one;
 }
 
-void add_sizes(Json& figures, const Json& experiments, const std::vector<std::string>& rows,
+void add_sizes(Json& figures, const Part& part, const std::vector<std::string>& rows,
                const std::string& metric, const std::vector<std::string>& keys) {
   Json all = Json::array();
   for (std::size_t r = 0; r < rows.size(); ++r) {
@@ -140,15 +150,16 @@ void add_sizes(Json& figures, const Json& experiments, const std::vector<std::st
       const auto label = keys.size() == 1 ? rows[r]
                                           : fmt::format("{}, {}", rows[r],
                                                         label_of(key.substr(metric.size() + 1)));
-      auto one = by_size(experiments, rows[r], r, key, label, style);
+      auto one = by_size(part.experiments, rows[r], r, key, label, style);
       if (!has_data(one)) continue;
       all.push_back(std::move(one));
       style = "dashed";
     }
   }
   if (!all.empty())
-    figures.push_back(figure("size-" + metric, "sizes", label_of(metric) + " by subset size",
-                             "variables in S", "rms", std::move(all)));
+    figures.push_back(figure(part.name("size-" + metric), "sizes",
+                             part.name(label_of(metric) + " by subset size"), "variables in S",
+                             "rms", std::move(all)));
 }
 
 /// Observed against predicted probability, all runs of a row pooled into bins of equal width.
@@ -195,13 +206,12 @@ void add_calibration(Json& figures, const Json& experiments, const std::vector<s
 }
 
 /// rms error of log-marginals against microseconds a query, a point an estimator of a row.
-void add_error_against_time(Json& figures, const Json& experiments,
-                            const std::vector<std::string>& rows) {
+void add_error_against_time(Json& figures, const Part& part, const std::vector<std::string>& rows) {
   constexpr double kExact = 1e-6;  // nats: 0 has no place on a logarithmic axis
   Json all = Json::array();
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> by_estimator;
-    for (const auto& e : experiments) {
+    for (const auto& e : part.experiments) {
       if (e.at("row") != rows[r] || !e.contains("figures")) continue;
       for (const auto& [key, error] : e.at("figures").items()) {
         const auto time = "marginal_seconds/" + estimator_of(key);
@@ -220,7 +230,8 @@ void add_error_against_time(Json& figures, const Json& experiments,
     }
   }
   if (all.size() > 1)
-    figures.push_back(figure("error-against-time", "costs", "error of log-marginals against time",
+    figures.push_back(figure(part.name("error-against-time"), "costs",
+                             part.name("error of log-marginals against time"),
                              "microseconds a query", "rms, nats", std::move(all)));
 }
 
@@ -252,8 +263,11 @@ Json figure(const std::string& id, const std::string& group, const std::string& 
     const auto [low, high] = range(all, keys);
     return low > 0 && high > kWide * low;
   };
-  auto name = id;
-  std::ranges::replace(name, '/', '-');
+  std::string name;  // a file's, too
+  for (const char c : id) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.';
+    if (plain || (!name.empty() && name.back() != '-')) name += plain ? c : '-';
+  }
   Json made{{"id", name}, {"group", group}, {"title", title}};
   made["x"] = {{"label", x}, {"log", is_wide({"x"})}};
   made["y"] = {{"label", y}, {"log", is_wide({"y"})}};
@@ -265,7 +279,8 @@ Json figure(const std::string& id, const std::string& group, const std::string& 
   return made;
 }
 
-Json figures_of(const Json& experiments, const std::vector<std::string>& rows) {
+Json figures_of(const Json& experiments, const std::vector<std::string>& rows,
+                const std::string& columns) {
   std::vector<Keys> curves;
   std::vector<std::string> metrics;                 // of the curves
   std::vector<std::pair<std::string, Keys>> sizes;  // metric, its keys
@@ -287,13 +302,20 @@ Json figures_of(const Json& experiments, const std::vector<std::string>& rows) {
         if (entry.contains("by_size")) note_size(key);
   }
   Json figures = Json::array();
+  std::vector<Part> parts;
+  for (auto& [column, some] : parted(experiments, columns))
+    parts.push_back({column, std::move(some)});
+  if (parts.empty()) parts.push_back({"", experiments});
   for (const auto& metric : metrics)
-    for (const auto& column : columns_of(curves, metric))
-      add_curves(figures, experiments, rows, column);
+    for (const auto& key : columns_of(curves, metric))
+      for (const auto& part : parts)
+        add_curves(figures, part, rows, key);
   for (const auto& [metric, keys] : sizes)
-    add_sizes(figures, experiments, rows, metric, keys);
+    for (const auto& part : parts)
+      add_sizes(figures, part, rows, metric, keys);
   add_calibration(figures, experiments, rows);
-  add_error_against_time(figures, experiments, rows);
+  for (const auto& part : parts)
+    add_error_against_time(figures, part, rows);
   return figures;
 }
 

@@ -56,6 +56,19 @@ Keys keys_of(const Json& object) {
   return keys;
 }
 
+std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key) {
+  std::vector<std::pair<std::string, Json>> parts;
+  for (const auto& e : experiments) {
+    if (key.empty() || !e.at("pair").contains(key)) continue;
+    const auto& value = e.at("pair").at(key);
+    const auto text = value.is_string() ? value.get<std::string>() : value.dump();
+    auto part = std::ranges::find(parts, text, &std::pair<std::string, Json>::first);
+    if (part == parts.end()) part = parts.insert(parts.end(), {text, Json::array()});
+    part->second.push_back(e);
+  }
+  return parts;
+}
+
 std::vector<std::string> columns_of(const std::vector<Keys>& experiments,
                                     const std::string& asked) {
   if (asked.find('/') != std::string::npos || asked == "nll" || asked == "log_z") return {asked};

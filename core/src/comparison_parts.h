@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -45,12 +46,18 @@ std::string key_in(const Keys& keys, const std::string& column);
 Json read_experiments(const Study& study, const std::vector<StudyRun>& runs,
                       const std::filesystem::path& root, std::vector<std::string>& notes);
 
+/// The experiments at each value of a key of their pairs, in the order in which they come; nothing
+/// for "".
+std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key);
+
 /// -> {"columns", "rows", "pairs"}
 Json table_of(const Json& experiments, const CompareParams& compare,
               const std::vector<std::string>& rows);
 
-/// Curves against budgets, errors by subset size, calibration.
-Json figures_of(const Json& experiments, const std::vector<std::string>& rows);
+/// Curves against budgets, errors by subset size and against time, each at every value of the key
+/// `columns`, where there is one, by itself; calibration of all together.
+Json figures_of(const Json& experiments, const std::vector<std::string>& rows,
+                const std::string& columns);
 
 /// Power laws; its plots are added to `figures`. {} where the study asks for none.
 Json scaling_of(const Json& experiments, const ScalingParams& scaling, Json& figures);

@@ -264,20 +264,6 @@ class Column {
   std::vector<Json> cells_, pairs_;
 };
 
-/// The experiments at each value of a key of their pairs, in the order in which they come.
-std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key) {
-  std::vector<std::pair<std::string, Json>> parts;
-  for (const auto& e : experiments) {
-    if (key.empty() || !e.at("pair").contains(key)) continue;
-    const auto& value = e.at("pair").at(key);
-    const auto text = value.is_string() ? value.get<std::string>() : value.dump();
-    auto part = std::ranges::find(parts, text, &std::pair<std::string, Json>::first);
-    if (part == parts.end()) part = parts.insert(parts.end(), {text, Json::array()});
-    part->second.push_back(e);
-  }
-  return parts;
-}
-
 }  // namespace
 
 Json table_of(const Json& experiments, const CompareParams& compare,

@@ -2,6 +2,7 @@
 #include "written_study.h"
 
 #include <numbers>
+#include <set>
 
 using namespace marginalia;
 using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
@@ -122,6 +123,29 @@ TEST_CASE("the values of a key have columns of their own beside that of all runs
   const auto& whole = table.at("rows").at(0).at("cells").at(0);
   CHECK(whole.at("n") == 4);
   CHECK(table.at("columns").at(5).at("kind") == "cost");  // once, over all runs
+
+  // And figures of their own: no mean over what is not alike.
+  const auto& figures = comparison.at("figures");
+  std::set<std::string> drawn;
+  for (const auto& figure : figures)
+    drawn.insert(figure.at("id").get<std::string>());
+  CHECK(drawn.size() == figures.size());  // each has a file
+  CHECK_FALSE(drawn.contains("curve-nll-step"));
+  for (std::size_t seed = 0; seed < 4; ++seed) {
+    CAPTURE(seed);
+    CHECK(drawn.contains(fmt::format("size-marginal_error-{}", seed)));
+    Json figure;
+    for (const auto& one : figures)
+      if (one.at("id") == fmt::format("curve-nll-step-{}", seed)) figure = one;
+    REQUIRE(figure.is_object());
+    CHECK(figure.at("title") == fmt::format("nll, {}", seed));
+    CHECK(figure.at("series").size() == (seed == 3 ? 3 : 4));
+    const auto& first = figure.at("series").at(0);
+    CHECK(first.at("n") == Json{1, 1});
+    for (std::size_t i = 0; i < 2; ++i)
+      CHECK(first.at("y").at(i).get<double>() ==
+            doctest::Approx(Written::loss(0, seed) + 2.0 / double(i + 1)));
+  }
 }
 
 TEST_CASE("a key with columns of its own makes no rows, and has to vary") {
