@@ -48,11 +48,15 @@ MovingAverage::MovingAverage(double decay, const std::vector<ParameterGroup>& gr
     }
 }
 
-void MovingAverage::update(std::int64_t step) {
+void MovingAverage::update(const std::vector<std::int64_t>& updates) {
   torch::NoGradGuard no_grad;
-  const auto decay = std::min(decay_, (1.0 + double(step)) / (10.0 + double(step)));
-  for (std::size_t i = 0; i < averages_.size(); ++i)
-    averages_[i].lerp_(parameters_[i], 1 - decay);
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
+    const auto t = double(updates.at(i));
+    if (!parameters_[i].requires_grad())
+      parameters_[i].copy_(averages_[i]);
+    else if (t > 0)
+      averages_[i].lerp_(parameters_[i], 1 - std::min(decay_, t / (9 + t)));
+  }
 }
 
 void MovingAverage::swap() {

@@ -119,6 +119,13 @@ void Optimizer::adam(Slot& slot, double rate) {
   torch::autograd::impl::bump_version(p);  // written past LibTorch: copies made of p are stale now
 }
 
+std::vector<std::int64_t> Optimizer::updates() const {
+  std::vector<std::int64_t> all;
+  for (const auto& slot : slots_)
+    all.push_back(slot.steps);
+  return all;
+}
+
 void Optimizer::visit(StateVisitor& visitor) {
   for (auto& slot : slots_) {
     const auto key = "optimizer." + slot.name;

@@ -110,6 +110,10 @@ class Trainer final : public Step {
                      share(double(state_.energy_evaluations), double(budget.energy_evaluations)),
                      share(double(state_.passes), double(budget.passes))});
   }
+  void set_stage(double begin, double end) override {
+    stage_begin_ = begin;
+    stage_end_ = end;
+  }
   std::int64_t batch_size() const override { return params_.batch_size; }
   bool has_dataset() const override { return experiment_.dataset != nullptr; }
   bool has_energy() const override { return energy_.has_value(); }
@@ -140,7 +144,8 @@ class Trainer final : public Step {
     const auto norm = optimizer_.clip(group, params_.clip_norm);
     if (!std::isfinite(norm)) fail_not_finite("the gradient's norm", norm);
     record("train/gradient_norm", norm);
-    const auto scale = learning_rate_factor(params_.schedule, state_.step, progress());
+    const auto within = (progress() - stage_begin_) / (stage_end_ - stage_begin_);
+    const auto scale = learning_rate_factor(params_.schedule, state_.step, within);
     optimizer_.step(group, scale);
     record("train/learning_rate", params_.optimizer.learning_rate * scale);
   }
@@ -180,7 +185,7 @@ class Trainer final : public Step {
     loss_ = 0;
     for (micro_ = 0; micro_ < params_.accumulate; ++micro_)
       family_.step(*this);
-    average_.update(state_.step);
+    average_.update(optimizer_.updates());
     ++state_.step;
     if (energy_) state_.energy_evaluations = energy_->evaluations();
     const auto seconds = seconds_since(start);
@@ -216,11 +221,12 @@ class Trainer final : public Step {
   bool evaluate_now() {
     const auto& wanted = experiment_.evaluation;
     if (wanted.during.empty()) return false;
-    const auto split = wanted.select.metric.empty() ? wanted.split : wanted.select.split;
     average_.swap();
-    const auto result = evaluate(
-        experiment_,
-        {wanted.during, {wanted.every_rows, false}, split_named(split), experiment_.seed, NAN});
+    const auto result = evaluate(experiment_, {wanted.during,
+                                               {wanted.every_rows, false},
+                                               split_named(wanted.select.split),
+                                               experiment_.seed,
+                                               NAN});
     average_.swap();
     std::map<std::string, double> values;
     for (const auto& [metric, figures] : result["metrics"].items())
@@ -279,6 +285,7 @@ class Trainer final : public Step {
   std::optional<MeteredEnergy> energy_;
   Optimizer optimizer_;
   MovingAverage average_;
+  double stage_begin_ = 0, stage_end_ = 1;  // of progress()
   TrainingState state_;
   Recorder recorder_;
   MetricsLog* metrics_ = nullptr;

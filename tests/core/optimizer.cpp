@@ -3,6 +3,7 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <marginalia/checkpoint.h>
 #include <marginalia/optimizer.h>
 
 #include "marginalia_test.h"
@@ -85,4 +86,35 @@ TEST_CASE("a factor for a group that is not there is refused") {
           Optimizer(params, {{"log_z", {{"p", p}}}});
         }) == "training.optimizer.factors: no parameter group is called \"log_y\"; did you mean "
               "\"log_z\"?\n  there is: log_z");
+}
+
+TEST_CASE("the average of a parameter begins with its own first update") {
+  auto early = torch::zeros({2}).requires_grad_(), late = torch::zeros({2}).requires_grad_();
+  OptimizerParams params;
+  params.type = "sgd";
+  params.learning_rate = 1;
+  Optimizer optimizer(params, {{"early", {{"e", early}}}, {"late", {{"l", late}}}});
+  MovingAverage average(0.99, {{"early", {{"e", early}}}, {"late", {{"l", late}}}});
+  double of_early = 0, of_late = 0;
+  const auto averages = [&] {
+    average.swap();
+    const std::pair both{early[0].item<double>(), late[0].item<double>()};
+    average.swap();
+    return both;
+  };
+  for (int n = 1; n <= 100; ++n) {  // every update adds 1
+    if (n > 60) early.set_requires_grad(false);
+    (n <= 60 ? -early.sum() : -late.sum()).backward();
+    optimizer.step(n <= 60 ? "early" : "late", 1);
+    average.update(optimizer.updates());
+    if (n <= 60)
+      of_early += (n - of_early) * (1 - std::min(0.99, n / (9.0 + n)));
+    else
+      of_late += (n - 60 - of_late) * (1 - std::min(0.99, (n - 60) / (n - 51.0)));
+    CAPTURE(n);
+    CHECK(averages().first == doctest::Approx(of_early));
+    CHECK(averages().second == doctest::Approx(of_late));
+  }
+  CHECK(of_late > 30);                                          // of 40, not of 100
+  CHECK(early[0].item<double>() == doctest::Approx(of_early));  // what is frozen is its average
 }

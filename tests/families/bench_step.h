@@ -58,6 +58,7 @@ class BenchStep final : public Step {
 
   std::int64_t index() const override { return steps; }
   double progress() const override { return 0; }
+  void set_stage(double, double) override {}
   std::int64_t batch_size() const override { return batch_; }
   torch::Tensor batch() override { throw Error("no data"); }
   bool has_dataset() const override { return false; }

@@ -1,5 +1,6 @@
 #include <marginalia/any_order.h>
 #include <marginalia/evaluator.h>
+#include <marginalia/files.h>
 #include <marginalia/trainer.h>
 
 #include "marginalia_test.h"
@@ -182,7 +183,7 @@ TEST_CASE("marginals fitted along paths to frozen conditionals agree with their 
     "family": {"type": "mam", "states": "data", "stages": "two_stage", "blocks": 6,
                "conditional_fraction": 0.4, "on_policy": 0.5, "chain": {"count": 64, "block": 2}},
     "training": {"steps": 800, "batch_size": 64, "moving_average": 0.98,
-                 "optimizer": {"learning_rate": 0.003}},
+                 "optimizer": {"learning_rate": 0.003}, "schedule": {"type": "cosine"}},
     "evaluation": {"metrics": [{"type": "marginal_error", "sizes": []}]}})";
   const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
   Experiment experiment(spec, test::loaded_registry(), "cpu");
@@ -193,4 +194,14 @@ TEST_CASE("marginals fitted along paths to frozen conditionals agree with their 
       evaluate(experiment,
                {experiment.evaluation.metrics, {200, false}, Split::kTest, experiment.seed, NAN});
   CHECK(figure(result, "marginal_error/one_pass") < 0.2);  // an untrained head: several nats
+
+  // The learning rate falls to nothing in each of the stages, of 320 and 480 steps.
+  std::map<std::int64_t, double> rates;  // means over 50 steps
+  std::istringstream lines(read_text(run.path() / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);)
+    if (const auto json = Json::parse(line); json.contains("train/learning_rate"))
+      rates[json.at("step")] = json.at("train/learning_rate");
+  CHECK(rates.at(300) < 0.1 * 0.003);
+  CHECK(rates.at(400) > 0.9 * 0.003);
+  CHECK(rates.at(800) < 0.02 * 0.003);
 }

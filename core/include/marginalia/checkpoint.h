@@ -28,12 +28,14 @@ struct TrainingState {
   static TrainingState from_json(const Json& json);
 };
 
-/// The parameters' exponential moving average (Polyak and Juditsky 1992), with a warm-up:
-/// average <- d average + (1 - d) parameter,  d = min(decay, (1 + t) / (10 + t)).
+/// The parameters' exponential moving average (Polyak and Juditsky 1992), with a warm-up over the
+/// t = 1, 2, ... updates of each:  average <- d average + (1 - d) parameter,
+/// d = min(decay, t / (9 + t)).  A parameter that needs no gradient any more is put at its average.
 class MARGINALIA_API MovingAverage {
  public:
   MovingAverage(double decay, const std::vector<ParameterGroup>& groups);
-  void update(std::int64_t step);
+  /// updates: how often the optimiser has moved each parameter.
+  void update(const std::vector<std::int64_t>& updates);
   void swap();                        ///< exchanges parameters and averages; twice is nothing
   void visit(StateVisitor& visitor);  ///< "average.*"
 

@@ -128,7 +128,9 @@ struct SelectParams {
   std::string metric, split = "valid", mode = "min";
   void visit(ParamVisitor& p) {
     p("metric", metric, {.doc = "metric/estimator, as nll/one_order; empty: the last is used"});
-    p("split", split, {.doc = "rows it is measured on", .one_of = {"train", "valid", "test"}});
+    p("split", split,
+      {.doc = "rows that all of evaluation.during is measured on",
+       .one_of = {"train", "valid", "test"}});
     p("mode", mode, {.doc = "which is better", .one_of = {"min", "max"}});
   }
 };

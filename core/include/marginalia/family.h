@@ -63,8 +63,10 @@ struct ParameterGroup {
 /// What the trainer lends to a family for one optimisation step.
 class MARGINALIA_API Step {
  public:
-  virtual std::int64_t index() const = 0;       ///< optimisation steps done so far
-  virtual double progress() const = 0;          ///< 0 at the start, 1 at the end of the budget
+  virtual std::int64_t index() const = 0;  ///< optimisation steps done so far
+  virtual double progress() const = 0;     ///< 0 at the start, 1 at the end of the budget
+  /// The schedule of the learning rate runs from one progress to the other, not from 0 to 1.
+  virtual void set_stage(double begin, double end) = 0;
   virtual std::int64_t batch_size() const = 0;  ///< rows of one micro-batch
   virtual Tensor batch() = 0;                   ///< training rows, int64 [batch_size, D]
   virtual bool has_dataset() const = 0;

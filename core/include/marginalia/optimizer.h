@@ -20,6 +20,8 @@ class MARGINALIA_API Optimizer {
   double clip(const std::string& group, double clip_norm);
   /// One update at `scale` times the learning rate; gradients are dropped afterwards.
   void step(const std::string& group, double scale);
+  /// How often each parameter has been moved, in the order of the groups.
+  std::vector<std::int64_t> updates() const;
   /// Moments and step counts, for a checkpoint: "optimizer.*".
   void visit(StateVisitor& visitor);
 

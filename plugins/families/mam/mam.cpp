@@ -112,7 +112,9 @@ class Mam final : public Family {
     if (params_.objective == "kl_penalty") return kl_penalty(step, x);
     if (params_.objective == "particle") return particle(step, x);
     if (params_.stages == "joint") return matching(step, x, false);
-    const bool first = step.progress() < params_.conditional_fraction;
+    const auto f = params_.conditional_fraction;
+    const bool first = step.progress() < f;
+    step.set_stage(first ? 0 : f, first ? f : 1);
     for (auto& [_, parameter] : group(false))
       parameter.set_requires_grad(first);
     if (first)
