@@ -120,3 +120,15 @@ TEST_CASE("a line of input names a state by x, or by text") {
   CHECK(test::refusal([&] { read(R"({"text": "13"})"); }) ==
         "stdin:7: character 2: \"3\" is no letter; there is: 0 1 ?");
 }
+
+TEST_CASE("a state that does not fit is refused with its variable and the values that has") {
+  const StateSpace space{{2, 1, 3}, {3}};
+  const auto refused = [&](std::vector<std::int64_t> x, bool partial) {
+    return test::refusal([&] { space.check(levels(x).view({1, 3}), partial, "x"); });
+  };
+  CHECK(refused({1, 0, 2}, false) == "accepted");
+  CHECK(refused({1, -1, 2}, true) == "accepted");
+  CHECK(refused({1, 1, 2}, false) == "x: variable 1 must be 0 to 0, not 1");
+  CHECK(refused({1, -1, 2}, false) == "x: variable 1 must be 0 to 0, not -1");
+  CHECK(refused({1, 0, 3}, true) == "x: variable 2 must be 0 to 2 or -1 for unknown, not 3");
+}

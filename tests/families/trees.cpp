@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include <marginalia/evaluator.h>
+#include <marginalia/files.h>
 #include <marginalia/network.h>
 #include <marginalia/trainer.h>
 #include <marginalia/tree.h>
@@ -222,4 +223,29 @@ TEST_CASE("many children that disagree do not underflow") {
   CHECK(drawn[0][0].item<std::int64_t>() >= 0);
   CHECK(trees::log_conditionals(tree, x)[0][0][0].exp().item<double>() ==
         doctest::Approx(0.5).epsilon(1e-9));
+}
+
+TEST_CASE("figures of training are of validation rows, whether or not they select a checkpoint") {
+  const test::TempDir folder;
+  write_atomically(folder / "train.txt", "0,0\n0,0\n0,0\n1,1\n");
+  write_atomically(folder / "valid.txt", "0,0\n0,0\n");
+  write_atomically(folder / "test.txt", "1,1\n1,1\n");
+  for (const std::string select : {"", R"("select": {"metric": "nll/one_pass"},)"}) {
+    CAPTURE(select);
+    const auto spec = Spec::from_text(R"({"marginalia": 1, "family": {"type": "independent"},
+        "dataset": {"type": "table", "train": "train.txt", "valid": "valid.txt",
+                    "test": "test.txt"},
+        "training": {"steps": 1}, "evaluation": {)" +
+                                          select + R"( "split": "test",
+        "every_steps": 1, "during": ["nll"]}})",
+                                      "spec.json", {folder.path(), folder.path()});
+    Experiment experiment(spec, test::loaded_registry(), "cpu");
+    const auto run = RunDirectory::create(folder / (select.empty() ? "a" : "b"), false);
+    train(experiment, run, {}, {});
+    std::istringstream lines(read_text(run.path() / "metrics.jsonl"));
+    double nll = NAN;
+    for (std::string line; std::getline(lines, line);)
+      nll = Json::parse(line).value("eval/nll/one_pass", nll);
+    CHECK(nll < 2 * std::log(2));  // of 0,0: the test rows, 1,1, are less likely than by chance
+  }
 }
