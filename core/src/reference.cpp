@@ -200,6 +200,14 @@ Json any_of(const Registry& registry, const std::string& kind) {
   return {{"anyOf", choices}};
 }
 
+/// "Its networks by role: causal (causal_logits)".
+std::string roles_of(const Description& d) {
+  std::vector<std::string> roles;
+  for (const auto& [role, heads] : d.roles)
+    roles.push_back(fmt::format("`{}` ({})", role, names_of(heads)));
+  return fmt::format("Its networks by role, and the heads they need: {}.", fmt::join(roles, ", "));
+}
+
 }  // namespace
 
 std::string describe(const Description& d) {
@@ -207,6 +215,7 @@ std::string describe(const Description& d) {
   auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article,
                           d.kind, d.plugin);
   if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
+  if (!d.roles.empty()) text += roles_of(d) + "\n\n";
   text += table(d.visit);
   if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);
   return text;

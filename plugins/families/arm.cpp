@@ -84,6 +84,10 @@ class Arm final : public Family {
       throw SpecError("learns from a \"dataset\"; the spec has none");
     if (objective_ != "likelihood" && !context.energy)
       throw SpecError("\"objective\": \"" + objective_ + "\" learns from an \"energy\"");
+    const auto only = network_->causal_order();
+    if (only.defined() && !only.equal(order_))
+      throw SpecError("\"order\": " + network_->label() +
+                      " takes the variables in one order only, that of \"forward\"");
   }
 
   const StateSpace& space() const override { return space_; }

@@ -60,10 +60,10 @@ class Made final : public Network {
     biases_.push_back(register_parameter(name + "_bias", torch::zeros({out})));
   }
 
-  /// Masks of all weights for one order, [out, in] of ones and zeros.
-  std::vector<Tensor> masks_of(const Tensor& order) {
-    const std::lock_guard lock(mutex_);  // queries may come from several threads
+  /// Masks of all weights for one order, [out, in] of ones and zeros. The caller holds mutex_.
+  const std::vector<Tensor>& masks_of(const Tensor& order) {
     if (order_.defined() && order_.equal(order)) return masks_;
+    masked_.clear();
     const auto rank = ranks_of(order.unsqueeze(0))[0];  // [D]
     const auto of_inputs = rank.repeat_interleave(levels_) + 1;
     const auto H = torch::arange(params_.hidden, order.options());
@@ -93,12 +93,32 @@ class Made final : public Network {
     return heads;
   }
 
+  /// W * M of all layers; without gradients kept until an order, a type or a weight changes.
+  std::vector<Tensor> masked_weights(const Tensor& order, at::ScalarType type) {
+    const std::lock_guard lock(mutex_);  // queries may come from several threads
+    const auto& masks = masks_of(order);
+    std::int64_t version = 0;
+    for (const auto& weight : weights_)
+      version += weight._version();
+    const bool keep = !torch::GradMode::is_enabled();
+    const bool kept = !masked_.empty() && version == version_ && masked_[0].dtype() == type;
+    if (keep && kept) return masked_;
+    std::vector<Tensor> masked;
+    for (std::size_t l = 0; l < weights_.size(); ++l)
+      masked.push_back((weights_[l] * masks[l]).to(type));
+    if (keep) {
+      masked_ = masked;
+      version_ = version;
+    }
+    return masked;
+  }
+
   /// x int64 [B, D], order [D]  ->  float32 [B, D, K].
   Tensor along(const Tensor& x, const Tensor& order) {
-    const auto masks = masks_of(order);
     const auto type = precision_.bfloat16(is_training()) ? torch::kBFloat16 : torch::kFloat;
+    const auto weights = masked_weights(order, type);
     const auto product = [&](const Tensor& h, std::size_t l) {
-      return torch::linear(h.to(type), (weights_[l] * masks[l]).to(type), biases_[l].to(type));
+      return torch::linear(h.to(type), weights[l], biases_[l].to(type));
     };
     const auto levels = torch::arange(levels_, x.options());
     Tensor h = (x.unsqueeze(2) == levels).to(torch::kFloat).flatten(1);
@@ -116,7 +136,8 @@ class Made final : public Network {
   std::vector<Tensor> weights_, biases_;
   std::mutex mutex_;
   Tensor order_;
-  std::vector<Tensor> masks_;
+  std::vector<Tensor> masks_, masked_;
+  std::int64_t version_ = 0;
 };
 
 }  // namespace

@@ -137,6 +137,9 @@ Source: nobody (0)
 )");
   CHECK(describe(*all.find("dataset", "pair")) ==
         "## pair\n\n00 and 11, a dataset of plugin host.\n\nIt takes no parameters.\n");
+  CHECK(describe(*all.find("family", "idle"))
+            .find("\n\nIts networks by role, and the heads they need: `conditional` (logits), "
+                  "`marginal` (log_marginal).\n\n") != std::string::npos);
 }
 
 TEST_CASE("the reference has a page for every kind, and one for training and evaluation") {

@@ -188,6 +188,21 @@ TEST_CASE("what an autoregressive model cannot learn from is refused") {
         "infinite; give the energy a finite penalty, or take an objective that draws from it");
 }
 
+TEST_CASE("a network that sees its variables in one order is given no other") {
+  const auto refused = [](const std::string& order) {
+    return test::refusal([&] {
+      test::built(R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
+                      "network": {"type": "pixel_cnn", "channels": 4, "layers": 1},
+                      "family": {"type": "arm", "order": ")" +
+                  order + "\"}}");
+    });
+  };
+  CHECK(refused("forward") == "accepted");
+  CHECK(refused("backward")
+            .find("\"order\": network pixel_cnn (plugin pixel_cnn) takes the "
+                  "variables in one order only, that of \"forward\"") != std::string::npos);
+}
+
 TEST_CASE("variables of fewer values take no others") {
   const auto experiment = Experiment(Spec::from_text(R"({"marginalia": 1, "seed": 1,
           "energy": {"type": "factor_graph", "file": "tiny.uai"},

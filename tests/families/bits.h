@@ -26,8 +26,15 @@ inline void write_bits(const std::string& file) {
   }
 }
 
-/// sum_x p (log p - log q) of their true law p after `family` has learned from them: JSON of the
-/// family and of "training".
+/// sum_x p (log p - log q) of their true law p.  log_q: float64 [64], of all states.
+inline double divergence_of_bits(const Tensor& log_q) {
+  const auto states = all_states(StateSpace::uniform(6, 2));
+  const auto repeats = (states.slice(1, 1) == states.slice(1, 0, 5)).sum(1).to(torch::kDouble);
+  const auto log_p = std::log(0.5) + repeats * std::log(0.8) + (5 - repeats) * std::log(0.2);
+  return (log_p.exp() * (log_p - log_q)).sum().item<double>();
+}
+
+/// The same of `family` after it has learned from them: JSON of the family and of "training".
 inline double divergence_of_bits(const std::string& family, const std::string& training) {
   const TempDir folder;
   write_bits(folder / "rows.txt");
@@ -39,10 +46,8 @@ inline double divergence_of_bits(const std::string& family, const std::string& t
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
   const auto states = all_states(experiment.space());
   Stream stream(1, "test");
-  const auto log_q = experiment.family->answer({QueryKind::kLogMarginal, states}, stream).value;
-  const auto repeats = (states.slice(1, 1) == states.slice(1, 0, 5)).sum(1).to(torch::kDouble);
-  const auto log_p = std::log(0.5) + repeats * std::log(0.8) + (5 - repeats) * std::log(0.2);
-  return (log_p.exp() * (log_p - log_q)).sum().item<double>();
+  return divergence_of_bits(
+      experiment.family->answer({QueryKind::kLogMarginal, states}, stream).value);
 }
 
 }  // namespace marginalia::test

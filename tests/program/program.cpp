@@ -338,18 +338,18 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
   run("table/nltcs.json", "nltcs", "dataset.name=tiny");
   run("table/nltcs_mam.json", "nltcs_mam",
       fmt::format("dataset.name=tiny training.init='{}'", (folder / "nltcs").string()));
-  const std::string picture =
-      "dataset.binarisation=threshold dataset.valid_rows=2 network.multipliers=[1] ";
+  const std::string picture = "dataset.binarisation=threshold dataset.valid_rows=2 ";
   const auto early = marginalia_(fmt::format(
       "run '{}/table/nltcs_mam.json' --out '{}' --data '{}' dataset.name=tiny training.init=none",
       MARGINALIA_EXPERIMENTS, (folder / "early").string(), MARGINALIA_TEST_DATA));
   CHECK(early.code == 2);
   CHECK(has(early.err, "\"init\": none is neither a run nor a checkpoint"));
   CHECK_FALSE(fs::exists(folder / "early"));
-  run("mnist/cpu.json", "mnist", picture + few);
+  run("mnist/cpu.json", "mnist", picture + few + "network.multipliers=[1]");
   run("mnist/marginals_cpu.json", "marginals",
       picture + few + fmt::format("training.init='{}'", (folder / "mnist").string()) +
-          " family.chain.count=4 family.chain.block=2");
+          " family.chain.count=4 family.chain.block=2 network.conditional.multipliers=[1]"
+          " network.marginal.multipliers=[1] network.causal.layers=1");
   run("text8/cpu.json", "text8",
       few + "dataset.file=text8/tiny.txt dataset.split=[60,20,20] dataset.length=10");
   run("moses/zinc_cpu.json", "zinc",

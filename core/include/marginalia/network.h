@@ -67,6 +67,8 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   /// value of another of its colour, whatever else is known: they can be revealed in one pass.
   /// Undefined where every variable may see every other.
   virtual Tensor colours() const { return {}; }
+  /// The one order, int64 [D], along which it has causal logits. Undefined: any.
+  virtual Tensor causal_order() const { return {}; }
 
   /// The heads in `wanted` and no others. Logits of impossible values are -inf.
   Heads evaluate(const NetworkInput& input, HeadSet wanted);

@@ -4,11 +4,17 @@
 ///
 ///   R = F(x_S) + log p(x_i | x_S) - F(x_{S+i}) = 0    for all S, i, x.
 ///
-/// log p(x_S) = F(x_S) - F(empty). With an energy, F(x) = log f(x) is built in at full states, so
-/// that F(empty) learns log Z; "kl_penalty", the published objective, learns F there too. From
-/// data, "blocks" sums the identity along a whole order, so that errors of links do not add up.
-/// "particle" with "states": "model" and a block of 1 is the particle GFlowNet: each state x of the
-/// chains has one variable made unknown and redrawn, and then
+/// log p(x_S) = F(x_S) - F(empty). A third network, "causal", gives F most of its value:
+///
+///   F(x_S) = G(x_S) + sum over i in S of log q(x_i | x_j, j in S before i)
+///
+/// q learns by maximum likelihood of the states it is shown, a target for each of their variables
+/// where R^2 has one number; the marginal network G learns what q lacks. With an energy, F(x) = log
+/// f(x) is built in at full states, so that F(empty) learns log Z; "kl_penalty", the published
+/// objective, learns F there too. From data, "blocks" sums the identity along a whole order, so
+/// that errors of links do not add up. "particle" with "states": "model" and a block of 1 is the
+/// particle GFlowNet: each state x of the chains has one variable made unknown and redrawn, and
+/// then
 ///   loss = mean R(s_{D-1} -> x)^2 + mean R(s_{D-k} -> s_{D-k+1})^2,  k ~ Poisson(log D) in 1..D
 /// along uniformly random orders: no more than a few variables unknown, so that F(empty) and with
 /// it log Z are learned only where D is small.
@@ -22,6 +28,7 @@
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
 
+#include "causal.h"
 #include "objectives.h"
 #include "state_sources.h"
 
@@ -37,8 +44,8 @@ class Mam final : public Family {
   static constexpr const char* kFormula =
       "F(x_S) + log p(x_i | x_S) = F(x_{S+i}),  log p(x_S) = F(x_S) - F(empty)";
   static constexpr const char* kSource = "Liu, Ramadge, Adams (2024), arXiv:2310.12920, eq. 5 to 9";
-  static constexpr std::pair<const char*, unsigned> kRoles[] = {{"conditional", kLogits},
-                                                                {"marginal", kLogMarginal}};
+  static constexpr std::pair<const char*, unsigned> kRoles[] = {
+      {"conditional", kLogits}, {"marginal", kLogMarginal}, {"causal", kCausalLogits}};
 
   struct Params {
     std::string objective = "denoising", states = "auto", stages = "joint";
@@ -92,6 +99,7 @@ class Mam final : public Family {
         device_(context.device),
         conditional_(context.networks.at("conditional", kLogits)),
         marginal_(context.networks.at("marginal", kLogMarginal)),
+        causal_(mam::Causal::of(context)),
         source_(mam::make_source(params_.states, params.chain, context)) {
     check_params();
     if (params.on_policy > 0) on_policy_ = mam::make_source("model", params.chain, context);
@@ -124,12 +132,16 @@ class Mam final : public Family {
   }
 
   std::vector<ParameterGroup> parameters() override {
-    return {{"conditional", group(false)}, {"marginal", group(true)}};
+    std::vector<ParameterGroup> groups{{"conditional", group(false)}, {"marginal", group(true)}};
+    if (causal_)
+      groups.push_back({"causal", named_parameters_of(causal_->network(), "model.causal.")});
+    return groups;
   }
 
   void visit(StateVisitor& v) override {
     v.module("model.conditional.", *conditional_);
     if (conditional_ != marginal_) v.module("model.marginal.", *marginal_);
+    if (causal_) v.module("model.causal.", causal_->network());
     source_->visit(v);
     if (on_policy_) on_policy_->visit(v);
   }
@@ -137,6 +149,7 @@ class Mam final : public Family {
   void set_training(bool training) override {
     conditional_->train(training);
     marginal_->train(training);
+    if (causal_) causal_->network().train(training);
   }
 
  private:
@@ -162,6 +175,8 @@ class Mam final : public Family {
       throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
     if (p.blocks > 0 && p.objective != "denoising")
       throw SpecError("\"blocks\" is for \"objective\": \"denoising\"");
+    if (causal_ && p.objective != "denoising")
+      throw SpecError("a network for the role \"causal\" is for \"objective\": \"denoising\"");
     if (p.stages == "two_stage" && p.objective != "denoising")
       throw SpecError("\"stages\": \"two_stage\" is for \"objective\": \"denoising\"");
     if (p.stages == "two_stage" && group(true).empty())
@@ -201,9 +216,20 @@ class Mam final : public Family {
   }
   Tensor sampled(const Tensor& partial) const { return log_conditionals(partial).to(torch::kCPU); }
 
-  /// F as the network has it.
+  /// G + log q, with a gradient in G alone.
+  Tensor with_causal(const Tensor& G, const Tensor& partial) const {
+    if (!causal_) return G;
+    Tensor log_q;
+    {
+      torch::NoGradGuard no_grad;
+      log_q = causal_->log_prob(partial);
+    }
+    return G + log_q;
+  }
+  /// F as the networks have it.
   Tensor network_marginal(const Tensor& partial) const {
-    return marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
+    const auto G = marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
+    return with_causal(G, partial);
   }
 
   /// F with log f in its place at full states.
@@ -216,7 +242,7 @@ class Mam final : public Family {
   std::pair<Tensor, Tensor> both(const Tensor& partial) const {
     if (conditional_ != marginal_) return {log_conditionals(partial), network_marginal(partial)};
     const auto heads = conditional_->evaluate({partial.to(device_)}, kLogits | kLogMarginal);
-    return {heads.logits.log_softmax(2), heads.log_marginal};
+    return {heads.logits.log_softmax(2), with_causal(heads.log_marginal, partial)};
   }
 
   /// Stage one: what any_order_arm does, with soft labels where asked for.
@@ -227,6 +253,15 @@ class Mam final : public Family {
     const auto loss = denoising(step, x, masked.unknown, log_p);
     step.record("train/conditional", loss.item<double>());
     step.minimise(loss, "conditional");
+  }
+
+  /// Maximum likelihood of partial states, of the causal network where there is one.
+  void learn_causal(Step& step, const Tensor& partial) {
+    if (!causal_) return;
+    step.count_passes(partial.size(0));
+    const auto loss = -causal_->log_prob(partial).mean();
+    step.record("train/causal", loss.item<double>());
+    step.minimise(loss, "causal");
   }
 
   /// Marginals from conditionals, and unless `frozen` the conditionals too.
@@ -254,6 +289,7 @@ class Mam final : public Family {
     const auto B = x.size(0);
     const auto links = mam::draw_links(states, step.stream("family/links"));
     const auto pair = torch::cat({links.before, links.after});
+    learn_causal(step, pair);
     auto [log_p, F] = both(pair);
     step.count_passes(2 * B);
     if (density_built_in()) {
@@ -313,6 +349,7 @@ class Mam final : public Family {
           step.stream("family/links"));
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
+    learn_causal(step, paths.states);
     const auto states = torch::cat({paths.states, space_.empty()});
     auto F = network_marginal(states);
     if (density_built_in()) {
@@ -392,6 +429,7 @@ class Mam final : public Family {
   const Energy* energy_;
   at::Device device_;
   std::shared_ptr<Network> conditional_, marginal_;
+  std::optional<mam::Causal> causal_;
   std::unique_ptr<mam::StateSource> source_, on_policy_;
   std::unique_ptr<GibbsSampler> labels_;
 };
