@@ -20,7 +20,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <span>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/types.h>
 
 #include <marginalia/any_order.h>
@@ -86,8 +89,12 @@ class Arm final : public Family {
       throw SpecError("\"objective\": \"" + objective_ + "\" learns from an \"energy\"");
     const auto only = network_->causal_order();
     if (only.defined() && !only.equal(order_))
-      throw SpecError("\"order\": " + network_->label() +
-                      " takes the variables in one order only, that of \"forward\"");
+      throw SpecError(fmt::format(
+          "\"order\": {} takes the variables in one order only, which begins {}; this is another",
+          network_->label(),
+          fmt::join(std::span(only.data_ptr<std::int64_t>(),
+                              std::min<std::size_t>(3, std::size_t(only.numel()))),
+                    ", ")));
   }
 
   const StateSpace& space() const override { return space_; }

@@ -4,7 +4,8 @@
 ///
 ///   R = F(x_S) + log p(x_i | x_S) - F(x_{S+i}) = 0    for all S, i, x.
 ///
-/// log p(x_S) = F(x_S) - F(empty). A third network, "causal", gives F most of its value:
+/// log p(x_S) = F(x_S) - F(empty). A third network, "causal", where the spec
+/// names one, gives F most of its value:
 ///
 ///   F(x_S) = G(x_S) + sum over i in S of log q(x_i | x_j, j in S before i)
 ///
@@ -30,6 +31,7 @@
 
 #include "causal.h"
 #include "objectives.h"
+#include "params.h"
 #include "state_sources.h"
 
 namespace {
@@ -47,53 +49,10 @@ class Mam final : public Family {
   static constexpr std::pair<const char*, unsigned> kRoles[] = {
       {"conditional", kLogits}, {"marginal", kLogMarginal}, {"causal", kCausalLogits}};
 
-  struct Params {
-    std::string objective = "denoising", states = "auto", stages = "joint";
-    double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
-    std::int64_t label_sweeps = 0, blocks = 0, points = 1;
-    mam::ChainParams chain;
-    void visit(ParamVisitor& p) {
-      p("objective", objective,
-        {.doc =
-             "what is minimised: kl_penalty, REINFORCE on KL plus alpha (D R^2 + (F(empty) - "
-             "log K^D)^2); consistency, R^2 in both networks; particle, R^2 in both at the last "
-             "link and at one k from the end, k ~ Poisson(log D); denoising, masked cross-entropy "
-             "in the conditionals and R^2 in the marginals",
-         .one_of = {"kl_penalty", "consistency", "particle", "denoising"}});
-      p("states", states,
-        {.doc = "where training states come from; auto: gibbs where the energy has local "
-                "conditionals, else metropolis; without an energy data",
-         .one_of = {"auto", "gibbs", "model", "metropolis", "data"}});
-      p("stages", stages,
-        {.doc = "both heads at once, or conditionals first and then marginals of those on what is "
-                "frozen of them",
-         .one_of = {"joint", "two_stage"}});
-      p("conditional_fraction", conditional_fraction,
-        {.doc = "of training spent on the first stage; 0 with training.init from a run of it",
-         .min = 0.0,
-         .max = 1.0});
-      p("on_policy", on_policy,
-        {.doc = "share of the states of R^2 that come from chains of the model (states: data)",
-         .min = 0.0,
-         .max = 1.0});
-      p("blocks", blocks,
-        {.doc = "m: marginals are fitted to m sums of conditionals along a whole order in place of "
-                "R^2 at one link; 0: R^2, as published",
-         .min = 0});
-      p("points", points,
-        {.doc = "passes inside each block that its sum is estimated from: more of them, less noise",
-         .min = 1});
-      p("consistency_weight", consistency_weight, {.doc = "of R^2 (denoising)", .min = 0.0});
-      p("label_sweeps", label_sweeps,
-        {.doc = "Gibbs sweeps that soften labels (denoising with local conditionals); 0: none",
-         .min = 0});
-      p("alpha", alpha, {.doc = "weight of the penalty (kl_penalty)", .min = 0.0});
-      p.section("chain", chain, "of the states");
-    }
-  };
+  using Params = mam::Params;
 
   Mam(const Params& params, const FamilyContext& context)
-      : params_(resolved(params, context)),
+      : params_(mam::checked(params, context)),
         space_(context.space),
         energy_(context.energy),
         device_(context.device),
@@ -101,7 +60,7 @@ class Mam final : public Family {
         marginal_(context.networks.at("marginal", kLogMarginal)),
         causal_(mam::Causal::of(context)),
         source_(mam::make_source(params_.states, params.chain, context)) {
-    check_params();
+    check_networks();
     if (params.on_policy > 0) on_policy_ = mam::make_source("model", params.chain, context);
     if (params.label_sweeps > 0) labels_ = std::make_unique<GibbsSampler>(*energy_);
   }
@@ -153,33 +112,10 @@ class Mam final : public Family {
   }
 
  private:
-  static Params resolved(Params params, const FamilyContext& context) {
-    if (params.states == "auto")
-      params.states = !context.energy ? "data" : context.energy->local() ? "gibbs" : "metropolis";
-    return params;
-  }
-
-  void check_params() const {
-    const auto& p = params_;
-    if (p.objective != "denoising" && !energy_)
-      throw SpecError("\"objective\": \"" + p.objective + "\" needs an \"energy\"");
-    if (p.label_sweeps > 0 && !energy_) throw SpecError("\"label_sweeps\" needs an \"energy\"");
-    if (p.label_sweeps > 0 && p.states != "gibbs" && p.states != "metropolis")
-      throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
-    if (p.chain.start == "exact" && p.states != "gibbs")
-      throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
-    if (p.chain.start == "resampled" && p.states != "gibbs" && p.states != "metropolis")
-      throw SpecError(
-          "\"start\": \"resampled\" needs states of the target: \"gibbs\" or \"metropolis\"");
-    if (p.on_policy > 0 && p.states != "data")
-      throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
-    if (p.blocks > 0 && p.objective != "denoising")
-      throw SpecError("\"blocks\" is for \"objective\": \"denoising\"");
-    if (causal_ && p.objective != "denoising")
+  void check_networks() const {
+    if (causal_ && params_.objective != "denoising")
       throw SpecError("a network for the role \"causal\" is for \"objective\": \"denoising\"");
-    if (p.stages == "two_stage" && p.objective != "denoising")
-      throw SpecError("\"stages\": \"two_stage\" is for \"objective\": \"denoising\"");
-    if (p.stages == "two_stage" && group(true).empty())
+    if (params_.stages == "two_stage" && group(true).empty())
       throw SpecError(
           "\"stages\": \"two_stage\" needs parameters of the marginal head's own: a network for "
           "each role, or one like mlp or unet");
@@ -216,20 +152,9 @@ class Mam final : public Family {
   }
   Tensor sampled(const Tensor& partial) const { return log_conditionals(partial).to(torch::kCPU); }
 
-  /// G + log q, with a gradient in G alone.
-  Tensor with_causal(const Tensor& G, const Tensor& partial) const {
-    if (!causal_) return G;
-    Tensor log_q;
-    {
-      torch::NoGradGuard no_grad;
-      log_q = causal_->log_prob(partial);
-    }
-    return G + log_q;
-  }
-  /// F as the networks have it.
-  Tensor network_marginal(const Tensor& partial) const {
-    const auto G = marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
-    return with_causal(G, partial);
+  /// F less what the causal network says.
+  Tensor marginal_head(const Tensor& partial) const {
+    return marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
   }
 
   /// F with log f in its place at full states.
@@ -240,9 +165,9 @@ class Mam final : public Family {
 
   /// Both heads of one state in as few passes as the networks allow.
   std::pair<Tensor, Tensor> both(const Tensor& partial) const {
-    if (conditional_ != marginal_) return {log_conditionals(partial), network_marginal(partial)};
+    if (conditional_ != marginal_) return {log_conditionals(partial), marginal_head(partial)};
     const auto heads = conditional_->evaluate({partial.to(device_)}, kLogits | kLogMarginal);
-    return {heads.logits.log_softmax(2), with_causal(heads.log_marginal, partial)};
+    return {heads.logits.log_softmax(2), heads.log_marginal};
   }
 
   /// Stage one: what any_order_arm does, with soft labels where asked for.
@@ -255,13 +180,15 @@ class Mam final : public Family {
     step.minimise(loss, "conditional");
   }
 
-  /// Maximum likelihood of partial states, of the causal network where there is one.
-  void learn_causal(Step& step, const Tensor& partial) {
-    if (!causal_) return;
+  /// Maximum likelihood of partial states, where there is a causal network. -> log q, a constant.
+  Tensor learn_causal(Step& step, const Tensor& partial) {
+    if (!causal_) return torch::zeros({}, device_);
     step.count_passes(partial.size(0));
-    const auto loss = -causal_->log_prob(partial).mean();
+    const auto log_q = causal_->log_prob(partial);
+    const auto loss = -log_q.mean();
     step.record("train/causal", loss.item<double>());
     step.minimise(loss, "causal");
+    return log_q.detach();
   }
 
   /// Marginals from conditionals, and unless `frozen` the conditionals too.
@@ -289,8 +216,8 @@ class Mam final : public Family {
     const auto B = x.size(0);
     const auto links = mam::draw_links(states, step.stream("family/links"));
     const auto pair = torch::cat({links.before, links.after});
-    learn_causal(step, pair);
     auto [log_p, F] = both(pair);
+    F = F + learn_causal(step, pair);
     step.count_passes(2 * B);
     if (density_built_in()) {
       const auto density = step.energy().log_density(states);
@@ -315,7 +242,7 @@ class Mam final : public Family {
     const auto last = mam::links_at(x, torch::full({B}, D - 1, torch::kLong), stream);
     const auto back = mam::links_at(x, D - mam::truncated_poisson(B, D, stream), stream);
     const auto before = both(torch::cat({last.before, back.before}));
-    const auto after = network_marginal(back.after);
+    const auto after = marginal_head(back.after);
     step.count_passes(3 * B);
     const auto density = step.energy().log_density(x);
     const auto square = [&](const mam::Links& links, std::int64_t at, const Tensor& F) {
@@ -349,9 +276,8 @@ class Mam final : public Family {
           step.stream("family/links"));
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
-    learn_causal(step, paths.states);
     const auto states = torch::cat({paths.states, space_.empty()});
-    auto F = network_marginal(states);
+    auto F = marginal_head(states) + learn_causal(step, states);
     if (density_built_in()) {
       const auto rows = states.slice(0, -1 - x.size(0), -1);  // the last cut is the full state
       const auto density = step.energy().log_density(rows);
@@ -384,7 +310,7 @@ class Mam final : public Family {
     const auto B = x.size(0), D = x.size(1);
     const auto links = mam::draw_links(x, step.stream("family/links"));
     const auto log_p = mam::at_link(log_conditionals(links.before), links);
-    const auto F = network_marginal(torch::cat({x, links.before, links.after, space_.empty()}));
+    const auto F = marginal_head(torch::cat({x, links.before, links.after, space_.empty()}));
     step.count_passes(4 * B + 1);
     const auto empty = F[3 * B];
     const auto density = step.energy().log_density(x).to(device_, torch::kFloat);
@@ -401,8 +327,11 @@ class Mam final : public Family {
   /// F(x_S) in parts, float64, on the CPU; log f at full states where it is built in.
   Tensor log_sum(const Tensor& partial) const {
     std::vector<Tensor> parts;
-    for (const auto& part : partial.split(rows_a_pass(partial.size(1))))
-      parts.push_back(network_marginal(part).to(torch::kCPU, torch::kDouble));
+    for (const auto& part : partial.split(rows_a_pass(partial.size(1)))) {
+      auto F = marginal_head(part);
+      if (causal_) F = F + causal_->log_prob(part);
+      parts.push_back(F.to(torch::kCPU, torch::kDouble));
+    }
     auto F = torch::cat(parts);
     if (!density_built_in()) return F;
     const auto full = (partial != kUnknown).all(1);
