@@ -96,6 +96,17 @@ TEST_CASE("links are at the times asked for, and these Poisson around log D, cut
             .equal(x.masked_select(links.after != kUnknown)));
 }
 
+TEST_CASE("a value that label and model both find impossible adds nothing to the loss") {
+  const auto labels = torch::tensor({0.25F, 0.75F, 0.0F}).view({1, 1, 3});
+  auto logits = torch::tensor({0.0F, 0.0F, -INFINITY}).view({1, 1, 3}).requires_grad_();
+  const auto unknown = torch::ones({1, 1}, torch::kBool);
+  const auto loss = mam::label_divergence(labels, logits.log_softmax(2), unknown).sum();
+  CHECK(loss.item<double>() ==
+        doctest::Approx(0.25 * std::log(0.25 / 0.5) + 0.75 * std::log(0.75 / 0.5)));
+  loss.backward();
+  CHECK(logits.grad().allclose(torch::tensor({0.25F, -0.25F, 0.0F}).view({1, 1, 3})));
+}
+
 TEST_CASE("the published objective reaches the target, without dividing by the batch's spread") {
   const auto result =
       trained_on_torus(R"({"type": "mam", "objective": "kl_penalty", "states": "model",

@@ -89,7 +89,9 @@ Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
 }
 
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown) {
-  const auto divergence = (torch::xlogy(labels, labels) - labels * log_p).sum(2);  // [B, D]
+  // An impossible value has p = 0 in both: 0 log 0 is 0 here, and so is its gradient.
+  const auto log_q = log_p.masked_fill(labels == 0, 0);
+  const auto divergence = (torch::xlogy(labels, labels) - labels * log_q).sum(2);  // [B, D]
   const auto sum = divergence.masked_fill(unknown.logical_not(), 0).sum(1);
   return sum / unknown.sum(1).clamp_min(1);
 }
