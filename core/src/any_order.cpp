@@ -7,9 +7,27 @@
 
 #include <marginalia/any_order.h>
 #include <marginalia/error.h>
+#include <marginalia/network.h>
 #include <marginalia/state_space.h>
 
 namespace marginalia {
+
+Tensor LogConditionals::at(const Tensor& partial, const Tensor& variable) const {
+  if (at_) return at_(partial, variable);
+  const auto log_p = all_(partial);
+  return log_p.index(
+      {torch::arange(variable.size(0), log_p.device()), variable.to(log_p.device())});
+}
+
+LogConditionals conditionals_of(Network& network, at::Device device, at::Device to) {
+  const auto logits = [&network, device](const Tensor& partial, const Tensor& variable) {
+    return network.evaluate({.partial = partial.to(device), .variable = variable}, kLogits).logits;
+  };
+  return {[=](const Tensor& partial) { return logits(partial, {}).log_softmax(2).to(to); },
+          [=](const Tensor& partial, const Tensor& variable) {
+            return logits(partial, variable).squeeze(1).log_softmax(1).to(to);
+          }};
+}
 
 Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension, Stream& stream) {
   if (order == Order::kRandom) return stream.permutations(rows, dimension);
@@ -63,10 +81,9 @@ ChainScore score_chain(const LogConditionals& conditionals, const Tensor& partia
     const auto r = rows.slice(0, at, at + chunk), v = variables.slice(0, at, at + chunk);
     const auto x = partial.index({r});  // [C, D]
     const auto known = ranks.index({r}) < time.slice(0, at, at + chunk).unsqueeze(1);
-    const auto log_p = conditionals(x.masked_fill(known.logical_not(), kUnknown));  // [C, D, K]
-    const auto here = torch::arange(r.size(0));
-    const auto value = x.index({here, v});
-    log_prob.index_add_(0, r, log_p.index({here, v, value}).to(torch::kDouble));
+    const auto log_p = conditionals.at(x.masked_fill(known.logical_not(), kUnknown), v);  // [C, K]
+    const auto value = x.gather(1, v.unsqueeze(1));
+    log_prob.index_add_(0, r, log_p.gather(1, value).squeeze(1).to(torch::kDouble));
   }
   return {log_prob, B ? double(rows.size(0)) / double(B) : 0};
 }
@@ -168,7 +185,10 @@ ChainSample sample_in_passes(const LogConditionals& conditionals, const Tensor& 
       const auto places = drawn.index({rows}).nonzero();  // [N, 2]
       const auto here = places.select(1, 0), variable = places.select(1, 1);
       const auto row = rows.index({here});
-      const auto log_p = conditionals(x.index({rows})).index({here, variable}).to(torch::kDouble);
+      const bool single = here.size(0) == rows.size(0);  // then of every row, in order
+      const auto log_p = (single ? conditionals.at(x.index({rows}), variable)
+                                 : conditionals(x.index({rows})).index({here, variable}))
+                             .to(torch::kDouble);
       const auto value = inverted(log_p, u.index({row, variable}));
       x.index_put_({row, variable}, value);
       log_prob.index_add_(0, row, log_p.gather(1, value.unsqueeze(1)).squeeze(1));

@@ -42,9 +42,19 @@ Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
   if (wanted & kLogMarginal) expect(*this, out.log_marginal, {B}, kLogMarginal);
   const auto settle = [&](Tensor& logits, Head which) {
     if (!(wanted & which)) return;
-    expect(*this, logits, {B, D, logits.defined() ? logits.size(-1) : 0}, which);
-    if (impossible_.defined())
-      logits = logits.masked_fill(impossible_.to(logits.device()), -INFINITY);
+    const auto K = logits.defined() ? logits.size(-1) : 0;
+    // [1, D, K], or [B, 1, K] where one variable a row was asked for and that is what came
+    auto impossible = impossible_.defined() ? impossible_.to(input.partial.device()) : Tensor();
+    if (which == kLogits && input.variable.defined()) {
+      const auto variable = input.variable.to(input.partial.device());
+      if (logits.defined() && logits.dim() == 3 && logits.size(1) == D)
+        logits = logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K}));
+      expect(*this, logits, {B, 1, K}, which);
+      if (impossible.defined()) impossible = impossible[0].index_select(0, variable).unsqueeze(1);
+    } else {
+      expect(*this, logits, {B, D, K}, which);
+    }
+    if (impossible.defined()) logits = logits.masked_fill(impossible, -INFINITY);
   };
   settle(out.logits, kLogits);
   settle(out.causal_logits, kCausalLogits);

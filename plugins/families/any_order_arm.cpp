@@ -64,8 +64,7 @@ class AnyOrderArm final : public Family {
     return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
   }
   Answer compute_answer(const Query& query, Stream& stream) const override {
-    const auto on_cpu = [this](const Tensor& s) { return log_conditionals(s).to(torch::kCPU); };
-    return answer_from_conditionals(on_cpu, query, stream,
+    return answer_from_conditionals(conditionals_of(*network_, device_), query, stream,
                                     {.colours = network_->colours(), .loss = smooth_loss()});
   }
 

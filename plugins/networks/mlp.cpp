@@ -171,6 +171,78 @@ struct Stack : torch::autograd::Function<Stack> {
   }
 };
 
+/// out[k] = w_k . h + b_k for K rows w_k of H weights.
+MARGINALIA_KERNEL void project(float* out, const float* w, const float* b, const float* h,
+                               std::int64_t K, std::int64_t H) {
+  constexpr std::int64_t kLanes = 16;
+  for (std::int64_t k = 0; k < K; ++k, w += H) {
+    float sum[kLanes] = {};
+    std::int64_t j = 0;
+    for (; j + kLanes <= H; j += kLanes)
+      for (std::int64_t l = 0; l < kLanes; ++l)
+        sum[l] += w[j + l] * h[j + l];
+    float total = b[k];
+    for (std::int64_t l = 0; l < kLanes; ++l)
+      total += sum[l];
+    for (; j < H; ++j)
+      total += w[j] * h[j];
+    out[k] = total;
+  }
+}
+
+/// y += a x
+MARGINALIA_KERNEL void add_scaled(float* y, const float* x, float a, std::int64_t H) {
+  for (std::int64_t j = 0; j < H; ++j)
+    y[j] += a * x[j];
+}
+
+/// The logits of one variable a row.  h [B, H], weight [D K, H], bias [D K], variable int64 [B]
+/// ->  [B, K], at a D-th of the cost of all.
+struct OneVariable : torch::autograd::Function<OneVariable> {
+  static Tensor forward(AutogradContext* context, const Tensor& h, const Tensor& weight,
+                        const Tensor& bias, const Tensor& variable, std::int64_t K) {
+    context->save_for_backward({h.contiguous(), weight, variable});
+    const auto B = h.size(0), H = h.size(1);
+    const auto out = torch::empty({B, K}, h.options());
+    const auto rows = h.contiguous();
+    const auto* v = variable.data_ptr<std::int64_t>();
+    at::parallel_for(0, B, 64, [&](std::int64_t begin, std::int64_t end) {
+      for (auto b = begin; b < end; ++b)
+        project(out.data_ptr<float>() + b * K, weight.data_ptr<float>() + v[b] * K * H,
+                bias.data_ptr<float>() + v[b] * K, rows.data_ptr<float>() + b * H, K, H);
+    });
+    return out;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &h = saved[0], &weight = saved[1], &variable = saved[2];
+    const auto g = gradients[0].contiguous();
+    const auto B = g.size(0), K = g.size(1), H = h.size(1), D = weight.size(0) / K;
+    const auto dh = torch::zeros_like(h), dw = torch::zeros_like(weight);
+    const auto db = torch::zeros({D * K}, g.options());
+    const auto* v = variable.data_ptr<std::int64_t>();
+    const auto *slope = g.data_ptr<float>(), *w = weight.data_ptr<float>(),
+               *x = h.data_ptr<float>();
+    at::parallel_for(0, B, 64, [&](std::int64_t begin, std::int64_t end) {
+      for (auto b = begin; b < end; ++b)
+        for (std::int64_t k = 0; k < K; ++k)
+          add_scaled(dh.data_ptr<float>() + b * H, w + (v[b] * K + k) * H, slope[b * K + k], H);
+    });
+    at::parallel_for(0, D, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t b = 0; b < B; ++b) {
+        if (v[b] < begin || v[b] >= end) continue;
+        for (std::int64_t k = 0; k < K; ++k) {
+          const auto row = v[b] * K + k;
+          add_scaled(dw.data_ptr<float>() + row * H, x + b * H, slope[b * K + k], H);
+          db.data_ptr<float>()[row] += slope[b * K + k];
+        }
+      }
+    });
+    return {dh, dw, db, Tensor(), Tensor()};
+  }
+};
+
 /// One residual perceptron:  one-hot rows [B', in'] in the type of the products  ->  [B', outputs].
 class Tower final : public torch::nn::Module {
  public:
@@ -189,16 +261,29 @@ class Tower final : public torch::nn::Module {
     }
   }
 
-  Tensor forward(const Tensor& x) {
+  Tensor forward(const Tensor& x) { return output_(hidden(x)); }
+
+  /// Of the K outputs of one variable a row.  x [B, in']; variable int64 [B]  ->  [B, K].
+  Tensor forward(const Tensor& x, const Tensor& variable, std::int64_t K) {
+    const auto h = hidden(x);
+    if (has_kernel(h))
+      return OneVariable::apply(h, output_->weight, output_->bias, variable.contiguous(), K);
+    const auto H = h.size(1);
+    const auto w = output_->weight.view({-1, K, H}).index_select(0, variable);
+    const auto b = output_->bias.view({-1, K}).index_select(0, variable);
+    return torch::bmm(w, h.unsqueeze(2)).squeeze(2) + b;
+  }
+
+ private:
+  Tensor hidden(const Tensor& x) {
     tensor_list parameters, operands;
     for (const auto& layer : layers_) {
       parameters.insert(parameters.end(), {layer->weight, layer->bias});
       operands.push_back(layer->operand(x.scalar_type() == torch::kBFloat16));
     }
-    return output_(Stack::apply(x, at::TensorList(parameters), operands, slope_));
+    return Stack::apply(x, at::TensorList(parameters), operands, slope_);
   }
 
- private:
   double slope_;
   std::vector<std::shared_ptr<Layer>> layers_;
   torch::nn::Linear output_{nullptr};
@@ -253,20 +338,32 @@ class Mlp final : public marginalia::Network {
       marginalia::kLogMarginal | marginalia::kLogits | marginalia::kPositionLogits;
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
-    const auto B = input.partial.size(0), D = input.partial.size(1);
+    const auto B = input.partial.size(0);
     const auto prior = prior_ ? prior_->of(input.partial) : marginalia::Prior{};
     const auto x = features(input.partial, prior);
     Heads out;
     if (wanted & marginalia::kLogMarginal)
       out.log_marginal = marginal_->forward(x).narrow(0, 0, B).squeeze(1);
-    if (wanted & marginalia::kLogits)
-      out.logits = conditional_->forward(x).narrow(0, 0, B).view({B, D, width_ - 1});
+    if (wanted & marginalia::kLogits) out.logits = logits(x, input, prior);
     if (wanted & marginalia::kPositionLogits)
       out.position_logits = position_->forward(x).narrow(0, 0, B);
     if (!prior_) return out;
     if (out.log_marginal.defined()) out.log_marginal = out.log_marginal + prior.log_marginal;
-    if (out.logits.defined()) out.logits = out.logits + prior.logits;
     return out;
+  }
+
+  /// [B, D, K], or of one variable a row [B, 1, K].
+  Tensor logits(const Tensor& x, const NetworkInput& input, const marginalia::Prior& prior) const {
+    const auto B = input.partial.size(0), D = input.partial.size(1), K = width_ - 1;
+    if (!input.variable.defined()) {
+      const auto all = conditional_->forward(x).narrow(0, 0, B).view({B, D, K});
+      return prior_ ? all + prior.logits : all;
+    }
+    const auto variable = input.variable.to(input.partial.device());
+    const auto padded = at::constant_pad_nd(variable, {0, x.size(0) - B});  // as the rows are
+    const auto own = conditional_->forward(x, padded, K).narrow(0, 0, B).unsqueeze(1);
+    if (!prior_) return own;
+    return own + prior.logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K}));
   }
 
   std::int64_t inputs(std::int64_t D) const { return D * (width_ + (prior_ ? width_ - 1 : 0)); }

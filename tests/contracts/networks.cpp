@@ -177,6 +177,21 @@ TEST_CASE("heads asked for together are those asked for alone") {
   });
 }
 
+TEST_CASE("logits of one variable a row are its own among all logits") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    if (!(network.heads() & kLogits)) return;
+    auto input = input_for(network, around.space, kLogits);
+    const auto all = network.evaluate(input, kLogits).logits;
+    const auto B = all.size(0), D = all.size(1), K = all.size(2);
+    input.variable = torch::arange(B).remainder(D).flip(0);
+    const auto one = network.evaluate(input, kLogits).logits;
+    CHECK(one.sizes() == at::IntArrayRef{B, 1, K});
+    const auto own = all.gather(1, input.variable.view({B, 1, 1}).expand({B, 1, K}));
+    CHECK(test::close(one, own, 1e-5));
+  });
+}
+
 TEST_CASE("causal logits see what comes before a variable, unknown or not, and nothing else") {
   torch::NoGradGuard no_grad;
   for_each_network([](Network& network, const Surroundings& around, const Description&) {

@@ -51,6 +51,15 @@ TEST_CASE("denoising with a belief-propagation prior learns conditionals, margin
   CHECK(std::abs(figure(result, "log_z/learned") - figure(result, "log_z/exact")) < 0.02);
 }
 
+TEST_CASE("labels by single changes and several masks a state learn as sweeps do") {
+  const auto result = trained_on_torus(
+      R"({"type": "mam", "states": "metropolis", "label_changes": true, "masks": 4,
+          "chain": {"count": 256, "block": 2}})",
+      kConvPrior, 150);
+  CHECK(figure(result, "ess/importance") > 0.99);
+  CHECK(figure(result, "marginal_error/one_pass") < 0.03);
+}
+
 TEST_CASE("consistency alone learns from states of the model itself") {
   const auto result =
       trained_on_torus(R"({"type": "mam", "objective": "consistency", "states": "model",

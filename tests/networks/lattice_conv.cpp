@@ -17,13 +17,6 @@ std::shared_ptr<Network> lattice_conv(const Energy& energy, const std::string& p
   return net;
 }
 
-LogConditionals conditionals_of(Network& net) {
-  return [&net](const Tensor& x) {
-    torch::NoGradGuard no_grad;
-    return net.evaluate({x}, kLogits).logits.log_softmax(2);
-  };
-}
-
 /// What bounds the sight of a site: the network's parameters, and the number of colours expected.
 struct Case {
   std::string energy, network;
@@ -58,7 +51,7 @@ TEST_CASE("no site's logits depend on another of its colour, and some do on thei
     REQUIRE(colours.defined());
     CHECK(colours.max().item<std::int64_t>() + 1 == c.colours);
     const auto D = energy->space().dimension(), K = energy->space().levels();
-    const auto model = conditionals_of(*net);
+    const auto model = conditionals_of(*net, torch::kCPU);
     torch::manual_seed(3);
     std::int64_t others = 0;  // that moved
     for (int repeat = 0; repeat < 40; ++repeat) {
@@ -92,7 +85,7 @@ TEST_CASE("sites of one colour revealed together are what they are one after the
     CAPTURE(c.network);
     const auto energy = test::make<Energy>(c.energy);
     const auto net = lattice_conv(*energy, c.network);
-    const auto model = conditionals_of(*net);
+    const auto model = conditionals_of(*net, torch::kCPU);
     const auto D = energy->space().dimension();
     auto partial = energy->space().empty().expand({6, D}).clone();
     partial.slice(0, 0, 3).slice(1, 0, 17).fill_(1);  // half of the rows with evidence

@@ -1,5 +1,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
+#include <fmt/format.h>
+
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"
@@ -189,4 +191,25 @@ TEST_CASE("mlp gives no weight to values a variable cannot take") {
   const auto possible = context.space.possible().expand_as(logits);
   CHECK(logits.isfinite().equal(possible));
   CHECK(logits.softmax(2).masked_select(possible.logical_not()).sum().item<double>() == 0);
+}
+
+TEST_CASE("mlp's logits of one variable a row have the gradients that they have among all") {
+  for (const std::string prior : {"none", "local"}) {
+    CAPTURE(prior);
+    const auto energy = test::make<Energy>(R"({"type": "ising", "side": 3, "coupling": 0.3})");
+    const auto net = mlp({energy->space(), kLogits, energy.get()},
+                         fmt::format(R"("hidden": 40, "layers": 2, "prior": "{}")", prior));
+    test::shake(*net, 0.1);
+    const auto x = partial_states(energy->space(), 21);
+    const auto variable = torch::randint(9, {21}, torch::kLong);
+    const auto weight = torch::randn({21, 1, 2});
+    const auto one = net->evaluate({.partial = x, .variable = variable}, kLogits).logits;
+    const auto all = net->evaluate({x}, kLogits).logits;
+    const auto own = all.gather(1, variable.view({21, 1, 1}).expand({21, 1, 2}));
+    CHECK(relative(one, own) < 1e-5);
+    const auto g = gradients(*net, (one * weight).sum());
+    const auto expected = gradients(*net, (own * weight).sum());
+    for (std::size_t n = 0; n < g.size(); ++n)
+      CHECK(relative(g[n], expected[n]) < 1e-4);
+  }
 }

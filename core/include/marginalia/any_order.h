@@ -1,7 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include <marginalia/api.h>
@@ -10,9 +12,32 @@
 
 namespace marginalia {
 
-/// Single-variable conditionals of a partial state, all at once: what any-order models learn.
-/// partial: int64 [B, D]  ->  log p(x_i = k | x_S) for every unknown i: [B, D, K], any float type.
-using LogConditionals = std::function<Tensor(const Tensor& partial)>;
+class Network;
+
+/// Single-variable conditionals of a partial state: what any-order models learn.
+class MARGINALIA_API LogConditionals {
+ public:
+  using All = std::function<Tensor(const Tensor& partial)>;
+  using At = std::function<Tensor(const Tensor& partial, const Tensor& variable)>;
+  template <std::invocable<const Tensor&> F>
+  LogConditionals(F all) : all_(std::move(all)) {}
+  /// `at`: what `at()` answers, where that is cheaper than all variables at once.
+  LogConditionals(All all, At at) : all_(std::move(all)), at_(std::move(at)) {}
+
+  /// partial: int64 [B, D]  ->  log p(x_i = k | x_S) for every unknown i: [B, D, K], any float
+  /// type.
+  Tensor operator()(const Tensor& partial) const { return all_(partial); }
+  /// Of one variable a row, int64 [B]  ->  [B, K].
+  Tensor at(const Tensor& partial, const Tensor& variable) const;
+
+ private:
+  All all_;
+  At at_;
+};
+
+/// Those of a network with logits that works on `device`. Answers come to `to`.
+MARGINALIA_API LogConditionals conditionals_of(Network& network, at::Device device,
+                                               at::Device to = at::kCPU);
 
 /// Orders of the variables, one a row: order[b, t] is the variable revealed t-th. int64 [B, D].
 /// Random, forward or backward.

@@ -17,7 +17,7 @@ class Energy;
 /// What a network can compute; a set of them is their sum by `|`.
 enum Head : unsigned {
   kLogMarginal = 1u << 0,     ///< log p(x_S) up to one constant: [B]
-  kLogits = 1u << 1,          ///< of p(x_i | x_S), every i: [B, D, K]
+  kLogits = 1u << 1,          ///< of p(x_i | x_S), every i: [B, D, K]; one i a row: [B, 1, K]
   kExtensions = 1u << 2,      ///< log p(x_S, x_i = k): [B, D, K]
   kPositionLogits = 1u << 3,  ///< which variable comes next: [B, D]
   kCausalLogits = 1u << 4,    ///< of p(x_{order t} | x_{order <t}), one pass: [B, D, K]
@@ -31,6 +31,8 @@ struct NetworkInput {
   Tensor partial;     ///< int64 [B, D], kUnknown where summed out
   Tensor order = {};  ///< int64 [B, D], the variable revealed t-th; for causal heads
   Tensor time = {};   ///< float32 [B]; for diffusion families
+  /// int64 [B]: the one variable of each row whose logits are wanted; undefined: all of them.
+  Tensor variable = {};
 };
 
 /// What it computed: the heads asked for, the others undefined. All float32.
@@ -74,6 +76,7 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   Heads evaluate(const NetworkInput& input, HeadSet wanted);
 
  private:
+  /// Where input.variable is defined, logits may be those of it alone or, at no less cost, of all.
   virtual Heads compute(const NetworkInput& input, HeadSet wanted) = 0;
   Tensor impossible_;  // bool [1, D, K] where cardinalities differ, else undefined
   friend MARGINALIA_API void set_space(Network& network, const StateSpace& space);

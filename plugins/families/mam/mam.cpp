@@ -28,6 +28,7 @@
 #include <marginalia/gibbs.h>
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
+#include <marginalia/single_changes.h>
 
 #include "causal.h"
 #include "objectives.h"
@@ -75,7 +76,9 @@ class Mam final : public Family {
   }
 
   void step(Step& step) override {
-    const auto x = draw(*source_, step, step.batch_size());
+    const auto B = step.batch_size(), masks = params_.masks;
+    const auto drawn = draw(*source_, step, (B + masks - 1) / masks);
+    const auto x = drawn.repeat_interleave(masks, 0).slice(0, 0, B);
     if (params_.objective == "kl_penalty") return kl_penalty(step, x);
     if (params_.objective == "particle") return particle(step, x);
     if (params_.stages == "joint") return matching(step, x, false);
@@ -137,7 +140,7 @@ class Mam final : public Family {
 
   Tensor draw(mam::StateSource& source, Step& step, std::int64_t rows) const {
     torch::NoGradGuard no_grad;
-    return source.draw(step, rows, [this](const Tensor& s) { return sampled(s); });
+    return source.draw(step, rows, conditionals_of(*conditional_, device_));
   }
 
   /// x, with the last of its rows from the model's own chains where that is asked for.
@@ -150,8 +153,6 @@ class Mam final : public Family {
   Tensor log_conditionals(const Tensor& partial) const {
     return conditional_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
   }
-  Tensor sampled(const Tensor& partial) const { return log_conditionals(partial).to(torch::kCPU); }
-
   /// F less what the causal network says.
   Tensor marginal_head(const Tensor& partial) const {
     return marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
@@ -271,9 +272,8 @@ class Mam final : public Family {
     mam::Paths paths;
     {
       torch::NoGradGuard no_grad;
-      paths = mam::draw_paths(
-          x, params_.blocks, params_.points, [this](const Tensor& s) { return sampled(s); },
-          step.stream("family/links"));
+      paths = mam::draw_paths(x, params_.blocks, params_.points,
+                              conditionals_of(*conditional_, device_), step.stream("family/links"));
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
     const auto states = torch::cat({paths.states, space_.empty()});
@@ -287,16 +287,18 @@ class Mam final : public Family {
     return (F.slice(0, 0, -1) - F[F.size(0) - 1] - sums).square().mean();
   }
 
-  /// Cross-entropy of the unknown variables, with soft labels where asked for.
+  /// Cross-entropy of the unknown variables, with soft labels where asked for. x is a draw of
+  /// p(. | x_S), so p(x_i = k | all others) has the mean p(x_i = k | x_S): an unbiased label with
+  /// less variance than x_i alone (Rao-Blackwell).
   Tensor denoising(Step& step, const Tensor& x, const Tensor& unknown, const Tensor& log_p) {
-    if (params_.label_sweeps == 0)
+    if (params_.label_sweeps == 0 && !params_.label_changes)
       return masked_cross_entropy(log_p, x.to(device_), unknown.to(device_)).mean();
-    const auto labels = soft_labels(step, x, unknown);
+    const auto labels = params_.label_changes ? conditionals_by_changes(step.energy(), x)
+                                              : soft_labels(step, x, unknown);
     return mam::label_divergence(labels.to(device_), log_p, unknown.to(device_)).mean();
   }
 
-  /// p(x_i = k | x_S) averaged over Gibbs sweeps of the unknown variables from x, which is itself a
-  /// draw of p(. | x_S): unbiased, with less variance than x_i alone (Rao-Blackwell).
+  /// p(x_i = k | all others) averaged over Gibbs sweeps of the unknown variables from x.
   /// -> float32 [B, D, K].
   Tensor soft_labels(Step& step, const Tensor& x, const Tensor& unknown) const {
     step.energy().count(unknown.sum().item<std::int64_t>() * params_.label_sweeps);
@@ -344,7 +346,7 @@ class Mam final : public Family {
     if (query.kind == QueryKind::kLogZ)
       return {log_sum(space_.empty()), {}, "", Status::kEstimate, 1};
     if (query.kind != QueryKind::kLogMarginal || query.estimator != "one_pass")
-      return answer_from_conditionals([this](const Tensor& s) { return sampled(s); }, query, stream,
+      return answer_from_conditionals(conditionals_of(*conditional_, device_), query, stream,
                                       {.colours = conditional_->colours()});
     // What is divided by rides along in the same passes.
     const bool conditioned = query.given.defined();

@@ -14,7 +14,8 @@ namespace mam {
 struct Params {
   std::string objective = "denoising", states = "auto", stages = "joint";
   double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
-  std::int64_t label_sweeps = 0, blocks = 0, points = 1;
+  std::int64_t label_sweeps = 0, masks = 1, blocks = 0, points = 1;
+  bool label_changes = false;
   ChainParams chain;
   void visit(marginalia::ParamVisitor& p) {
     p("objective", objective,
@@ -50,6 +51,14 @@ struct Params {
     p("label_sweeps", label_sweeps,
       {.doc = "Gibbs sweeps that soften labels (denoising with local conditionals); 0: none",
        .min = 0});
+    p("label_changes", label_changes,
+      {.doc =
+           "labels p(x_i | all others), from log f at every single change of a state: "
+           "1 + D (K - 1) evaluations of it, for energies without local conditionals (denoising)"});
+    p("masks", masks,
+      {.doc = "sets of variables hidden of each state, which share its labels; a step takes "
+              "batch_size / masks states",
+       .min = 1});
     p("alpha", alpha, {.doc = "weight of the penalty (kl_penalty)", .min = 0.0});
     p.section("chain", chain, "of the states");
   }
@@ -67,6 +76,11 @@ inline Params checked(Params p, const marginalia::FamilyContext& context) {
     throw SpecError("\"label_sweeps\" needs an \"energy\"");
   if (p.label_sweeps > 0 && !of_target)
     throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
+  if (p.label_changes && !context.energy) throw SpecError("\"label_changes\" needs an \"energy\"");
+  if (p.label_changes && !of_target)
+    throw SpecError("\"label_changes\" needs states of the target: \"gibbs\" or \"metropolis\"");
+  if (p.label_changes && p.label_sweeps > 0)
+    throw SpecError("\"label_changes\" and \"label_sweeps\" are two ways to one thing: give one");
   if (p.chain.start == "exact" && p.states != "gibbs")
     throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
   if (p.chain.start == "resampled" && !of_target)
