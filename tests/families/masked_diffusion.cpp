@@ -135,7 +135,10 @@ TEST_CASE("weighted denoising has the gradient of the bound under the target its
 }
 
 TEST_CASE("it learns an energy and its normaliser by log-variance and by weighted denoising") {
-  for (const std::string family : {R"("objective": "log_variance")", R"("hidden": "by_size")"}) {
+  for (const std::string family :
+       {R"("objective": "log_variance")",
+        R"("objective": "log_variance", "siblings": 4, "terms": 5, "whole": 0.3)",
+        R"("hidden": "by_size")"}) {
     CAPTURE(family);
     const auto result = trained_diffusion(kTorus, family, R"("steps": 500, "batch_size": 256)");
     CHECK(figure(result, "kl_reverse/importance") < 0.03);

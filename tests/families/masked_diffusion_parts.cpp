@@ -248,3 +248,49 @@ TEST_CASE("the running log Z averages what batches of paths say") {
     log_z.add(of({3.0, 3.0}));
   CHECK(log_z.value().item<double>() == doctest::Approx(3).epsilon(1e-5));
 }
+
+TEST_CASE("paths that begin together have a variance of their own") {
+  const auto W = torch::tensor({1.0, 4.0, 10.0, 11.0, 15.0}, torch::kDouble);
+  const auto group = torch::tensor({0, 0, 1, 1, 1}, torch::kLong);
+  auto log_q = torch::zeros({5}, torch::kDouble).requires_grad_();
+  const auto loss = masked_diffusion::log_variance(W, log_q, group);
+  CHECK(loss.item<double>() == doctest::Approx((2 * 4.5 + 3 * 7.0) / 5));
+  // d/d log_q of the variances of W(log_q) = log f - log_q, with the paths held
+  loss.backward();
+  const auto mean = torch::tensor({2.5, 2.5, 12.0, 12.0, 12.0}, torch::kDouble);
+  const auto weight = torch::tensor({2.0, 2.0, 1.5, 1.5, 1.5}, torch::kDouble) / 5;
+  CHECK(log_q.grad().allclose(-2 * weight * (W - mean)));
+  CHECK_THROWS_AS(
+      masked_diffusion::log_variance(W, log_q, torch::tensor({0, 0, 1, 1, 2}, torch::kLong)),
+      SpecError);
+
+  Stream stream(5, "test");
+  for (const std::int64_t rows : {9, 16, 17, 40}) {
+    CAPTURE(rows);
+    const auto branches = draw_branches(rows, 6, 4, 0.5, stream);
+    CHECK(branches.roots.index_select(0, branches.parent).equal(branches.first));
+    CHECK((branches.first >= 0).logical_and(branches.first < 6).all().item<bool>());
+    const auto sizes = branches.parent.bincount();
+    CHECK((sizes.slice(0, 1) == 4).all().item<bool>());
+    CHECK(sizes[0].item<std::int64_t>() >= 2);
+    CHECK(branches.first.slice(0, 0, sizes[0].item<std::int64_t>()).eq(0).all().item<bool>());
+  }
+}
+
+TEST_CASE("some terms of a path have the mean of all from where it begins") {
+  const Law law(3);
+  const auto model = law.warped();
+  const auto x = torch::tensor({{1, 2, 0, 1}}, torch::kLong), order = torch::tensor({{2, 0, 3, 1}});
+  Stream stream(6, "test");
+  constexpr std::int64_t N = 20000;
+  for (const std::int64_t first : {0, 1, 3})
+    for (const std::int64_t n : {1, 3, 4}) {
+      CAPTURE(first);
+      CAPTURE(n);
+      const auto given = x.masked_fill(ranks_of(order) >= first, kUnknown);
+      const auto truth = score_chain(model, x, given, order).log_prob.item<double>();
+      const auto terms = some_terms(model, x.repeat({N, 1}), order.repeat({N, 1}),
+                                    torch::full({N}, first, torch::kLong), n, stream);
+      check_mean(terms, truth, 0.05);
+    }
+}

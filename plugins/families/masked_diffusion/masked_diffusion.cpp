@@ -8,6 +8,8 @@
 ///   elbo                 this bound, of data
 ///   log_variance         of an energy f: Var W over the model's own paths, with
 ///                        W = log f(x) - sum_t log p(x_{order t} | x_{order <t}) = log Z at best
+///                        with siblings also over paths that share a beginning, of each by itself:
+///                        its log q then is of the rest, and W = log of the sum of f over x_S
 ///   weighted_denoising   the bound of kept paths' ends, by weights softmax(W), each hidden several
 ///                        times: forward KL, and no backward pass through a path
 /// Annealed training (training.anneal) replaces f by f^b, of kept paths as well: a warm start from
@@ -51,7 +53,8 @@ class MaskedDiffusion final : public Family {
   struct Params {
     std::string objective = "auto", schedule = "linear", hidden = "by_time";
     double least_time = 1e-3;
-    std::int64_t terms = 0;
+    std::int64_t terms = 0, siblings = 1;
+    double whole = 0.5;
     md::ReplayParams replay;
     md::Corrector corrector;
     void visit(ParamVisitor& p) {
@@ -73,6 +76,16 @@ class MaskedDiffusion final : public Family {
       p("terms", terms,
         {.doc = "of each path that log-variance takes the gradient of, drawn at random; 0: all D",
          .min = 0});
+      p("siblings", siblings,
+        {.doc =
+             "paths that begin together at a state which the model has drawn in part, and have a "
+             "variance of their own, so that what came before is no noise (log_variance); 1: all "
+             "begin at nothing",
+         .min = 1});
+      p("whole", whole,
+        {.doc = "share of the paths that begin at nothing where there are siblings",
+         .min = 0.0,
+         .max = 1.0});
       p.section("replay", replay, "paths kept (weighted_denoising)");
       p.section("corrector", corrector, "of samples in steps");
     }
@@ -91,6 +104,8 @@ class MaskedDiffusion final : public Family {
       throw SpecError("\"objective\": \"elbo\" learns from a \"dataset\"; the spec has none");
     if (objective != "elbo" && !context.energy)
       throw SpecError("\"objective\": \"" + objective + "\" learns from an \"energy\"");
+    if (params.siblings > 1 && objective != "log_variance")
+      throw SpecError("\"siblings\" is for \"objective\": \"log_variance\"");
     if (params.replay.fresh > params.replay.size)
       throw SpecError("\"replay.fresh\" must not exceed \"replay.size\"");
   }
@@ -138,10 +153,7 @@ class MaskedDiffusion final : public Family {
   Tensor log_conditionals(const Tensor& partial) const {
     return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
   }
-  Tensor on_cpu(const Tensor& partial) const { return log_conditionals(partial).to(torch::kCPU); }
-  LogConditionals answers() const {
-    return [this](const Tensor& partial) { return on_cpu(partial); };
-  }
+  LogConditionals answers() const { return conditionals_of(*network_, device_); }
 
   /// The bound on -log p(x), in nats a variable.
   void denoise(Step& step, const Tensor& x) const {
@@ -154,38 +166,56 @@ class MaskedDiffusion final : public Family {
     step.minimise(loss / double(space_.dimension()));
   }
 
-  /// The model's own paths, with log f of their ends at b = 1.
+  /// The model's own paths from partial states [B, D] on: log q of what was unknown, and log f of
+  /// their ends at b = 1. `orders` begin with what is known.
   struct Paths {
     Tensor states, orders, log_q, log_f;
   };
-  Paths draw_paths(Step& step, std::int64_t rows) {
+  Paths draw_paths(Step& step, const Tensor& partial) {
     torch::NoGradGuard no_grad;
-    const auto D = space_.dimension();
     auto& stream = step.stream("family/paths");
-    const auto orders = stream.permutations(rows, D);
-    const auto nothing = space_.empty().expand({rows, -1}).contiguous();
-    const auto sample = sample_chain(answers(), nothing, orders, stream);
-    step.count_passes(rows * D);
+    const auto key = stream.uniform(partial.sizes()).masked_fill(partial != kUnknown, -1);
+    const auto orders = key.argsort(std::int64_t{1});
+    const auto sample = sample_chain(answers(), partial, orders, stream);
+    step.count_passes((partial == kUnknown).sum().item<std::int64_t>());
     const auto log_f =
         step.energy().log_density(sample.states) / step.energy().inverse_temperature();
-    log_z_.add(log_f - sample.log_prob);
+    const auto whole = (partial == kUnknown).all(1);
+    if (whole.any().item<bool>()) log_z_.add((log_f - sample.log_prob).masked_select(whole));
     return {sample.states, orders, sample.log_prob, log_f};
+  }
+
+  /// States of which the model has drawn `sizes` variables, int64 [G], in a random order.
+  Tensor draw_in_part(Step& step, const Tensor& sizes) const {
+    torch::NoGradGuard no_grad;
+    auto& stream = step.stream("family/paths");
+    const auto nothing = space_.empty().expand({sizes.size(0), -1}).contiguous();
+    const auto rank = ranks_of(stream.permutations(nothing.size(0), nothing.size(1)));
+    const auto time = rank.masked_fill(rank >= sizes.unsqueeze(1), -1);  // -1: never
+    step.count_passes(sizes.sum().item<std::int64_t>());
+    return sample_in_passes(answers(), nothing, time, stream).states;
   }
 
   void log_variance(Step& step) {
     const auto B = step.batch_size(), D = space_.dimension();
-    const auto paths = draw_paths(step, B);
+    const auto branches =
+        md::draw_branches(B, D, params_.siblings, params_.whole, step.stream("family/branches"));
+    const auto roots = draw_in_part(step, branches.roots);
+    const auto paths = draw_paths(step, roots.index_select(0, branches.parent));
     const auto n = params_.terms == 0 ? D : std::min(params_.terms, D);
-    const auto log_q = md::some_terms([this](const Tensor& s) { return log_conditionals(s); },
-                                      paths.states, paths.orders, n, step.stream("family/terms"));
+    const auto log_q = md::some_terms(conditionals_of(*network_, device_, device_), paths.states,
+                                      paths.orders, branches.first, n, step.stream("family/terms"));
     step.count_passes(B * n);
     const auto W = step.energy().inverse_temperature() * paths.log_f - paths.log_q;
-    step.record("train/elbo", W.mean().item<double>());
-    step.minimise(md::log_variance(W, log_q));
+    const auto whole = branches.first == 0;
+    if (whole.any().item<bool>())
+      step.record("train/elbo", W.masked_select(whole).mean().item<double>());
+    step.minimise(md::log_variance(W, log_q, branches.parent));
   }
 
   void draw_fresh(Step& step) {
-    const auto paths = draw_paths(step, params_.replay.fresh);
+    const auto nothing = space_.empty().expand({params_.replay.fresh, -1}).contiguous();
+    const auto paths = draw_paths(step, nothing);
     replay_.add(step.index(), paths.states, paths.log_f, paths.log_q);
     const auto weights = replay_.weights(step.energy().inverse_temperature());
     const auto effective = 1 / weights.square().sum().item<double>();

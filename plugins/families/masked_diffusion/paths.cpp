@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <marginalia/error.h>
+#include <marginalia/masking.h>
 #include <marginalia/resampling.h>
 #include <marginalia/state_space.h>
 
@@ -13,34 +14,56 @@ namespace masked_diffusion {
 
 using namespace marginalia;
 
-Tensor log_variance(const Tensor& W, const Tensor& log_q) {
-  const auto B = W.size(0);
-  if (B < 2) throw SpecError("a variance needs a \"batch_size\" of 2 at least");
+Tensor log_variance(const Tensor& W, const Tensor& log_q, const Tensor& group) {
+  const auto B = W.size(0), G = group.max().item<std::int64_t>() + 1;
+  const auto sums = [&](const Tensor& of_rows) {
+    return torch::zeros({G}, W.options()).index_add_(0, group, of_rows);
+  };
+  const auto size = sums(torch::ones_like(W));
+  if ((size == 1).any().item<bool>())
+    throw SpecError("a variance needs a \"batch_size\" of 2 at least");
   if (torch::isinf(W).any().item<bool>())
     throw Error(
         "log-variance met a state that the energy forbids (log f = -inf); give the energy a finite "
         "penalty, or take \"objective\": \"weighted_denoising\", in which such states weigh "
         "nothing");
-  const auto centred = W - W.mean();
-  const auto slope = (-2 / double(B - 1)) * centred.to(log_q.options().requires_grad(false));
+  const auto centred = W - (sums(W) / size).index_select(0, group);
+  const auto weight = (size / (size - 1) / double(B)).index_select(0, group);
+  const auto slope = (-2 * weight * centred).to(log_q.options().requires_grad(false));
   const auto gradient = (slope * log_q).sum();
-  return W.var().to(log_q.device()) + gradient - gradient.detach();
+  return (weight * centred.square()).sum().to(log_q.device()) + gradient - gradient.detach();
 }
 
 Tensor some_terms(const LogConditionals& conditionals, const Tensor& x, const Tensor& orders,
-                  std::int64_t n, Stream& stream) {
+                  const Tensor& first, std::int64_t n, Stream& stream) {
   const auto B = x.size(0), D = x.size(1);
-  const auto places = n == D ? torch::arange(D).expand({B, D}).contiguous()
-                             : stream.permutations(B, D).slice(1, 0, n).contiguous();
+  const auto length = (D - first).unsqueeze(1);  // [B, 1]
+  const auto share = (torch::arange(n) + stream.uniform({B, n})) / double(n);
+  const auto strata = first.unsqueeze(1) + (share * length).to(torch::kLong).minimum(length - 1);
+  const bool all = n == D && (first == 0).all().item<bool>();
+  const auto places = all ? torch::arange(D).expand({B, D}).contiguous() : strata;
   const auto time = places.view({B * n, 1});
   const auto states = x.repeat_interleave(n, 0);
   const auto known = ranks_of(orders).repeat_interleave(n, 0) < time;
-  const auto log_p = conditionals(states.masked_fill(known.logical_not(), kUnknown));
   const auto variable = orders.gather(1, places).view({B * n});
-  const auto value = states.gather(1, variable.unsqueeze(1)).squeeze(1);
-  const auto on = [&](const Tensor& t) { return t.to(log_p.device()); };
-  const auto terms = log_p.index({on(torch::arange(B * n)), on(variable), on(value)});
-  return terms.view({B, n}).sum(1) * (double(D) / double(n));
+  const auto log_p = conditionals.at(states.masked_fill(known.logical_not(), kUnknown), variable);
+  const auto value = states.gather(1, variable.unsqueeze(1)).to(log_p.device());
+  const auto terms = log_p.gather(1, value);
+  return terms.view({B, n}).mean(1) * (D - first).to(terms.options());
+}
+
+Branches draw_branches(std::int64_t rows, std::int64_t dimension, std::int64_t siblings,
+                       double whole, Stream& stream) {
+  auto groups = siblings < 2 || dimension < 2
+                    ? 0
+                    : std::int64_t((1 - whole) * double(rows) / double(siblings));
+  if (groups > 0 && rows - groups * siblings == 1) --groups;  // one path alone has no variance
+  const auto roots = groups > 0 ? 1 + stratified_sizes(groups, dimension - 1, stream)
+                                : torch::empty({0}, torch::kLong);
+  const auto parent = torch::cat({torch::zeros({rows - groups * siblings}, torch::kLong),
+                                  (1 + torch::arange(groups)).repeat_interleave(siblings)});
+  const auto all = torch::cat({torch::zeros({1}, torch::kLong), roots});
+  return {all.index_select(0, parent), parent, all};
 }
 
 void RunningLogZ::add(const Tensor& W) {

@@ -16,15 +16,28 @@ using marginalia::Tensor;
 // is constant, and then log Z, where q is the target's. E_q[exp W] = Z for any q.
 // Source: Zhu et al. (2025), arXiv:2508.10684.
 
-/// A scalar with the value of the sample variance of W over B >= 2 paths, and its gradient at fixed
-/// paths: the log-variance divergence. W: float64 [B], without a gradient; log_q: [B], with it.
-/// Throws Error where a W is -inf, of a state that the energy forbids.
-Tensor log_variance(const Tensor& W, const Tensor& log_q);
+/// A scalar with the value of the sample variance of W over paths, and its gradient at fixed paths:
+/// the log-variance divergence. Rows of one `group`, int64 [B] from 0, have a variance of their
+/// own; the value is the mean of them by rows. W: float64 [B], without a gradient; log_q: [B], with
+/// it. Throws Error where a W is -inf, of a state that the energy forbids.
+Tensor log_variance(const Tensor& W, const Tensor& log_q, const Tensor& group);
 
-/// An unbiased estimate of log q(x | order) from n of its D terms, drawn at random, n D-th parts
-/// each: all of them where n = D.  conditionals: with the gradient.  -> [B].
+/// An unbiased estimate of sum over t in first..D-1 of log q(x_{order t} | x_{order <t}) from n of
+/// these terms, stratified; all of them where first is 0 and n = D. conditionals: with the
+/// gradient; first: int64 [B].  -> [B].
 Tensor some_terms(const marginalia::LogConditionals& conditionals, const Tensor& x,
-                  const Tensor& orders, std::int64_t n, marginalia::Stream& stream);
+                  const Tensor& orders, const Tensor& first, std::int64_t n,
+                  marginalia::Stream& stream);
+
+/// Which paths begin together: a share of the batch from nothing, the others in pairs or more from
+/// a state that the model has drawn in part, of stratified size 1..D-1.
+struct Branches {
+  Tensor first;   ///< int64 [B], how many variables are known where the row begins
+  Tensor parent;  ///< int64 [B], the row of `roots` that it begins at
+  Tensor roots;   ///< int64 [G], the number of variables known in each
+};
+Branches draw_branches(std::int64_t rows, std::int64_t dimension, std::int64_t siblings,
+                       double whole, marginalia::Stream& stream);
 
 /// log Z as it was met on the way: the log of a moving average of exp W, at the energy's own
 /// temperature whatever the annealing.
