@@ -62,11 +62,17 @@ TEST_CASE("every sampler draws from the density") {
   const std::string potts = R"({"type": "potts", "states": 3, "sides": [2, 3], "boundary": "open",
                                 "coupling": 0.8})";
   const std::string glass = R"({"type": "spin_glass", "side": 3, "couplings": "gaussian"})";
-  const std::pair<std::string, std::string> cases[] = {
-      {"gibbs", field},         {"gibbs", potts},
-      {"metropolis", glass},    {"metropolis", potts},
-      {"swendsen_wang", field}, {"swendsen_wang", potts},
-      {"wolff", potts},         {"parallel_tempering", glass}};
+  const std::pair<std::string, std::string> cases[] = {{"gibbs", field},
+                                                       {"gibbs", potts},
+                                                       {"block_gibbs", field},
+                                                       {"block_gibbs", potts},
+                                                       {"block_gibbs", glass},
+                                                       {"metropolis", glass},
+                                                       {"metropolis", potts},
+                                                       {"swendsen_wang", field},
+                                                       {"swendsen_wang", potts},
+                                                       {"wolff", potts},
+                                                       {"parallel_tempering", glass}};
   for (const auto& [sampler, energy] : cases) {
     CAPTURE(sampler);
     CAPTURE(energy);

@@ -1,7 +1,9 @@
 /// \file
 /// Markov chain Monte Carlo on an energy: reference samples with nothing to learn.
 ///
-///   gibbs               x_i ~ p(x_i | all others), variable by variable
+///   gibbs               x_i ~ p(x_i | all others), variable by variable; colour by colour where
+///                       variables share no factor (a checkerboard, where the graph is bipartite)
+///   block_gibbs         whole trees of variables at once, exactly, given the others
 ///   metropolis          another value of one variable, taken with probability min(1, f(x') / f(x))
 ///   swendsen_wang, wolff  clusters of equal values move together (ferromagnets)
 ///   parallel_tempering  Gibbs at several temperatures that exchange their states
@@ -42,7 +44,7 @@ class Mcmc final : public Family, private ChainSource {
       p("sampler", sampler,
         {.doc = "kind of moves; auto: swendsen_wang of a ferromagnet, else parallel_tempering of "
                 "factors, else gibbs of local conditionals, else metropolis",
-         .one_of = {"auto", "gibbs", "metropolis", "swendsen_wang", "wolff",
+         .one_of = {"auto", "gibbs", "block_gibbs", "metropolis", "swendsen_wang", "wolff",
                     "parallel_tempering"}});
       p("chains", chains, {.doc = "C, chains side by side", .min = 2});
       p("sweeps", sweeps,

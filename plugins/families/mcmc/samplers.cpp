@@ -1,11 +1,13 @@
 #include "samplers.h"
 
 #include <cmath>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 #include <torch/types.h>
 
+#include <marginalia/elimination.h>
 #include <marginalia/error.h>
 #include <marginalia/factored_energy.h>
 #include <marginalia/gibbs.h>
@@ -28,6 +30,88 @@ class Gibbs final : public Sampler {
 
  private:
   GibbsSampler gibbs_;
+};
+
+/// Blocks whose variables share factors along trees alone, each block redrawn at once given all
+/// others, exactly, by elimination: Hamze and de Freitas (2004), "From fields to trees",
+/// arXiv:1207.4149. A 2-D lattice has two blocks, interlocked combs.
+class BlockGibbs final : public Sampler {
+ public:
+  explicit BlockGibbs(const Energy& energy) : BlockGibbs(model_of(energy), energy.space()) {}
+  bool clamps() const override { return true; }
+
+  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+               Stream& stream) const override {
+    auto x = given.clone();
+    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep)
+      for (const auto& block : blocks_) {
+        const auto open = free.defined() ? free.logical_and(block) : block.expand_as(x);
+        const auto partial = x.masked_fill(open, kUnknown);
+        // From a forbidden start a block may have no state that goes with the others: it waits.
+        const auto rows = forbids_ ? elimination_.log_sum(partial).isfinite().nonzero().squeeze(1)
+                                   : torch::arange(x.size(0));
+        x.index_put_({rows}, elimination_.sample(partial.index_select(0, rows), stream));
+      }
+    return x;
+  }
+
+ private:
+  BlockGibbs(const FactorModel& model, const StateSpace& space)
+      : elimination_(model, space), blocks_(forests(model)) {
+    for (const auto& factor : model.factors)
+      for (const auto value : factor.log_values)
+        forbids_ = forbids_ || value == -INFINITY;
+  }
+
+  static const FactorModel& model_of(const Energy& energy) {
+    const auto factors = energy.factors();
+    if (!factors)
+      throw SpecError(fmt::format("\"block_gibbs\" needs factors, but of {}: {}", energy.label(),
+                                  factors.reason));
+    return *factors;
+  }
+
+  /// Each variable goes to the first block in which it closes no cycle: bool [1, D] each.
+  static std::vector<Tensor> forests(const FactorModel& model) {
+    const auto D = model.cardinalities.size();
+    std::vector<std::set<std::size_t>> neighbours(D);
+    for (const auto& factor : model.factors)
+      for (const auto i : factor.scope)
+        for (const auto j : factor.scope)
+          if (i != j) neighbours[std::size_t(i)].insert(std::size_t(j));
+    std::vector<std::vector<std::size_t>> parts;  // by block: a variable of the same tree; D: none
+    for (std::size_t i = 0; i < D; ++i)
+      for (std::size_t b = 0;; ++b) {
+        if (b == parts.size()) parts.emplace_back(D, D);
+        auto& part = parts[b];
+        std::set<std::size_t> trees;
+        bool closes = false;
+        for (const auto j : neighbours[i]) {
+          if (part[j] == D) continue;
+          auto root = j;
+          while (part[root] != root)
+            root = part[root];
+          closes = closes || !trees.insert(root).second;
+        }
+        if (closes) continue;
+        part[i] = i;
+        for (const auto root : trees)
+          part[root] = i;
+        break;
+      }
+    std::vector<Tensor> blocks;
+    for (const auto& part : parts) {
+      auto block = torch::zeros({1, std::int64_t(D)}, torch::kBool);
+      for (std::size_t i = 0; i < D; ++i)
+        block[0][std::int64_t(i)] = part[i] != D;
+      blocks.push_back(block);
+    }
+    return blocks;
+  }
+
+  Elimination elimination_;
+  std::vector<Tensor> blocks_;
+  bool forbids_ = false;
 };
 
 /// Another value for one variable at a time, taken with probability min(1, f(x') / f(x)):
@@ -164,6 +248,7 @@ std::string suited_to(const Energy& energy) {
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const Energy& energy,
                                       const Ladder& ladder) {
   if (name == "gibbs") return std::make_unique<Gibbs>(energy);
+  if (name == "block_gibbs") return std::make_unique<BlockGibbs>(energy);
   if (name == "metropolis") return std::make_unique<Metropolis>(energy);
   if (name == "parallel_tempering") return std::make_unique<ParallelTempering>(energy, ladder);
   return std::make_unique<ClusterMoves>(energy, name == "wolff");

@@ -32,8 +32,8 @@ class Sampler {
 /// The sampler that "auto" stands for.
 std::string suited_to(const marginalia::Energy& energy);
 
-/// "gibbs", "metropolis", "swendsen_wang", "wolff" or "parallel_tempering". Throws SpecError where
-/// the energy does not offer what the moves need.
+/// "gibbs", "block_gibbs", "metropolis", "swendsen_wang", "wolff" or "parallel_tempering". Throws
+/// SpecError where the energy does not offer what the moves need.
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const marginalia::Energy& energy,
                                       const Ladder& ladder);
 
