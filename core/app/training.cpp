@@ -28,11 +28,17 @@
 namespace marginalia::app {
 namespace {
 
-std::atomic<bool> stop_requested{false};
+std::atomic<bool> stop_requested{false}, trained{false};
 
 /// The first signal asks for a checkpoint and a stop; the second, being the default one, kills.
+/// Once training is over its checkpoint is there: what remains to be measured can stop anywhere.
 void on_signal(int) {
   stop_requested = true;
+  if (!trained) return;
+  constexpr std::string_view kText =
+      "\nstopped before all was measured; marginalia resume measures again\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, kText.data(), kText.size());
+  _exit(130);
 }
 
 void listen() {
@@ -182,6 +188,7 @@ void train_and_finish(Session& session, Experiment& experiment, RunDirectory& ru
   try {
     const auto [outcome, state] = train(experiment, run, from, hooks);
     const bool interrupted = outcome == Outcome::kInterrupted;
+    trained = !interrupted;
     run.update({{"steps", state.step},
                 {"train_seconds", state.seconds},
                 {"energy_evaluations", state.energy_evaluations},
