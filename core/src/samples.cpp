@@ -64,8 +64,9 @@ struct Drawn {
 Drawn draw(const Experiment& experiment, std::int64_t count) {
   const Answering ask(*experiment.family);
   Streams streams(experiment.seed);
-  const Query query{QueryKind::kSample,
-                    experiment.space().empty().expand({count, -1}).contiguous()};
+  const Query query{.kind = QueryKind::kSample,
+                    .partial = experiment.space().empty().expand({count, -1}).contiguous(),
+                    .order = order_named(experiment.evaluation.order)};
   const auto answer = ask(query, streams.at("evaluation/samples"));
   Drawn drawn{answer.states, answer.value, {}, {}, {}};
   if (!experiment.energy) return drawn;

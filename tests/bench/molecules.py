@@ -7,7 +7,9 @@ Both get the same distinct SMILES, here 4000 of ZINC250k, and do all from the te
 
 Python's side is RDKit's functions (Crippen.MolLogP, QED.qed, Contrib's sascorer) in a pool of 1 and
 of 2 processes that persists, warm before it is timed; ours is the energy on 1 and 2 threads, in the
-tests' program (build/release/tests/marginalia_tests, case "molecules per second"). Several rounds
+tests' program (build/release/tests/marginalia_tests, case "molecules per second"). What duplicates
+gain, computed once a batch, is told apart: rows per second where each molecule stands eight times,
+over those of distinct ones. Several rounds
 in turn, so that what else the machine does meets both alike; a figure is the best of its rounds.
 Needs Debian's python3-rdkit and rdkit-data. Exit code 1 when a ratio on 2 is below --at-least
 (logP, QED, SA).
@@ -33,6 +35,7 @@ import sascorer  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CASE = "molecule_property's molecules per second"
 SUM_TOLERANCE = 1e-6
+COPIES = 8
 
 
 def logp(smiles):
@@ -65,8 +68,8 @@ def our_rates(program, file):
     out = subprocess.run([program, "--no-skip", f"--test-case={CASE}"], text=True, check=True,
                          stdout=subprocess.PIPE, env={**os.environ, "MARGINALIA_BENCH_SMILES": file})
     lines = [json.loads(line) for line in out.stdout.splitlines() if line.startswith("{")]
-    return {(line["property"], line["threads"]): (line["molecules_per_second"], line["sum"])
-            for line in lines}
+    return {(line["property"], line["threads"], line["copies"]):
+            (line["molecules_per_second"], line["sum"]) for line in lines}
 
 
 def best_of(rounds):
@@ -106,12 +109,15 @@ def main():
     for (name, asked) in zip(PROPERTIES, wanted.at_least):
         cells = [name]
         for count in (1, 2):
-            (python, python_sum), (rate, our_sum) = theirs[name, count], ours[name, count]
+            (python, python_sum), (rate, our_sum) = theirs[name, count], ours[name, count, 1]
             if abs(our_sum - python_sum) > SUM_TOLERANCE * abs(python_sum):
                 sys.exit(f"{name}: the figures differ: sum {our_sum}, Python's {python_sum}")
             cells += [f"{python:.0f}", f"{rate:.0f}", f"{rate / python:.2f}"]
         slow |= rate / python < asked
         print("| " + " | ".join(cells + [str(asked)]) + " |")
+    for name in PROPERTIES:
+        gain = ours[name, 1, COPIES][0] / ours[name, 1, 1][0]
+        print(f"{name}, each molecule {COPIES} times in a batch: {gain:.2f} times as many rows")
     sys.exit(slow)
 
 

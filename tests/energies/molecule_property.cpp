@@ -389,12 +389,15 @@ TEST_CASE("molecule_property's molecules per second" * doctest::skip()) {
     for (const int threads : {1, 2}) {
       at::set_num_threads(threads);
       energy->log_density(x.slice(0, 0, 200));
-      const auto start = std::chrono::steady_clock::now();
-      const auto sum = energy->readable()->raw_score(x).sum().item<double>();
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-      fmt::print("{{\"property\": \"{}\", \"threads\": {}, \"molecules_per_second\": {}, "
-                 "\"sum\": {}}}\n",
-                 property, threads, double(smiles.size()) / seconds.count(), sum);
+      for (const int copies : {1, 8}) {
+        const auto rows = x.repeat({copies, 1});
+        const auto start = std::chrono::steady_clock::now();
+        const auto sum = energy->readable()->raw_score(rows).sum().item<double>();
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        fmt::print("{{\"property\": \"{}\", \"threads\": {}, \"copies\": {}, "
+                   "\"molecules_per_second\": {}, \"sum\": {}}}\n",
+                   property, threads, copies, double(rows.size(0)) / seconds.count(), sum / copies);
+      }
     }
   }
 }

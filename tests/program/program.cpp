@@ -261,6 +261,27 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
   CHECK(Json::parse(read_text(run / "run.json")).at("status") == "finished");
 }
 
+TEST_CASE("a signal while a run is measured stops it at once; resuming measures it") {
+  test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto run = folder / "run";
+  const auto command =
+      fmt::format("'{}' run '{}' --out '{}' evaluation.rows=2000000 >/dev/null 2>'{}' & run=$!; "
+                  "until grep -q evaluating '{}'; do kill -0 $run || exit 1; sleep 0.1; done; "
+                  "kill -TERM $run; wait $run",
+                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string(),
+                  (folder / "err").string(), (folder / "err").string());
+  CHECK(WEXITSTATUS(std::system(command.c_str())) == 130);
+  CHECK(has(read_text(folder / "err"), "marginalia resume measures again"));
+  CHECK_FALSE(fs::exists(run / "evaluation.json"));
+  auto record = Json::parse(read_text(run / "run.json"));
+  record["spec"]["evaluation"]["rows"] = 50;
+  write_atomically(run / "run.json", record.dump());
+  const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+  CHECK_MESSAGE(resumed.code == 0, resumed.err);
+  CHECK(fs::exists(run / "evaluation.json"));
+}
+
 TEST_CASE("an altered checkpoint is refused when asked of") {
   test::TempDir folder;
   fs::copy(tiny_run(), folder / "run",
