@@ -6,8 +6,10 @@
 /// gradients, and without the profiling executor, whose fused code would round later answers
 /// otherwise than the first ones.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <mutex>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -101,8 +103,21 @@ TorchScript::TorchScript(const Params& params)
       ._set_initial_executor_execution_mode(ExecutorExecutionMode::SIMPLE);
   module_.eval();
   try {
-    for (const std::int64_t rows : {1, 2})
-      score(torch::zeros({rows, space_.dimension()}, torch::kLong));
+    std::vector<double> answers;  // all of one state
+    for (const std::int64_t rows : {1, 2}) {
+      const auto value = score(torch::zeros({rows, space_.dimension()}, torch::kLong)).cpu();
+      answers.insert(answers.end(), value.data_ptr<double>(), value.data_ptr<double>() + rows);
+    }
+    for (const auto answer : answers) {
+      if (std::isnan(answer) || answer == INFINITY)
+        refuse(fmt::format("forward gave {} for the state of zeros; log f must be finite, or -inf "
+                           "for a forbidden state",
+                           answer));
+      if (std::abs(answer - answers[0]) > 1e-4 * (1 + std::abs(answer)))
+        refuse(fmt::format("forward gave {:.6g} and {:.6g} for the same state, alone and in a "
+                           "batch; log f must be a function",
+                           answers[0], answer));
+    }
   } catch (const Error& e) {
     throw SpecError(e.what());
   }

@@ -177,6 +177,9 @@ void exact(Session& session, const QueryArguments& a) {
     if (const auto known = energy->known_log_z())
       return print({{"log_z", known->value}, {"error", known->error}, {"method", known->method}});
   const auto oracle = oracle_or_refuse(answers, energy->label());
+  if (oracle->log_z() == -INFINITY)
+    throw SpecError(energy->label() + ": every state is forbidden (log f = -inf), and so log Z is "
+                                      "-inf; evidence that contradicts a factor can be why");
   if (!a.input.empty()) {
     for_batches(a.input, [&](std::vector<Line>& lines) {
       const auto x = states_of(lines, states_in(*energy));

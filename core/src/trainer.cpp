@@ -137,7 +137,6 @@ class Trainer final : public Step {
   void minimise(const Tensor& loss, const std::string& group) override {
     const auto value = loss.item<double>();
     if (!std::isfinite(value)) fail_not_finite("the loss", value);
-    moved_ = true;
     (loss / double(params_.accumulate)).backward();
     loss_ += value / double(params_.accumulate);
     if (micro_ + 1 < params_.accumulate) return;
@@ -146,6 +145,7 @@ class Trainer final : public Step {
     record("train/gradient_norm", norm);
     const auto within = (progress() - stage_begin_) / (stage_end_ - stage_begin_);
     const auto scale = learning_rate_factor(params_.schedule, state_.step, within);
+    moved_ = true;
     optimizer_.step(group, scale);
     record("train/learning_rate", params_.optimizer.learning_rate * scale);
   }
@@ -165,7 +165,7 @@ class Trainer final : public Step {
 
   /// An energy may fail, a program of another's most of all: then the state before the step is kept
   /// in a checkpoint, from which a resumed run ends where an unbroken one does. Where the failure
-  /// comes after a gradient was taken, the last checkpoint has to do.
+  /// comes after a group of parameters has moved, the last checkpoint has to do.
   void guarded_step() {
     Before before(family_, streams_, state_);
     moved_ = false;
@@ -221,12 +221,19 @@ class Trainer final : public Step {
   bool evaluate_now() {
     const auto& wanted = experiment_.evaluation;
     if (wanted.during.empty()) return false;
+    Json result;
     average_.swap();
-    const auto result = evaluate(experiment_, {wanted.during,
-                                               {wanted.every_rows, false},
-                                               split_named(wanted.select.split),
-                                               experiment_.seed,
-                                               NAN});
+    try {
+      result = evaluate(experiment_, {wanted.during,
+                                      {wanted.every_rows, false},
+                                      split_named(wanted.select.split),
+                                      experiment_.seed,
+                                      NAN});
+    } catch (const Error&) {  // as of a reward that dies: the step itself was done
+      average_.swap();
+      checkpoint(false);
+      throw;
+    }
     average_.swap();
     std::map<std::string, double> values;
     for (const auto& [metric, figures] : result["metrics"].items())
@@ -290,7 +297,7 @@ class Trainer final : public Step {
   Recorder recorder_;
   MetricsLog* metrics_ = nullptr;
   std::int64_t micro_ = 0;
-  bool moved_ = false;  // whether this step has taken a gradient
+  bool moved_ = false;  // whether this step has moved parameters
   double loss_ = 0;
   std::optional<Batches> batches_;
 };

@@ -5,7 +5,10 @@
 ///
 /// Z is then the probability of the evidence (BAYES), or the partition function given it (MARKOV).
 /// Source: Gogate, UAI 2014 Inference Competition, https://www.ics.uci.edu/~dechter/softwares.
+#include <cmath>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <marginalia/factored_energy.h>
 #include <marginalia/plugin.h>
@@ -16,11 +19,35 @@ using namespace marginalia;
 
 namespace {
 
+/// Whether a factor has an entry above 0 that goes with the evidence, kUnknown where there is none.
+bool agrees(const Factor& factor, const std::vector<std::int64_t>& cardinalities,
+            const std::vector<std::int64_t>& evidence) {
+  for (std::size_t entry = 0; entry < factor.log_values.size(); ++entry) {
+    if (factor.log_values[entry] == -INFINITY) continue;
+    bool goes = true;
+    auto rest = std::int64_t(entry);
+    for (auto s = factor.scope.size(); s-- > 0;) {  // the last variable is the fastest
+      const auto i = std::size_t(factor.scope[s]);
+      const auto value = rest % cardinalities[i];
+      rest /= cardinalities[i];
+      goes = goes && (evidence[i] == kUnknown || evidence[i] == value);
+    }
+    if (goes) return true;
+  }
+  return false;
+}
+
 /// The factors of the file, and one for each variable that is clamped.
 FactorModel model_of(const FilePath& file, const FilePath& evidence_file) {
   auto model = uai::read_model(file.found);
   if (!evidence_file) return model;
   const auto evidence = uai::read_evidence(evidence_file.found, model.cardinalities);
+  for (std::size_t a = 0; a < model.factors.size(); ++a)
+    if (!agrees(model.factors[a], model.cardinalities, evidence))
+      throw SpecError(fmt::format("{}: no state agrees with it: factor {} of {} is 0 wherever its "
+                                  "variables {} have these values",
+                                  evidence_file.found.string(), a, file.found.string(),
+                                  fmt::join(model.factors[a].scope, ", ")));
   for (std::size_t i = 0; i < evidence.size(); ++i) {
     if (evidence[i] == kUnknown) continue;
     Factor clamp{{std::int64_t(i)},

@@ -171,27 +171,46 @@ TEST_CASE("budgets of energy evaluations and passes end training") {
 }
 
 TEST_CASE("a run that its energy fails leaves a checkpoint, and resumed ends as an unbroken one") {
-  auto text = spec_text(R"(, "log_every_steps": 1)");
-  for (const auto& [from, to] : {std::pair{R"("accumulate": 2)", R"("accumulate": 1)"},
-                                 {R"("every_steps": 4)", R"("every_steps": 0)"},
-                                 {R"("log_every_steps": 3, )", ""}})
-    text.replace(text.find(from), std::string(from).size(), to);
-  test::TempDir folder;
-  Run whole(folder / "whole", text);
-  whole.train();
-  {
-    Run first(folder / "broken", text);
-    const auto sound = first.experiment.energy;
-    first.experiment.energy = std::make_shared<Failing>(sound, 7);
-    CHECK(test::refusal([&] { first.train(); }) == "the reward has died");
+  for (const int accumulate : {1, 2}) {
+    CAPTURE(accumulate);
+    auto text = spec_text(R"(, "log_every_steps": 1)");
+    for (const auto& [from, to] : {std::pair{std::string(R"("accumulate": 2)"),
+                                             fmt::format(R"("accumulate": {})", accumulate)},
+                                   {R"("every_steps": 4)", R"("every_steps": 0)"},
+                                   {R"("log_every_steps": 3, )", ""}})
+      text.replace(text.find(from), from.size(), to);
+    test::TempDir folder;
+    Run whole(folder / "whole", text);
+    whole.train();
+    {
+      Run first(folder / "broken", text);
+      const auto sound = first.experiment.energy;
+      first.experiment.energy = std::make_shared<Failing>(sound, 7 * accumulate);  // in step 7
+      CHECK(test::refusal([&] { first.train(); }) == "the reward has died");
+    }
+    Run second(folder / "broken", text);
+    std::vector<std::string> refused;
+    const auto from = newest_checkpoint(second.directory.checkpoints(), refused);
+    CHECK(from.filename() == "step_000006.safetensors");
+    CHECK(second.train(from).outcome == Outcome::kFinished);
+    CHECK(same_checkpoint(whole.directory.checkpoints() / "step_000012.safetensors",
+                          second.directory.checkpoints() / "step_000012.safetensors"));
   }
-  Run second(folder / "broken", text);
+}
+
+TEST_CASE("a run that its energy fails while it is measured in training keeps the step") {
+  auto text = spec_text();
+  text.replace(text.find(R"("every_steps": 4)"), 16, R"("every_steps": 0)");
+  text.replace(text.rfind('}'), 1,
+               R"(, "evaluation": {"every_steps": 5, "every_rows": 8, "during": ["ess"]}})");
+  test::TempDir folder;
+  Run run(folder / "run", text);
+  // twice a step, at two micro-batches; then once for the samples of "ess"
+  run.experiment.energy = std::make_shared<Failing>(run.experiment.energy, 11);
+  CHECK(test::refusal([&] { run.train(); }) == "the reward has died");
   std::vector<std::string> refused;
-  const auto from = newest_checkpoint(second.directory.checkpoints(), refused);
-  CHECK(from.filename() == "step_000006.safetensors");
-  CHECK(second.train(from).outcome == Outcome::kFinished);
-  CHECK(same_checkpoint(whole.directory.checkpoints() / "step_000012.safetensors",
-                        second.directory.checkpoints() / "step_000012.safetensors"));
+  CHECK(newest_checkpoint(run.directory.checkpoints(), refused).filename() ==
+        "step_000005.safetensors");
 }
 
 TEST_CASE("a loss that is not finite stops the run, and what led to it is kept") {

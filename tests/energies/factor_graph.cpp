@@ -131,6 +131,7 @@ TEST_CASE("a UAI file that is wrong is refused with line and factor") {
       says(model_refusal(kChain, "1 1 3"), "the value of variable 1 is 3; it must be from 0 to 2"));
   CHECK(says(model_refusal(kChain, "2 1 0"), "2 variables are clamped"));
   CHECK(says(model_refusal(kChain, "2 1 0 1 1"), "variable 1 is clamped twice"));
+  CHECK(says(model_refusal(kChain, "2 1 0 2 1"), "no state agrees with it: factor 1 of"));
 }
 
 TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact") {

@@ -126,6 +126,12 @@ TEST_CASE("torchscript refuses a module that does not give one number a state, b
         "forward gave Float [1] for Long [2, 3]" + rule + "[2] or Float [2, 1]");
   CHECK(refused_return("x.float().sum(1).view(1, -1)") ==
         "forward gave Float [1, 2] for Long [2, 3]" + rule + "[2] or Float [2, 1]");
+  const std::string finite =
+      " for the state of zeros; log f must be finite, or -inf for a forbidden state";
+  CHECK(refused_return("x.float().sum(1) / 0") == "forward gave nan" + finite);
+  CHECK(refused_return("1 / x.float().sum(1)") == "forward gave inf" + finite);
+  CHECK(refused_return("x.float().sum(1) + x.size(0)") ==
+        "forward gave 1 and 2 for the same state, alone and in a batch; log f must be a function");
   CHECK(refused_return("(x.float().sum(1), x)") ==
         "forward gave Tuple for Long [1, 3]" + rule + "[1] or Float [1, 1]");
 }
@@ -149,10 +155,10 @@ TEST_CASE("what a script raises is told, when it is built and later") {
   CHECK(told.starts_with(kTorchscriptSays + later.path() + ": forward failed on Long [5, 3]:\n"));
   CHECK(told.find("no threes") != std::string::npos);
 
-  const ScriptFile infinite("def forward(self, x):\n  return 1 / x.float().sum(1)\n");
+  const ScriptFile infinite("def forward(self, x):\n  return 1 / (x.float().sum(1) - 3)\n");
   CHECK(
       test::refusal([&] {
-        scripted(infinite)->log_density(torch::zeros({2, 3}, torch::kLong));
+        scripted(infinite)->log_density(torch::ones({2, 3}, torch::kLong));
       }) ==
       kTorchscriptSays.substr(0, kTorchscriptSays.size() - 2) +
           ": log_density is inf for row 0 of 2; it must be finite, or -inf for a forbidden state");

@@ -116,6 +116,19 @@ TEST_CASE("a value that label and model both find impossible adds nothing to the
   CHECK(logits.grad().allclose(torch::tensor({0.25F, -0.25F, 0.0F}).view({1, 1, 3})));
 }
 
+TEST_CASE("a size power moves training states towards few known variables") {
+  Stream stream(5, "test");
+  constexpr std::int64_t D = 10, N = 50000;
+  const auto x = torch::zeros({N, D}, torch::kLong);
+  for (const double a : {1.0, 2.0}) {
+    const auto known = (mam::draw_links(x, a, stream).before != kUnknown).sum(1);
+    for (std::int64_t t = 0; t < D; ++t) {  // P(t) = ((t + 1) / D)^(1/a) - (t / D)^(1/a)
+      const auto p = std::pow(double(t + 1) / D, 1 / a) - std::pow(double(t) / D, 1 / a);
+      CHECK(std::abs((known == t).to(torch::kDouble).mean().item<double>() - p) < 1e-3);
+    }
+  }
+}
+
 TEST_CASE("the published objective reaches the target, without dividing by the batch's spread") {
   const auto result =
       trained_on_torus(R"({"type": "mam", "objective": "kl_penalty", "states": "model",

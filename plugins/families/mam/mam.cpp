@@ -215,7 +215,7 @@ class Mam final : public Family {
   void at_links(Step& step, const Tensor& x, bool frozen) {
     const auto states = with_on_policy(step, x);
     const auto B = x.size(0);
-    const auto links = mam::draw_links(states, step.stream("family/links"));
+    const auto links = mam::draw_links(states, params_.size_power, step.stream("family/links"));
     const auto pair = torch::cat({links.before, links.after});
     auto [log_p, F] = both(pair);
     F = F + learn_causal(step, pair);
@@ -310,7 +310,7 @@ class Mam final : public Family {
   /// The published objective, computing only what it uses: one conditional and one marginal batch.
   void kl_penalty(Step& step, const Tensor& x) {
     const auto B = x.size(0), D = x.size(1);
-    const auto links = mam::draw_links(x, step.stream("family/links"));
+    const auto links = mam::draw_links(x, 1, step.stream("family/links"));
     const auto log_p = mam::at_link(log_conditionals(links.before), links);
     const auto F = marginal_head(torch::cat({x, links.before, links.after, space_.empty()}));
     step.count_passes(4 * B + 1);

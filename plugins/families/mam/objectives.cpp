@@ -19,10 +19,11 @@ static Links links_along(const Tensor& x, const Tensor& orders, const Tensor& t)
           variable.squeeze(1), x.gather(1, variable).squeeze(1)};
 }
 
-Links draw_links(const Tensor& x, Stream& stream) {
+Links draw_links(const Tensor& x, double power, Stream& stream) {
   const auto B = x.size(0), D = x.size(1);
   const auto orders = stream.permutations(B, D);
-  return links_along(x, orders, stratified_sizes(B, D, stream));
+  const auto u = (torch::arange(B) + stream.uniform({B})) / double(B);
+  return links_along(x, orders, (u.pow(power) * double(D)).to(torch::kLong).clamp(0, D - 1));
 }
 
 Links links_at(const Tensor& x, const Tensor& t, Stream& stream) {

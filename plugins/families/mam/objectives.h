@@ -16,8 +16,8 @@ struct Links {
   Tensor variable;       ///< int64 [B], the one revealed
   Tensor value;          ///< int64 [B], its value
 };
-/// One link of each row of x at a stratified uniform t in 0..D-1.
-Links draw_links(const Tensor& x, marginalia::Stream& stream);
+/// One link of each row of x at t = D u^power, u stratified uniform on 0..1.
+Links draw_links(const Tensor& x, double power, marginalia::Stream& stream);
 
 /// The same at given t: int64 [B], each in 0..D-1.
 Links links_at(const Tensor& x, const Tensor& t, marginalia::Stream& stream);

@@ -13,7 +13,8 @@ namespace mam {
 
 struct Params {
   std::string objective = "denoising", states = "auto", stages = "joint";
-  double consistency_weight = 1, alpha = 4, conditional_fraction = 0.5, on_policy = 0;
+  double size_power = 1, consistency_weight = 1, alpha = 4, conditional_fraction = 0.5,
+         on_policy = 0;
   std::int64_t label_sweeps = 0, masks = 1, blocks = 0, points = 1;
   bool label_changes = false;
   ChainParams chain;
@@ -40,6 +41,11 @@ struct Params {
       {.doc = "share of the states of R^2 that come from chains of the model (states: data)",
        .min = 0.0,
        .max = 1.0});
+    p("size_power", size_power,
+      {.doc = "a: training states know D u^a variables, u uniform; above 1 more of them know few, "
+              "where evidence tells the most (at links)",
+       .min = 0.1,
+       .max = 10.0});
     p("blocks", blocks,
       {.doc = "m: marginals are fitted to m sums of conditionals along a whole order in place of "
               "R^2 at one link; 0: R^2, as published",
