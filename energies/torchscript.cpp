@@ -112,7 +112,7 @@ TorchScript::TorchScript(const Params& params)
       if (std::isnan(answer) || answer == INFINITY)
         refuse(fmt::format("forward gave {} for the state of zeros; log f must be finite, or -inf "
                            "for a forbidden state",
-                           answer));
+                           std::isnan(answer) ? "NaN" : "infinity"));
       if (std::abs(answer - answers[0]) > 1e-4 * (1 + std::abs(answer)))
         refuse(fmt::format("forward gave {:.6g} and {:.6g} for the same state, alone and in a "
                            "batch; log f must be a function",

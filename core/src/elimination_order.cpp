@@ -158,9 +158,9 @@ class Greedy {
 
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
 constexpr double kHopeless = 1e18;  // entries at which the search for an order ends
-constexpr double kHeavy = 1 << 26;  // entries for which a longer search pays ...
-constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // ... and that it may still mend
-constexpr int kTries = 24, kMoreTries = 2500;
+constexpr double kHeavy = 1 << 26;  // entries for which a longer search pays
+constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // entries that few orders may mend
+constexpr int kFewTries = 2, kTries = 24, kMoreTries = 2500;
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
 
 }  // namespace
@@ -176,8 +176,8 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   if (best.variables.size() > kSmall || best.cost.entries > kHopeless) return best;
   const auto worth = [&](int seed) {
     const auto entries = best.cost.entries;
-    if (seed <= kTries) return entries > kCheap;
-    return seed <= kMoreTries && entries > kHeavy && entries < kTooHeavy;
+    const auto tries = entries > kTooHeavy ? kFewTries : (entries > kHeavy ? kMoreTries : kTries);
+    return entries > kCheap && seed <= tries;
   };
   for (int seed = 1; worth(seed); ++seed) {
     auto other = attempt(std::uint64_t(seed), best.cost.entries);

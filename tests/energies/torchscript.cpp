@@ -128,8 +128,8 @@ TEST_CASE("torchscript refuses a module that does not give one number a state, b
         "forward gave Float [1, 2] for Long [2, 3]" + rule + "[2] or Float [2, 1]");
   const std::string finite =
       " for the state of zeros; log f must be finite, or -inf for a forbidden state";
-  CHECK(refused_return("x.float().sum(1) / 0") == "forward gave nan" + finite);
-  CHECK(refused_return("1 / x.float().sum(1)") == "forward gave inf" + finite);
+  CHECK(refused_return("x.float().sum(1) / 0") == "forward gave NaN" + finite);
+  CHECK(refused_return("1 / x.float().sum(1)") == "forward gave infinity" + finite);
   CHECK(refused_return("x.float().sum(1) + x.size(0)") ==
         "forward gave 1 and 2 for the same state, alone and in a batch; log f must be a function");
   CHECK(refused_return("(x.float().sum(1), x)") ==
