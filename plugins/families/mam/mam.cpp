@@ -153,6 +153,7 @@ class Mam final : public Family {
   Tensor log_conditionals(const Tensor& partial) const {
     return conditional_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
   }
+
   /// F less what the causal network says.
   Tensor marginal_head(const Tensor& partial) const {
     return marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;

@@ -7,9 +7,10 @@
 /// which is the mean over orders of -log p(x | order), whatever m. Objectives:
 ///   elbo                 this bound, of data
 ///   log_variance         of an energy f: Var W over the model's own paths, with
-///                        W = log f(x) - sum_t log p(x_{order t} | x_{order <t}) = log Z at best
-///                        with siblings also over paths that share a beginning, of each by itself:
-///                        its log q then is of the rest, and W = log of the sum of f over x_S
+///                        W = log f(x) - sum_t log p(x_{order t} | x_{order <t}) = log Z
+///                        at best; with siblings also of paths that begin at one x_S, group by
+///                        group: log q is then of what follows, and W at best the log of the sum
+///                        of f over the completions of x_S
 ///   weighted_denoising   the bound of kept paths' ends, by weights softmax(W), each hidden several
 ///                        times: forward KL, and no backward pass through a path
 /// Annealed training (training.anneal) replaces f by f^b, of kept paths as well: a warm start from
