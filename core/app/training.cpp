@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <string_view>
 
 #include <ATen/Parallel.h>
 #include <fmt/chrono.h>
@@ -24,6 +25,7 @@
 #include <marginalia/trainer.h>
 
 #include "cli.h"
+#include "progress.h"
 
 namespace marginalia::app {
 namespace {
@@ -42,6 +44,7 @@ void on_signal(int) {
 }
 
 void listen() {
+  trained = false;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESETHAND;
@@ -53,30 +56,6 @@ std::string now() {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
 }
-
-/// A bar on a terminal, a line now and then elsewhere. All on stderr.
-class Progress {
- public:
-  void show(const TrainingState& state, const TrainingParams& params, double progress,
-            double loss) {
-    const auto left = progress > 0 ? state.seconds * (1 - progress) / progress : 0;
-    if (terminal_) {
-      const auto filled = static_cast<std::size_t>(std::clamp(progress, 0.0, 1.0) * 30);
-      fmt::print(stderr, "\r[{}{}] {}/{}  loss {:.4g}  {:.0f} s, {:.0f} s left \033[K",
-                 std::string(filled, '#'), std::string(30 - filled, '.'), state.step, params.steps,
-                 loss, state.seconds, left);
-      if (progress >= 1) fmt::print(stderr, "\n");
-    } else if (progress >= 1 || state.seconds >= next_) {
-      fmt::print(stderr, "step {}/{}  loss {:.6g}  {:.1f} s\n", state.step, params.steps, loss,
-                 state.seconds);
-      next_ = state.seconds + 10;
-    }
-  }
-
- private:
-  bool terminal_ = isatty(STDERR_FILENO);
-  double next_ = 0;
-};
 
 Json plugins_of(const PluginHost& host) {
   Json plugins = Json::array();

@@ -201,10 +201,10 @@ MARGINALIA_KERNEL void add_scaled(float* y, const float* x, float a, std::int64_
 struct OneVariable : torch::autograd::Function<OneVariable> {
   static Tensor forward(AutogradContext* context, const Tensor& h, const Tensor& weight,
                         const Tensor& bias, const Tensor& variable, std::int64_t K) {
-    context->save_for_backward({h.contiguous(), weight, variable});
     const auto B = h.size(0), H = h.size(1);
     const auto out = torch::empty({B, K}, h.options());
     const auto rows = h.contiguous();
+    context->save_for_backward({rows, weight, variable});
     const auto* v = variable.data_ptr<std::int64_t>();
     at::parallel_for(0, B, 64, [&](std::int64_t begin, std::int64_t end) {
       for (auto b = begin; b < end; ++b)

@@ -93,3 +93,15 @@ TEST_CASE("the best of the samples are drawn, what reads the same once") {
   CHECK(scores[0].at("spread").get<double>() == doctest::Approx(std::sqrt(0.5)));
   CHECK(scores[0].at("values").size() == kCount);
 }
+
+TEST_CASE("samples are drawn in the order of the evaluation") {
+  const test::TempDir folder;
+  const auto text = R"({"marginalia": 1, "energy": {"type": "ising", "side": 4},
+    "network": {"type": "lattice_conv", "channels": 4, "depth": 1}, "family": {"type": "mam"},
+    "evaluation": {"order": "parallel"}})";
+  const Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+  // a network that sees lattice means has no two sites that may be revealed together
+  CHECK(test::refusal([&] {
+          write_samples(experiment, folder.path(), 2);
+        }).find("order \"parallel\" needs a network of bounded sight") != std::string::npos);
+}

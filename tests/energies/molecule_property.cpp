@@ -1,23 +1,20 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <iterator>
-#include <map>
 #include <set>
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <marginalia/oracle.h>
 #include <marginalia/unpack.h>
 
 #include "chemistry.h"
 #include "marginalia_test.h"
-#include "selfies/selfies.h"
+#include "molecule_rows.h"
 
 using namespace marginalia;
+using test::column, test::property_energy, test::scored, test::selfies_rows;
+using test::token_rows, test::written;
 using torch::Tensor;
 namespace fs = std::filesystem;
 
@@ -34,53 +31,9 @@ bool without_properties() {
   return true;
 }
 
-std::shared_ptr<Energy> property_energy(const std::string& rest) {
-  return test::make<Energy>(R"({"type": "molecule_property", )" + rest + "}");
-}
 std::string property_refusal(const std::string& rest) {
   const auto text = test::refusal([&] { property_energy(rest); });
   return text.starts_with(kPropertySays) ? text.substr(kPropertySays.size()) : text;
-}
-
-/// A row for each text: its tokens, then padding.
-Tensor token_rows(const StateSpace& space, const std::vector<std::vector<std::string>>& texts) {
-  std::map<std::string, std::int64_t> levels;
-  for (std::size_t k = 0; k < space.alphabet.size(); ++k)
-    levels[space.alphabet[k]] = std::int64_t(k);
-  auto x = torch::full({std::int64_t(texts.size()), space.dimension()}, space.levels() - 1,
-                       torch::kLong);
-  auto row = x.accessor<std::int64_t, 2>();
-  for (std::size_t b = 0; b < texts.size(); ++b)
-    for (std::size_t i = 0; i < texts[b].size(); ++i)
-      row[std::int64_t(b)][std::int64_t(i)] = levels.at(texts[b][i]);
-  return x;
-}
-Tensor selfies_rows(const StateSpace& space, const std::vector<std::string>& texts) {
-  std::vector<std::vector<std::string>> tokens;
-  for (const auto& text : texts) {
-    const auto views = selfies::split(text);
-    tokens.emplace_back(views.begin(), views.end());
-  }
-  return token_rows(space, tokens);
-}
-
-/// An energy over the characters of these SMILES, and a row for each of them.
-std::pair<std::shared_ptr<Energy>, Tensor> written(const std::vector<std::string>& smiles,
-                                                   const std::string& rest) {
-  std::set<std::string> alphabet;
-  std::vector<std::vector<std::string>> texts;
-  for (const auto& text : smiles) {
-    texts.emplace_back();
-    for (const char c : text)
-      texts.back().emplace_back(1, c);
-    alphabet.insert(texts.back().begin(), texts.back().end());
-  }
-  const auto longest = std::ranges::max(smiles, {}, &std::string::size).size();
-  const auto energy =
-      property_energy(fmt::format(R"("representation": "smiles", "length": {}, {}, )"
-                                  R"("alphabet": {})",
-                                  longest, rest, nlohmann::json(alphabet).dump()));
-  return {energy, token_rows(energy->space(), texts)};
 }
 
 /// Fragments that public tables of ECFP identifiers name: CH3, aromatic CH, and others.
@@ -107,10 +60,6 @@ Tensor reference(const std::string& smiles, const chemistry::FragmentScores& sco
   }
 }
 
-std::string scored(const std::string& property, const fs::path& fragments) {
-  return fmt::format(R"("property": "{}", "fragments": "{}")", property, fragments.string());
-}
-
 /// How many of these the energy and RDKit's own functions differ on, in any property.
 std::int64_t count_different(const std::set<std::string>& distinct, const fs::path& fragments) {
   const std::vector<std::string> smiles(distinct.begin(), distinct.end());
@@ -127,20 +76,6 @@ std::int64_t count_different(const std::set<std::string>& distinct, const fs::pa
   for (std::int64_t i = 0; i < std::min<std::int64_t>(5, different.numel()); ++i)
     MESSAGE("differs: ", smiles[std::size_t(different[i].item<std::int64_t>())]);
   return different.numel();
-}
-
-std::vector<std::string> column(const fs::path& file, std::size_t index, std::size_t every) {
-  std::vector<std::string> cells;
-  std::istringstream lines(read_unpacked(file));
-  std::string line, cell;
-  for (std::size_t number = 0; std::getline(lines, line); ++number) {
-    if (number % every != 1 % every) continue;
-    std::istringstream words(line);
-    for (std::size_t i = 0; i <= index; ++i)
-      std::getline(words, cell, '\t');
-    if (!cell.empty()) cells.push_back(cell);
-  }
-  return cells;
 }
 
 }  // namespace
@@ -375,29 +310,4 @@ TEST_CASE("molecule_property says what is wrong with a request") {
         "directory (--data, $MARGINALIA_DATA) or name it in \"fragments\"");
   CHECK(property_refusal(R"("property": "sa", "fragments": ")" + file.path.string() + "\"") ==
         file.path.string() + ": these are no fragment scores; they begin with SAFP0001");
-}
-
-// For tests/bench/molecules.py, which names the file of SMILES. A line of JSON for each figure.
-TEST_CASE("molecule_property's molecules per second" * doctest::skip()) {
-  const auto* file = std::getenv("MARGINALIA_BENCH_SMILES");
-  const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
-  if (!file || data.empty()) return;
-  const auto smiles = column(file, 0, 1);
-  for (const auto* property : {"logp", "qed", "sa"}) {
-    const auto [energy, x] =
-        written(smiles, scored(property, data / "chem_reference/sa_fragment_scores.bin.gz"));
-    for (const int threads : {1, 2}) {
-      at::set_num_threads(threads);
-      energy->log_density(x.slice(0, 0, 200));
-      for (const int copies : {1, 8}) {
-        const auto rows = x.repeat({copies, 1});
-        const auto start = std::chrono::steady_clock::now();
-        const auto sum = energy->readable()->raw_score(rows).sum().item<double>();
-        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-        fmt::print("{{\"property\": \"{}\", \"threads\": {}, \"copies\": {}, "
-                   "\"molecules_per_second\": {}, \"sum\": {}}}\n",
-                   property, threads, copies, double(rows.size(0)) / seconds.count(), sum / copies);
-      }
-    }
-  }
 }

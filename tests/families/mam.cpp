@@ -289,3 +289,27 @@ TEST_CASE("a causal network beneath the marginals is normalised over the values 
     if (repeated == 1) CHECK(test::divergence_of_bits(log_q) < 0.1);  // uniform: 0.96
   }
 }
+
+TEST_CASE("parameters that would not be used are refused") {
+  const auto refused = [](const std::string& family) {
+    const auto text = R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
+        "network": {"type": "mlp", "hidden": 8, "layers": 2}, "family": {"type": "mam", )" +
+                      family + "}}";
+    return test::refusal([&] {
+      const Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(),
+                                  "cpu");
+    });
+  };
+  const auto says = [&](const std::string& family, const char* part) {
+    return refused(family).find(part) != std::string::npos;
+  };
+  CHECK(says(R"("label_changes": true, "objective": "consistency")",
+             "\"label_changes\" is for \"objective\": \"denoising\""));
+  CHECK(says(R"("label_changes": true, "label_sweeps": 2)", "give one"));
+  CHECK(says(R"("label_changes": true, "states": "model")", "needs states of the target"));
+  for (const std::string rest : {R"("blocks": 2)", R"("stages": "two_stage")",
+                                 R"("objective": "particle")", R"("objective": "kl_penalty")"}) {
+    CAPTURE(rest);
+    CHECK(says(R"("size_power": 2, )" + rest, "\"size_power\" is for joint training at links"));
+  }
+}

@@ -167,6 +167,16 @@ TEST_CASE("exact answers without training, and refuses what is too large") {
   CHECK(refused.code == 2);
   CHECK(refused.out.empty());
   CHECK(has(refused.err, "no exact answer"));
+
+  // each factor can be met, both together by no state
+  write_atomically(folder / "none.uai",
+                   "MARKOV\n2\n2 2\n2\n2 0 1\n2 0 1\n4\n1 0 0 1\n4\n0 1 1 0\n");
+  write_atomically(folder / "none.json",
+                   R"({"marginalia": 1, "energy": {"type": "factor_graph", "file": "none.uai"}})");
+  const auto none = marginalia_(fmt::format("exact '{}'", (folder / "none.json").string()));
+  CHECK(none.code == 2);
+  CHECK(none.out.empty());
+  CHECK(has(none.err, "every state is forbidden"));
 }
 
 TEST_CASE("wrong requests are refused before any work, with exit code 2") {
@@ -238,15 +248,14 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = folder / "run";
   // Ctrl-C after the third checkpoint, however long that takes.
-  const auto command =
+  const auto code = test::run_until(
       fmt::format("'{}' run '{}' --out '{}' training.steps=1000000 training.checkpoint.keep=3 "
-                  "2>/dev/null >/dev/null & run=$!; "
-                  "until [ \"$(ls '{}' 2>/dev/null | grep -c step_)\" -ge 3 ]; do "
-                  "kill -0 $run || exit 1; sleep 0.1; done; kill -INT $run; wait $run",
-                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string(),
-                  (run / "checkpoints").string());
-  const int status = std::system(command.c_str());
-  CHECK(WEXITSTATUS(status) == 130);
+                  "2>/dev/null >/dev/null",
+                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string()),
+      fmt::format("[ \"$(ls '{}' 2>/dev/null | grep -c step_)\" -ge 3 ]",
+                  (run / "checkpoints").string()),
+      "INT");
+  CHECK(code == 130);
   CHECK(Json::parse(read_text(run / "run.json")).at("status") == "interrupted");
   const auto newest = run / "checkpoints" / fs::read_symlink(run / "checkpoints/last.safetensors");
   fs::resize_file(newest, fs::file_size(newest) - 5);  // torn
@@ -265,13 +274,12 @@ TEST_CASE("a signal while a run is measured stops it at once; resuming measures 
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = folder / "run";
-  const auto command =
-      fmt::format("'{}' run '{}' --out '{}' evaluation.rows=2000000 >/dev/null 2>'{}' & run=$!; "
-                  "until grep -q evaluating '{}'; do kill -0 $run || exit 1; sleep 0.1; done; "
-                  "kill -TERM $run; wait $run",
-                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string(),
-                  (folder / "err").string(), (folder / "err").string());
-  CHECK(WEXITSTATUS(std::system(command.c_str())) == 130);
+  const auto errors = (folder / "err").string();
+  const auto code = test::run_until(
+      fmt::format("'{}' run '{}' --out '{}' evaluation.rows=2000000 >/dev/null 2>'{}'",
+                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string(), errors),
+      fmt::format("grep -q evaluating '{}'", errors), "TERM");
+  CHECK(code == 130);
   CHECK(has(read_text(folder / "err"), "marginalia resume measures again"));
   CHECK_FALSE(fs::exists(run / "evaluation.json"));
   auto record = Json::parse(read_text(run / "run.json"));

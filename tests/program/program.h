@@ -34,6 +34,17 @@ inline Result marginalia_(const std::string& arguments, const std::string& input
   return run_shell(fmt::format("'{}' {}", MARGINALIA_PROGRAM, arguments), input);
 }
 
+/// Runs `command` in the background of a shell until the shell command `reached` succeeds, sends it
+/// `signal`, and waits for it.  -> its exit code; 1 where it ended by itself.
+inline int run_until(const std::string& command, const std::string& reached,
+                     const std::string& signal) {
+  const auto script = fmt::format("{} & run=$!; until {}; do kill -0 $run || exit 1; sleep 0.1; "
+                                  "done; kill -{} $run; wait $run",
+                                  command, reached, signal);
+  const int status = std::system(script.c_str());
+  return WEXITSTATUS(status);
+}
+
 inline bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }

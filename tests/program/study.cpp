@@ -192,15 +192,14 @@ TEST_CASE("a signal is passed on, and the same command goes on from the checkpoi
   write_atomically(folder / "s.json", manifest.dump());
   const auto checkpoints = (folder / "out/runs").string();
   // Ctrl-C once both runs have checkpoints; both get it through the study, once.
-  const auto command = fmt::format(
-      "cd '{}'; '{}' study s.json --out out --jobs 2 --threads 2 > /dev/null 2> err & study=$!; "
-      "until ls '{}'/s-seed0/checkpoints/step_* > /dev/null 2>&1 && "
-      "ls '{}'/s-seed1/checkpoints/step_* > /dev/null 2>&1; do "
-      "kill -0 $study || exit 1; sleep 0.1; done; "
-      "kill -INT $study; wait $study",
-      folder.path().string(), MARGINALIA_PROGRAM, checkpoints, checkpoints);
-  const int status = std::system(command.c_str());
-  CHECK(WEXITSTATUS(status) == 130);
+  const auto code = test::run_until(
+      fmt::format("cd '{}'; '{}' study s.json --out out --jobs 2 --threads 2 > /dev/null 2> err",
+                  folder.path().string(), MARGINALIA_PROGRAM),
+      fmt::format("ls '{0}'/s-seed0/checkpoints/step_* > /dev/null 2>&1 && "
+                  "ls '{0}'/s-seed1/checkpoints/step_* > /dev/null 2>&1",
+                  checkpoints),
+      "INT");
+  CHECK(code == 130);
   CHECK(count(read_text(folder / "err"), "interrupted; the same command goes on with it") == 2);
   std::vector<std::int64_t> steps;
   for (const auto* name : {"s-seed0", "s-seed1"}) {

@@ -87,6 +87,13 @@ inline Params checked(Params p, const marginalia::FamilyContext& context) {
     throw SpecError("\"label_changes\" needs states of the target: \"gibbs\" or \"metropolis\"");
   if (p.label_changes && p.label_sweeps > 0)
     throw SpecError("\"label_changes\" and \"label_sweeps\" are two ways to one thing: give one");
+  if (p.label_changes && p.objective != "denoising")
+    throw SpecError("\"label_changes\" is for \"objective\": \"denoising\"");
+  const bool at_links = p.blocks == 0 && p.stages == "joint" &&
+                        (p.objective == "denoising" || p.objective == "consistency");
+  if (p.size_power != 1 && !at_links)
+    throw SpecError("\"size_power\" is for joint training at links: \"objective\" \"denoising\" or "
+                    "\"consistency\", without \"blocks\" or \"two_stage\"");
   if (p.chain.start == "exact" && p.states != "gibbs")
     throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
   if (p.chain.start == "resampled" && !of_target)

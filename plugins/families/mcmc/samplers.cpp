@@ -11,6 +11,7 @@
 #include <marginalia/error.h>
 #include <marginalia/factored_energy.h>
 #include <marginalia/gibbs.h>
+#include <marginalia/islands.h>
 
 #include "clusters.h"
 
@@ -37,7 +38,7 @@ class Gibbs final : public Sampler {
 /// arXiv:1207.4149. A 2-D lattice has two blocks, interlocked combs.
 class BlockGibbs final : public Sampler {
  public:
-  explicit BlockGibbs(const Energy& energy) : BlockGibbs(model_of(energy), energy.space()) {}
+  explicit BlockGibbs(const Energy& energy) : BlockGibbs(model_of(energy), energy) {}
   bool clamps() const override { return true; }
 
   Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
@@ -47,17 +48,24 @@ class BlockGibbs final : public Sampler {
       for (const auto& block : blocks_) {
         const auto open = free.defined() ? free.logical_and(block) : block.expand_as(x);
         const auto partial = x.masked_fill(open, kUnknown);
-        // From a forbidden start a block may have no state that goes with the others: it waits.
-        const auto rows = forbids_ ? elimination_.log_sum(partial).isfinite().nonzero().squeeze(1)
-                                   : torch::arange(x.size(0));
+        const auto possible = forbids_ ? elimination_.log_sum(partial).isfinite()
+                                       : torch::ones({x.size(0)}, torch::kBool);
+        const auto rows = possible.nonzero().squeeze(1);
         x.index_put_({rows}, elimination_.sample(partial.index_select(0, rows), stream));
+        // From a forbidden start a block may have no state that goes with the others: such a row
+        // goes variable by variable until it has.
+        const auto stuck = possible.logical_not().nonzero().squeeze(1);
+        if (stuck.numel() == 0) continue;
+        const auto held = free.defined() ? free.index_select(0, stuck) : Tensor();
+        x.index_put_({stuck},
+                     gibbs_.sweep(x.index_select(0, stuck), held, 1, stream, false).states);
       }
     return x;
   }
 
  private:
-  BlockGibbs(const FactorModel& model, const StateSpace& space)
-      : elimination_(model, space), blocks_(forests(model)) {
+  BlockGibbs(const FactorModel& model, const Energy& energy)
+      : elimination_(model, energy.space()), gibbs_(energy), blocks_(forests(model)) {
     for (const auto& factor : model.factors)
       for (const auto value : factor.log_values)
         forbids_ = forbids_ || value == -INFINITY;
@@ -74,11 +82,7 @@ class BlockGibbs final : public Sampler {
   /// Each variable goes to the first block in which it closes no cycle: bool [1, D] each.
   static std::vector<Tensor> forests(const FactorModel& model) {
     const auto D = model.cardinalities.size();
-    std::vector<std::set<std::size_t>> neighbours(D);
-    for (const auto& factor : model.factors)
-      for (const auto i : factor.scope)
-        for (const auto j : factor.scope)
-          if (i != j) neighbours[std::size_t(i)].insert(std::size_t(j));
+    const auto neighbours = neighbours_of(model);
     std::vector<std::vector<std::size_t>> parts;  // by block: a variable of the same tree; D: none
     for (std::size_t i = 0; i < D; ++i)
       for (std::size_t b = 0;; ++b) {
@@ -87,8 +91,8 @@ class BlockGibbs final : public Sampler {
         std::set<std::size_t> trees;
         bool closes = false;
         for (const auto j : neighbours[i]) {
-          if (part[j] == D) continue;
-          auto root = j;
+          auto root = std::size_t(j);
+          if (part[root] == D) continue;
           while (part[root] != root)
             root = part[root];
           closes = closes || !trees.insert(root).second;
@@ -110,6 +114,7 @@ class BlockGibbs final : public Sampler {
   }
 
   Elimination elimination_;
+  GibbsSampler gibbs_;
   std::vector<Tensor> blocks_;
   bool forbids_ = false;
 };
