@@ -197,7 +197,7 @@ MARGINALIA_KERNEL void add_scaled(float* y, const float* x, float a, std::int64_
 }
 
 /// The logits of one variable a row.  h [B, H], weight [D K, H], bias [D K], variable int64 [B]
-/// ->  [B, K], at a D-th of the cost of all.
+/// ->  [B, K], at a D-th of the cost of an output layer for all.
 struct OneVariable : torch::autograd::Function<OneVariable> {
   static Tensor forward(AutogradContext* context, const Tensor& h, const Tensor& weight,
                         const Tensor& bias, const Tensor& variable, std::int64_t K) {
