@@ -15,6 +15,7 @@
 #include <torch/types.h>
 
 #include <marginalia/dataset.h>
+#include <marginalia/mapped.h>
 #include <marginalia/plugin.h>
 #include <marginalia/source.h>
 #include <marginalia/unpack.h>

@@ -57,31 +57,6 @@ class KeptLogZ {
 
 }  // namespace
 
-void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& a) {
-  auto* flag = verb.add_flag("--certify", certify, "answer with an interval that holds");
-  verb.add_option("--confidence", a.confidence, "of each interval")
-      ->check(CLI::Range(0.5, 0.999999))
-      ->capture_default_str()
-      ->needs(flag);
-  verb.add_option("--width", a.width,
-                  "nats at which sampling stops; 0.1 where neither this nor --seconds is given")
-      ->check(CLI::PositiveNumber)
-      ->needs(flag);
-  verb.add_option("--seconds", a.seconds, "of sampling, for each line; else no limit")
-      ->check(CLI::PositiveNumber)
-      ->needs(flag);
-  verb.add_option("--samples", a.samples, "of each side at most")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str()
-      ->needs(flag);
-  verb.add_option("--islands", a.islands,
-                  "log2 of the entries of a message up to which unknown variables are summed out "
-                  "exactly; 0: the network alone")
-      ->check(CLI::Range(0, 24))
-      ->capture_default_str()
-      ->needs(flag);
-}
-
 void certified_marginals(Session& session, LoadedRun& run, const std::string& input,
                          const CertifyArguments& a) {
   const auto& experiment = run.experiment;

@@ -7,13 +7,6 @@
 
 namespace marginalia::app {
 
-/// What `marginals --certify` takes.
-struct CertifyArguments {
-  double confidence = 0.95, width = 0, seconds = 0, islands = 12;
-  std::int64_t samples = 1 << 13;
-};
-void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& arguments);
-
 /// Answers each line of `input` with an interval that holds log p(x_S). What log Z's own interval
 /// cost is kept in certified_log_z.json of the run, and used again.
 void certified_marginals(Session& session, LoadedRun& run, const std::string& input,

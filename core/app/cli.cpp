@@ -1,8 +1,11 @@
 #include "cli.h"
 
+#include <dlfcn.h>
 #include <sched.h>
 
+#include <functional>
 #include <iostream>
+#include <map>
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -12,25 +15,45 @@
 #include <marginalia/checkpoint.h>
 #include <marginalia/error.h>
 #include <marginalia/plugin.h>
+#include <marginalia/reference.h>
 #include <marginalia/tool.h>
 
 namespace marginalia::app {
 
+static void warn_of(const std::vector<std::string>& refused) {
+  for (const auto& why : refused)
+    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
+}
+
+static PluginHost load_all(const Options& options) {
+  PluginHost host;
+  for (const auto& [path, required] : options.plugin_folders())
+    host.load_folder(path, required);
+  return host;
+}
+
 PluginHost& Session::host() {
   if (host_) return *host_;
-  auto host = std::make_unique<PluginHost>();
-  for (const auto& folder : default_plugin_folders())
-    host->load_folder(folder, false);
-  for (const auto& folder : options.plugins)
-    host->load_folder(folder, true);
-  for (const auto& why : host->refused())
-    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
-  host_ = std::move(host);
+  host_ = std::make_unique<PluginHost>(load_all(options));
+  if (!part_) warn_of(host_->refused());
   return *host_;
 }
 
-fs::path Session::data() const {
-  return options.data.empty() ? default_data_directory() : fs::path(options.data);
+const Registry& Session::registry_of(const std::vector<std::string>& names) {
+  if (host_) return registry();
+  const auto kept = Catalogue::read(options.plugin_folders(), default_cache_directory());
+  if (!kept) return registry();
+  part_ = std::make_unique<PluginHost>();
+  for (const auto& library : kept->libraries_of(names))
+    part_->load(library);
+  warn_of(kept->refused());
+  return part_->registry();
+}
+
+Catalogue Session::catalogue() {
+  const auto folders = options.plugin_folders();
+  if (auto kept = Catalogue::read(folders, default_cache_directory())) return *kept;
+  return Catalogue(describe_all(host()), folders);
 }
 
 int Session::threads() const {
@@ -39,41 +62,20 @@ int Session::threads() const {
   return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
 }
 
-int Session::exit_code_of(const std::exception& error) const {
-  if (dynamic_cast<const PluginError*>(&error)) return 3;
-  if (!dynamic_cast<const SpecError*>(&error)) return 1;
-  const std::string text = error.what();
-  const bool missing = text.find(" is called \"") != std::string::npos;
-  return missing && host_ && !host_->refused().empty() ? 3 : 2;
+void Session::hold_threads() {
+  at::set_num_threads(threads());
+  // Only an OpenBLAS with a pool of its own needs to be told; the others follow OpenMP.
+  if (void* const set = dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
+    reinterpret_cast<void (*)(int)>(set)(threads());
+  tbb_threads_.emplace(tbb::global_control::max_allowed_parallelism,
+                       std::size_t(threads()) + 1);  // one reads batches ahead
 }
 
-CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
-                   const std::string& what, const std::string& example,
-                   std::function<void()> action) {
-  auto* verb = program.add_subcommand(name, what);
-  auto& options = session.options;
-  verb->add_option("--plugins", options.plugins, "a folder of plugins; may be repeated")
-      ->type_name("DIR")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")
-      ->type_name("DIR");
-  verb->add_option("--threads", options.threads, "of tensor maths; else every core")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
-  verb->add_option("--device", options.device, "auto, cpu, cuda or cuda:N; else the spec's");
-  verb->footer("Example:\n  " + example);
-  verb->callback([&session, action] {
-    at::set_num_threads(session.threads());
-    action();
-  });
-  return verb;
-}
-
-LoadedRun load_run(Session& session, const std::string& path, const std::string& checkpoint) {
-  auto directory = RunDirectory::open(path, false);
+LoadedRun load_run(Session& session, const RunQuery& query) {
+  auto directory = RunDirectory::open(query.run, false);
   Experiment experiment(directory.spec(session.data()), session.registry(), session.options.device);
-  fs::path file = checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(checkpoint);
+  fs::path file =
+      query.checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(query.checkpoint);
   if (!fs::exists(file)) file = directory.checkpoints() / file;
   if (!fs::exists(file))
     throw SpecError(fmt::format("{}: has no such checkpoint; there is: {}", file.string(),
@@ -88,62 +90,64 @@ std::string build_text() {
 }
 
 /// A verb that a plugin adds.
-static void run_tool(Session& session, const std::vector<std::string>& words) {
-  const auto tool =
-      session.registry().make<Tool>(Spec::from_text(Json{{"type", words.front()}}.dump(), "tool"));
-  const std::vector<std::string> arguments(words.begin() + 1, words.end());
-  if (std::ranges::count(arguments, "--help"))
-    std::cout << tool->usage() << "\n";
-  else
-    session.exit_code = tool->run(arguments, std::cin, std::cout);
+static void run_tool(Session& session, const std::string& verb,
+                     const std::vector<std::string>& words) {
+  const auto spec = Spec::from_text(Json{{"type", verb}}.dump(), "tool");
+  const auto tool = session.registry_of({verb}).make<Tool>(spec);
+  session.exit_code = tool->run(words, std::cin, std::cout);
 }
 
-static int run_program(int argc, char** argv) {
-  Session session;
-  CLI::App program(
-      "Marginalia: generative models of discrete data that answer any marginal question",
-      "marginalia");
-  program.set_version_flag("--version",
-                           fmt::format("marginalia {} ({})", MARGINALIA_VERSION, build_text()));
-  program.require_subcommand(1);
-  add_training_verbs(program, session);
-  add_query_verbs(program, session);
-  add_inspection_verbs(program, session);
-  add_runs_verb(program, session);
-  add_study_verb(program, session);
-  add_reproduce_verb(program, session);
-  add_data_verb(program, session);
-  add_new_verb(program, session);
+using Verb = std::function<void(Session&, const Request&)>;
+
+static const std::map<std::string, Verb>& verbs() {
+  static const std::map<std::string, Verb> verbs{
+      {"run", [](Session& s, const Request& r) { run(s, r.run); }},
+      {"resume", [](Session& s, const Request& r) { resume(s, r.resume); }},
+      {"check", [](Session& s, const Request& r) { check(s, r.check); }},
+      {"evaluate", [](Session& s, const Request& r) { evaluate(s, r.evaluate); }},
+      {"marginals", [](Session& s, const Request& r) { marginals(s, r.marginals); }},
+      {"conditionals", [](Session& s, const Request& r) { conditionals(s, r.conditionals); }},
+      {"sample", [](Session& s, const Request& r) { sample(s, r.sample); }},
+      {"exact", [](Session& s, const Request& r) { exact(s, r.exact); }},
+      {"doctor", [](Session& s, const Request&) { doctor(s); }},
+      {"study", [](Session& s, const Request& r) { study(s, r.study); }},
+      {"reproduce", [](Session& s, const Request& r) { reproduce(s, r.reproduce); }},
+      {"data", [](Session& s, const Request& r) { data(s, r.data); }}};
+  return verbs;
+}
+
+/// Calls `action` -> the exit code, with what went wrong said on stderr.
+template <class Action>
+static int guarded(Session& session, Action action) {
   try {
-    std::vector<std::string> verbs;
-    for (const auto* verb : program.get_subcommands({}))
-      verbs.push_back(verb->get_name());
-    const std::string asked = argc > 1 ? argv[1] : "";
-    if (!asked.empty() && asked.front() != '-' && !std::ranges::count(verbs, asked)) {
-      const auto tools = session.registry().names("tool");
-      if (std::ranges::count(tools, asked)) {
-        run_tool(session, std::vector<std::string>(argv + 1, argv + argc));
-        return session.exit_code;
-      }
-      verbs.insert(verbs.end(), tools.begin(), tools.end());
-      throw SpecError(unknown_name("verb", asked, verbs));
-    }
-    program.parse(argc, argv);
+    session.hold_threads();
+    action();
     return session.exit_code;
-  } catch (const CLI::Success& e) {
-    return program.exit(e);
-  } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "marginalia: {}\n  see marginalia {}--help\n", e.what(),
-               argc > 1 && argv[1][0] != '-' ? std::string(argv[1]) + " " : "");
-    return 2;
   } catch (const std::exception& e) {
     fmt::print(stderr, "marginalia: {}\n", message_of(e));
-    return session.exit_code_of(e);
+    return exit_code_of(e, session.any_refused());
   }
 }
 
 }  // namespace marginalia::app
 
-extern "C" __attribute__((visibility("default"))) int marginalia_main(int argc, char** argv) {
-  return marginalia::app::run_program(argc, argv);
+// What the front program calls once it has loaded this library (front/heavy.h).
+using namespace marginalia;
+
+extern "C" __attribute__((visibility("default"))) int marginalia_serve(
+    const app::Request& request) {
+  app::Session session(request.options);
+  return app::guarded(session, [&] {
+    const auto verb = app::verbs().find(request.verb);
+    if (verb == app::verbs().end())
+      run_tool(session, request.verb, request.tool);
+    else
+      verb->second(session, request);
+  });
+}
+
+extern "C" __attribute__((visibility("default"))) int marginalia_describe(
+    const app::Options& options, Json& content) {
+  app::Session session(options);
+  return app::guarded(session, [&] { content = describe_all(app::load_all(options)); });
 }

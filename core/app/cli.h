@@ -1,60 +1,56 @@
 #pragma once
 
-#include <filesystem>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include <CLI/CLI.hpp>
+#include <oneapi/tbb/global_control.h>
 
 #include <marginalia/experiment.h>
 #include <marginalia/plugin_host.h>
 #include <marginalia/run_directory.h>
 
+#include "request.h"
+
 namespace marginalia::app {
-
-namespace fs = std::filesystem;
-
-/// What every verb takes.
-struct Options {
-  std::vector<std::string> plugins;
-  std::string data, device;
-  int threads = 0;  // 0: as many as this process may use
-};
 
 /// A request being served: options, plugins, and the exit code to be.
 class Session {
  public:
+  explicit Session(const Options& wanted) : options(wanted) {}
   Options options;
 
   /// Loads the plugins, on first use. Refused ones are warnings, unless --plugins named them.
   PluginHost& host();
   const Registry& registry() { return host().registry(); }
-  fs::path data() const;
+  /// With the plugins alone that offer a component of one of these names, where it is known which.
+  const Registry& registry_of(const std::vector<std::string>& names);
+  Catalogue catalogue();  ///< what the plugins offer, as text
+  fs::path data() const { return options.data_directory(); }
   int threads() const;
-  /// A name that is not loaded, when plugins were refused: their fault, exit code 3.
-  int exit_code_of(const std::exception& error) const;
+  /// Holds LibTorch, BLAS and TBB to threads(): each would make as many as there are cores.
+  void hold_threads();
+  bool any_refused() const { return host_ && !host_->refused().empty(); }
   int exit_code = 0;
 
  private:
-  std::unique_ptr<PluginHost> host_;
+  std::unique_ptr<PluginHost> host_, part_;
+  std::optional<tbb::global_control> tbb_threads_;
 };
 
-/// Adds a verb: its options, and what it does.
-CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
-                   const std::string& what, const std::string& example,
-                   std::function<void()> action);
-
-/// The registers of verbs, one a file.
-void add_training_verbs(CLI::App& program, Session& session);  // run resume check evaluate report
-void add_query_verbs(CLI::App& program, Session& session);  // marginals conditionals sample exact
-void add_inspection_verbs(CLI::App& program, Session& session);  // list describe doctor
-void add_runs_verb(CLI::App& program, Session& session);         // runs
-void add_study_verb(CLI::App& program, Session& session);        // study
-void add_reproduce_verb(CLI::App& program, Session& session);    // reproduce
-void add_data_verb(CLI::App& program, Session& session);         // data
-void add_new_verb(CLI::App& program, Session& session);          // new
+// The verbs that need LibTorch; core/app/front answers the others.
+void run(Session& session, const RunArguments& a);
+void resume(Session& session, const std::string& run);
+void check(Session& session, const CheckArguments& a);
+void evaluate(Session& session, const EvaluateArguments& a);
+void marginals(Session& session, const MarginalsArguments& a);
+void conditionals(Session& session, const ConditionalsArguments& a);
+void sample(Session& session, const SampleArguments& a);
+void exact(Session& session, const ExactArguments& a);
+void doctor(Session& session);
+void study(Session& session, const StudyArguments& a);
+void reproduce(Session& session, const ReproduceArguments& a);
+void data(Session& session, const DataArguments& a);
 
 /// A trained run, ready to answer.
 struct LoadedRun {
@@ -62,7 +58,7 @@ struct LoadedRun {
   Experiment experiment;
   std::int64_t step;
 };
-LoadedRun load_run(Session& session, const std::string& path, const std::string& checkpoint);
+LoadedRun load_run(Session& session, const RunQuery& query);
 
 /// LibTorch's and the compiler's identity, the commit of the source tree where there is one.
 std::string build_text();

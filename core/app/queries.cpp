@@ -25,20 +25,14 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
   return oracle;
 }
 
-struct QueryArguments {
-  std::string run, input = "-", checkpoint, estimator, given, order = "random", spec;
-  std::vector<std::string> settings;
-  std::int64_t orders = 5, count = 1, steps = 0;
-  bool certify = false, conformal = false;
-  CertifyArguments certified;
-};
-
 Streams query_streams(const LoadedRun& run) {
   return Streams(run.experiment.seed);
 }
 
-void marginals(Session& session, const QueryArguments& a) {
-  auto run = load_run(session, a.run, a.checkpoint);
+}  // namespace
+
+void marginals(Session& session, const MarginalsArguments& a) {
+  auto run = load_run(session, a);
   if (a.certify) return certified_marginals(session, run, a.input, a.certified);
   const auto in = states_in(run.experiment);
   std::optional<ExactAnswers> exact;
@@ -100,8 +94,8 @@ void marginals(Session& session, const QueryArguments& a) {
   });
 }
 
-void conditionals(Session& session, const QueryArguments& a) {
-  auto run = load_run(session, a.run, a.checkpoint);
+void conditionals(Session& session, const ConditionalsArguments& a) {
+  auto run = load_run(session, a);
   const auto& space = run.experiment.space();
   auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
@@ -129,7 +123,7 @@ void conditionals(Session& session, const QueryArguments& a) {
   });
 }
 
-Json state_json(const Tensor& x) {
+static Json state_json(const Tensor& x) {
   const auto row = x.contiguous();
   const auto* values = row.data_ptr<std::int64_t>();
   Json list = Json::array();
@@ -138,8 +132,8 @@ Json state_json(const Tensor& x) {
   return list;
 }
 
-void sample(Session& session, const QueryArguments& a) {
-  auto run = load_run(session, a.run, a.checkpoint);
+void sample(Session& session, const SampleArguments& a) {
+  auto run = load_run(session, a);
   const auto& experiment = run.experiment;
   const auto& space = experiment.space();
   auto streams = query_streams(run);
@@ -169,7 +163,7 @@ void sample(Session& session, const QueryArguments& a) {
   });
 }
 
-void exact(Session& session, const QueryArguments& a) {
+void exact(Session& session, const ExactArguments& a) {
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
   const auto energy = Experiment::energy_of(spec, session.registry());
   const ExactAnswers answers(*energy);
@@ -208,81 +202,6 @@ void exact(Session& session, const QueryArguments& a) {
   }
   print(
       {{"log_z", oracle->log_z()}, {"single_marginals", marginals}, {"method", oracle->method()}});
-}
-
-}  // namespace
-
-void add_query_verbs(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<QueryArguments>();
-  const auto add = [&](const char* name, const char* what, const char* example,
-                       void (*action)(Session&, const QueryArguments&)) {
-    return add_verb(program, session, name, what, example,
-                    [&session, a, action] { action(session, *a); });
-  };
-  const auto of_run = [&](CLI::App* verb) {
-    verb->add_option("run", a->run, "run directory")->required()->type_name("RUN");
-    verb->add_option(
-            "--checkpoint", a->checkpoint,
-            "file, or name below checkpoints/; else the best, where one was selected, else "
-            "the last")
-        ->type_name("FILE");
-    return verb;
-  };
-
-  auto* verb = of_run(add("marginals", "log p of partial states: JSON Lines in, JSON Lines out",
-                          "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny "
-                          "--input -",
-                          marginals));
-  verb->add_option("--input", a->input,
-                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}, optionally "
-                   "\"given\"; - is stdin")
-      ->required()
-      ->type_name("FILE");
-  verb->add_option("--estimator", a->estimator,
-                   "one of the family's (marginalia list --queries), routed or exact; else the "
-                   "family's first");
-  verb->add_option("--orders", a->orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
-  verb->add_option("--order", a->order, "of the variables along a chain")
-      ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
-  verb->add_flag("--conformal", a->conformal,
-                 "add to one_pass the interval that the metric conformal calibrated");
-  add_certify_options(*verb, a->certify, a->certified);
-  for (const auto* other : {"--estimator", "--conformal", "--orders", "--order"})
-    verb->get_option("--certify")->excludes(verb->get_option(other));
-
-  verb = of_run(add("conditionals", "probabilities of every unknown variable of partial states",
-                    "marginalia conditionals runs/smoke --input states.jsonl", conditionals));
-  verb->add_option("--input", a->input,
-                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin")
-      ->required()
-      ->type_name("FILE");
-
-  verb = of_run(add("sample", "draw states, given others or none",
-                    "marginalia sample runs/smoke --count 4", sample));
-  verb->add_option("--count", a->count, "samples, of each given line")
-      ->required()
-      ->check(CLI::Range(1, 1 << 30));
-  verb->add_option("--given", a->given,
-                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\", \"at\": 3} to complete; "
-                   "- is stdin")
-      ->type_name("FILE");
-  verb->add_option("--order", a->order, "in which variables are drawn")
-      ->check(CLI::IsMember({"random", "forward", "backward", "parallel"}));
-  verb->add_option("--steps", a->steps, "network passes at most, several variables in each")
-      ->check(CLI::Range(1, 1 << 30));
-
-  const auto e = std::make_shared<QueryArguments>();
-  e->input.clear();
-  verb = add_verb(program, session, "exact", "ask an energy's oracle, without training",
-                  "marginalia exact experiments/ising/smoke.json energy.side=3",
-                  [&session, e] { exact(session, *e); });
-  verb->add_option("spec", e->spec, "experiment spec; its energy is all that is used")
-      ->required()
-      ->type_name("SPEC");
-  verb->add_option("settings", e->settings, "key=value, dotted")->type_name("key=value");
-  verb->add_option("--input", e->input,
-                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin")
-      ->type_name("FILE");
 }
 
 }  // namespace marginalia::app

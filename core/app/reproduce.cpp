@@ -15,12 +15,6 @@
 namespace marginalia::app {
 namespace {
 
-struct ReproduceArguments {
-  std::string path, out;
-  int jobs = 1;
-  bool all = false;
-};
-
 /// A recorded run, and where it is run again.
 struct Pair {
   std::string name;
@@ -116,6 +110,8 @@ Json compared(const Pair& pair, bool all) {
           {"numbers", numbers}};
 }
 
+}  // namespace
+
 void reproduce(Session& session, const ReproduceArguments& a) {
   const fs::path out = a.out.empty() ? free_place(a.path) : fs::path(a.out);
   if (fs::exists(out)) throw SpecError(out.string() + ": exists already; choose another --out");
@@ -145,22 +141,6 @@ void reproduce(Session& session, const ReproduceArguments& a) {
   fmt::print(stderr, "{}: {}\n", agrees ? "reproduced" : "NOT reproduced",
              (out / "reproduction.json").string());
   session.exit_code = !all_run ? 130 : agrees ? 0 : 1;
-}
-
-}  // namespace
-
-void add_reproduce_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<ReproduceArguments>();
-  auto* verb =
-      add_verb(program, session, "reproduce",
-               "run a recorded run or study again, and say whether the numbers agree",
-               "marginalia reproduce runs/smoke", [&session, a] { reproduce(session, *a); });
-  verb->add_option("run", a->path, "run directory, or a study's")->required()->type_name("RUN");
-  verb->add_option("--out", a->out, "where it is run again; else RUN.again")->type_name("DIR");
-  verb->add_option("--jobs", a->jobs, "runs of a study at a time")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
-  verb->add_flag("--all", a->all, "print the numbers of every training step as well");
 }
 
 }  // namespace marginalia::app

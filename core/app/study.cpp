@@ -25,13 +25,6 @@ namespace {
 
 constexpr std::int64_t kUnasked = 1000;  // experiments that are run without --yes
 
-struct StudyArguments {
-  std::string file, out, launcher = "local";
-  std::vector<std::string> only, slurm;
-  int jobs = 1;
-  bool dry_run = false, yes = false, runs_only = false;
-};
-
 /// Options of this call that its children share.
 std::vector<std::string> shared_options(const Session& session) {
   std::vector<std::string> words;
@@ -290,30 +283,8 @@ class Runner {
 
 }  // namespace
 
-void add_study_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<StudyArguments>();
-  auto* verb = add_verb(program, session, "study", "run many experiments and compare them",
-                        "marginalia study experiments/studies/ising_families.json --jobs 2",
-                        [&session, a] { Runner(session, *a).run(); });
-  verb->add_option("study", a->file, "manifest of the study")->required()->type_name("FILE");
-  verb->add_option("--jobs", a->jobs, "experiments at a time; each has its share of the threads")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
-  verb->add_option("--out", a->out, "folder of the study; else runs/STEM")->type_name("DIR");
-  verb->add_option("--only", a->only, "experiments, by name, variant or pattern (*)")
-      ->delimiter(',')
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("A,B");
-  verb->add_flag("--dry-run", a->dry_run, "say what would be done, and write nothing");
-  verb->add_flag("--yes", a->yes, "run more than 1000 experiments");
-  verb->add_option("--launcher", a->launcher, "local processes, or an array of SLURM jobs")
-      ->check(CLI::IsMember({"local", "slurm"}));
-  verb->add_option("--slurm", a->slurm, "an option for sbatch, as --slurm=--time=02:00:00")
-      ->type_name("OPTION")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_flag("--runs-only", a->runs_only, "leave the comparison to marginalia report");
+void study(Session& session, const StudyArguments& a) {
+  Runner(session, a).run();
 }
 
 }  // namespace marginalia::app

@@ -6,16 +6,13 @@
 #include <csignal>
 #include <fstream>
 #include <iostream>
-#include <sstream>
 #include <string_view>
 
-#include <ATen/Parallel.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
-#include <marginalia/comparison.h>
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
@@ -209,19 +206,20 @@ void check_start(const Experiment& experiment) {
                     from));
 }
 
-void run_spec(Session& session, const std::string& file, const std::vector<std::string>& settings,
-              const std::string& out, bool force) {
-  const auto spec = Spec::from_file(file, session.data()).with(settings);
+}  // namespace
+
+void run(Session& session, const RunArguments& a) {
+  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
   Experiment experiment(spec, session.registry(), session.options.device);
   check_start(experiment);
   const fs::path path =
-      out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
-  auto run = RunDirectory::create(path, force);
+      a.out.empty() ? RunDirectory::free_name(fs::path(a.spec).stem()) : fs::path(a.out);
+  auto run = RunDirectory::create(path, a.force);
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
                   {"spec", experiment.resolved},
                   {"spec_sha256", spec_hash(experiment.resolved)},
-                  {"overrides", settings},
+                  {"overrides", a.settings},
                   {"seed", experiment.seed},
                   {"space", space_of(experiment.space())},
                   {"plugins", plugins_of(session.host())},
@@ -236,7 +234,7 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
                   {"ended", nullptr},
                   {"status", "running"}});
   run.log("started");
-  fmt::print(stderr, "{} -> {}  ({} parameters, seed {}, {} threads, {})\n", file,
+  fmt::print(stderr, "{} -> {}  ({} parameters, seed {}, {} threads, {})\n", a.spec,
              run.path().string(), parameter_count(*experiment.family), experiment.seed,
              session.threads(), experiment.device.str());
   train_and_finish(session, experiment, run, {});
@@ -251,7 +249,7 @@ void resume(Session& session, const std::string& path) {
   }
   // The same numbers need the same threads and device.
   if (session.options.threads == 0) session.options.threads = record.value("threads", 0);
-  at::set_num_threads(session.threads());
+  session.hold_threads();
   const auto device = session.options.device.empty() ? record.value("device", std::string())
                                                      : session.options.device;
   Experiment experiment(run.spec(session.data()), session.registry(), device);
@@ -267,37 +265,47 @@ void resume(Session& session, const std::string& path) {
 }
 
 /// A study's experiments, by name.
-Json check_study(Session& session, const std::string& file) {
+static Json check_study(Session& session, const std::string& file) {
   Json specs = Json::object();
   for (const auto& e : read_study(file, session.data(), session.registry(), INT64_MAX).experiments)
     specs[e.name] = e.spec;
   return specs;
 }
 
-void check(Session& session, const std::string& file, const std::vector<std::string>& settings) {
-  if (settings.empty() && is_study(file)) {
-    std::cout << check_study(session, file).dump(2) << "\n";
+/// Every string in a spec: the names of components are among them.
+static void gather_strings(const Json& json, std::vector<std::string>& strings) {
+  if (json.is_string()) strings.push_back(json.get<std::string>());
+  if (json.is_structured())
+    for (const auto& [_, value] : json.items())
+      gather_strings(value, strings);
+}
+
+/// A spec is checked with the plugins alone that it names; where it has faults, again with all of
+/// them, whose names the messages then tell.
+void check(Session& session, const CheckArguments& a) {
+  if (a.settings.empty() && is_study(a.spec)) {
+    std::cout << check_study(session, a.spec).dump(2) << "\n";
     return;
   }
+  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
+  std::vector<std::string> names;
+  gather_strings(spec.json(), names);
   Faults faults;
-  const auto resolved = Experiment::check(Spec::from_file(file, session.data()).with(settings),
-                                          session.registry(), faults);
-  faults.throw_if_any();
+  auto resolved = Experiment::check(spec, session.registry_of(names), faults);
+  if (!faults.empty()) {
+    Faults all;
+    resolved = Experiment::check(spec, session.registry(), all);
+    all.throw_if_any();
+  }
   std::cout << resolved.dump(2) << "\n";
 }
 
 /// Measures a run again, with other metrics if asked.
-void evaluate_run(Session& session, const std::string& path, const std::string& metrics,
-                  const std::string& checkpoint) {
+void evaluate(Session& session, const EvaluateArguments& a) {
+  const auto& [path, checkpoint, metrics] = a;
   auto directory = RunDirectory::open(path, true);
   auto spec = directory.spec(session.data());
-  if (!metrics.empty()) {
-    Json names = Json::array();
-    std::stringstream list(metrics);
-    for (std::string name; std::getline(list, name, ',');)
-      names.push_back(name);
-    spec = spec.with({"evaluation.metrics=" + names.dump()});
-  }
+  if (!metrics.empty()) spec = spec.with({"evaluation.metrics=" + Json(metrics).dump()});
   Experiment experiment(spec, session.registry(), session.options.device);
   const auto step =
       load_model(checkpoint.empty() ? checkpoint_of(path) : directory.checkpoints() / checkpoint,
@@ -330,57 +338,6 @@ void evaluate_run(Session& session, const std::string& path, const std::string& 
     directory.write_evaluation(evaluation);
   }
   print_results(evaluation);
-}
-
-}  // namespace
-
-void add_training_verbs(CLI::App& program, Session& session) {
-  struct Arguments {
-    std::string file, out, metrics, checkpoint;
-    std::vector<std::string> settings;
-    bool force = false;
-  };
-  const auto a = std::make_shared<Arguments>();
-
-  auto* run =
-      add_verb(program, session, "run", "train and evaluate what a spec asks for",
-               "marginalia run experiments/ising/smoke.json training.steps=500",
-               [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
-  run->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
-  run->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
-  run->add_option("--out", a->out, "run directory; else runs/STEM")->type_name("DIR");
-  run->add_flag("--force", a->force, "set an existing run directory aside");
-
-  auto* go_on =
-      add_verb(program, session, "resume", "go on with an interrupted run",
-               "marginalia resume runs/smoke", [&session, a] { resume(session, a->file); });
-  go_on->add_option("run", a->file, "run directory")->required()->type_name("RUN");
-
-  auto* validate = add_verb(program, session, "check", "validate a spec and print it resolved",
-                            "marginalia check experiments/ising/smoke.json energy.side=6",
-                            [&session, a] { check(session, a->file, a->settings); });
-  validate->add_option("spec", a->file, "experiment spec, or a study's manifest")
-      ->required()
-      ->type_name("SPEC");
-  validate->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
-
-  auto* measure = add_verb(program, session, "evaluate", "measure a run again",
-                           "marginalia evaluate runs/smoke --metrics ess,log_z", [&session, a] {
-                             evaluate_run(session, a->file, a->metrics, a->checkpoint);
-                           });
-  measure->add_option("run", a->file, "run directory")->required()->type_name("RUN");
-  measure->add_option("--metrics", a->metrics, "names, separated by commas")->type_name("A,B");
-  measure->add_option("--checkpoint", a->checkpoint, "file below checkpoints/")->type_name("FILE");
-
-  auto* page = add_verb(program, session, "report", "write the report.html of a run or a study",
-                        "marginalia report runs/smoke", [a] {
-                          if (const StudyDirectory study(a->file); study.exists())
-                            write_comparison(study);
-                          else
-                            write_report(a->file);
-                          std::cout << (fs::path(a->file) / "report.html").string() << "\n";
-                        });
-  page->add_option("run", a->file, "run directory, or a study's")->required()->type_name("RUN");
 }
 
 }  // namespace marginalia::app

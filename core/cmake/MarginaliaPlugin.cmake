@@ -6,14 +6,15 @@
 function(marginalia_add_plugin name)
   add_library(marginalia_${name} MODULE ${ARGN})
   target_link_libraries(marginalia_${name} PRIVATE marginalia::core)
-  if(TARGET marginalia_warnings)
+  if(TARGET marginalia_precompiled)  # in the tree
     target_link_libraries(marginalia_${name} PRIVATE marginalia_warnings)
+    target_precompile_headers(marginalia_${name} REUSE_FROM marginalia_precompiled)
   endif()
   target_compile_features(marginalia_${name} PRIVATE cxx_std_20)
   target_compile_definitions(marginalia_${name} PRIVATE
     MARGINALIA_PLUGIN_NAME="${name}" MARGINALIA_PLUGIN_VERSION="${PROJECT_VERSION}")
   target_link_options(marginalia_${name} PRIVATE
-    "$<$<PLATFORM_ID:Linux>:-Wl,-z,defs;-Wl,-z,nodelete>")
+    "$<$<PLATFORM_ID:Linux>:-Wl,-z,defs;-Wl,-z,nodelete;-Wl,--build-id>")
   set_target_properties(marginalia_${name} PROPERTIES
     PREFIX ""
     CXX_EXTENSIONS OFF

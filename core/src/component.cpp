@@ -20,6 +20,5 @@ Family::~Family() = default;
 Metric::~Metric() = default;
 Unavailable::~Unavailable() = default;
 Tool::~Tool() = default;
-AnyChild::~AnyChild() = default;
 
 }  // namespace marginalia

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
-#include <marginalia/registry.h>
 #include <marginalia/spec.h>
 
 namespace marginalia {
@@ -43,9 +42,9 @@ struct Kind<std::vector<T>> {
 /// Reads one object of a spec: fills values, collects faults, writes what was resolved.
 class SpecReader final : public ParamVisitor {
  public:
-  SpecReader(const Spec& spec, std::string_view component, const Registry* registry, bool build,
-             Faults& faults)
-      : component_(component), registry_(registry), build_(build), all_faults_(faults) {
+  SpecReader(const Spec& spec, std::string_view component, const ComponentSource* components,
+             bool build, Faults& faults)
+      : component_(component), components_(components), build_(build), all_faults_(faults) {
     frames_.push_back({spec, {}, Json::object(), ""});
     if (!spec.json().is_object()) fault("must be an object, not {}", spec.json().dump());
     if (names_component()) frame().resolved["type"] = component_;
@@ -206,10 +205,10 @@ class SpecReader final : public ParamVisitor {
   }
 
   Json child(AnyChild& value, const Spec& spec) {
-    if (!registry_) throw Error("a parameter that is a component needs a registry to be read");
-    const auto resolved = registry_->check(value.kind(), spec, all_faults_);
+    if (!components_) throw Error("a parameter that is a component needs a registry to be read");
+    const auto resolved = components_->check(value.kind(), spec, all_faults_);
     value.spec = std::make_shared<Spec>(spec);
-    if (build_ && all_faults_.empty() && faults_.empty()) value.build(*registry_, spec);
+    if (build_ && all_faults_.empty() && faults_.empty()) components_->build(value, spec);
     return resolved;
   }
 
@@ -255,7 +254,7 @@ class SpecReader final : public ParamVisitor {
   }
 
   std::string component_;
-  const Registry* registry_;
+  const ComponentSource* components_;
   bool build_;
   Faults& all_faults_;
   std::vector<Frame> frames_;
@@ -265,17 +264,20 @@ class SpecReader final : public ParamVisitor {
 
 }  // namespace
 
+ComponentSource::~ComponentSource() = default;
+AnyChild::~AnyChild() = default;
+
 Json Spec::read(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
-                const Registry* registry, bool build, Faults& faults) const {
-  SpecReader reader(*this, component, registry, build, faults);
+                const ComponentSource* components, bool build, Faults& faults) const {
+  SpecReader reader(*this, component, components, build, faults);
   visit(reader);
   return reader.finish();
 }
 
 void Spec::fill(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
-                const Registry& registry) const {
+                const ComponentSource& components) const {
   Faults faults;
-  read(component, visit, &registry, true, faults);
+  read(component, visit, &components, true, faults);
   faults.throw_if_any();
 }
 

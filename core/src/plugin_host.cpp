@@ -7,17 +7,15 @@
 #include <iterator>
 #include <limits>
 #include <memory>
-#include <set>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
-#include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/plugin.h>
+#include <marginalia/plugin_folders.h>
 #include <marginalia/plugin_host.h>
 
 namespace marginalia {
@@ -161,38 +159,23 @@ LoadedPlugin load_plugin(const fs::path& path, Registry& registry) {
   return {plugin.name, plugin.version, fs::absolute(path)};
 }
 
-void PluginHost::load_folder(const fs::path& folder, bool required) {
-  std::error_code failed;
-  if (!fs::is_directory(folder, failed)) {
-    if (required) throw PluginError(fmt::format("{}: no such folder of plugins", folder.string()));
-    return;
-  }
-  const auto canonical = fs::canonical(folder);
-  if (std::ranges::count(folders_, canonical)) return;
-  folders_.push_back(canonical);
-  std::set<fs::path> libraries;
-  for (const auto& entry : fs::directory_iterator(canonical))
-    if (entry.path().extension() == dll::shared_library::suffix()) libraries.insert(entry.path());
-  for (const auto& library : libraries) {
-    try {
-      loaded_.push_back(load_plugin(library, registry_));
-    } catch (const PluginError& e) {
-      if (required) throw;
-      refused_.push_back(e.what());
-    }
-  }
+void PluginHost::load(const fs::path& library) {
+  loaded_.push_back(load_plugin(library, registry_));
 }
 
-std::vector<fs::path> default_plugin_folders() {
-  const fs::path program = dll::program_location().parent_path().string();
-  std::vector<fs::path> folders{program.parent_path() / "plugins",
-                                program.parent_path() / MARGINALIA_INSTALLED_PLUGINS};
-  if (const char* listed = std::getenv("MARGINALIA_PLUGINS")) {
-    std::stringstream all(listed);
-    for (std::string folder; std::getline(all, folder, ':');)
-      if (!folder.empty()) folders.emplace_back(folder);
+void PluginHost::load_folder(const fs::path& folder, bool required) {
+  for (const auto& [path, _] : existing({{folder, required}})) {
+    if (std::ranges::count(folders_, path)) return;
+    folders_.push_back(path);
+    for (const auto& library : plugin_libraries(path)) {
+      try {
+        load(library);
+      } catch (const PluginError& e) {
+        if (required) throw;
+        refused_.push_back(e.what());
+      }
+    }
   }
-  return folders;
 }
 
 }  // namespace marginalia

@@ -7,6 +7,7 @@
 #include <marginalia/experiment.h>
 #include <marginalia/query_matrix.h>
 #include <marginalia/reference.h>
+#include <marginalia/tool.h>
 
 namespace marginalia {
 namespace {
@@ -239,6 +240,60 @@ std::map<std::string, std::string> reference(const Registry& registry) {
                                     "`marginalia list --queries` prints it.\n\n{}",
                                     query_table(query_matrix(registry)));
   return pages;
+}
+
+static Json sources_of(const Description& d) {
+  Json all = Json::array();
+  for (const auto& s : d.sources)
+    all.push_back({{"file", s.file},
+                   {"url", s.url},
+                   {"bytes", s.bytes},
+                   {"digest", s.digest},
+                   {"or_file", s.or_file},
+                   {"or_digest", s.or_digest}});
+  return all;
+}
+
+static Json rows_of(const std::vector<AnswersOfFamily>& matrix) {
+  Json rows = Json::array();
+  for (const auto& row : matrix)
+    for (const auto& c : row.capabilities)
+      rows.push_back({{"family", row.family},
+                      {"source", row.source},
+                      {"query", name_of(c.kind)},
+                      {"estimator", c.estimator},
+                      {"status", name_of(c.status)},
+                      {"passes", c.passes}});
+  return rows;
+}
+
+Json describe_all(const PluginHost& host) {
+  const auto& registry = host.registry();
+  std::map<std::string, std::string> libraries;  // by plugin
+  for (const auto& plugin : host.loaded())
+    libraries[plugin.name] = plugin.library.filename().string();
+  Json components = Json::array();
+  for (const auto* d : registry.descriptions()) {
+    components.push_back({{"kind", d->kind},
+                          {"name", d->name},
+                          {"summary", d->summary},
+                          {"plugin", d->plugin},
+                          {"version", d->version},
+                          {"library", libraries[d->plugin]},
+                          {"page", describe(*d)},
+                          {"sources", sources_of(*d)}});
+    if (d->kind == Tool::kKind)
+      components.back()["usage"] =
+          registry.make<Tool>(Spec::from_text(Json{{"type", d->name}}.dump(), "tool"))->usage();
+  }
+  Json pages = Json::object();
+  for (const auto& [name, text] : reference(registry))
+    pages["reference/" + name] = text;
+  pages["spec.schema.json"] = spec_schema(registry);
+  return {{"components", std::move(components)},
+          {"refused", host.refused()},
+          {"queries", rows_of(query_matrix(registry))},
+          {"pages", std::move(pages)}};
 }
 
 std::string spec_schema(const Registry& registry) {

@@ -20,12 +20,6 @@ Description Registry::describe(std::string kind, std::string name) const {
   return {std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}, {}};
 }
 
-const std::vector<std::string>& Registry::kinds() {
-  static const std::vector<std::string> kinds{Dataset::kKind, Energy::kKind, Network::kKind,
-                                              Family::kKind,  Metric::kKind, Tool::kKind};
-  return kinds;
-}
-
 /// Calls `f` with the descriptions of one kind.
 template <class Tables, class F>
 static void for_kind(const Tables& tables, const std::string& kind, F f) {

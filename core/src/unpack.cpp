@@ -7,7 +7,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fmt/format.h>
-#include <torch/types.h>
 #include <zlib.h>
 
 #include <marginalia/error.h>
@@ -107,14 +106,9 @@ std::string read_unpacked(const fs::path& file) {
   return is_zip(first_bytes(file, 4)) ? read_zip(file) : read_gzip(file);
 }
 
-Tensor map_unpacked(const fs::path& file) {
+bool is_plain(const fs::path& file) {
   const auto head = first_bytes(file, 4);
-  if (!head.empty() && !is_gzip(head) && !is_zip(head))
-    return at::from_file(file.string(), false, static_cast<std::int64_t>(fs::file_size(file)),
-                         torch::kByte);
-  auto text = std::make_shared<std::string>(read_unpacked(file));
-  return torch::from_blob(
-      text->data(), {static_cast<std::int64_t>(text->size())}, [text](void*) {}, torch::kByte);
+  return !head.empty() && !is_gzip(head) && !is_zip(head);
 }
 
 fs::path find_packed(const fs::path& file) {

@@ -123,4 +123,4 @@ class Certificates final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(Certificates);
+MARGINALIA_PART(certificates, Certificates);

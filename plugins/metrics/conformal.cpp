@@ -131,4 +131,4 @@ class Conformal final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(Conformal);
+MARGINALIA_PART(conformal, Conformal);

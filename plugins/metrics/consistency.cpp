@@ -206,4 +206,4 @@ class Calibration final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(SelfConsistency, SumRule, Calibration);
+MARGINALIA_PART(consistency, SelfConsistency, SumRule, Calibration);

@@ -134,4 +134,4 @@ class SplitRHat final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(MarginalSeconds, SplitRHat);
+MARGINALIA_PART(cost, MarginalSeconds, SplitRHat);

@@ -152,4 +152,4 @@ class Coverage final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(Coverage);
+MARGINALIA_PART(coverage, Coverage);

@@ -115,4 +115,4 @@ class ErrorBracket final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(ErrorBracket);
+MARGINALIA_PART(error_bracket, ErrorBracket);

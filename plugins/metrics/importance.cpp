@@ -323,4 +323,4 @@ class KlForward final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(LogZ, Ess, Elbo, KlReverse, Eubo, KlForward);
+MARGINALIA_PART(importance, LogZ, Ess, Elbo, KlReverse, Eubo, KlForward);

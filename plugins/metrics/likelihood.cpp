@@ -121,4 +121,4 @@ class Gap final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(Nll, Gap);
+MARGINALIA_PART(likelihood, Nll, Gap);

@@ -200,4 +200,4 @@ class RegenerationError final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(MarginalError, RegenerationError);
+MARGINALIA_PART(marginals, MarginalError, RegenerationError);

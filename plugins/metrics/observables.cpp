@@ -292,4 +292,4 @@ class Observables final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(Observables);
+MARGINALIA_PART(observables, Observables);

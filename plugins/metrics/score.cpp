@@ -68,4 +68,4 @@ class ScoreMetric final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(ScoreMetric);
+MARGINALIA_PART(score, ScoreMetric);

@@ -80,4 +80,4 @@ class SingleMarginals final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(SingleMarginals);
+MARGINALIA_PART(single_marginals, SingleMarginals);

@@ -241,4 +241,4 @@ class TerminalVariation final : public Metric {
 };
 
 }  // namespace
-MARGINALIA_PLUGIN(TerminalVariation);
+MARGINALIA_PART(terminal_variation, TerminalVariation);

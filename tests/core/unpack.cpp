@@ -2,6 +2,8 @@
 
 #include <fstream>
 
+#include <marginalia/mapped.h>
+
 #include "datasets/folder.h"
 
 using namespace marginalia;

@@ -26,6 +26,8 @@ MARGINALIA_API LoadedPlugin load_plugin(const std::filesystem::path& library, Re
 /// The plugins of a host: where they were looked for, what came of it.
 class MARGINALIA_API PluginHost {
  public:
+  /// Loads one library; throws PluginError where it is refused.
+  void load(const std::filesystem::path& library);
   /// Loads every library of `folder` in name order. A refused one is kept as a message, or thrown
   /// when `required`.
   void load_folder(const std::filesystem::path& folder, bool required);
@@ -42,9 +44,5 @@ class MARGINALIA_API PluginHost {
   std::vector<std::string> refused_;
   std::vector<std::filesystem::path> folders_;
 };
-
-/// Where plugins are looked for without being asked: beside the program, built or installed, and
-/// in $MARGINALIA_PLUGINS (folders separated by ':').
-MARGINALIA_API std::vector<std::filesystem::path> default_plugin_folders();
 
 }  // namespace marginalia

@@ -3,7 +3,9 @@
 #include <string>
 
 #include <marginalia/api.h>
+#include <marginalia/plugin_host.h>
 #include <marginalia/registry.h>
+#include <marginalia/spec.h>
 
 namespace marginalia {
 
@@ -12,6 +14,10 @@ MARGINALIA_API std::string describe(const Description& component);
 
 /// The page of every kind that is registered: file name to text, what docs/reference/ is made of.
 MARGINALIA_API std::map<std::string, std::string> reference(const Registry& registry);
+
+/// All that `list`, `describe` and `data list` tell of a host's plugins: the content of a Catalogue
+/// (records/catalogue.h).
+MARGINALIA_API Json describe_all(const PluginHost& host);
 
 /// JSON Schema of an experiment spec, from the same declarations, for editors.
 MARGINALIA_API std::string spec_schema(const Registry& registry);

@@ -47,7 +47,7 @@ struct Description {
 };
 
 /// The components a host knows, by kind and name. A value: make one in a test and drop it.
-class MARGINALIA_API Registry {
+class MARGINALIA_API Registry final : public ComponentSource {
  public:
   template <class Interface>
   struct Entry {
@@ -73,9 +73,8 @@ class MARGINALIA_API Registry {
     return std::get<Table<Interface>>(tables_);
   }
 
-  /// Checks the parameters of the component that `spec` names; builds nothing.
-  /// -> the resolved parameters, with "type".
-  Json check(const std::string& kind, const Spec& spec, Faults& faults) const;
+  Json check(const std::string& kind, const Spec& spec, Faults& faults) const override;
+  void build(AnyChild& child, const Spec& spec) const override { child.build(*this, spec); }
 
   std::vector<const Description*> descriptions() const;  ///< by kind, then name
   std::vector<std::string> names(const std::string& kind) const;

@@ -39,6 +39,16 @@ class MARGINALIA_API Faults {
   std::vector<std::string> texts_;
 };
 
+/// Where parameters that are components are looked up: a Registry is one.
+class MARGINALIA_API ComponentSource {
+ public:
+  virtual ~ComponentSource();
+  /// Checks the parameters of the component of `kind` that `spec` names; builds nothing.
+  /// -> the resolved parameters, with "type".
+  virtual Json check(const std::string& kind, const Spec& spec, Faults& faults) const = 0;
+  virtual void build(AnyChild& child, const Spec& spec) const = 0;
+};
+
 /// One node of an experiment spec, and the place it came from.
 class MARGINALIA_API Spec {
  public:
@@ -62,13 +72,13 @@ class MARGINALIA_API Spec {
 
   /// Fills the parameters that `visit` walks and adds every fault to `faults`.
   ///
-  /// `component` is named in the messages. With `registry`, children are checked, and built when
+  /// `component` is named in the messages. With `components`, children are checked, and built when
   /// `build` is set. -> the resolved parameters, defaults filled in.
   Json read(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
-            const Registry* registry, bool build, Faults& faults) const;
+            const ComponentSource* components, bool build, Faults& faults) const;
   /// The same, with children built and every fault thrown in one SpecError.
   void fill(std::string_view component, const std::function<void(ParamVisitor&)>& visit,
-            const Registry& registry) const;
+            const ComponentSource& components) const;
 
  private:
   Spec(std::shared_ptr<const Json> node, std::string file, std::string pointer, DataPaths paths);

@@ -4,7 +4,6 @@
 #include <string>
 
 #include <marginalia/api.h>
-#include <marginalia/tensor.h>
 
 namespace marginalia {
 
@@ -12,8 +11,8 @@ namespace marginalia {
 /// apart by their first bytes. Throws SpecError where there is no such file or it is damaged.
 MARGINALIA_API std::string read_unpacked(const std::filesystem::path& file);
 
-/// The same as uint8 [N]; of a plain file they are mapped, not read. Not to be written to.
-MARGINALIA_API Tensor map_unpacked(const std::filesystem::path& file);
+/// Whether the file holds its bytes as they are: neither gzipped, nor a zip archive, nor empty.
+MARGINALIA_API bool is_plain(const std::filesystem::path& file);
 
 /// `file`, `file`.gz or `file`.zip, whichever is there first; an empty path if none is.
 MARGINALIA_API std::filesystem::path find_packed(const std::filesystem::path& file);

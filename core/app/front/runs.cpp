@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iostream>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <tbb/parallel_for.h>
@@ -8,16 +9,10 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
-#include "cli.h"
+#include "light.h"
 
 namespace marginalia::app {
 namespace {
-
-struct RunsArguments {
-  std::string root = "runs", sort;
-  std::vector<std::string> filters, columns;
-  bool reverse = false, json = false;
-};
 
 /// The value at a dotted key; null where there is none.
 Json at_key(const Json& json, const std::string& key) {
@@ -154,6 +149,8 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::cout << text;
 }
 
+}  // namespace
+
 void list_runs(const RunsArguments& a) {
   if (!fs::is_directory(a.root)) throw SpecError(a.root + ": no such folder of runs");
   auto columns = a.columns;
@@ -171,26 +168,6 @@ void list_runs(const RunsArguments& a) {
     if (a.json) std::cout << line.dump() << "\n";
   }
   if (!a.json) print_table(rows);
-}
-
-}  // namespace
-
-void add_runs_verb(CLI::App& program, Session& session) {
-  const auto a = std::make_shared<RunsArguments>();
-  auto* verb = add_verb(program, session, "runs", "the runs below a folder, as a table",
-                        "marginalia runs --where energy.type=ising 'ess/importance>0.9' --sort "
-                        "ess/importance",
-                        [a] { list_runs(*a); });
-  verb->add_option("root", a->root, "folder; else runs")->type_name("DIR");
-  verb->add_option("--where", a->filters,
-                   "key=value, !=, <, <=, > or >=, of the spec, of run.json, or metric/estimator")
-      ->type_name("key=value");
-  verb->add_option("--sort", a->sort, "key or metric/estimator")->type_name("KEY");
-  verb->add_flag("--reverse", a->reverse, "the largest first");
-  verb->add_option("--columns", a->columns, "keys or metric/estimator")
-      ->delimiter(',')
-      ->type_name("A,B");
-  verb->add_flag("--json", a->json, "a JSON object a line");
 }
 
 }  // namespace marginalia::app

@@ -10,8 +10,9 @@
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/registry.h>
 
-#include "cli.h"
+#include "light.h"
 
 namespace marginalia::app {
 namespace {
@@ -52,15 +53,13 @@ void check_name(const std::string& name) {
 }
 
 /// A name that is free: no component of the kind has it and, for a tool, no verb.
-void check_free(CLI::App& program, const Registry& registry, const std::string& kind,
-                const std::string& name) {
-  if (const auto* taken = registry.find(kind, name))
+void check_free(const Catalogue& catalogue, const std::vector<std::string>& verbs,
+                const std::string& kind, const std::string& name) {
+  if (const auto taken = catalogue.find(kind, name))
     throw SpecError(fmt::format("{} \"{}\" is already offered by plugin {}; take another name",
                                 kind, name, taken->plugin));
-  if (kind == "tool")
-    for (const auto* verb : program.get_subcommands({}))
-      if (verb->get_name() == name)
-        throw SpecError(fmt::format("\"{}\" is a verb of the program; take another name", name));
+  if (kind == "tool" && std::ranges::count(verbs, name))
+    throw SpecError(fmt::format("\"{}\" is a verb of the program; take another name", name));
 }
 
 /// Where the program is installed, or built: the folder above its own.
@@ -98,12 +97,16 @@ std::string major_minor(const std::string& version) {
   return version.substr(0, version.find('.', version.find('.') + 1));
 }
 
-void make_project(CLI::App& program, Session& session, const std::string& kind,
-                  const std::string& name, const fs::path& project) {
+}  // namespace
+
+void make_project(const Catalogue& catalogue, const NewArguments& a,
+                  const std::vector<std::string>& verbs) {
+  const auto& [kind, name, out] = a;
+  const fs::path project = out.empty() ? name : out;
   if (!std::ranges::count(Registry::kinds(), kind))
     throw SpecError(unknown_name("kind", kind, Registry::kinds()));
   check_name(name);
-  check_free(program, session.registry(), kind, name);
+  check_free(catalogue, verbs, kind, name);
   if (fs::exists(fs::symlink_status(project)))
     throw SpecError(
         fmt::format("{}: exists already; name another folder with --out", project.string()));
@@ -125,27 +128,6 @@ void make_project(CLI::App& program, Session& session, const std::string& kind,
       kind == "tool"
           ? fmt::format("  echo ising | MARGINALIA_PLUGINS=build/plugins marginalia {}", name)
           : "  marginalia run spec.json --plugins build/plugins");
-}
-
-}  // namespace
-
-void add_new_verb(CLI::App& program, Session& session) {
-  struct Arguments {
-    std::string kind, name, out;
-  };
-  const auto a = std::make_shared<Arguments>();
-  auto* verb = add_verb(program, session, "new", "write a plugin project of your own",
-                        "marginalia new energy my_energy", [&program, &session, a] {
-                          const fs::path out = a->out.empty() ? a->name : a->out;
-                          make_project(program, session, a->kind, a->name, out);
-                        });
-  verb->add_option("kind", a->kind, fmt::format("{}", fmt::join(Registry::kinds(), ", ")))
-      ->required()
-      ->type_name("KIND");
-  verb->add_option("name", a->name, "of the component, as my_energy")
-      ->required()
-      ->type_name("NAME");
-  verb->add_option("--out", a->out, "folder to write; else ./NAME")->type_name("DIR");
 }
 
 }  // namespace marginalia::app

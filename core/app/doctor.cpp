@@ -1,0 +1,77 @@
+#include <chrono>
+#include <map>
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <fmt/format.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
+
+#include "cli.h"
+
+namespace marginalia::app {
+namespace {
+
+std::string first_line_with(const std::string& text, const std::string& what) {
+  const auto at = text.find(what);
+  if (at == std::string::npos) return "unknown";
+  const auto end = text.find_first_of(",\n", at);
+  return text.substr(at, end - at);
+}
+
+/// The libraries that plugins can do without: their versions, or that they are missing.
+std::map<std::string, std::string> optional_parts(const Registry& registry) {
+  std::map<std::string, std::string> parts;
+  for (const auto* description : registry.descriptions())
+    for (const auto& part : description->parts)
+      parts[part.name] = part.version.empty() ? "missing: " + part.remedy : part.version;
+  return parts;
+}
+
+}  // namespace
+
+void doctor(Session& session) {
+  const auto config = at::show_config();
+  const auto row = [](const char* what, const std::string& is) {
+    fmt::print("{:<12} {}\n", what, is);
+  };
+  row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
+                                commit_text().empty() ? "unknown" : commit_text()));
+  row("build", build_text());
+  row("blas", first_line_with(config, "BLAS_INFO"));
+  row("oneDNN", first_line_with(config, "MKL-DNN"));
+  row("cpu", first_line_with(config, "CPU capability"));
+  row("threads", fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
+                             session.threads(),
+                             std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : ""));
+  row("cuda", torch::cuda::is_available()
+                  ? fmt::format("{} device(s)", torch::cuda::device_count())
+                  : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "
+                    "against a CUDA LibTorch with -DCMAKE_PREFIX_PATH");
+  for (const auto& [name, is] : optional_parts(session.registry()))
+    row(name.c_str(), is);
+  const auto data = session.data();
+  row("data", fmt::format("{}{}", data.string(),
+                          fs::is_directory(data) ? ""
+                                                 : " (does not exist; give --data or set "
+                                                   "MARGINALIA_DATA)"));
+  // A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
+  const auto a = torch::ones({1024, 1024});
+  a.mm(a);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 5; ++i)
+    a.mm(a);
+  const auto seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 5;
+  const auto rate = 2 * 1024.0 * 1024 * 1024 / seconds / 1e9;
+  row("matmul", fmt::format("{:.0f} GFLOP/s in float32{}", rate,
+                            rate < 10 ? "; slow: install libopenblas0-openmp" : ""));
+  for (const auto& folder : session.host().folders())
+    row("plugins in", folder.string());
+  for (const auto& plugin : session.host().loaded())
+    row("", fmt::format("{} {}", plugin.name, plugin.version));
+  for (const auto& why : session.host().refused())
+    row("refused", why);
+}
+
+}  // namespace marginalia::app

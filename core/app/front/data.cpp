@@ -1,0 +1,66 @@
+/// \file
+/// `marginalia data list`, and what its other actions share with it.
+#include "../data_items.h"
+
+#include <fnmatch.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <marginalia/error.h>
+
+#include "light.h"
+
+namespace marginalia::app {
+
+/// FILTER is how the path below the data directory, or the file's name, begins; it may have * and
+/// ?.
+static bool matches(const std::string& filter, const std::string& file) {
+  const auto pattern = filter + "*";
+  return fnmatch(pattern.c_str(), file.c_str(), 0) == 0 ||
+         fnmatch(pattern.c_str(), fs::path(file).filename().c_str(), 0) == 0;
+}
+
+std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
+  if (!a.name.empty() && !catalogue.find("dataset", a.name))
+    throw SpecError(unknown_name("dataset", a.name, catalogue.names("dataset")));
+  std::vector<Item> items;
+  std::vector<std::string> files;
+  for (const auto& d : catalogue.components())
+    for (const auto& source : d.sources) {
+      if (!a.name.empty() && d.name != a.name) continue;
+      files.push_back(source.file);
+      if (matches(a.filter, source.file)) items.push_back({d.name, source});
+    }
+  if (files.empty() && !a.name.empty())
+    throw SpecError(fmt::format(
+        "dataset \"{}\" has no public files; its spec names files of your own", a.name));
+  if (items.empty() && !files.empty())
+    throw SpecError(fmt::format("no file of {} begins with \"{}\"; there is:\n  {}", a.name,
+                                a.filter, fmt::join(files, "\n  ")));
+  return items;
+}
+
+const char* name_of(Presence presence) {
+  switch (presence) {
+    case Presence::kPartial:
+      return "partial";
+    case Presence::kThere:
+      return "there";
+    case Presence::kWhole:
+      return "whole";
+    case Presence::kDamaged:
+      return "damaged";
+    case Presence::kMissing:
+      break;
+  }
+  return "missing";
+}
+
+void list_data(const Catalogue& catalogue, const DataArguments& a, const fs::path& data) {
+  for (const auto& [dataset, source] : chosen(catalogue, a))
+    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, name_of(find(source, data).presence),
+               source.file, source.bytes, source.url);
+}
+
+}  // namespace marginalia::app

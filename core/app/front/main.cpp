@@ -1,0 +1,116 @@
+/// \file
+/// The program: reads the command line, answers what needs no tensor, and loads the rest for all
+/// else, so that what LibTorch, OpenMP and malloc read at start is already set.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include <marginalia/error.h>
+#include <marginalia/plugin.h>
+
+#include "heavy.h"
+#include "light.h"
+#include "verbs.h"
+
+namespace marginalia::app {
+namespace {
+
+void warn_of(const std::vector<std::string>& refused) {
+  for (const auto& why : refused)
+    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
+}
+
+/// A program of verbs and the request that its command line makes.
+struct Program {
+  CLI::App cli{"Marginalia: generative models of discrete data that answer any marginal question",
+               "marginalia"};
+  Request request;
+  bool any_refused = false;
+
+  Program() {
+    cli.set_version_flag("--version",
+                         fmt::format("marginalia {} ({})", MARGINALIA_VERSION, kBuildStamp));
+    cli.require_subcommand(1);
+    add_verbs(cli, request);
+  }
+
+  std::vector<std::string> verbs() {
+    std::vector<std::string> names;
+    for (const auto* verb : cli.get_subcommands({}))
+      names.push_back(verb->get_name());
+    return names;
+  }
+
+  Catalogue catalogue() {
+    auto catalogue = catalogue_of(request.options);
+    any_refused = !catalogue.refused().empty();
+    warn_of(catalogue.refused());
+    return catalogue;
+  }
+
+  /// A verb that a plugin adds; its words are the tool's to read.
+  int tool(std::vector<std::string> words) {
+    request.verb = words.front();
+    const auto offered = catalogue();
+    const auto tool = offered.find("tool", request.verb);
+    if (!tool) {
+      auto known = verbs();
+      std::ranges::copy(offered.names("tool"), std::back_inserter(known));
+      throw SpecError(unknown_name("verb", request.verb, known));
+    }
+    request.tool.assign(words.begin() + 1, words.end());
+    if (!std::ranges::count(request.tool, "--help")) return serve_by_torch(request);
+    std::cout << tool->usage << "\n";
+    return 0;
+  }
+
+  int serve() {
+    const auto& verb = request.verb;
+    if (verb == "list")
+      list(catalogue(), request.list);
+    else if (verb == "describe")
+      describe(catalogue(), request.describe);
+    else if (verb == "runs")
+      list_runs(request.runs);
+    else if (verb == "report")
+      report(request.report);
+    else if (verb == "data" && request.data.action == "list")
+      list_data(catalogue(), request.data, request.options.data_directory());
+    else if (verb == "new")
+      make_project(catalogue(), request.new_plugin, verbs());
+    else
+      return serve_by_torch(request);
+    return 0;
+  }
+};
+
+int run_program(int argc, char** argv) {
+  Program program;
+  const std::string asked = argc > 1 ? argv[1] : "";
+  try {
+    if (!asked.empty() && asked.front() != '-' && !std::ranges::count(program.verbs(), asked))
+      return program.tool({argv + 1, argv + argc});
+    program.cli.parse(argc, argv);
+    return program.serve();
+  } catch (const Ended& ended) {
+    return ended.code;
+  } catch (const CLI::Success& e) {
+    return program.cli.exit(e);
+  } catch (const CLI::ParseError& e) {
+    const auto verb = asked.empty() || asked.front() == '-' ? "" : asked + " ";
+    fmt::print(stderr, "marginalia: {}\n  see marginalia {}--help\n", e.what(), verb);
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "marginalia: {}\n", e.what());
+    return exit_code_of(e, program.any_refused);
+  }
+}
+
+}  // namespace
+}  // namespace marginalia::app
+
+int main(int argc, char** argv) {
+  return marginalia::app::run_program(argc, argv);
+}

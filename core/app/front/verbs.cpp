@@ -1,0 +1,304 @@
+/// \file
+/// The verbs and their options: all of the command line.
+#include "verbs.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <marginalia/registry.h>
+
+namespace marginalia::app {
+namespace {
+
+/// Adds verbs to a program, each with the options that all take.
+class Verbs {
+ public:
+  Verbs(CLI::App& program, Request& request) : program_(program), request_(request) {}
+
+  CLI::App& add(const std::string& name, const std::string& what, const std::string& example) {
+    auto& verb = *program_.add_subcommand(name, what);
+    auto& options = request_.options;
+    verb.add_option("--plugins", options.plugins, "a folder of plugins; may be repeated")
+        ->type_name("DIR")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    verb.add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")
+        ->type_name("DIR");
+    verb.add_option("--threads", options.threads, "of tensor maths; else every core")
+        ->type_name("N")
+        ->check(CLI::Range(1, 4096));
+    verb.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; else the spec's");
+    verb.footer("Example:\n  " + example);
+    verb.callback([&request = request_, name] { request.verb = name; });
+    return verb;
+  }
+
+  CLI::App& add_query(const std::string& name, const std::string& what, const std::string& example,
+                      RunQuery& query) {
+    auto& verb = add(name, what, example);
+    verb.add_option("run", query.run, "run directory")->required()->type_name("RUN");
+    verb.add_option("--checkpoint", query.checkpoint,
+                    "file, or name below checkpoints/; else the best, where one was selected, else "
+                    "the last")
+        ->type_name("FILE");
+    return verb;
+  }
+
+ private:
+  CLI::App& program_;
+  Request& request_;
+};
+
+constexpr auto kLines = "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin";
+
+void add_settings(CLI::App& verb, std::vector<std::string>& settings) {
+  verb.add_option("settings", settings, "key=value, dotted")->type_name("key=value");
+}
+
+void add_run(Verbs& verbs, RunArguments& a) {
+  auto& verb = verbs.add("run", "train and evaluate what a spec asks for",
+                         "marginalia run experiments/ising/smoke.json training.steps=500");
+  verb.add_option("spec", a.spec, "experiment spec")->required()->type_name("SPEC");
+  add_settings(verb, a.settings);
+  verb.add_option("--out", a.out, "run directory; else runs/STEM")->type_name("DIR");
+  verb.add_flag("--force", a.force, "set an existing run directory aside");
+}
+
+void add_resume(Verbs& verbs, std::string& run) {
+  verbs.add("resume", "go on with an interrupted run", "marginalia resume runs/smoke")
+      .add_option("run", run, "run directory")
+      ->required()
+      ->type_name("RUN");
+}
+
+void add_check(Verbs& verbs, CheckArguments& a) {
+  auto& verb = verbs.add("check", "validate a spec and print it resolved",
+                         "marginalia check experiments/ising/smoke.json energy.side=6");
+  verb.add_option("spec", a.spec, "experiment spec, or a study's manifest")
+      ->required()
+      ->type_name("SPEC");
+  add_settings(verb, a.settings);
+}
+
+void add_evaluate(Verbs& verbs, EvaluateArguments& a) {
+  auto& verb = verbs.add("evaluate", "measure a run again",
+                         "marginalia evaluate runs/smoke --metrics ess,log_z");
+  verb.add_option("run", a.run, "run directory")->required()->type_name("RUN");
+  verb.add_option("--metrics", a.metrics, "names, separated by commas")
+      ->delimiter(',')
+      ->expected(1)
+      ->type_name("A,B");
+  verb.add_option("--checkpoint", a.checkpoint, "file below checkpoints/")->type_name("FILE");
+}
+
+void add_report(Verbs& verbs, std::string& path) {
+  verbs.add("report", "write the report.html of a run or a study", "marginalia report runs/smoke")
+      .add_option("run", path, "run directory, or a study's")
+      ->required()
+      ->type_name("RUN");
+}
+
+void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& a) {
+  auto* flag = verb.add_flag("--certify", certify, "answer with an interval that holds");
+  verb.add_option("--confidence", a.confidence, "of each interval")
+      ->check(CLI::Range(0.5, 0.999999))
+      ->capture_default_str()
+      ->needs(flag);
+  verb.add_option("--width", a.width,
+                  "nats at which sampling stops; 0.1 where neither this nor --seconds is given")
+      ->check(CLI::PositiveNumber)
+      ->needs(flag);
+  verb.add_option("--seconds", a.seconds, "of sampling, for each line; else no limit")
+      ->check(CLI::PositiveNumber)
+      ->needs(flag);
+  verb.add_option("--samples", a.samples, "of each side at most")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str()
+      ->needs(flag);
+  verb.add_option("--islands", a.islands,
+                  "log2 of the entries of a message up to which unknown variables are summed out "
+                  "exactly; 0: the network alone")
+      ->check(CLI::Range(0, 24))
+      ->capture_default_str()
+      ->needs(flag);
+  for (const auto* other : {"--estimator", "--conformal", "--orders", "--order"})
+    flag->excludes(verb.get_option(other));
+}
+
+CLI::Validator orders() {
+  return CLI::IsMember({"random", "forward", "backward", "parallel"});
+}
+
+void add_marginals(Verbs& verbs, MarginalsArguments& a) {
+  auto& verb = verbs.add_query(
+      "marginals", "log p of partial states: JSON Lines in, JSON Lines out",
+      "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny --input -", a);
+  verb.add_option("--input", a.input,
+                  "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}, optionally "
+                  "\"given\"; - is stdin")
+      ->required()
+      ->type_name("FILE");
+  verb.add_option("--estimator", a.estimator,
+                  "one of the family's (marginalia list --queries), routed or exact; else the "
+                  "family's first");
+  verb.add_option("--orders", a.orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
+  verb.add_option("--order", a.order, "of the variables along a chain")->check(orders());
+  verb.add_flag("--conformal", a.conformal,
+                "add to one_pass the interval that the metric conformal calibrated");
+  add_certify_options(verb, a.certify, a.certified);
+}
+
+void add_conditionals(Verbs& verbs, ConditionalsArguments& a) {
+  verbs
+      .add_query("conditionals", "probabilities of every unknown variable of partial states",
+                 "marginalia conditionals runs/smoke --input states.jsonl", a)
+      .add_option("--input", a.input, kLines)
+      ->required()
+      ->type_name("FILE");
+}
+
+void add_sample(Verbs& verbs, SampleArguments& a) {
+  auto& verb = verbs.add_query("sample", "draw states, given others or none",
+                               "marginalia sample runs/smoke --count 4", a);
+  verb.add_option("--count", a.count, "samples, of each given line")
+      ->required()
+      ->check(CLI::Range(1, 1 << 30));
+  verb.add_option("--given", a.given,
+                  "lines {\"x\": [0, null, ...]} or {\"text\": \"...\", \"at\": 3} to complete; "
+                  "- is stdin")
+      ->type_name("FILE");
+  verb.add_option("--order", a.order, "in which variables are drawn")->check(orders());
+  verb.add_option("--steps", a.steps, "network passes at most, several variables in each")
+      ->check(CLI::Range(1, 1 << 30));
+}
+
+void add_exact(Verbs& verbs, ExactArguments& a) {
+  auto& verb = verbs.add("exact", "ask an energy's oracle, without training",
+                         "marginalia exact experiments/ising/smoke.json energy.side=3");
+  verb.add_option("spec", a.spec, "experiment spec; its energy is all that is used")
+      ->required()
+      ->type_name("SPEC");
+  add_settings(verb, a.settings);
+  verb.add_option("--input", a.input, kLines)->type_name("FILE");
+}
+
+std::string kinds() {
+  return fmt::format("{}", fmt::join(Registry::kinds(), ", "));
+}
+
+void add_list(Verbs& verbs, ListArguments& a) {
+  auto& verb = verbs.add("list", "what is loaded, by kind", "marginalia list energy");
+  verb.add_option("kind", a.kind, kinds());
+  verb.add_flag("--json", a.json, "as JSON");
+  verb.add_flag(
+      "--queries", a.queries,
+      "which family answers which question: how far it can be trusted, in how many passes");
+}
+
+void add_describe(Verbs& verbs, DescribeArguments& a) {
+  auto& verb = verbs.add("describe", "a component's parameters, formula and source",
+                         "marginalia describe energy ising");
+  verb.add_option("kind", a.kind, "kind of component");
+  verb.add_option("name", a.name, "its name");
+  verb.add_flag("--all", a.all, "every component");
+  verb.add_option("--write", a.write, "with --all: write reference/ and spec.schema.json below DIR")
+      ->type_name("DIR");
+}
+
+void add_runs(Verbs& verbs, RunsArguments& a) {
+  auto& verb = verbs.add("runs", "the runs below a folder, as a table",
+                         "marginalia runs --where energy.type=ising 'ess/importance>0.9' --sort "
+                         "ess/importance");
+  verb.add_option("root", a.root, "folder; else runs")->type_name("DIR");
+  verb.add_option("--where", a.filters,
+                  "key=value, !=, <, <=, > or >=, of the spec, of run.json, or metric/estimator")
+      ->type_name("key=value");
+  verb.add_option("--sort", a.sort, "key or metric/estimator")->type_name("KEY");
+  verb.add_flag("--reverse", a.reverse, "the largest first");
+  verb.add_option("--columns", a.columns, "keys or metric/estimator")
+      ->delimiter(',')
+      ->type_name("A,B");
+  verb.add_flag("--json", a.json, "a JSON object a line");
+}
+
+void add_study(Verbs& verbs, StudyArguments& a) {
+  auto& verb = verbs.add("study", "run many experiments and compare them",
+                         "marginalia study experiments/studies/ising_families.json --jobs 2");
+  verb.add_option("study", a.file, "manifest of the study")->required()->type_name("FILE");
+  verb.add_option("--jobs", a.jobs, "experiments at a time; each has its share of the threads")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  verb.add_option("--out", a.out, "folder of the study; else runs/STEM")->type_name("DIR");
+  verb.add_option("--only", a.only, "experiments, by name, variant or pattern (*)")
+      ->delimiter(',')
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("A,B");
+  verb.add_flag("--dry-run", a.dry_run, "say what would be done, and write nothing");
+  verb.add_flag("--yes", a.yes, "run more than 1000 experiments");
+  verb.add_option("--launcher", a.launcher, "local processes, or an array of SLURM jobs")
+      ->check(CLI::IsMember({"local", "slurm"}));
+  verb.add_option("--slurm", a.slurm, "an option for sbatch, as --slurm=--time=02:00:00")
+      ->type_name("OPTION")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb.add_flag("--runs-only", a.runs_only, "leave the comparison to marginalia report");
+}
+
+void add_reproduce(Verbs& verbs, ReproduceArguments& a) {
+  auto& verb =
+      verbs.add("reproduce", "run a recorded run or study again, and say whether the numbers agree",
+                "marginalia reproduce runs/smoke");
+  verb.add_option("run", a.path, "run directory, or a study's")->required()->type_name("RUN");
+  verb.add_option("--out", a.out, "where it is run again; else RUN.again")->type_name("DIR");
+  verb.add_option("--jobs", a.jobs, "runs of a study at a time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  verb.add_flag("--all", a.all, "print the numbers of every training step as well");
+}
+
+void add_data(Verbs& verbs, DataArguments& a) {
+  auto& verb = verbs.add("data", "the public files of datasets: which, and where",
+                         "marginalia data fetch mnist binarized");
+  verb.add_option("action", a.action, "list, fetch or verify")
+      ->required()
+      ->check(CLI::IsMember({"list", "fetch", "verify"}));
+  verb.add_option("name", a.name, "a dataset; else all")->type_name("NAME");
+  verb.add_option("filter", a.filter, "only files that begin so; * and ? stand for any")
+      ->type_name("FILTER");
+  verb.add_option("--from", a.from, "fetch from a mirror: in place of https://HOST")
+      ->type_name("URL_PREFIX");
+}
+
+void add_new(Verbs& verbs, NewArguments& a) {
+  auto& verb =
+      verbs.add("new", "write a plugin project of your own", "marginalia new energy my_energy");
+  verb.add_option("kind", a.kind, kinds())->required()->type_name("KIND");
+  verb.add_option("name", a.name, "of the component, as my_energy")->required()->type_name("NAME");
+  verb.add_option("--out", a.out, "folder to write; else ./NAME")->type_name("DIR");
+}
+
+}  // namespace
+
+void add_verbs(CLI::App& program, Request& request) {
+  Verbs verbs(program, request);
+  add_run(verbs, request.run);
+  add_resume(verbs, request.resume);
+  add_check(verbs, request.check);
+  add_evaluate(verbs, request.evaluate);
+  add_report(verbs, request.report);
+  add_marginals(verbs, request.marginals);
+  add_conditionals(verbs, request.conditionals);
+  add_sample(verbs, request.sample);
+  add_exact(verbs, request.exact);
+  add_list(verbs, request.list);
+  add_describe(verbs, request.describe);
+  verbs.add("doctor", "explain this build and this machine", "marginalia doctor");
+  add_runs(verbs, request.runs);
+  add_study(verbs, request.study);
+  add_reproduce(verbs, request.reproduce);
+  add_data(verbs, request.data);
+  add_new(verbs, request.new_plugin);
+}
+
+}  // namespace marginalia::app

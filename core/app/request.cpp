@@ -1,0 +1,27 @@
+#include "request.h"
+
+#include <marginalia/error.h>
+
+namespace marginalia::app {
+
+fs::path Options::data_directory() const {
+  return data.empty() ? default_data_directory() : fs::path(data);
+}
+
+std::vector<PluginFolder> Options::plugin_folders() const {
+  std::vector<PluginFolder> folders;
+  for (const auto& folder : default_plugin_folders())
+    folders.push_back({folder, false});
+  for (const auto& folder : plugins)
+    folders.push_back({folder, true});
+  return folders;
+}
+
+int exit_code_of(const std::exception& error, bool any_refused) {
+  if (dynamic_cast<const PluginError*>(&error)) return 3;
+  if (!dynamic_cast<const SpecError*>(&error)) return 1;
+  const std::string text = error.what();
+  return any_refused && text.find(" is called \"") != std::string::npos ? 3 : 2;
+}
+
+}  // namespace marginalia::app

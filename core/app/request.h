@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "../records/catalogue.h"
+
+namespace marginalia::app {
+
+namespace fs = std::filesystem;
+
+/// What every verb takes.
+struct Options {
+  std::vector<std::string> plugins;
+  std::string data, device;
+  int threads = 0;  // 0: as many as this process may use
+
+  fs::path data_directory() const;
+  std::vector<PluginFolder> plugin_folders() const;
+};
+
+struct RunArguments {
+  std::string spec, out;
+  std::vector<std::string> settings;
+  bool force = false;
+};
+
+struct CheckArguments {
+  std::string spec;
+  std::vector<std::string> settings;
+};
+
+struct EvaluateArguments {
+  std::string run, checkpoint;
+  std::vector<std::string> metrics;
+};
+
+/// What `marginals --certify` takes.
+struct CertifyArguments {
+  double confidence = 0.95, width = 0, seconds = 0, islands = 12;
+  std::int64_t samples = 1 << 13;
+};
+
+/// What the verbs take that ask a trained run.
+struct RunQuery {
+  std::string run, checkpoint;
+};
+
+struct MarginalsArguments : RunQuery {
+  std::string input, estimator, order = "random";
+  std::int64_t orders = 5;
+  bool certify = false, conformal = false;
+  CertifyArguments certified;
+};
+
+struct ConditionalsArguments : RunQuery {
+  std::string input;
+};
+
+struct SampleArguments : RunQuery {
+  std::string given, order = "random";
+  std::int64_t count = 1, steps = 0;
+};
+
+struct ExactArguments {
+  std::string spec, input;
+  std::vector<std::string> settings;
+};
+
+struct ListArguments {
+  std::string kind;
+  bool json = false, queries = false;
+};
+
+struct DescribeArguments {
+  std::string kind, name, write;
+  bool all = false;
+};
+
+struct RunsArguments {
+  std::string root = "runs", sort;
+  std::vector<std::string> filters, columns;
+  bool reverse = false, json = false;
+};
+
+struct StudyArguments {
+  std::string file, out, launcher = "local";
+  std::vector<std::string> only, slurm;
+  int jobs = 1;
+  bool dry_run = false, yes = false, runs_only = false;
+};
+
+struct ReproduceArguments {
+  std::string path, out;
+  int jobs = 1;
+  bool all = false;
+};
+
+struct DataArguments {
+  std::string action, name, filter, from;
+};
+
+struct NewArguments {
+  std::string kind, name, out;
+};
+
+/// What a command line asks for. The program reads it once; whoever answers, with LibTorch or
+/// without, is handed this.
+struct Request {
+  std::string verb;
+  Options options;
+
+  RunArguments run;
+  std::string resume;  ///< the run
+  CheckArguments check;
+  EvaluateArguments evaluate;
+  std::string report;  ///< the run or study
+  MarginalsArguments marginals;
+  ConditionalsArguments conditionals;
+  SampleArguments sample;
+  ExactArguments exact;
+  ListArguments list;
+  DescribeArguments describe;
+  RunsArguments runs;
+  StudyArguments study;
+  ReproduceArguments reproduce;
+  DataArguments data;
+  NewArguments new_plugin;
+  std::vector<std::string> tool;  ///< the words after the verb, where a plugin added that
+};
+
+/// What ends a request that failed: 1; 2 where the request itself is wrong; 3 where a plugin is
+/// refused, or a name is missing while some are.
+int exit_code_of(const std::exception& error, bool any_refused);
+
+}  // namespace marginalia::app

@@ -1,0 +1,12 @@
+#include <c10/util/Exception.h>
+
+#include <marginalia/error.h>
+
+namespace marginalia {
+
+std::string message_of(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  return torch_error ? torch_error->what_without_backtrace() : error.what();
+}
+
+}  // namespace marginalia
