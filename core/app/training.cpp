@@ -215,7 +215,8 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
   Experiment experiment(spec, session.registry(), session.options.device);
   check_start(experiment);
   const fs::path path =
-      out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
+      out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(file, fs::current_path()))
+                  : fs::path(out);
   auto run = RunDirectory::create(path, force);
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
@@ -348,7 +349,8 @@ void add_training_verbs(CLI::App& program, Session& session) {
                [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
   run->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
   run->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
-  run->add_option("--out", a->out, "run directory; else runs/STEM")->type_name("DIR");
+  run->add_option("--out", a->out, "run directory; else runs/STEM, or runs/FOLDER-STEM")
+      ->type_name("DIR");
   run->add_flag("--force", a->force, "set an existing run directory aside");
 
   auto* go_on =

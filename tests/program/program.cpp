@@ -290,6 +290,24 @@ TEST_CASE("a signal while a run is measured stops it at once; resuming measures 
   CHECK(fs::exists(run / "evaluation.json"));
 }
 
+TEST_CASE("two specs of one name in two folders leave two runs") {
+  test::TempDir folder;
+  for (const auto* name : {"lattice", "torus"}) {
+    fs::create_directory(folder / name);
+    write_atomically(folder / name / "tiny.json", kTiny);
+  }
+  const auto run = [&](const std::string& from, const std::string& spec) {
+    const auto result = test::run_shell(
+        fmt::format("cd '{}' && '{}' run {} training.steps=1", from, MARGINALIA_PROGRAM, spec));
+    CHECK_MESSAGE(result.code == 0, result.err);
+    return result.err;
+  };
+  const auto root = folder.path().string();
+  CHECK(has(run(root, "lattice/tiny.json"), "lattice/tiny.json -> runs/lattice-tiny "));
+  CHECK(has(run(root, "torus/tiny.json"), "torus/tiny.json -> runs/torus-tiny "));
+  CHECK(has(run(root + "/torus", "tiny.json"), "tiny.json -> runs/tiny "));
+}
+
 TEST_CASE("an altered checkpoint is refused when asked of") {
   test::TempDir folder;
   fs::copy(tiny_run(), folder / "run",
