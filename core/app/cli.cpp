@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/checkpoint.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/plugin.h>
 #include <marginalia/tool.h>
@@ -70,8 +71,19 @@ CLI::App* add_verb(CLI::App& program, Session& session, const std::string& name,
   return verb;
 }
 
+std::vector<std::string> warn_of_changed_files(Session& session, const RunDirectory& run) {
+  const auto record = run.record();
+  auto changed = changed_files(
+      record.value("energy_files", Json::object()),  // runs of old have none
+      digests_of_energy(record.at("spec"), run.spec(session.data()).paths(), session.registry()));
+  for (const auto& file : changed)
+    fmt::print(stderr, "marginalia: warning: {}: changed since training read it\n", file);
+  return changed;
+}
+
 LoadedRun load_run(Session& session, const std::string& path, const std::string& checkpoint) {
   auto directory = RunDirectory::open(path, false);
+  warn_of_changed_files(session, directory);
   Experiment experiment(directory.spec(session.data()), session.registry(), session.options.device);
   fs::path file = checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(checkpoint);
   if (!fs::exists(file)) file = directory.checkpoints() / file;

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/comparison.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
@@ -218,10 +219,12 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
       out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(file, fs::current_path()))
                   : fs::path(out);
   auto run = RunDirectory::create(path, force);
+  const auto files = digests_of_energy(experiment.resolved, spec.paths(), session.registry());
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
                   {"spec", experiment.resolved},
                   {"spec_sha256", spec_hash(experiment.resolved)},
+                  {"energy_files", files},
                   {"overrides", settings},
                   {"seed", experiment.seed},
                   {"space", space_of(experiment.space())},
@@ -250,6 +253,10 @@ void resume(Session& session, const std::string& path) {
     fmt::print(stderr, "{}: is finished; nothing to do\n", path);
     return;
   }
+  // A reward that failed is repaired in its file: that is said, and the run goes on. Its record
+  // stays that of the start, so that whoever asks is told as well.
+  for (const auto& file : warn_of_changed_files(session, run))
+    run.log("changed since training began: " + file);
   // The same numbers need the same threads and device.
   if (session.options.threads == 0) session.options.threads = record.value("threads", 0);
   at::set_num_threads(session.threads());
@@ -291,6 +298,7 @@ void check(Session& session, const std::string& file, const std::vector<std::str
 void evaluate_run(Session& session, const std::string& path, const std::string& metrics,
                   const std::string& checkpoint) {
   auto directory = RunDirectory::open(path, true);
+  warn_of_changed_files(session, directory);
   auto spec = directory.spec(session.data());
   if (!metrics.empty()) {
     Json names = Json::array();
