@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/checkpoint.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/plugin.h>
 #include <marginalia/reference.h>
@@ -71,8 +72,19 @@ void Session::hold_threads() {
                        std::size_t(threads()) + 1);  // one reads batches ahead
 }
 
+std::vector<std::string> warn_of_changed_files(Session& session, const RunDirectory& run) {
+  const auto record = run.record();
+  auto changed = changed_files(
+      record.value("energy_files", Json::object()),  // runs of old have none
+      digests_of_energy(record.at("spec"), run.spec(session.data()).paths(), session.registry()));
+  for (const auto& file : changed)
+    fmt::print(stderr, "marginalia: warning: {}: changed since training read it\n", file);
+  return changed;
+}
+
 LoadedRun load_run(Session& session, const RunQuery& query) {
   auto directory = RunDirectory::open(query.run, false);
+  warn_of_changed_files(session, directory);
   Experiment experiment(directory.spec(session.data()), session.registry(), session.options.device);
   fs::path file =
       query.checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(query.checkpoint);

@@ -58,6 +58,9 @@ struct LoadedRun {
   Experiment experiment;
   std::int64_t step;
 };
+/// Warns of the energy's files that are not what training read, before the energy is built from
+/// them.  -> their names.
+std::vector<std::string> warn_of_changed_files(Session& session, const RunDirectory& run);
 LoadedRun load_run(Session& session, const RunQuery& query);
 
 /// LibTorch's and the compiler's identity, the commit of the source tree where there is one.

@@ -13,6 +13,7 @@
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
@@ -213,12 +214,15 @@ void run(Session& session, const RunArguments& a) {
   Experiment experiment(spec, session.registry(), session.options.device);
   check_start(experiment);
   const fs::path path =
-      a.out.empty() ? RunDirectory::free_name(fs::path(a.spec).stem()) : fs::path(a.out);
+      a.out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(a.spec, fs::current_path()))
+                    : fs::path(a.out);
   auto run = RunDirectory::create(path, a.force);
+  const auto files = digests_of_energy(experiment.resolved, spec.paths(), session.registry());
   run.set_record({{"marginalia_run", 1},
                   {"name", path.filename().string()},
                   {"spec", experiment.resolved},
                   {"spec_sha256", spec_hash(experiment.resolved)},
+                  {"energy_files", files},
                   {"overrides", a.settings},
                   {"seed", experiment.seed},
                   {"space", space_of(experiment.space())},
@@ -247,6 +251,10 @@ void resume(Session& session, const std::string& path) {
     fmt::print(stderr, "{}: is finished; nothing to do\n", path);
     return;
   }
+  // A reward that failed is repaired in its file: that is said, and the run goes on. Its record
+  // stays that of the start, so that whoever asks is told as well.
+  for (const auto& file : warn_of_changed_files(session, run))
+    run.log("changed since training began: " + file);
   // The same numbers need the same threads and device.
   if (session.options.threads == 0) session.options.threads = record.value("threads", 0);
   session.hold_threads();
@@ -304,6 +312,7 @@ void check(Session& session, const CheckArguments& a) {
 void evaluate(Session& session, const EvaluateArguments& a) {
   const auto& [path, checkpoint, metrics] = a;
   auto directory = RunDirectory::open(path, true);
+  warn_of_changed_files(session, directory);
   auto spec = directory.spec(session.data());
   if (!metrics.empty()) spec = spec.with({"evaluation.metrics=" + Json(metrics).dump()});
   Experiment experiment(spec, session.registry(), session.options.device);

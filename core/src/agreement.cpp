@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <marginalia/agreement.h>
+#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
@@ -136,6 +137,9 @@ std::vector<std::string> changed_circumstances(const fs::path& recorded, const f
     if (before.value(key, Json()) != now.value(key, Json()))
       changes.push_back(fmt::format("{}: {}, now {}", key, before.value(key, Json()).dump(),
                                     now.value(key, Json()).dump()));
+  for (const auto& file : changed_files(before.value("energy_files", Json::object()),
+                                        now.value("energy_files", Json::object())))
+    changes.push_back("file of the energy: " + file);
   return changes;
 }
 

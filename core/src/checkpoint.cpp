@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -15,6 +16,25 @@ namespace fs = std::filesystem;
 
 static constexpr const char* kCheckpointFormat = "1";
 
+/// JSON has no NaN and no infinity: they are written as text.
+static Json json_of(const std::map<std::string, RecordedValues>& recorded) {
+  Json json = Json::object();
+  for (const auto& [name, values] : recorded)
+    json[name] = {
+        std::isfinite(values.sum) ? Json(values.sum) : Json(fmt::format("{}", values.sum)),
+        values.count};
+  return json;
+}
+
+static std::map<std::string, RecordedValues> recorded_of(const Json& json) {
+  std::map<std::string, RecordedValues> recorded;
+  for (const auto& [name, values] : json.items())
+    recorded[name] = {
+        values[0].is_string() ? std::stod(values[0].get<std::string>()) : values[0].get<double>(),
+        values[1]};
+  return recorded;
+}
+
 Json TrainingState::to_json() const {
   return {{"step", step},
           {"seconds", seconds},
@@ -23,7 +43,8 @@ Json TrainingState::to_json() const {
           {"rows_consumed", rows_consumed},
           {"best_step", best_step},
           {"best_value", best_value},
-          {"evaluations_since_best", evaluations_since_best}};
+          {"evaluations_since_best", evaluations_since_best},
+          {"recorded", json_of(recorded)}};
 }
 
 TrainingState TrainingState::from_json(const Json& json) {
@@ -34,7 +55,8 @@ TrainingState TrainingState::from_json(const Json& json) {
           json.at("rows_consumed"),
           json.at("best_step"),
           json.at("best_value"),
-          json.at("evaluations_since_best")};
+          json.at("evaluations_since_best"),
+          recorded_of(json.value("recorded", Json::object()))};  // older checkpoints have none
 }
 
 MovingAverage::MovingAverage(double decay, const std::vector<ParameterGroup>& groups)

@@ -103,9 +103,8 @@ class SpecReader final : public ParamVisitor {
     take(name, value.given);
     if (!value) return;
     const auto& paths = frame().spec.paths();
-    const auto beside = paths.beside / value.given;
-    const bool is_beside = std::filesystem::exists(beside);
-    value.found = is_beside ? beside : paths.data / value.given;
+    value.found = paths.find(value.given);
+    const bool is_beside = std::filesystem::exists(paths.beside / value.given);
     if (is_beside && value.found.is_absolute()) frame().resolved[name] = value.found.string();
   }
   void operator()(const char* name, AnyChild& value, Of<bool>) override {

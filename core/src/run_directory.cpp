@@ -36,8 +36,25 @@ static fs::path first_free(const fs::path& path, const std::string& suffix) {
   return candidate;
 }
 
-fs::path RunDirectory::free_name(const std::string& stem) {
-  return first_free(fs::path("runs") / stem, "");
+/// Whether a folder beside `folder` has a file of that name.
+static bool has_namesake(const fs::path& folder, const fs::path& name) {
+  std::error_code none;  // of folders that may not be read
+  for (const auto& sibling : fs::directory_iterator(folder.parent_path(), none))
+    if (fs::is_regular_file(sibling.path() / name, none) &&
+        !fs::equivalent(sibling.path(), folder, none))
+      return true;
+  return false;
+}
+
+std::string RunDirectory::usual_name(const fs::path& spec, const fs::path& here) {
+  const auto folder = fs::canonical(fs::absolute(spec).parent_path());
+  const auto stem = spec.stem().string();
+  if (fs::equivalent(folder, here) || !has_namesake(folder, spec.filename())) return stem;
+  return folder.filename().string() + "-" + stem;
+}
+
+fs::path RunDirectory::free_path(const std::string& name) {
+  return first_free(fs::path("runs") / name, "");
 }
 
 RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {}

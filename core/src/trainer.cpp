@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -15,26 +16,6 @@
 
 namespace marginalia {
 namespace {
-
-/// Means of what was recorded since the last line of metrics.jsonl.
-class Recorder {
- public:
-  void add(const std::string& name, double value) {
-    auto& [sum, count] = sums_[name];
-    sum += value;
-    ++count;
-  }
-  std::map<std::string, double> take() {
-    std::map<std::string, double> means;
-    for (const auto& [name, entry] : sums_)
-      means[name] = entry.first / double(entry.second);
-    sums_.clear();
-    return means;
-  }
-
- private:
-  std::map<std::string, std::pair<double, std::int64_t>> sums_;
-};
 
 /// What a step may change beside parameters, copied: chains are written in place.
 class Before final : public StateVisitor {
@@ -122,7 +103,11 @@ class Trainer final : public Step {
     return *energy_;
   }
   Stream& stream(const std::string& name) override { return streams_.at(name); }
-  void record(const std::string& name, double value) override { recorder_.add(name, value); }
+  void record(const std::string& name, double value) override {
+    auto& values = state_.recorded[name];
+    values.sum += value;
+    ++values.count;
+  }
   void count_passes(std::int64_t rows) override { state_.passes += rows; }
 
   Tensor batch() override {
@@ -210,7 +195,9 @@ class Trainer final : public Step {
   }
 
   void log() {
-    auto values = recorder_.take();
+    std::map<std::string, double> values;
+    for (const auto& [name, recorded] : std::exchange(state_.recorded, {}))
+      values[name] = recorded.sum / double(recorded.count);
     if (energy_) values["train/energy_evaluations"] = double(state_.energy_evaluations);
     values["train/passes"] = double(state_.passes);
     metrics_->add(state_.step, state_.seconds, values);
@@ -294,7 +281,6 @@ class Trainer final : public Step {
   MovingAverage average_;
   double stage_begin_ = 0, stage_end_ = 1;  // of progress()
   TrainingState state_;
-  Recorder recorder_;
   MetricsLog* metrics_ = nullptr;
   std::int64_t micro_ = 0;
   bool moved_ = false;  // whether this step has moved parameters

@@ -57,24 +57,19 @@ Pipe from_program() {
   return {lifted(ends[0]), lifted(ends[1])};
 }
 
-/// What becomes of the new process between its birth and its program.
+/// What becomes of a new process between its birth and its program.
 class SpawnOrders {
  public:
-  SpawnOrders(const std::filesystem::path& directory, const Pipe& in, const Pipe& out,
-              const Pipe& err) {
+  /// The process group that it joins; 0: one of its own.
+  explicit SpawnOrders(pid_t group) {
     posix_spawn_file_actions_init(&files_);
-    posix_spawn_file_actions_addchdir_np(&files_, directory.c_str());
-    posix_spawn_file_actions_adddup2(&files_, in.theirs.number(), STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&files_, out.theirs.number(), STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&files_, err.theirs.number(), STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
     sigset_t none, normal;
     sigemptyset(&none);
     sigemptyset(&normal);
     for (const int signal : {SIGINT, SIGPIPE, SIGTERM})
       sigaddset(&normal, signal);
     posix_spawnattr_init(&attributes_);
-    posix_spawnattr_setpgroup(&attributes_, 0);
+    posix_spawnattr_setpgroup(&attributes_, group);
     posix_spawnattr_setsigmask(&attributes_, &none);
     posix_spawnattr_setsigdefault(&attributes_, &normal);
     posix_spawnattr_setflags(
@@ -87,8 +82,19 @@ class SpawnOrders {
   SpawnOrders(const SpawnOrders&) = delete;
   SpawnOrders& operator=(const SpawnOrders&) = delete;
 
-  /// -> 0 or an errno.
-  int start(const std::vector<std::string>& command, pid_t& process) const {
+  void start_in(const std::filesystem::path& directory) {
+    posix_spawn_file_actions_addchdir_np(&files_, directory.c_str());
+  }
+  void give(const Descriptor& ours, int as) {
+    posix_spawn_file_actions_adddup2(&files_, ours.number(), as);
+  }
+  void silence(int stream) {
+    posix_spawn_file_actions_addopen(&files_, stream, "/dev/null", O_WRONLY, 0);
+  }
+
+  /// The process has its three streams and no more.  -> 0 or an errno.
+  int start(const std::vector<std::string>& command, pid_t& process) {
+    posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
     std::vector<char*> words;
     for (const auto& word : command)
       words.push_back(const_cast<char*>(word.c_str()));
@@ -100,6 +106,14 @@ class SpawnOrders {
   posix_spawn_file_actions_t files_;
   posix_spawnattr_t attributes_;
 };
+
+/// Until it has ended.  -> its status.
+int reap(pid_t process) {
+  int status = 0;
+  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
 
 std::string text_of_end(int status) {
   if (WIFSIGNALED(status))
@@ -137,10 +151,31 @@ void Descriptor::close() {
   if (number_ >= 0) ::close(std::exchange(number_, -1));
 }
 
+Group::Group() {
+  auto pipe = to_program();
+  SpawnOrders orders(0);
+  orders.give(pipe.theirs, STDIN_FILENO);
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO})
+    orders.silence(stream);
+  const std::vector<std::string> words{
+      "/bin/sh", "-c", "trap '' HUP INT TERM; read -r _; kill -KILL 0", "marginalia-command-group"};
+  if (const int error = orders.start(words, leader_); error != 0) fail_to("start /bin/sh", error);
+  lifeline_ = std::move(pipe.ours);
+}
+
+Group::~Group() {
+  kill(-leader_, SIGKILL);  // not yet reaped, its leader still holds the group's number
+  reap(leader_);
+}
+
 ChildProcess::ChildProcess(const std::vector<std::string>& command,
                            const std::filesystem::path& directory) {
   auto in = to_program(), out = from_program(), err = from_program();
-  const SpawnOrders orders(directory, in, out, err);
+  SpawnOrders orders(group_->number());
+  orders.start_in(directory);
+  orders.give(in.theirs, STDIN_FILENO);
+  orders.give(out.theirs, STDOUT_FILENO);
+  orders.give(err.theirs, STDERR_FILENO);
   if (const int error = orders.start(command, process_); error != 0)
     throw Error(fmt::format("cannot be started: {}: {}; a program is looked for in $PATH or, with "
                             "a / in its name, from {}",
@@ -264,17 +299,23 @@ bool ChildProcess::ends_within(milliseconds patience) const {
   }
 }
 
+/// To its group, and to itself where it has left that.
+void ChildProcess::signal(int number) const {
+  kill(-group_->number(), number);
+  if (getpgid(process_) != group_->number()) kill(process_, number);
+}
+
 /// End of its input and `patience`, SIGTERM and two seconds, SIGKILL to its whole group.
 void ChildProcess::stop(milliseconds patience) {
   if (process_ < 0) return;
   input_.close();
   if (!ends_within(patience)) {
-    kill(-process_, SIGTERM);
+    signal(SIGTERM);
     ends_within(milliseconds(2000));
   }
-  kill(-process_, SIGKILL);  // not yet reaped, it still holds the group's number
-  while (waitpid(process_, &status_, 0) < 0 && errno == EINTR) {
-  }
+  signal(SIGKILL);
+  group_.reset();
+  status_ = reap(process_);
   process_ = -1;
 }
 

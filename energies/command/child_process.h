@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,24 @@ class Descriptor {
   int number_ = -1;
 };
 
+/// A process group that ends with this process, however that ends, SIGKILL included.
+///
+/// A shell of two commands leads it: it waits for the end of a stream that this process alone holds
+/// open, then kills the group. PR_SET_PDEATHSIG would do neither for what a program has started nor
+/// for a program whose starting thread ends before the process does.
+class Group {
+ public:
+  Group();   ///< throws Error if the shell cannot be started
+  ~Group();  ///< SIGKILL to all that is in it
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  pid_t number() const { return leader_; }
+
+ private:
+  pid_t leader_ = -1;
+  Descriptor lifeline_;
+};
+
 /// A program that answers each line on its stdin by a line on its stdout.
 ///
 /// It runs in a process group of its own, so that Ctrl-C at a terminal stops this process at a
@@ -47,7 +66,8 @@ class ChildProcess {
   /// Starts `command`, its first word looked for in $PATH or, with a slash in it, from `directory`,
   /// where the program runs. Throws Error if it cannot be started.
   ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& directory);
-  /// End of its input, then SIGTERM, then SIGKILL, to it and what it has started. Reaped.
+  /// End of its input, then SIGTERM, then SIGKILL, to it and what it has started. Reaped. Where
+  /// this process is killed, so are they.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
@@ -71,9 +91,11 @@ class ChildProcess {
   void take_lines(std::vector<std::string>& lines);
   void check_surplus(const std::vector<std::string>& lines, std::size_t asked) const;
   bool ends_within(std::chrono::milliseconds patience) const;
+  void signal(int number) const;
   void stop(std::chrono::milliseconds patience);
   [[noreturn]] void fail(const std::string& how);
 
+  std::optional<Group> group_{std::in_place};
   pid_t process_ = -1;  // -1: reaped
   int status_ = 0;      // of waitpid
   Descriptor input_, output_, errors_;

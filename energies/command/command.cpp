@@ -45,7 +45,9 @@ class Command final : public Energy {
     std::int64_t batch_size = 256, restarts = 3;
     double timeout_seconds = 60;
     void visit(ParamVisitor& p) {
-      p("command", command, {.doc = "the program and its arguments: [\"python3\", \"reward.py\"]"});
+      p("command", command,
+        {.doc = "the program and its arguments: [\"python3\", \"reward.py\"]",
+         .files_in = "directory"});
       p("directory", directory, {.doc = "folder that the program runs in; that of the spec"});
       p.section("space", space, "the states that it scores");
       p("input", input,

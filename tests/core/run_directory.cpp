@@ -1,3 +1,5 @@
+#include <set>
+
 #include <marginalia/files.h>
 #include <marginalia/run_directory.h>
 
@@ -18,6 +20,40 @@ TEST_CASE("an existing run directory is refused, and with force set aside whole"
   RunDirectory::create(path, true);
   CHECK(RunDirectory::open(folder / "run.old", false).record().at("name") == "first");
   CHECK_FALSE(std::filesystem::exists(path / "run.json"));
+}
+
+TEST_CASE("a run is called as its spec, and as its folder too where another has a spec so called") {
+  test::TempDir folder;
+  for (const auto* spec : {"mnist/cpu.json", "mnist/arm.json", "text8/cpu.json"}) {
+    std::filesystem::create_directories((folder / spec).parent_path());
+    write_atomically(folder / spec, "{}");
+  }
+  const auto name = [&](const std::string& spec) {
+    return RunDirectory::usual_name(folder / spec, folder.path());
+  };
+  CHECK(name("mnist/cpu.json") == "mnist-cpu");
+  CHECK(name("text8/cpu.json") == "text8-cpu");
+  CHECK(name("text8/../mnist/cpu.json") == "mnist-cpu");
+  CHECK(name("mnist/arm.json") == "arm");
+  CHECK(RunDirectory::usual_name(folder / "mnist/cpu.json", folder / "mnist") == "cpu");
+  std::filesystem::create_directory_symlink("mnist", folder / "digits");  // the same spec twice
+  CHECK(name("digits/arm.json") == "arm");
+}
+
+/// The runs that the specs of experiments start from are those that others of them leave.
+TEST_CASE("what a shipped spec starts from is the usual run of another") {
+  std::set<std::string> runs, starts;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(MARGINALIA_EXPERIMENTS)) {
+    if (entry.path().extension() != ".json") continue;
+    auto name = RunDirectory::usual_name(entry.path(), MARGINALIA_DOCS);
+    CHECK_MESSAGE(runs.insert("runs/" + name).second, name);
+    const auto spec = Json::parse(read_text(entry.path()), nullptr, true, true).flatten();
+    for (const auto& [key, value] : spec.items())
+      if (key.ends_with("init")) starts.insert(value.get<std::string>());
+  }
+  CHECK(starts.contains("runs/mnist-cpu"));
+  for (const auto& start : starts)
+    CHECK_MESSAGE((start.empty() || runs.contains(start)), start);
 }
 
 TEST_CASE("a run directory has one writer") {

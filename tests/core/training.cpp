@@ -1,3 +1,4 @@
+#include <cmath>
 #include <fstream>
 #include <set>
 
@@ -111,6 +112,45 @@ TEST_CASE("a run that is stopped and resumed ends bit for bit where an unbroken 
     CHECK(second.train(from).outcome == Outcome::kFinished);
     CHECK(same_checkpoint(end, second.directory.checkpoints() / "step_000012.safetensors"));
   }
+}
+
+TEST_CASE("a run resumed between two lines of metrics.jsonl writes what an unbroken one does") {
+  const auto lines_of = [](const fs::path& run) {
+    auto lines = metrics_of(run);
+    for (auto& line : lines)
+      for (const auto* clock : {"seconds", "train/step_seconds"})
+        CHECK(line.erase(clock) == 1);
+    return lines;
+  };
+  test::TempDir folder;
+  Run(folder / "whole", spec_text()).train();
+  const std::atomic<bool> stop{true};
+  const TrainingHooks after_every_step{&stop, {}};
+  for (int step = 1; step <= 12; ++step) {
+    Run part(folder / "broken", spec_text());
+    std::vector<std::string> refused;
+    const auto from = newest_checkpoint(part.directory.checkpoints(), refused);
+    CHECK(part.train(from, after_every_step).state.step == step);
+  }
+  const auto whole = lines_of(folder / "whole");
+  REQUIRE(whole.size() == 4);
+  CHECK(whole[0].contains("train/gradient_norm"));
+  CHECK(whole == lines_of(folder / "broken"));
+}
+
+TEST_CASE("sums of a line to be are kept to the last bit, NaN too; older checkpoints have none") {
+  TrainingState state;
+  state.recorded = {{"loss", {0.1 + 0.2, 3}}, {"chain", {NAN, 2}}, {"bound", {-INFINITY, 1}}};
+  const auto json = state.to_json();
+  const auto read = TrainingState::from_json(Json::parse(json.dump())).recorded;
+  CHECK(read.size() == 3);
+  CHECK(read.at("loss").sum == 0.1 + 0.2);
+  CHECK(read.at("loss").count == 3);
+  CHECK(std::isnan(read.at("chain").sum));
+  CHECK(read.at("bound").sum == -INFINITY);
+  auto older = json;
+  older.erase("recorded");
+  CHECK(TrainingState::from_json(older).recorded.empty());
 }
 
 TEST_CASE("a torn newest checkpoint is passed over, and the end is still the same") {

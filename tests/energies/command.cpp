@@ -58,6 +58,13 @@ std::string program_text(const std::string& arguments) {
   return "python3 unruly.py " + arguments + ": ";
 }
 
+/// Whether a process has ended; a zombie has.
+bool ended(int process) {
+  std::ifstream state(fmt::format("/proc/{}/stat", process));
+  const std::string text((std::istreambuf_iterator<char>(state)), {});
+  return text.empty() || text.find(") Z ") != std::string::npos;
+}
+
 }  // namespace
 
 TEST_CASE("a command's density is what its program writes") {
@@ -247,12 +254,9 @@ TEST_CASE("a command's program goes with its energy, also against its will") {
                    R"({"variables": 3, "levels": 4})");
   test::make<Energy>(shell);
   const auto sleeping = std::stoi(read_text(pid_file));
-  for (int n = 0; n < 100 && kill(sleeping, 0) == 0; ++n)  // whoever adopts it reaps it
+  for (int n = 0; n < 100 && !ended(sleeping); ++n)  // whoever adopts it reaps it
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  std::ifstream state(fmt::format("/proc/{}/stat", sleeping));
-  const std::string text((std::istreambuf_iterator<char>(state)), {});
-  const bool gone = text.empty() || text.find(") Z ") != std::string::npos;
-  CHECK_MESSAGE(gone, text);
+  CHECK(ended(sleeping));
 }
 
 TEST_CASE("a command's program sees its own three streams and starts in its folder") {
@@ -336,6 +340,35 @@ std::string run_spec(const fs::path& health) {
 }
 
 }  // namespace
+
+TEST_CASE("a command's program ends with its host, however that ends, and all it has started") {
+  const test::TempDir folder;
+  const auto pids = folder / "pids";
+  // After the probe it thinks for long, deaf to SIGTERM, as a child of its own does.
+  const auto script =
+      fmt::format("trap '' TERM; sleep 1000 & read a; read b; echo 0; echo 0; read c; "
+                  "echo $$ $! > '{0}.new'; mv '{0}.new' '{0}'; while :; do sleep 1000; done",
+                  pids.string());
+  const auto energy = command_spec({"sh", "-c", script}, R"({"variables": 3, "levels": 4})");
+  write_atomically(folder / "reward.json", fmt::format(R"({{"marginalia": 1, "energy": {},
+    "family": {{"type": "mcmc", "sampler": "metropolis", "chains": 8}},
+    "training": {{"steps": 1}}}})",
+                                                       energy));
+  const auto host = fmt::format(
+      "'{}/../bin/marginalia' run '{}' --out '{}' >/dev/null 2>&1 & host=$!; "
+      "until [ -e '{}' ]; do kill -0 $host || exit 1; sleep 0.1; done; kill -KILL $host",
+      MARGINALIA_PLUGIN_DIR, (folder / "reward.json").string(), (folder / "run").string(),
+      pids.string());
+  REQUIRE(std::system(host.c_str()) == 0);
+  std::ifstream in(pids);
+  int program = 0, child = 0;
+  in >> program >> child;
+  REQUIRE(child > 0);
+  for (int n = 0; n < 250 && !(ended(program) && ended(child)); ++n)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK(ended(program));
+  CHECK(ended(child));
+}
 
 TEST_CASE("a run whose reward dies for good goes on from its checkpoint when that is repaired") {
   const test::TempDir folder;

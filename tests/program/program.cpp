@@ -290,6 +290,63 @@ TEST_CASE("a signal while a run is measured stops it at once; resuming measures 
   CHECK(fs::exists(run / "evaluation.json"));
 }
 
+TEST_CASE("a reward's file that changed since training is named whenever its run is asked") {
+  test::TempDir folder;
+  const auto reward = folder / "reward.sh";
+  write_atomically(reward, "while read x; do echo 0; done\n");
+  write_atomically(folder / "reward.json", R"({"marginalia": 1, "seed": 1,
+    "energy": {"type": "command", "command": ["sh", "reward.sh"],
+               "space": {"variables": 3, "levels": 2}},
+    "network": {"type": "mlp", "hidden": 8, "layers": 1},
+    "family": {"type": "mam", "states": "model"},
+    "training": {"steps": 2, "batch_size": 4},
+    "evaluation": {"rows": 4, "samples": 2, "metrics": ["log_z"]}})");
+  const auto run = (folder / "run").string();
+  const auto warning = "marginalia: warning: " + reward.string() + " (sha256 ";
+  const auto first =
+      marginalia_(fmt::format("run '{}' --out '{}'", (folder / "reward.json").string(), run));
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  const auto ask = [&](const std::string& verb, const std::string& more) {
+    auto result = marginalia_(fmt::format("{} '{}' {}", verb, run, more), R"({"x": [0,null,1]})");
+    CHECK_MESSAGE(result.code == 0, result.err);
+    return result;
+  };
+  CHECK_FALSE(has(ask("marginals", "--input -").err, "warning"));
+  write_atomically(reward, "# said in other words\nwhile read x; do echo 0; done\n");
+  const auto changed = ask("marginals", "--input -");
+  CHECK_MESSAGE(has(changed.err, warning), changed.err);
+  CHECK(has(changed.err, " now): changed since training read it\n"));
+  CHECK_FALSE(has(changed.out, "warning"));
+  CHECK(has(ask("sample", "--count 1").err, warning));
+  CHECK(has(ask("evaluate", "--metrics log_z").err, warning));
+  auto record = Json::parse(read_text(folder / "run/run.json"));
+  record["status"] = "interrupted";
+  write_atomically(folder / "run/run.json", record.dump());
+  CHECK(has(ask("resume", "").err, warning));
+  CHECK(has(read_text(folder / "run/log.txt"), "changed since training began: " + reward.string()));
+  CHECK(has(ask("marginals", "--input -").err, warning));  // still not what training began with
+  write_atomically(reward, "while read x; do echo 0; done\n");
+  CHECK_FALSE(has(ask("marginals", "--input -").err, "warning"));
+}
+
+TEST_CASE("two specs of one name in two folders leave two runs") {
+  test::TempDir folder;
+  for (const auto* name : {"lattice", "torus"}) {
+    fs::create_directory(folder / name);
+    write_atomically(folder / name / "tiny.json", kTiny);
+  }
+  const auto run = [&](const std::string& from, const std::string& spec) {
+    const auto result = test::run_shell(
+        fmt::format("cd '{}' && '{}' run {} training.steps=1", from, MARGINALIA_PROGRAM, spec));
+    CHECK_MESSAGE(result.code == 0, result.err);
+    return result.err;
+  };
+  const auto root = folder.path().string();
+  CHECK(has(run(root, "lattice/tiny.json"), "lattice/tiny.json -> runs/lattice-tiny "));
+  CHECK(has(run(root, "torus/tiny.json"), "torus/tiny.json -> runs/torus-tiny "));
+  CHECK(has(run(root + "/torus", "tiny.json"), "tiny.json -> runs/tiny "));
+}
+
 TEST_CASE("an altered checkpoint is refused when asked of") {
   test::TempDir folder;
   fs::copy(tiny_run(), folder / "run",

@@ -60,7 +60,8 @@ void add_run(Verbs& verbs, RunArguments& a) {
                          "marginalia run experiments/ising/smoke.json training.steps=500");
   verb.add_option("spec", a.spec, "experiment spec")->required()->type_name("SPEC");
   add_settings(verb, a.settings);
-  verb.add_option("--out", a.out, "run directory; else runs/STEM")->type_name("DIR");
+  verb.add_option("--out", a.out, "run directory; else runs/STEM, or runs/FOLDER-STEM")
+      ->type_name("DIR");
   verb.add_flag("--force", a.force, "set an existing run directory aside");
 }
 

@@ -14,6 +14,12 @@
 
 namespace marginalia {
 
+/// Values of which the next line of metrics.jsonl gives the mean.
+struct RecordedValues {
+  double sum = 0;
+  std::int64_t count = 0;
+};
+
 /// How far training is.
 struct TrainingState {
   std::int64_t step = 0;  ///< optimisation steps done
@@ -24,6 +30,7 @@ struct TrainingState {
   std::int64_t best_step = -1;     ///< by evaluation.select; -1: none yet
   double best_value = 0;
   std::int64_t evaluations_since_best = 0;
+  std::map<std::string, RecordedValues> recorded;  ///< since the last line of metrics.jsonl
   Json to_json() const;
   static TrainingState from_json(const Json& json);
 };

@@ -32,6 +32,9 @@ template <>
 struct Field<std::string> {
   const char* doc;
   std::vector<std::string> one_of = {};  ///< the values accepted; empty: any
+  /// Of a command's words: the FilePath parameter of the same object that is their folder. Those
+  /// that name a file there are files of the component; the words of other lists are none.
+  const char* files_in = nullptr;
 };
 
 /// A list of numbers; `min` and `max` hold for each.

@@ -25,8 +25,13 @@ class MARGINALIA_API RunDirectory {
   static RunDirectory create(const std::filesystem::path& path, bool force);
   /// Opens a finished or stopped run; `lock` to write in it.
   static RunDirectory open(const std::filesystem::path& path, bool lock);
-  /// runs/STEM, or the first of runs/STEM-2, runs/STEM-3, ... that is free.
-  static std::filesystem::path free_name(const std::string& stem);
+  /// What the run of FOLDER/STEM.json is called: STEM, or FOLDER-STEM where a folder beside FOLDER
+  /// has a STEM.json as well. STEM from within FOLDER itself, where `here` is the working
+  /// directory: runs/ is the folder's own then.
+  static std::string usual_name(const std::filesystem::path& spec,
+                                const std::filesystem::path& here);
+  /// runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... that is free.
+  static std::filesystem::path free_path(const std::string& name);
 
   RunDirectory(RunDirectory&&) noexcept;
   ~RunDirectory();

@@ -21,6 +21,11 @@ struct DataPaths {
   std::filesystem::path beside;      ///< the folder of the spec
   std::filesystem::path data;        ///< --data, else $MARGINALIA_DATA, else ~/.cache/marginalia
   std::filesystem::path cache = {};  ///< empty: nothing is kept
+
+  /// Where a file that a spec names is, or would be expected.
+  std::filesystem::path find(const std::string& given) const {
+    return std::filesystem::exists(beside / given) ? beside / given : data / given;
+  }
 };
 
 /// The data directory that holds when the command line names none.
