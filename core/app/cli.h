@@ -56,6 +56,13 @@ void add_reproduce_verb(CLI::App& program, Session& session);    // reproduce
 void add_data_verb(CLI::App& program, Session& session);         // data
 void add_new_verb(CLI::App& program, Session& session);          // new
 
+/// What --precision takes.
+inline const std::vector<std::string> kPrecisions{"auto", "float32", "bfloat16", "float64"};
+
+/// One warning, with what it costs as just measured, where bfloat16 is asked for of a device
+/// without the hardware for it: by one of these sections of the spec, "training" or "evaluation".
+void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections);
+
 /// A trained run, ready to answer.
 struct LoadedRun {
   RunDirectory directory;

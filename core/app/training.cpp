@@ -19,6 +19,7 @@
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
+#include <marginalia/precision.h>
 #include <marginalia/report.h>
 #include <marginalia/samples.h>
 #include <marginalia/study.h>
@@ -214,6 +215,7 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
   const auto spec = Spec::from_file(file, session.data()).with(settings);
   Experiment experiment(spec, session.registry(), session.options.device);
   check_start(experiment);
+  warn_of_precision(experiment, {"training", "evaluation"});
   const fs::path path =
       out.empty() ? RunDirectory::free_name(fs::path(file).stem()) : fs::path(out);
   auto run = RunDirectory::create(path, force);
@@ -230,6 +232,7 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
                   {"commit", commit_text()},
                   {"host", host_name()},
                   {"device", experiment.device.str()},
+                  {"precision", experiment.precision},
                   {"threads", session.threads()},
                   {"parameters", parameter_count(*experiment.family)},
                   {"started", now()},
@@ -242,7 +245,30 @@ void run_spec(Session& session, const std::string& file, const std::vector<std::
   train_and_finish(session, experiment, run, {});
 }
 
-void resume(Session& session, const std::string& path) {
+/// The spec of a run that goes on, in another precision where one is asked for.
+Spec spec_to_resume(const RunDirectory& run, const fs::path& data, const Json& record,
+                    const std::string& precision) {
+  auto spec = run.spec(data);
+  if (precision.empty()) return spec;
+  const auto asked = Json::json_pointer("/precision/evaluation/asked");
+  std::vector<std::string> settings{"training.precision=" + precision};
+  if (record.contains(asked) && record.at(asked) == "auto")
+    settings.emplace_back("evaluation.precision=auto");
+  return spec.with(settings);
+}
+
+/// Numbers go on as they began: hardware that multiplied bfloat16 is not left without a word.
+void check_hardware(const std::string& path, const Json& record, const Experiment& experiment) {
+  const auto began = record.value("precision", Json::object()).value("training", Json::object());
+  if (experiment.training.precision != "bfloat16" || !began.value("in_hardware", false)) return;
+  if (const auto here = bfloat16_on(experiment.device); !here.in_hardware)
+    throw SpecError(fmt::format("{}: was begun where bfloat16 is multiplied in hardware, and here "
+                                "it is not: {}; go on with "
+                                "--precision float32, or with --precision bfloat16, which is slow",
+                                path, here.why));
+}
+
+void resume(Session& session, const std::string& path, const std::string& precision) {
   auto run = RunDirectory::open(path, true);
   const auto record = run.record();
   if (record.value("status", "") == "finished") {
@@ -254,7 +280,10 @@ void resume(Session& session, const std::string& path) {
   at::set_num_threads(session.threads());
   const auto device = session.options.device.empty() ? record.value("device", std::string())
                                                      : session.options.device;
-  Experiment experiment(run.spec(session.data()), session.registry(), device);
+  Experiment experiment(spec_to_resume(run, session.data(), record, precision), session.registry(),
+                        device);
+  if (precision.empty()) check_hardware(path, record, experiment);
+  warn_of_precision(experiment, {"training", "evaluation"});
   std::vector<std::string> refused;
   const auto from = newest_checkpoint(run.checkpoints(), refused);
   for (const auto& why : refused)
@@ -263,6 +292,10 @@ void resume(Session& session, const std::string& path) {
              from.empty() ? "the start" : from.filename().string());
   run.log("resumed from " + (from.empty() ? "the start" : from.filename().string()));
   run.update({{"status", "running"}, {"ended", nullptr}});
+  if (!precision.empty())
+    run.update({{"spec", experiment.resolved},
+                {"spec_sha256", spec_hash(experiment.resolved)},
+                {"precision", experiment.precision}});
   train_and_finish(session, experiment, run, from);
 }
 
@@ -299,6 +332,7 @@ void evaluate_run(Session& session, const std::string& path, const std::string& 
     spec = spec.with({"evaluation.metrics=" + names.dump()});
   }
   Experiment experiment(spec, session.registry(), session.options.device);
+  warn_of_precision(experiment, {"evaluation"});
   const auto step =
       load_model(checkpoint.empty() ? checkpoint_of(path) : directory.checkpoints() / checkpoint,
                  *experiment.family);
@@ -336,7 +370,7 @@ void evaluate_run(Session& session, const std::string& path, const std::string& 
 
 void add_training_verbs(CLI::App& program, Session& session) {
   struct Arguments {
-    std::string file, out, metrics, checkpoint;
+    std::string file, out, metrics, checkpoint, precision;
     std::vector<std::string> settings;
     bool force = false;
   };
@@ -344,17 +378,24 @@ void add_training_verbs(CLI::App& program, Session& session) {
 
   auto* run =
       add_verb(program, session, "run", "train and evaluate what a spec asks for",
-               "marginalia run experiments/ising/smoke.json training.steps=500",
-               [&session, a] { run_spec(session, a->file, a->settings, a->out, a->force); });
+               "marginalia run experiments/ising/smoke.json training.steps=500", [&session, a] {
+                 if (!a->precision.empty())
+                   a->settings.push_back("training.precision=" + a->precision);
+                 run_spec(session, a->file, a->settings, a->out, a->force);
+               });
   run->add_option("spec", a->file, "experiment spec")->required()->type_name("SPEC");
   run->add_option("settings", a->settings, "key=value, dotted")->type_name("key=value");
   run->add_option("--out", a->out, "run directory; else runs/STEM")->type_name("DIR");
   run->add_flag("--force", a->force, "set an existing run directory aside");
+  run->add_option("--precision", a->precision, "stands for training.precision=P")
+      ->check(CLI::IsMember(kPrecisions));
 
-  auto* go_on =
-      add_verb(program, session, "resume", "go on with an interrupted run",
-               "marginalia resume runs/smoke", [&session, a] { resume(session, a->file); });
+  auto* go_on = add_verb(program, session, "resume", "go on with an interrupted run",
+                         "marginalia resume runs/smoke",
+                         [&session, a] { resume(session, a->file, a->precision); });
   go_on->add_option("run", a->file, "run directory")->required()->type_name("RUN");
+  go_on->add_option("--precision", a->precision, "go on in this one, whatever the run was begun in")
+      ->check(CLI::IsMember(kPrecisions));
 
   auto* validate = add_verb(program, session, "check", "validate a spec and print it resolved",
                             "marginalia check experiments/ising/smoke.json energy.side=6",

@@ -11,7 +11,7 @@
 namespace marginalia {
 
 /// Raised by one when a header that plugins include changes a layout, a virtual or an inline body.
-inline constexpr std::uint32_t kPluginAbi = 7;
+inline constexpr std::uint32_t kPluginAbi = 8;
 
 /// What must be equal on both sides before C++ objects may cross. Not the build type: an optimised
 /// host loads a debug plugin.
