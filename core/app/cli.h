@@ -40,7 +40,7 @@ class Session {
 
 // The verbs that need LibTorch; core/app/front answers the others.
 void run(Session& session, const RunArguments& a);
-void resume(Session& session, const std::string& run);
+void resume(Session& session, const ResumeArguments& a);
 void check(Session& session, const CheckArguments& a);
 void evaluate(Session& session, const EvaluateArguments& a);
 void marginals(Session& session, const MarginalsArguments& a);
@@ -51,6 +51,10 @@ void doctor(Session& session);
 void study(Session& session, const StudyArguments& a);
 void reproduce(Session& session, const ReproduceArguments& a);
 void data(Session& session, const DataArguments& a);
+
+/// One warning, with what it costs as just measured, where bfloat16 is asked for of a device
+/// without the hardware for it: by one of these sections of the spec, "training" or "evaluation".
+void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections);
 
 /// A trained run, ready to answer.
 struct LoadedRun {

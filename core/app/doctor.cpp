@@ -1,4 +1,3 @@
-#include <chrono>
 #include <map>
 
 #include <ATen/Parallel.h>
@@ -6,6 +5,8 @@
 #include <fmt/format.h>
 #include <torch/cuda.h>
 #include <torch/types.h>
+
+#include <marginalia/precision.h>
 
 #include "cli.h"
 
@@ -55,17 +56,19 @@ void doctor(Session& session) {
                           fs::is_directory(data) ? ""
                                                  : " (does not exist; give --data or set "
                                                    "MARGINALIA_DATA)"));
+  const auto device =
+      device_named(session.options.device.empty() ? "auto" : session.options.device, "--device");
   // A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
-  const auto a = torch::ones({1024, 1024});
-  a.mm(a);
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < 5; ++i)
-    a.mm(a);
-  const auto seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 5;
-  const auto rate = 2 * 1024.0 * 1024 * 1024 / seconds / 1e9;
-  row("matmul", fmt::format("{:.0f} GFLOP/s in float32{}", rate,
-                            rate < 10 ? "; slow: install libopenblas0-openmp" : ""));
+  const auto rate = product_rate(at::kFloat, device);
+  row("matmul",
+      fmt::format("{:.0f} GFLOP/s in float32, {:.3g} in bfloat16, {:.3g} in float64{}", rate,
+                  product_rate(at::kBFloat16, device), product_rate(at::kDouble, device),
+                  rate < 10 ? "; slow: install libopenblas0-openmp" : ""));
+  const auto bfloat16 = bfloat16_on(device);
+  row("precision",
+      fmt::format("auto trains in {} on {}: bfloat16 is {} in hardware, {}",
+                  automatic_precision(device), device.str(),
+                  bfloat16.in_hardware ? "multiplied" : "not multiplied", bfloat16.why));
   for (const auto& folder : session.host().folders())
     row("plugins in", folder.string());
   for (const auto& plugin : session.host().loaded())

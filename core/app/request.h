@@ -22,9 +22,13 @@ struct Options {
 };
 
 struct RunArguments {
-  std::string spec, out;
+  std::string spec, out, precision;
   std::vector<std::string> settings;
   bool force = false;
+};
+
+struct ResumeArguments {
+  std::string run, precision;
 };
 
 struct CheckArguments {
@@ -86,7 +90,7 @@ struct RunsArguments {
 };
 
 struct StudyArguments {
-  std::string file, out, launcher = "local";
+  std::string file, out, precision, launcher = "local";
   std::vector<std::string> only, slurm;
   int jobs = 1;
   bool dry_run = false, yes = false, runs_only = false;
@@ -113,7 +117,7 @@ struct Request {
   Options options;
 
   RunArguments run;
-  std::string resume;  ///< the run
+  ResumeArguments resume;
   CheckArguments check;
   EvaluateArguments evaluate;
   std::string report;  ///< the run or study

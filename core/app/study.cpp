@@ -13,6 +13,7 @@
 #include <marginalia/comparison.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/precision.h>
 #include <marginalia/study.h>
 #include <marginalia/study_directory.h>
 
@@ -88,9 +89,10 @@ class Runner {
   Runner(Session& session, const StudyArguments& arguments)
       : session_(session),
         a_(arguments),
+        directory_(a_.out.empty() ? fs::path("runs") / fs::path(a_.file).stem() : fs::path(a_.out)),
         study_(read_study(a_.file, session.data(), session.registry(),
-                          a_.yes || a_.dry_run ? INT64_MAX : kUnasked)),
-        directory_(a_.out.empty() ? fs::path("runs") / study_.name : fs::path(a_.out)) {
+                          a_.yes || a_.dry_run ? INT64_MAX : kUnasked,
+                          [this](const auto& devices) { return precision_on(devices); })) {
     check_only(study_, a_.only);
     runs_ = directory_.find(study_, strangers_);
     for (std::size_t i = 0; i < runs_.size(); ++i)
@@ -115,6 +117,28 @@ class Runner {
   }
 
  private:
+  /// What "auto" comes to: what the study was begun with, what is asked for, or what all devices
+  /// have.
+  std::string precision_on(const std::set<std::string>& devices) const {
+    const auto held = directory_.precision(), asked = a_.precision == "auto" ? "" : a_.precision;
+    if (!held.empty() && !asked.empty() && held != asked)
+      throw SpecError(fmt::format("{}: was begun in {}, and holds it; leave --precision out, or "
+                                  "choose another --out",
+                                  directory_.path().string(), held));
+    if (!held.empty()) return held;
+    if (!asked.empty()) return asked;
+    if (a_.launcher == "slurm") {
+      fmt::print(stderr, "precision: float32, which every node has; --precision names another\n");
+      return "float32";
+    }
+    const auto& own = session_.options.device;
+    for (const auto& name : own.empty() ? devices : std::set<std::string>{own})
+      if (const auto precision = automatic_precision(device_named(name, a_.file));
+          precision != "bfloat16")
+        return precision;
+    return "bfloat16";
+  }
+
   void sort(std::size_t i) {
     const auto standing = runs_[i].standing;
     if (standing == Standing::kAbsent || standing == Standing::kUnfinished) pending_.push_back(i);
@@ -185,7 +209,8 @@ class Runner {
     const auto& run = runs_[i];
     std::vector<std::string> words;
     if (run.standing == Standing::kUnfinished) {
-      words = {"resume", run.folder.string()};
+      words = {"resume", run.folder.string(), "--precision",
+               study_.experiments[i].spec.at("training").at("precision").get<std::string>()};
     } else {
       words = {"run",       spec_file(i).string(),  "--out", run.folder.string(),
                "--threads", std::to_string(threads)};
@@ -273,8 +298,8 @@ class Runner {
 
   Session& session_;
   const StudyArguments& a_;
-  Study study_;
   StudyDirectory directory_;
+  Study study_;
   std::vector<std::string> strangers_;
   std::vector<StudyRun> runs_;
   std::vector<std::size_t> pending_;

@@ -17,6 +17,7 @@
 #include <marginalia/error.h>
 #include <marginalia/evaluator.h>
 #include <marginalia/files.h>
+#include <marginalia/precision.h>
 #include <marginalia/report.h>
 #include <marginalia/samples.h>
 #include <marginalia/study.h>
@@ -210,9 +211,12 @@ void check_start(const Experiment& experiment) {
 }  // namespace
 
 void run(Session& session, const RunArguments& a) {
-  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
+  auto settings = a.settings;
+  if (!a.precision.empty()) settings.push_back("training.precision=" + a.precision);
+  const auto spec = Spec::from_file(a.spec, session.data()).with(settings);
   Experiment experiment(spec, session.registry(), session.options.device);
   check_start(experiment);
+  warn_of_precision(experiment, {"training", "evaluation"});
   const fs::path path =
       a.out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(a.spec, fs::current_path()))
                     : fs::path(a.out);
@@ -223,7 +227,7 @@ void run(Session& session, const RunArguments& a) {
                   {"spec", experiment.resolved},
                   {"spec_sha256", spec_hash(experiment.resolved)},
                   {"energy_files", files},
-                  {"overrides", a.settings},
+                  {"overrides", settings},
                   {"seed", experiment.seed},
                   {"space", space_of(experiment.space())},
                   {"plugins", plugins_of(session.host())},
@@ -232,6 +236,7 @@ void run(Session& session, const RunArguments& a) {
                   {"commit", commit_text()},
                   {"host", host_name()},
                   {"device", experiment.device.str()},
+                  {"precision", experiment.precision},
                   {"threads", session.threads()},
                   {"parameters", parameter_count(*experiment.family)},
                   {"started", now()},
@@ -244,7 +249,32 @@ void run(Session& session, const RunArguments& a) {
   train_and_finish(session, experiment, run, {});
 }
 
-void resume(Session& session, const std::string& path) {
+/// The spec of a run that goes on, in another precision where one is asked for.
+static Spec spec_to_resume(const RunDirectory& run, const fs::path& data, const Json& record,
+                           const std::string& precision) {
+  auto spec = run.spec(data);
+  if (precision.empty()) return spec;
+  const auto asked = Json::json_pointer("/precision/evaluation/asked");
+  std::vector<std::string> settings{"training.precision=" + precision};
+  if (record.contains(asked) && record.at(asked) == "auto")
+    settings.emplace_back("evaluation.precision=auto");
+  return spec.with(settings);
+}
+
+/// Numbers go on as they began: hardware that multiplied bfloat16 is not left without a word.
+static void check_hardware(const std::string& path, const Json& record,
+                           const Experiment& experiment) {
+  const auto began = record.value("precision", Json::object()).value("training", Json::object());
+  if (experiment.training.precision != "bfloat16" || !began.value("in_hardware", false)) return;
+  if (const auto here = bfloat16_on(experiment.device); !here.in_hardware)
+    throw SpecError(fmt::format("{}: was begun where bfloat16 is multiplied in hardware, and here "
+                                "it is not: {}; go on with "
+                                "--precision float32, or with --precision bfloat16, which is slow",
+                                path, here.why));
+}
+
+void resume(Session& session, const ResumeArguments& a) {
+  const auto& [path, precision] = a;
   auto run = RunDirectory::open(path, true);
   const auto record = run.record();
   if (record.value("status", "") == "finished") {
@@ -260,7 +290,10 @@ void resume(Session& session, const std::string& path) {
   session.hold_threads();
   const auto device = session.options.device.empty() ? record.value("device", std::string())
                                                      : session.options.device;
-  Experiment experiment(run.spec(session.data()), session.registry(), device);
+  Experiment experiment(spec_to_resume(run, session.data(), record, precision), session.registry(),
+                        device);
+  if (precision.empty()) check_hardware(path, record, experiment);
+  warn_of_precision(experiment, {"training", "evaluation"});
   std::vector<std::string> refused;
   const auto from = newest_checkpoint(run.checkpoints(), refused);
   for (const auto& why : refused)
@@ -269,6 +302,10 @@ void resume(Session& session, const std::string& path) {
              from.empty() ? "the start" : from.filename().string());
   run.log("resumed from " + (from.empty() ? "the start" : from.filename().string()));
   run.update({{"status", "running"}, {"ended", nullptr}});
+  if (!precision.empty())
+    run.update({{"spec", experiment.resolved},
+                {"spec_sha256", spec_hash(experiment.resolved)},
+                {"precision", experiment.precision}});
   train_and_finish(session, experiment, run, from);
 }
 
@@ -316,6 +353,7 @@ void evaluate(Session& session, const EvaluateArguments& a) {
   auto spec = directory.spec(session.data());
   if (!metrics.empty()) spec = spec.with({"evaluation.metrics=" + Json(metrics).dump()});
   Experiment experiment(spec, session.registry(), session.options.device);
+  warn_of_precision(experiment, {"evaluation"});
   const auto step =
       load_model(checkpoint.empty() ? checkpoint_of(path) : directory.checkpoints() / checkpoint,
                  *experiment.family);

@@ -91,8 +91,10 @@ void MovingAverage::swap() {
 }
 
 void MovingAverage::visit(StateVisitor& visitor) {
-  for (std::size_t i = 0; i < averages_.size(); ++i)
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
     visitor("average." + names_[i], averages_[i]);
+    averages_[i] = averages_[i].to(parameters_[i].options());  // of another precision before
+  }
 }
 
 namespace {

@@ -11,6 +11,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/experiment.h>
+#include <marginalia/precision.h>
 
 namespace marginalia {
 namespace {
@@ -95,15 +96,14 @@ std::string no_device(const std::string& name, const std::string& where) {
   return fmt::format("{}: \"device\" must be auto, cpu, cuda or cuda:N, not \"{}\"", where, name);
 }
 
-at::Device device_of(const std::string& name, const std::string& where) {
-  if (!is_device(name)) throw SpecError(no_device(name, where));
-  if (name == "auto") return torch::cuda::is_available() ? at::Device("cuda") : at::Device("cpu");
-  const at::Device device(name);
-  if (device.is_cuda() && !torch::cuda::is_available())
-    throw SpecError(fmt::format("{}: device \"{}\": this LibTorch sees no CUDA device; use cpu or "
-                                "auto, and see marginalia doctor",
-                                where, name));
-  return device;
+/// Parameters of float64 would lose what they know in answers of less.
+void check_precision(const Spec& spec, const TrainingParams& training,
+                     const EvaluationParams& evaluation, Faults& faults) {
+  const auto& answers = evaluation.precision;
+  if (training.precision == "float64" && answers != "auto" && answers != "float64")
+    faults.add(fmt::format("{}: \"evaluation.precision\" must be auto or float64 where "
+                           "\"training.precision\" is float64, not {}",
+                           spec.where(), answers));
 }
 
 /// What is said of evaluations in training must be of some that are made.
@@ -124,6 +124,17 @@ void check_selection(const Spec& spec, const TrainingParams& training,
 }
 
 }  // namespace
+
+at::Device device_named(const std::string& name, const std::string& where) {
+  if (!is_device(name)) throw SpecError(no_device(name, where));
+  if (name == "auto") return torch::cuda::is_available() ? at::Device("cuda") : at::Device("cpu");
+  const at::Device device(name);
+  if (device.is_cuda() && !torch::cuda::is_available())
+    throw SpecError(fmt::format("{}: device \"{}\": this LibTorch sees no CUDA device; use cpu or "
+                                "auto, and see marginalia doctor",
+                                where, name));
+  return device;
+}
 
 Json Experiment::check(const Spec& spec, const Registry& registry, Faults& faults) {
   check_top(spec, faults);
@@ -153,6 +164,7 @@ Json Experiment::check(const Spec& spec, const Registry& registry, Faults& fault
   resolved["evaluation"] = check_section(spec, "evaluation", evaluation, registry, false, faults);
   check_selection(spec, training, evaluation, resolved["evaluation"].value("during", Json::array()),
                   faults);
+  check_precision(spec, training, evaluation, faults);
   if (!spec.has("energy") && training.anneal.from != 1)
     faults.add(spec.where() + ": \"training.anneal\" needs an \"energy\"");
   if (!spec.has("energy") && evaluation.reference.use == "always")
@@ -171,11 +183,17 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
   faults.throw_if_any();
   if (resolved["seed"].is_null()) resolved["seed"] = std::random_device()();
   seed = resolved["seed"].get<std::uint64_t>();
-  device = device_of(device_name.empty() ? resolved["device"].get<std::string>() : device_name,
-                     spec.where());
+  device = device_named(device_name.empty() ? resolved["device"].get<std::string>() : device_name,
+                        spec.where());
   check_section(spec, "training", training, registry, true, faults);
   check_section(spec, "evaluation", evaluation, registry, true, faults);
   faults.throw_if_any();
+  const auto asked = resolved;
+  settle_precision(resolved, automatic_precision(device));
+  precision = precision_record(asked, resolved, device);
+  training.precision = resolved["training"]["precision"];
+  evaluation.precision = resolved["evaluation"]["precision"];
+  const Precision types{type_named(training.precision), type_named(evaluation.precision)};
 
   if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
   if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
@@ -192,14 +210,11 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
   torch::manual_seed(seed);  // initial parameters alone come from the global generator
   const auto* family_description = registry.find("family", spec.child("family").type());
   const auto add = [&](const std::string& role, const Spec& network) {
-    const NetworkContext context{
-        space(),
-        heads_of(family_description, role),
-        energy.get(),
-        {training.precision == "bfloat16", evaluation.precision == "bfloat16"},
-        dataset.get()};
+    const NetworkContext context{space(), heads_of(family_description, role), energy.get(),
+                                 dataset.get()};
     auto made = registry.make<Network>(network, context);
     set_space(*made, space());
+    set_precision(*made, types);
     made->to(device);
     networks.add(role, made);
   };
@@ -211,7 +226,7 @@ Experiment::Experiment(const Spec& spec, const Registry& registry, const std::st
       for (const auto& [role, _] : network.json().items())
         add(role, network.child(role));
   }
-  const FamilyContext context{space(), energy.get(), dataset.get(), networks, device};
+  const FamilyContext context{space(), energy.get(), dataset.get(), networks, device, types};
   family = registry.make<Family>(spec.child("family"), context);
 }
 

@@ -6,6 +6,7 @@
 
 #include <marginalia/error.h>
 #include <marginalia/network.h>
+#include <marginalia/precision.h>
 
 namespace marginalia {
 
@@ -23,6 +24,29 @@ std::string names_of(HeadSet heads) {
 
 void set_space(Network& network, const StateSpace& space) {
   if (space.mixed()) network.impossible_ = space.possible().logical_not().unsqueeze(0);
+}
+
+void set_precision(Network& network, const Precision& precision) {
+  for (const auto type : {precision.training, precision.answers})
+    if (type == at::kBFloat16) allow_bfloat16();
+  network.precision_ = precision;
+  set_type(network, network.type());
+}
+
+void set_type(torch::nn::Module& module, at::ScalarType type) {
+  const auto turn = [type](Tensor& tensor) {
+    if (tensor.is_floating_point() && tensor.scalar_type() != type)
+      tensor.set_data(tensor.detach().to(type));
+  };
+  for (auto& parameter : module.parameters())
+    turn(parameter);
+  for (auto& buffer : module.buffers())
+    turn(buffer);
+}
+
+void Network::train(bool on) {
+  torch::nn::Module::train(on);
+  set_type(*this, type());
 }
 
 static void expect(const Network& network, const Tensor& head, at::IntArrayRef sizes, Head which) {

@@ -131,6 +131,8 @@ void Optimizer::visit(StateVisitor& visitor) {
     const auto key = "optimizer." + slot.name;
     visitor(key + ".mean", slot.mean);
     visitor(key + ".square", slot.square);
+    for (auto* moment : {&slot.mean, &slot.square})  // a run may go on in another precision
+      if (moment->defined()) *moment = moment->to(slot.parameter.options());
     auto steps = torch::tensor(slot.steps);
     visitor(key + ".steps", steps);
     slot.steps = steps.item<std::int64_t>();

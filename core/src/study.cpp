@@ -8,6 +8,7 @@
 #include <marginalia/error.h>
 #include <marginalia/experiment.h>
 #include <marginalia/files.h>
+#include <marginalia/precision.h>
 #include <marginalia/run_directory.h>
 #include <marginalia/study.h>
 
@@ -123,6 +124,13 @@ void gather(const std::vector<study::Draft>& drafts, const std::vector<Resolved>
                    : fmt::format("{}\n  in {} and {} more", text, names[0], names.size() - 1));
 }
 
+std::set<std::string> devices_of(const std::vector<Resolved>& resolved) {
+  std::set<std::string> devices;
+  for (const auto& one : resolved)
+    devices.insert(one.spec.at("device").get<std::string>());
+  return devices;
+}
+
 void check_twins(const Study& study, const std::string& where, Faults& faults) {
   std::map<std::string, std::string> first;
   for (const auto& e : study.experiments)
@@ -135,10 +143,11 @@ void check_twins(const Study& study, const std::string& where, Faults& faults) {
 }  // namespace
 
 Study read_study(const fs::path& file, const fs::path& data, const Registry& registry,
-                 std::int64_t most) {
+                 std::int64_t most, const ChoosePrecision& choose) {
   Faults faults;
   const study::Manifest manifest(Spec::from_file(file, data), file, faults);
-  Study study{file.stem().string(), file, manifest.json(), compare_of(manifest, faults), {}};
+  Study study{file.stem().string(),         file, manifest.json(),
+              compare_of(manifest, faults), {},   "auto"};
   faults.throw_if_any();  // what follows would repeat these for every experiment
   manifest.check_count(double(most));
   const auto drafts = manifest.drafts();
@@ -148,6 +157,9 @@ Study read_study(const fs::path& file, const fs::path& data, const Registry& reg
   });
   gather(drafts, resolved, faults);
   faults.throw_if_any();
+  if (choose) study.precision = choose(devices_of(resolved));
+  for (auto& one : resolved)
+    settle_precision(one.spec, study.precision);
   for (std::size_t i = 0; i < drafts.size(); ++i)
     study.experiments.push_back({drafts[i].name, drafts[i].variant, drafts[i].settings, "",
                                  Json::object(), resolved[i].spec, spec_hash(resolved[i].spec)});

@@ -148,6 +148,10 @@ void StudyDirectory::record(const Study& study) const {
   write_atomically(path_ / "study.json", to_json(study).dump(1) + "\n");
 }
 
+std::string StudyDirectory::precision() const {
+  return exists() ? study().precision : "";
+}
+
 Study StudyDirectory::study() const {
   const auto file = path_ / "study.json";
   if (!exists())

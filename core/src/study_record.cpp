@@ -47,8 +47,10 @@ Json to_json(const Study& study) {
                {"samples", study.compare.samples},
                {"scaling",
                 {{"metric", study.compare.scaling.metric}, {"skip", study.compare.scaling.skip}}}};
-  return {{"marginalia_study_record", 1}, {"name", study.name}, {"file", study.file.string()},
-          {"manifest", study.manifest},   {"compare", compare}, {"experiments", experiments}};
+  return {{"marginalia_study_record", 1}, {"name", study.name},
+          {"file", study.file.string()},  {"precision", study.precision},
+          {"manifest", study.manifest},   {"compare", compare},
+          {"experiments", experiments}};
 }
 
 Study study_from_json(const Json& record, const std::string& where) try {
@@ -57,7 +59,12 @@ Study study_from_json(const Json& record, const std::string& where) try {
                             "marginalia that wrote it",
                             where, record.at("marginalia_study_record").dump()));
   Study study{
-      record.at("name"), record.at("file").get<std::string>(), record.at("manifest"), {}, {}};
+      record.at("name"),
+      record.at("file").get<std::string>(),
+      record.at("manifest"),
+      {},
+      {},
+      record.value("precision", "float32")};  // before it was recorded there was no other default
   Faults faults;
   Spec::from_text(record.at("compare").dump(), where + ": /compare")
       .read(

@@ -48,6 +48,7 @@ class LatticeConvolution : public torch::autograd::Function<LatticeConvolution> 
     const auto w = weight.to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     context->save_for_backward({padded, w});
     context->saved_data["relu"] = relu;
+    context->saved_data["type"] = weight.scalar_type();
     context->saved_data["periodic"] = periodic;
     return torch::conv2d(padded, w, bias.to(x.scalar_type()));
   }
@@ -68,7 +69,8 @@ class LatticeConvolution : public torch::autograd::Function<LatticeConvolution> 
       if (context->saved_data["relu"].toBool())
         gx = gx * (padded.slice(2, p, -p).slice(3, p, -p) > 0);
     }
-    return {gx, std::get<1>(parts).to(torch::kFloat), std::get<2>(parts).to(torch::kFloat), {}, {}};
+    const auto type = context->saved_data["type"].toScalarType();
+    return {gx, std::get<1>(parts).to(type), std::get<2>(parts).to(type), {}, {}};
   }
 };
 
@@ -102,7 +104,6 @@ class LatticeConv final : public Network {
   LatticeConv(const Params& params, const NetworkContext& context)
       : params_(params),
         levels_(context.space.levels()),
-        precision_(context.precision),
         prior_(params.prior == "none" ? nullptr : prior_of(context, params.prior, params.rounds)) {
     const auto& shape = context.space.shape;
     if (shape.size() > 2)
@@ -203,9 +204,9 @@ class LatticeConv final : public Network {
   }
 
   torch::Tensor features(const torch::Tensor& partial, const Prior& prior) const {
-    const auto known = (partial != kUnknown).to(torch::kFloat);  // [B, D]
+    const auto known = (partial != kUnknown).to(type());  // [B, D]
     const auto levels = torch::arange(levels_, partial.options());
-    const auto one_hot = (partial.unsqueeze(2) == levels).to(torch::kFloat);  // [B, D, K]
+    const auto one_hot = (partial.unsqueeze(2) == levels).to(type());  // [B, D, K]
     const auto spread = [&](const torch::Tensor& mean) { return mean.expand_as(one_hot); };
     std::vector<torch::Tensor> parts{one_hot, known.unsqueeze(2)};
     if (params_.means) {
@@ -231,7 +232,7 @@ class LatticeConv final : public Network {
       const auto layer = static_cast<std::size_t>(2 * block + 1);
       auto y = convolve(layer, z, true);
       if (params_.global) {
-        const auto mean = z.mean({2, 3}).to(torch::kFloat).mm(mixing_[std::size_t(block)]);
+        const auto mean = z.mean({2, 3}).to(type()).mm(mixing_[std::size_t(block)]);
         y = y + mean.to(y.scalar_type()).unsqueeze(2).unsqueeze(3);
       }
       z = z + convolve(layer + 1, y, true);
@@ -242,9 +243,8 @@ class LatticeConv final : public Network {
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     const auto B = input.partial.size(0), D = input.partial.size(1);
     const auto prior = prior_ ? prior_->of(input.partial) : Prior{};
-    auto z = features(input.partial, prior);
-    if (precision_.bfloat16(is_training())) z = z.to(torch::kBFloat16);
-    z = trunk(z).relu().permute({0, 2, 3, 1}).to(torch::kFloat).reshape({B, D, -1});
+    auto z = features(input.partial, prior).to(product_type());
+    z = trunk(z).relu().permute({0, 2, 3, 1}).to(type()).reshape({B, D, -1});
     Heads heads;
     if (wanted & kLogits) {
       const auto learned = torch::matmul(z, head_.slice(0, 1).t()) + head_bias_.slice(0, 1);
@@ -260,7 +260,6 @@ class LatticeConv final : public Network {
 
   Params params_;
   std::int64_t levels_, height_ = 1, width_ = 1, outputs_ = 0;
-  Precision precision_;
   std::unique_ptr<PriorSource> prior_;
   std::vector<torch::Tensor> weights_, biases_, mixing_;
   torch::Tensor head_, head_bias_, colours_;

@@ -41,10 +41,7 @@ class Made final : public Network {
   };
 
   Made(const Params& params, const NetworkContext& context)
-      : params_(params),
-        dimension_(context.space.dimension()),
-        levels_(context.space.levels()),
-        precision_(context.precision) {
+      : params_(params), dimension_(context.space.dimension()), levels_(context.space.levels()) {
     const auto H = params.hidden, inputs = dimension_ * levels_;
     for (std::int64_t l = 0; l < params.layers; ++l)
       add("layer" + std::to_string(l + 1), l == 0 ? inputs : H, H, 1);
@@ -62,15 +59,16 @@ class Made final : public Network {
 
   /// Masks of all weights for one order, [out, in] of ones and zeros. The caller holds mutex_.
   const std::vector<Tensor>& masks_of(const Tensor& order) {
-    if (order_.defined() && order_.equal(order)) return masks_;
+    const bool of_type = !masks_.empty() && masks_[0].dtype() == weights_[0].dtype();
+    if (of_type && order_.equal(order)) return masks_;
     masked_.clear();
     const auto rank = ranks_of(order.unsqueeze(0))[0];  // [D]
     const auto of_inputs = rank.repeat_interleave(levels_) + 1;
     const auto H = torch::arange(params_.hidden, order.options());
     const auto degree = dimension_ > 1 ? H.remainder(dimension_ - 1) + 1 : H;
     masks_.clear();
-    const auto reads = [](const Tensor& out, const Tensor& in) {
-      return (out.unsqueeze(1) >= in.unsqueeze(0)).to(torch::kFloat);
+    const auto reads = [this](const Tensor& out, const Tensor& in) {
+      return (out.unsqueeze(1) >= in.unsqueeze(0)).to(weights_[0].scalar_type());
     };
     for (std::int64_t l = 0; l < params_.layers; ++l)
       masks_.push_back(reads(degree, l == 0 ? of_inputs : degree));
@@ -113,26 +111,25 @@ class Made final : public Network {
     return masked;
   }
 
-  /// x int64 [B, D], order [D]  ->  float32 [B, D, K].
+  /// x int64 [B, D], order [D]  ->  [B, D, K] of type().
   Tensor along(const Tensor& x, const Tensor& order) {
-    const auto type = precision_.bfloat16(is_training()) ? torch::kBFloat16 : torch::kFloat;
-    const auto weights = masked_weights(order, type);
+    const auto weights = masked_weights(order, product_type());
     const auto product = [&](const Tensor& h, std::size_t l) {
-      return torch::linear(h.to(type), weights[l], biases_[l].to(type));
+      const auto y = torch::linear(h.to(product_type()), weights[l], biases_[l].to(product_type()));
+      return l + 1 < weights.size() ? torch::relu(y).to(type()) : y.to(type());
     };
     const auto levels = torch::arange(levels_, x.options());
-    Tensor h = (x.unsqueeze(2) == levels).to(torch::kFloat).flatten(1);
+    Tensor h = (x.unsqueeze(2) == levels).to(type()).flatten(1);
     for (std::size_t l = 0; l + 1 < weights_.size(); ++l) {
-      const auto y = torch::relu(product(h, l)).to(torch::kFloat);
+      const auto y = product(h, l);
       h = l == 0 ? y : h + y;
       if (params_.dropout > 0) h = torch::dropout(h, params_.dropout, is_training());
     }
-    return product(h, weights_.size() - 1).to(torch::kFloat).view({x.size(0), dimension_, levels_});
+    return product(h, weights_.size() - 1).view({x.size(0), dimension_, levels_});
   }
 
   Params params_;
   std::int64_t dimension_, levels_;
-  Precision precision_;
   std::vector<Tensor> weights_, biases_;
   std::mutex mutex_;
   Tensor order_;

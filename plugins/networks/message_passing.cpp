@@ -72,6 +72,10 @@ Graph graph_of(const Energy& energy) {
           torch::tensor(first, torch::kLong)};
 }
 
+bool has_kernel(const Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == torch::kFloat;
+}
+
 /// out += a * x, for the B rows of C numbers of one edge.
 MARGINALIA_KERNEL void add_scaled(float* out, const float* x, const float* a, std::int64_t B,
                                   std::int64_t C) {
@@ -89,10 +93,10 @@ MARGINALIA_KERNEL void add_products(float* out, const float* x, const float* y, 
 }
 
 /// out_i = sum over edges e into i of a_e * x_source(e).  x [D, B, C], gains a [E, C]
-/// ->  [D, B, C], without the messages themselves in memory. `along` picks each edge's gain: the
-/// edge itself, or its opposite for the transposed sum.
+/// ->  [D, B, C], on a CPU in float32 without the messages themselves in memory. `along` picks each
+/// edge's gain: the edge itself, or its opposite for the transposed sum.
 Tensor gathered(const Tensor& x, const Tensor& gains, const Graph& graph, bool transposed) {
-  if (!x.is_cpu()) {
+  if (!has_kernel(x)) {
     const auto source = graph.source.to(x.device());
     const auto a = transposed ? gains.index_select(0, graph.opposite.to(x.device())) : gains;
     const auto degree = (graph.first.slice(0, 1) - graph.first.slice(0, 0, -1)).to(x.device());
@@ -117,7 +121,7 @@ Tensor gathered(const Tensor& x, const Tensor& gains, const Graph& graph, bool t
 
 /// The gradient by the gains: d a_e = sum_b g_target(e) * x_source(e).  ->  [E, C]
 Tensor gain_gradient(const Tensor& x, const Tensor& g, const Tensor& gains, const Graph& graph) {
-  if (!x.is_cpu()) {
+  if (!has_kernel(x)) {
     const auto source = graph.source.to(x.device());
     const auto degree = (graph.first.slice(0, 1) - graph.first.slice(0, 0, -1)).to(x.device());
     const auto target = torch::arange(x.size(0), source.options()).repeat_interleave(degree);
@@ -224,7 +228,7 @@ class MessagePassing final : public Network {
     if (!prior_) return h;
     const auto unknown = (partial == kUnknown).unsqueeze(2);
     const auto p = torch::where(unknown, prior.logits.softmax(2), 0.0F).transpose(0, 1);
-    return h + torch::matmul(p, from_prior_);
+    return h + torch::matmul(p.to(h.scalar_type()), from_prior_);
   }
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {

@@ -36,8 +36,9 @@ std::int64_t round_up(std::int64_t n) {
   return (n + kTile - 1) / kTile * kTile;
 }
 
-/// One weight [H, in] and bias [H] in float32, with a bfloat16 copy of the weight that is renewed
-/// only when the weight has changed: a step evaluates a network several times, updates it once.
+/// One weight [H, in] and bias [H] in float32 or float64, with a bfloat16 copy of the weight that
+/// is renewed only when the weight has changed: a step evaluates a network several times, updates
+/// it once.
 class Layer final : public torch::nn::Module {
  public:
   /// is_first: its inputs are features, which come rounded up in bfloat16.
@@ -48,16 +49,15 @@ class Layer final : public torch::nn::Module {
   }
 
   /// The weight in the type of its products; the first in bfloat16 [H, in'], in' = in rounded up.
-  Tensor operand(bool bfloat16) {
+  Tensor operand(at::ScalarType type) {
     const auto w = weight.detach();
-    if (!bfloat16) return w;
+    if (type == w.scalar_type()) return w;
     const std::lock_guard lock(mutex_);  // queries may come from several threads
     if (copy_.defined() && copied_ == w.data_ptr() && version_ == w._version()) return copy_;
     copied_ = w.data_ptr();
     version_ = w._version();
     const auto in = w.size(1);
-    return copy_ =
-               at::constant_pad_nd(w.to(torch::kBFloat16), {0, is_first_ ? round_up(in) - in : 0});
+    return copy_ = at::constant_pad_nd(w.to(type), {0, is_first_ ? round_up(in) - in : 0});
   }
 
   Tensor weight, bias;
@@ -106,7 +106,7 @@ bool has_kernel(const Tensor& h) {
   return h.is_cpu() && h.scalar_type() == torch::kFloat;
 }
 
-/// h += leaky_relu(p + b) in place.  h float32 [B, H], p [B, H]  ->  h in the type of p.
+/// h += leaky_relu(p + b) in place.  h [B, H], p [B, H]  ->  h in the type of p.
 Tensor absorb(Tensor& h, const Tensor& p, const Tensor& b, double slope) {
   if (!has_kernel(h))
     return h.add_(at::leaky_relu(p + b, slope)).to(p.scalar_type(), false, /*copy=*/true);
@@ -119,7 +119,7 @@ Tensor absorb(Tensor& h, const Tensor& p, const Tensor& b, double slope) {
   return x;
 }
 
-/// g += gx in place.  g float32 [B, H]  ->  the gradient by p, in its type.
+/// g += gx in place.  g [B, H]  ->  the gradient by p, in its type.
 Tensor gate(Tensor& g, const Tensor& gx, const Tensor& p, const Tensor& b, double slope) {
   if (!has_kernel(g))
     return at::leaky_relu_backward(g.add_(gx), p + b, slope, false).to(p.scalar_type());
@@ -279,7 +279,7 @@ class Tower final : public torch::nn::Module {
     tensor_list parameters, operands;
     for (const auto& layer : layers_) {
       parameters.insert(parameters.end(), {layer->weight, layer->bias});
-      operands.push_back(layer->operand(x.scalar_type() == torch::kBFloat16));
+      operands.push_back(layer->operand(x.scalar_type()));
     }
     return Stack::apply(x, at::TensorList(parameters), operands, slope_);
   }
@@ -316,9 +316,7 @@ class Mlp final : public marginalia::Network {
   };
 
   Mlp(const Params& params, const marginalia::NetworkContext& context)
-      : heads_(context.heads & kOffered),
-        width_(context.space.levels() + 1),
-        precision_(context.precision) {
+      : heads_(context.heads & kOffered), width_(context.space.levels() + 1) {
     if (params.prior != "none") prior_ = marginalia::prior_of(context, params.prior, params.rounds);
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
@@ -372,10 +370,9 @@ class Mlp final : public marginalia::Network {
   /// partial int64 [B, D]  ->  [B', in'], both rounded up in bfloat16.
   Tensor features(const Tensor& partial, const marginalia::Prior& prior) const {
     const auto B = partial.size(0), D = partial.size(1), in = inputs(D);
-    const bool bfloat16 = precision_.bfloat16(is_training());
-    const auto type = bfloat16 ? torch::kBFloat16 : parameters().front().scalar_type();
+    const bool bfloat16 = product_type() == torch::kBFloat16;
     auto x = torch::zeros({bfloat16 ? round_up(B) : B, bfloat16 ? round_up(in) : in},
-                          partial.options().dtype(type));
+                          partial.options().dtype(product_type()));
     const auto first = torch::arange(1, D * width_ + 1, width_, partial.options());  // unknown: -1
     x.scatter_(1, partial + first, 1);
     if (prior_) {
@@ -387,8 +384,7 @@ class Mlp final : public marginalia::Network {
   }
 
   HeadSet heads_;
-  std::int64_t width_;  // K + 1
-  marginalia::Precision precision_;
+  std::int64_t width_;                              // K + 1
   std::unique_ptr<marginalia::PriorSource> prior_;  // null: none
   std::shared_ptr<Tower> marginal_, conditional_, position_;
 };

@@ -103,7 +103,7 @@ class PixelCnn final : public Network {
   };
 
   PixelCnn(const Params& params, const NetworkContext& context)
-      : channels_(params.channels), levels_(context.space.levels()), precision_(context.precision) {
+      : channels_(params.channels), levels_(context.space.levels()) {
     const auto& shape = context.space.shape;
     if (shape.size() != 2)
       throw SpecError("works on pictures [height, width], not on a shape of " +
@@ -130,8 +130,7 @@ class PixelCnn final : public Network {
     const auto& x = input.partial;
     if (!input.order.equal(causal_order().to(x.device()).expand_as(x)))
       throw Error(label() + " sees pixels row by row, and along no other order");
-    const auto type = precision_.bfloat16(is_training()) ? torch::kBFloat16 : torch::kFloat;
-    const auto pixels = (torch::embedding(table_, x + 1) + place_).to(type);  // [B, P, C]
+    const auto pixels = (torch::embedding(table_, x + 1) + place_).to(product_type());  // [B, P, C]
     const auto e = pixels.view({x.size(0), height_, width_, channels_}).permute({0, 3, 1, 2});
     auto v = above_->forward(e, 1, 0);
     auto h = left_->forward(e, 0, 1) + from_above_->forward(torch::relu(v));
@@ -139,12 +138,11 @@ class PixelCnn final : public Network {
       layer->forward(v, h);
     const auto logits = out_->forward(torch::relu(h)).permute({0, 2, 3, 1});
     Heads heads;
-    heads.causal_logits = logits.reshape({x.size(0), height_ * width_, levels_}).to(torch::kFloat);
+    heads.causal_logits = logits.reshape({x.size(0), height_ * width_, levels_}).to(type());
     return heads;
   }
 
   std::int64_t channels_, levels_, height_ = 0, width_ = 0;
-  Precision precision_;
   Tensor table_, place_;
   std::shared_ptr<Conv> above_, left_, from_above_, out_;
   std::vector<std::shared_ptr<Layer>> layers_;

@@ -1,7 +1,9 @@
+#include "built.h"
 #include "contracts.h"
 
 #include <fstream>
 #include <map>
+#include <set>
 
 #include <fmt/ranges.h>
 
@@ -71,7 +73,7 @@ Spec spec_of(const Description& d, const std::vector<std::string>& sources) {
 }
 
 std::unique_ptr<Experiment> build(const Spec& spec) {
-  return std::make_unique<Experiment>(spec, test::loaded_registry(), "cpu");
+  return std::make_unique<Experiment>(test::in_float32(spec), test::loaded_registry(), "cpu");
 }
 
 /// Everything a family's training depends on, copied.
@@ -114,12 +116,13 @@ struct Trained4 {
 };
 
 /// A family in all the surroundings that it can be built in, after training there.
-std::vector<std::unique_ptr<Trained4>> train_everywhere(const Description& d) {
+std::vector<std::unique_ptr<Trained4>> train_everywhere(
+    const Description& d, const std::vector<std::string>& settings = {}) {
   std::vector<std::unique_ptr<Trained4>> all;
   const std::vector<std::vector<std::string>> surroundings{
       {"energy"}, {"dataset"}, {"dataset", "energy"}};
   for (const auto& sources : surroundings) {
-    auto made = std::unique_ptr<Trained4>(new Trained4{{}, spec_of(d, sources), {}});
+    auto made = std::unique_ptr<Trained4>(new Trained4{{}, spec_of(d, sources).with(settings), {}});
     try {
       made->experiment = build(made->spec);
     } catch (const SpecError& e) {
@@ -204,6 +207,45 @@ TEST_CASE("every family trains, and says what it answers") {
         CHECK(parameter.requires_grad());
       }
   });
+}
+
+/// The types of what a family trains, each once.
+std::set<at::ScalarType> types_of(Family& family) {
+  std::set<at::ScalarType> types;
+  for (const auto& group : family.parameters())
+    for (const auto& [_, parameter] : group.parameters)
+      types.insert(parameter.scalar_type());
+  return types;
+}
+
+TEST_CASE("every family trains and answers in float64") {
+  for (const auto& [name, entry] : test::loaded_registry().all<Family>()) {
+    CAPTURE(name);
+    for (const auto& made : train_everywhere(entry.description, {"training.precision=float64"})) {
+      const auto types = types_of(made->family());
+      CHECK((types.empty() || types == std::set<at::ScalarType>{torch::kDouble}));
+      const auto partial = test::mixed_states(made->family().space(), 2);
+      for (const auto& c : made->family().capabilities())
+        CHECK(ask(made->family(), {c.kind, partial, {}, c.estimator}).value.defined());
+    }
+  }
+}
+
+TEST_CASE("a family that answers in float64 is measured so in training, and trains on in float32") {
+  for (const auto& [name, entry] : test::loaded_registry().all<Family>()) {
+    CAPTURE(name);
+    for (const auto& made :
+         train_everywhere(entry.description, {"evaluation.precision=float64",
+                                              "evaluation.every_steps=2", "evaluation.every_rows=4",
+                                              "evaluation.during=[\"marginal_seconds\"]"})) {
+      const auto partial = test::mixed_states(made->family().space(), 2);
+      for (const auto& c : made->family().capabilities())
+        CHECK(ask(made->family(), {c.kind, partial, {}, c.estimator}).value.defined());
+      made->family().set_training(true);
+      const auto types = types_of(made->family());
+      CHECK((types.empty() || types == std::set<at::ScalarType>{torch::kFloat}));
+    }
+  }
 }
 
 TEST_CASE("the query matrix says what families answer") {

@@ -1,3 +1,4 @@
+#include "built.h"
 #include "contracts.h"
 
 #include <cmath>
@@ -27,8 +28,8 @@ Experiment build(const SmallModel& subject) {
     metrics.push_back(test::example(entry.description).json());
   const auto spec =
       Spec::from_text(subject.spec, "spec.json", {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA});
-  return Experiment(spec.with({"evaluation.metrics=" + metrics.dump()}), test::loaded_registry(),
-                    "cpu");
+  return Experiment(test::in_float32(spec.with({"evaluation.metrics=" + metrics.dump()})),
+                    test::loaded_registry(), "cpu");
 }
 
 Json measure(const Experiment& experiment) {

@@ -1,3 +1,5 @@
+#include <torch/csrc/autograd/autograd.h>
+
 #include "contracts.h"
 
 #include <marginalia/network.h>
@@ -126,6 +128,90 @@ TEST_CASE("every network computes the heads it is asked for, and no others") {
       } else {
         CHECK_FALSE(out.isnan().any().item<bool>());
       }
+    }
+  });
+}
+
+/// What a network says in a precision, and its gradient by the parameters, of one number.
+struct Said {
+  std::vector<Tensor> heads, gradients;
+};
+Said said_in(Network& network, const StateSpace& space, const Precision& precision) {
+  set_precision(network, precision);
+  network.train();
+  Said said;
+  auto loss = torch::zeros({}, torch::kDouble);
+  for (const auto head : kHeads) {
+    if (!(network.heads() & head)) continue;
+    said.heads.push_back(part(network.evaluate(input_for(network, space, head), head), head));
+    const auto seen = said.heads.back().masked_select(said.heads.back().isfinite());
+    loss = loss + seen.to(torch::kDouble).sin().sum();
+  }
+  const auto parameters = network.parameters();
+  said.gradients = torch::autograd::grad({loss}, parameters);
+  return said;
+}
+
+TEST_CASE("a network in float64 is float64 throughout, and says what it says in float32") {
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    const auto single = said_in(network, around.space, {torch::kFloat, torch::kFloat});
+    const auto twofold = said_in(network, around.space, {torch::kDouble, torch::kDouble});
+    for (std::size_t i = 0; i < single.heads.size(); ++i) {
+      const auto &x = single.heads[i], &y = twofold.heads[i];
+      CHECK((x.scalar_type() == torch::kFloat));
+      CHECK((y.scalar_type() == torch::kDouble));
+      CHECK(test::close(x.to(torch::kDouble), y, 1e-4));
+      const auto finite = y.masked_select(y.isfinite());
+      CHECK_FALSE(finite.equal(finite.to(torch::kFloat).to(torch::kDouble)));  // not just widened
+    }
+    for (std::size_t i = 0; i < single.gradients.size(); ++i) {
+      CAPTURE(network.named_parameters().keys()[i]);
+      CHECK((single.gradients[i].scalar_type() == torch::kFloat));
+      CHECK((twofold.gradients[i].scalar_type() == torch::kDouble));
+      CHECK(test::close(single.gradients[i].to(torch::kDouble), twofold.gradients[i], 1e-3));
+    }
+  });
+}
+
+TEST_CASE("a network that answers in float64 trains on in float32 with the parameters it had") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    set_precision(network, {torch::kFloat, torch::kDouble});
+    network.train();
+    const auto parameters = network.parameters();  // as an optimiser holds them
+    std::vector<Tensor> before;
+    for (const auto& parameter : parameters)
+      before.push_back(parameter.clone());
+    network.eval();
+    for (const auto head : kHeads)
+      if (network.heads() & head) {
+        const auto answer =
+            part(network.evaluate(input_for(network, around.space, head), head), head);
+        CHECK((answer.scalar_type() == torch::kDouble));
+      }
+    for (const auto& parameter : parameters)
+      CHECK((parameter.scalar_type() == torch::kDouble));
+    network.train();
+    for (std::size_t i = 0; i < before.size(); ++i)
+      CHECK(parameters[i].equal(before[i]));
+  });
+}
+
+TEST_CASE("a network whose products are bfloat16 has outputs of float32, near those of float32") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    for (const auto head : kHeads) {
+      if (!(network.heads() & head)) continue;
+      const auto input = input_for(network, around.space, head);
+      const auto in = [&](at::ScalarType products) {
+        set_precision(network, {products, products});
+        return part(network.evaluate(input, head), head);
+      };
+      const auto fine = in(torch::kFloat), coarse = in(torch::kBFloat16);
+      CHECK((coarse.scalar_type() == torch::kFloat));
+      const auto finite = fine.isfinite();
+      const auto x = fine.masked_select(finite), y = coarse.masked_select(finite);
+      CHECK(((x - y).norm() / x.norm()).item<double>() < 0.05);
     }
   });
 }

@@ -30,7 +30,8 @@ struct Chained {
                       R"(},
       "training": {"steps": 150, "batch_size": 64, "optimizer": {"learning_rate": 0.01}}})";
     const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
-    experiment = std::make_unique<Experiment>(spec, test::loaded_registry(), "cpu");
+    experiment =
+        std::make_unique<Experiment>(test::in_float32(spec), test::loaded_registry(), "cpu");
     const auto run = RunDirectory::create(folder / "run", false);
     train(*experiment, run, {}, {});
     experiment->family->set_training(false);
@@ -205,11 +206,12 @@ TEST_CASE("a network that sees its variables in one order is given no other") {
 }
 
 TEST_CASE("variables of fewer values take no others") {
-  const auto experiment = Experiment(Spec::from_text(R"({"marginalia": 1, "seed": 1,
+  const auto experiment =
+      Experiment(test::in_float32(Spec::from_text(R"({"marginalia": 1, "seed": 1,
           "energy": {"type": "factor_graph", "file": "tiny.uai"},
           "network": {"type": "made", "hidden": 8, "layers": 1}, "family": {"type": "arm"}})",
-                                                     "spec.json", {MARGINALIA_TEST_DATA, {}}),
-                                     test::loaded_registry(), "cpu");
+                                                  "spec.json", {MARGINALIA_TEST_DATA, {}})),
+                 test::loaded_registry(), "cpu");
   const auto& space = experiment.space();
   REQUIRE(space.mixed());
   Stream stream(3, "test");

@@ -9,6 +9,7 @@
 
 #include <marginalia/trainer.h>
 
+#include "built.h"
 #include "marginalia_test.h"
 
 namespace marginalia::test {
@@ -42,7 +43,7 @@ inline double divergence_of_bits(const std::string& family, const std::string& t
     "dataset": {{"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"}}}})",
                                 family, training);
   const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
-  Experiment experiment(spec, loaded_registry(), "cpu");
+  Experiment experiment(in_float32(spec), loaded_registry(), "cpu");
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
   const auto states = all_states(experiment.space());
   Stream stream(1, "test");

@@ -8,6 +8,7 @@
 #include <marginalia/experiment.h>
 #include <marginalia/trainer.h>
 
+#include "built.h"
 #include "marginalia_test.h"
 
 namespace marginalia::test {
@@ -44,7 +45,7 @@ struct TrainedOnRows {
                       R"(, "optimizer": {"learning_rate": 0.03}},
       "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"}})";
     const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
-    experiment = std::make_unique<Experiment>(spec, loaded_registry(), "cpu");
+    experiment = std::make_unique<Experiment>(in_float32(spec), loaded_registry(), "cpu");
     const auto run = RunDirectory::create(folder / "run", false);
     train(*experiment, run, {}, {});
     experiment->family->set_training(false);

@@ -123,8 +123,8 @@ TEST_CASE("circuits learn from data alone, and answer after a step") {
                           "family": {"type": ")" +
                       name + "\"}}";
     CHECK(test::refusal([&] {
-            const Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(),
-                                        "cpu");
+            const Experiment experiment(test::in_float32(Spec::from_text(text, "spec.json")),
+                                        test::loaded_registry(), "cpu");
           }) ==
           "family " + name + " (plugin circuit): learns from a \"dataset\"; the spec has none");
     const test::TrainedOnRows untrained("{\"type\": \"" + name + "\"}", 0);

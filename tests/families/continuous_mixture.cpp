@@ -155,7 +155,8 @@ TEST_CASE("reverse KL to an energy comes close to it") {
     "evaluation": {"rows": 1000, "metrics": ["ess", "kl_reverse", "log_z",
                                             {"type": "marginal_error", "sizes": []}]}})";
   test::TempDir folder;
-  Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+  Experiment experiment(test::in_float32(Spec::from_text(text, "spec.json")),
+                        test::loaded_registry(), "cpu");
   const auto run = RunDirectory::create(folder / "run", false);
   train(experiment, run, {}, {});
   load_model(run.checkpoints() / "last.safetensors", *experiment.family);
@@ -185,7 +186,8 @@ TEST_CASE("a continuous mixture says what it lacks") {
       const auto text = R"({"marginalia": 1, )" + source +
                         R"(, "family": {"type": "continuous_mixture", )" + more + "}}";
       const Experiment experiment(
-          Spec::from_text(text, "spec.json", {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA}),
+          test::in_float32(
+              Spec::from_text(text, "spec.json", {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA})),
           test::loaded_registry(), "cpu");
     });
   };

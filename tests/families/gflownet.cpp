@@ -96,7 +96,7 @@ struct Learned {
                     family.find("log_variance") == std::string::npos ? R"("factors": {"log_z": 10})"
                                                                      : R"("factors": {})",
                     more);
-    experiment = std::make_unique<Experiment>(Spec::from_text(text, "spec.json"),
+    experiment = std::make_unique<Experiment>(test::in_float32(Spec::from_text(text, "spec.json")),
                                               test::loaded_registry(), "cpu");
     const auto run = RunDirectory::create(folder / "run", false);
     train(*experiment, run, {}, {});
@@ -366,8 +366,8 @@ TEST_CASE("from data an energy and its sampler learn together") {
     "evaluation": {{"metrics": ["nll"]}}}})",
                                   network, family);
     return std::make_unique<Experiment>(
-        Spec::from_text(text, "spec.json", {folder.path(), folder.path()}), test::loaded_registry(),
-        "cpu");
+        test::in_float32(Spec::from_text(text, "spec.json", {folder.path(), folder.path()})),
+        test::loaded_registry(), "cpu");
   };
   const std::string mlp = R"({"type": "mlp", "hidden": 32, "layers": 2})";
   CHECK(test::refusal([&] { build(mlp, R"("lambda": 0.9)"); }).find("a network of its own") !=

@@ -3,6 +3,7 @@
 #include <marginalia/files.h>
 #include <marginalia/trainer.h>
 
+#include "built.h"
 #include "marginalia_test.h"
 
 #include "../../plugins/families/mam/objectives.cpp"  // a plugin exports nothing to link with
@@ -26,7 +27,8 @@ Json trained_on_torus(const std::string& family, const std::string& network, int
     "evaluation": {"rows": 500, "metrics": ["ess", "kl_reverse", "log_z",
                                             {"type": "marginal_error", "sizes": []}]}})";
   test::TempDir folder;
-  Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");
+  Experiment experiment(test::in_float32(Spec::from_text(text, "spec.json")),
+                        test::loaded_registry(), "cpu");
   const auto run = RunDirectory::create(folder / "run", false);
   train(experiment, run, {}, {});
   load_model(run.checkpoints() / "last.safetensors", *experiment.family);
@@ -150,7 +152,7 @@ TEST_CASE("chains resampled from uniform states begin at the target") {
                            "spec.json");
   };
   test::TempDir folder;
-  Experiment experiment(spec("0.1"), test::loaded_registry(), "cpu");
+  Experiment experiment(test::in_float32(spec("0.1")), test::loaded_registry(), "cpu");
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
   struct ChainStates final : StateVisitor {
     void operator()(const std::string& name, Tensor& tensor) override {
@@ -296,8 +298,8 @@ TEST_CASE("parameters that would not be used are refused") {
         "network": {"type": "mlp", "hidden": 8, "layers": 2}, "family": {"type": "mam", )" +
                       family + "}}";
     return test::refusal([&] {
-      const Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(),
-                                  "cpu");
+      const Experiment experiment(test::in_float32(Spec::from_text(text, "spec.json")),
+                                  test::loaded_registry(), "cpu");
     });
   };
   const auto says = [&](const std::string& family, const char* part) {

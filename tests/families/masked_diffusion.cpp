@@ -169,7 +169,7 @@ TEST_CASE("it learns data, and its answers follow from one set of conditionals")
       "family": {"type": "masked_diffusion"},
       "training": {"steps": 400, "batch_size": 128, "optimizer": {"learning_rate": 0.005}}})",
                                     "spec.json", {folder.path(), folder.path()});
-  Experiment experiment(spec, test::loaded_registry(), "cpu");
+  Experiment experiment(test::in_float32(spec), test::loaded_registry(), "cpu");
   train(experiment, RunDirectory::create(folder / "run", false), {}, {});
   auto& family = *experiment.family;
   family.set_training(false);

@@ -6,6 +6,7 @@
 #include <marginalia/trainer.h>
 #include <marginalia/tree.h>
 
+#include "built.h"
 #include "marginalia_test.h"
 
 using namespace marginalia;
@@ -48,7 +49,8 @@ std::unique_ptr<Fitted> fitted(const std::string& family) {
       R"("}, "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt",
                                       "test": "rows.txt"}})";
   const auto spec = Spec::from_text(text, "spec.json", {made->folder.path(), made->folder.path()});
-  made->experiment = std::make_unique<Experiment>(spec, test::loaded_registry(), "cpu");
+  made->experiment =
+      std::make_unique<Experiment>(test::in_float32(spec), test::loaded_registry(), "cpu");
   const auto run = RunDirectory::create(made->folder / "run", false);
   train(*made->experiment, run, {}, {});
   return made;
@@ -239,7 +241,7 @@ TEST_CASE("figures of training are of validation rows, whether or not they selec
                                           select + R"( "split": "test",
         "every_steps": 1, "during": ["nll"]}})",
                                       "spec.json", {folder.path(), folder.path()});
-    Experiment experiment(spec, test::loaded_registry(), "cpu");
+    Experiment experiment(test::in_float32(spec), test::loaded_registry(), "cpu");
     const auto run = RunDirectory::create(folder / (select.empty() ? "a" : "b"), false);
     train(experiment, run, {}, {});
     std::istringstream lines(read_text(run.path() / "metrics.jsonl"));

@@ -7,12 +7,12 @@ using namespace marginalia;
 
 TEST_CASE("made follows its weights, its order and its precision when they change") {
   torch::NoGradGuard no_grad;
-  NetworkContext context{StateSpace::uniform(6, 2), kCausalLogits};
-  context.precision = {true, false};
+  const NetworkContext context{StateSpace::uniform(6, 2), kCausalLogits};
   const auto x = torch::randint(-1, 2, {5, 6}, torch::kLong);
   const auto forward = torch::arange(6).repeat({5, 1}), backward = forward.flip(1);
   const auto shaken = [&] {
-    const auto net = test::seeded_network("made", R"("hidden": 16)", context);
+    const auto net =
+        test::seeded_network("made", R"("hidden": 16)", context, {torch::kBFloat16, torch::kFloat});
     test::shake(*net, 0.1);
     return net;
   };

@@ -12,8 +12,9 @@ using test::kBothHeads;
 
 namespace {
 
-std::shared_ptr<Network> mlp(const NetworkContext& context, const std::string& parameters) {
-  return test::seeded_network("mlp", parameters, context);
+std::shared_ptr<Network> mlp(const NetworkContext& context, const std::string& parameters,
+                             at::ScalarType products = torch::kFloat) {
+  return test::seeded_network("mlp", parameters, context, {products, products});
 }
 
 /// Partial states whose variables are unknown half of the time: int64 [B, D].
@@ -124,10 +125,9 @@ TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any siz
   for (const auto& [hidden, rows] : sizes) {
     CAPTURE(hidden);
     CAPTURE(rows);
-    NetworkContext context{StateSpace::uniform(30, 2)};
+    const NetworkContext context{StateSpace::uniform(30, 2)};
     const auto fine = mlp(context, hidden);
-    context.precision = {true, true};
-    const auto coarse = mlp(context, hidden);  // the same seed, the same weights
+    const auto coarse = mlp(context, hidden, torch::kBFloat16);  // the same seed, the same weights
     const auto x = partial_states(context.space, rows);
     const auto a = coarse->evaluate({x}, kBothHeads), b = fine->evaluate({x}, kBothHeads);
     CHECK(a.logits.dtype() == b.logits.dtype());
@@ -144,9 +144,8 @@ TEST_CASE("mlp in bfloat16 stays near float32, outputs and gradients, at any siz
 }
 
 TEST_CASE("mlp in bfloat16 follows its weights when they are changed in place") {
-  NetworkContext context{StateSpace::uniform(6, 2)};
-  context.precision = {true, true};
-  const auto net = mlp(context, R"("hidden": 32)");
+  const NetworkContext context{StateSpace::uniform(6, 2)};
+  const auto net = mlp(context, R"("hidden": 32)", torch::kBFloat16);
   const auto x = partial_states(context.space, 5);
   const auto before = net->evaluate({x}, kLogits).logits;
   {

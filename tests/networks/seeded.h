@@ -15,11 +15,13 @@ inline constexpr HeadSet kBothHeads = kLogMarginal | kLogits;
 /// A network of these parameters, JSON text, as seed 1 begins it.
 inline std::shared_ptr<Network> seeded_network(const std::string& type,
                                                const std::string& parameters,
-                                               const NetworkContext& context) {
+                                               const NetworkContext& context,
+                                               const Precision& precision = {}) {
   torch::manual_seed(1);
   auto net = loaded_registry().make<Network, NetworkContext>(
       Spec::from_text("{\"type\": \"" + type + "\", " + parameters + "}", "spec.json"), context);
   set_space(*net, context.space);
+  set_precision(*net, precision);
   return net;
 }
 

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <marginalia/files.h>
+#include <marginalia/run_directory.h>
 
 #include "program.h"
 
@@ -148,6 +149,100 @@ TEST_CASE("doctor says which optional libraries there are") {
   const auto text = marginalia_("doctor").out;
   CHECK(has(text, "RDKit        "));
   CHECK((has(text, "RDKit        20") || has(text, "librdkit-dev")));
+}
+
+TEST_CASE("doctor times a product in each precision, and says what \"auto\" is and why") {
+  const auto result =
+      test::run_shell(fmt::format("MARGINALIA_MAX_CPU_ISA=avx2 '{}' doctor", MARGINALIA_PROGRAM));
+  CHECK(has(result.out, " GFLOP/s in float32, "));
+  CHECK(has(result.out, " in bfloat16, "));
+  CHECK(has(result.out, " in float64"));
+  CHECK(has(result.out, "precision    auto trains in float32 on cpu: bfloat16 is not multiplied in "
+                        "hardware, "));
+}
+
+TEST_CASE("bfloat16 without the hardware is done, with one warning; with limits of oneDNN, too") {
+  const test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  for (const std::string limit :
+       {"MARGINALIA_MAX_CPU_ISA=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "ONEDNN_MAX_CPU_ISA=SSE41"}) {
+    CAPTURE(limit);
+    const auto run = [&](const std::string& more) {
+      return test::run_shell(fmt::format("{} '{}' run '{}' --out '{}' --force training.steps=2 {}",
+                                         limit, MARGINALIA_PROGRAM, (folder / "tiny.json").string(),
+                                         (folder / "run").string(), more));
+    };
+    const auto coarse = run("--precision bfloat16 evaluation.precision=bfloat16");
+    CAPTURE(coarse.err);
+    CHECK(coarse.code == 0);
+    const std::string warning = "marginalia: warning: bfloat16 is not multiplied in hardware here";
+    CHECK(has(coarse.err, warning));
+    CHECK(coarse.err.find(warning) == coarse.err.rfind(warning));
+    CHECK(has(coarse.err, " times as long as in float32, as just measured"));
+    const auto record = Json::parse(read_text(folder / "run/run.json"));
+    CHECK(record.at("precision").at("training").at("used") == "bfloat16");
+    CHECK(record.at("precision").at("training").at("in_hardware") == false);
+    CHECK(record.at("spec").at("training").at("precision") == "bfloat16");
+
+    const auto automatic = run("");
+    CHECK(automatic.code == 0);
+    CHECK_FALSE(has(automatic.err, "warning"));
+    CHECK(
+        Json::parse(read_text(folder / "run/run.json")).at("precision").at("training").at("used") ==
+        "float32");
+  }
+}
+
+TEST_CASE(
+    "a run resumes in its precision; one that had the hardware is not left to slow products") {
+  const test::TempDir folder;
+  const auto run = folder / "run";
+  fs::copy(tiny_run(), run, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  const auto interrupted = [&](bool had_hardware) {
+    auto record = Json::parse(read_text(run / "run.json"));
+    record["status"] = "interrupted";
+    record["spec"]["training"]["steps"] = record["spec"]["training"]["steps"].get<int>() + 2;
+    record["spec"]["training"]["precision"] = "bfloat16";
+    record["precision"]["training"] = {
+        {"asked", "auto"}, {"used", "bfloat16"}, {"why", ""}, {"in_hardware", had_hardware}};
+    write_atomically(run / "run.json", record.dump());
+  };
+  const auto resume = [&](const std::string& more) {
+    return test::run_shell(fmt::format("MARGINALIA_MAX_CPU_ISA=avx2 '{}' resume '{}' {}",
+                                       MARGINALIA_PROGRAM, run.string(), more));
+  };
+  const auto used = [&] {
+    const auto record = Json::parse(read_text(run / "run.json"));
+    CHECK(record.at("spec_sha256") == spec_hash(record.at("spec")));
+    return record.at("precision").at("training").at("used").get<std::string>();
+  };
+  interrupted(true);
+  const auto refused = resume("");
+  CHECK(refused.code == 2);
+  CHECK(
+      has(refused.err, "was begun where bfloat16 is multiplied in hardware, and here it is not: "));
+  CHECK(has(refused.err, "go on with --precision float32, or with --precision bfloat16"));
+  CHECK(Json::parse(read_text(run / "run.json")).at("status") == "interrupted");
+  const auto slow = resume("--precision bfloat16");
+  CHECK(slow.code == 0);
+  CHECK(has(slow.err, "warning: bfloat16"));
+  CHECK(used() == "bfloat16");
+  interrupted(false);  // as it was begun: no refusal
+  CHECK(resume("").code == 0);
+  for (const std::string other : {"float32", "float64", "float32"}) {
+    interrupted(true);
+    const auto result = resume("--precision " + other);
+    CAPTURE(result.err);
+    CHECK(result.code == 0);
+    CHECK(used() == other);
+  }
+  auto old = Json::parse(read_text(run / "run.json"));  // before precision was recorded
+  old.erase("precision");
+  old["status"] = "interrupted";
+  write_atomically(run / "run.json", old.dump());
+  CHECK(resume("").code == 0);
+  const auto wrong = resume("--precision float16");
+  CHECK(wrong.code == 2);
 }
 
 TEST_CASE("exact answers without training, and refuses what is too large") {

@@ -5,8 +5,10 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <marginalia/files.h>
 #include <marginalia/spec.h>
@@ -104,6 +106,42 @@ TEST_CASE("a dry run writes nothing, and names what would be run") {
   const auto wrong = call(folder.path(), "study s.json --dry-run --only shrt");
   CHECK(wrong.code == 2);
   CHECK(has(wrong.err, "no experiment or variant is called \"shrt\""));
+}
+
+TEST_CASE("a study keeps the precision it was begun in, wherever it is started again") {
+  const test::TempDir folder;
+  write_atomically(folder / "s.json", kManifest);
+  const std::string lesser = "MARGINALIA_MAX_CPU_ISA=avx2";
+  const auto precisions = [&](const fs::path& out) {
+    const auto record = Json::parse(read_text(out / "study.json"));
+    std::set<std::string> all{record.at("precision").get<std::string>()};
+    for (const auto& e : record.at("experiments"))
+      all.insert(e.at("spec").at("training").at("precision").get<std::string>());
+    return fmt::format("{}", fmt::join(all, " "));
+  };
+  const auto first =
+      call(folder.path(), "study s.json --out out --only full-seed0 --precision bfloat16");
+  CAPTURE(first.err);
+  CHECK(first.code == 0);
+  CHECK(precisions(folder / "out") == "bfloat16");
+  CHECK(record_of(folder / "out/runs/full-seed0").at("spec").at("training").at("precision") ==
+        "bfloat16");
+  const auto again = call(folder.path(), "study s.json --out out", lesser);
+  CHECK(again.code == 0);
+  CHECK(has(again.err, "3 to run or resume, 1 finished"));
+  CHECK(precisions(folder / "out") == "bfloat16");
+  CHECK(has(read_text(folder / "out/logs/short-seed0.txt"), "warning: bfloat16 is not multiplied"));
+  const auto other = call(folder.path(), "study s.json --out out --precision float32");
+  CHECK(other.code == 2);
+  CHECK(has(other.err, "out: was begun in bfloat16, and holds it; leave --precision out"));
+
+  CHECK(call(folder.path(), "study s.json --out here --only full-seed0", lesser).code == 0);
+  CHECK(precisions(folder / "here") == "float32");
+  auto record = Json::parse(read_text(folder / "here/study.json"));
+  record.erase("precision");  // as one written before
+  write_atomically(folder / "here/study.json", record.dump());
+  const auto older = call(folder.path(), "study s.json --out here --dry-run");
+  CHECK(has(older.err, "1 finished"));
 }
 
 TEST_CASE("bad manifests are refused before any work, with exit code 2") {
@@ -264,6 +302,8 @@ TEST_CASE("the SLURM script is the recorded one, is handed to sbatch, and runs a
   CAPTURE(result.err);
   REQUIRE(result.code == 0);
   CHECK(result.out == "4711\n");
+  CHECK(has(result.err, "precision: float32, which every node has"));
+  CHECK(Json::parse(read_text(folder / "out/study.json")).at("precision") == "float32");
   const auto simplified = [&](std::string text) {
     for (const auto& [what, by] : {std::pair{fs::canonical(MARGINALIA_PROGRAM).string(), "PROGRAM"},
                                    {folder.path().string(), "FOLDER"}})

@@ -55,6 +55,12 @@ void add_settings(CLI::App& verb, std::vector<std::string>& settings) {
   verb.add_option("settings", settings, "key=value, dotted")->type_name("key=value");
 }
 
+void add_precision(CLI::App& verb, std::string& precision, const std::string& what) {
+  verb.add_option("--precision", precision, what)
+      ->type_name("P")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}));
+}
+
 void add_run(Verbs& verbs, RunArguments& a) {
   auto& verb = verbs.add("run", "train and evaluate what a spec asks for",
                          "marginalia run experiments/ising/smoke.json training.steps=500");
@@ -63,13 +69,13 @@ void add_run(Verbs& verbs, RunArguments& a) {
   verb.add_option("--out", a.out, "run directory; else runs/STEM, or runs/FOLDER-STEM")
       ->type_name("DIR");
   verb.add_flag("--force", a.force, "set an existing run directory aside");
+  add_precision(verb, a.precision, "stands for training.precision=P");
 }
 
-void add_resume(Verbs& verbs, std::string& run) {
-  verbs.add("resume", "go on with an interrupted run", "marginalia resume runs/smoke")
-      .add_option("run", run, "run directory")
-      ->required()
-      ->type_name("RUN");
+void add_resume(Verbs& verbs, ResumeArguments& a) {
+  auto& verb = verbs.add("resume", "go on with an interrupted run", "marginalia resume runs/smoke");
+  verb.add_option("run", a.run, "run directory")->required()->type_name("RUN");
+  add_precision(verb, a.precision, "go on in this one, whatever the run was begun in");
 }
 
 void add_check(Verbs& verbs, CheckArguments& a) {
@@ -235,6 +241,9 @@ void add_study(Verbs& verbs, StudyArguments& a) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("A,B");
+  add_precision(verb, a.precision,
+                "what \"auto\" comes to in training; else what this machine multiplies in "
+                "hardware; float32 with slurm");
   verb.add_flag("--dry-run", a.dry_run, "say what would be done, and write nothing");
   verb.add_flag("--yes", a.yes, "run more than 1000 experiments");
   verb.add_option("--launcher", a.launcher, "local processes, or an array of SLURM jobs")

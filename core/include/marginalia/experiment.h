@@ -93,7 +93,7 @@ struct EarlyStoppingParams {
 struct TrainingParams {
   std::int64_t steps = 1000, batch_size = 128, accumulate = 1, log_every_steps = 50;
   double clip_norm = 0, moving_average = 0;
-  std::string precision = "float32", init;
+  std::string precision = "auto", init;
   OptimizerParams optimizer;
   ScheduleParams schedule;
   AnnealParams anneal;
@@ -108,8 +108,11 @@ struct TrainingParams {
     p("moving_average", moving_average,
       {.doc = "decay of the parameters' average, used to answer; 0: none", .min = 0.0, .max = 1.0});
     p("precision", precision,
-      {.doc = "of hidden products in training; outputs stay float32",
-       .one_of = {"float32", "bfloat16"}});
+      {.doc =
+           "of hidden products in training; auto: bfloat16 where the processor or GPU multiplies "
+           "it in hardware, else float32. Beside bfloat16 parameters and outputs are float32; "
+           "in float64 everything is",
+       .one_of = {"auto", "float32", "bfloat16", "float64"}});
     p("init", init,
       {.doc =
            "run (its best checkpoint, else its last) or checkpoint to take tensors from, by name"});
@@ -139,7 +142,7 @@ struct SelectParams {
 struct EvaluationParams {
   std::int64_t every_steps = 0, every_rows = 200, samples = 64;
   Count rows{1000, false};
-  std::string split = "test", precision = "float32", order = "random";
+  std::string split = "test", precision = "auto", order = "random";
   Children<Metric> metrics, during;
   SelectParams select;
   ReferenceParams reference;
@@ -148,8 +151,10 @@ struct EvaluationParams {
     p("rows", rows, {.doc = "states for metrics that walk chains, or \"all\"", .min = 1});
     p("split", split, {.doc = "rows of a dataset to use", .one_of = {"train", "valid", "test"}});
     p("precision", precision,
-      {.doc = "of hidden products in every answer of the model, queries included",
-       .one_of = {"float32", "bfloat16"}});
+      {.doc =
+           "of hidden products in every answer of the model, queries included; auto: float32, or "
+           "float64 where training is, whose parameters are float64",
+       .one_of = {"auto", "float32", "bfloat16", "float64"}});
     p("order", order,
       {.doc = "of the variables of the model's samples that metrics weigh; parallel: in one pass "
               "what a network of bounded sight cannot tell apart",
@@ -163,6 +168,10 @@ struct EvaluationParams {
   }
 };
 
+/// The device that "auto", "cpu", "cuda" or "cuda:N" names on this machine. Throws SpecError, at
+/// `where`, for any other and for one that is not there.
+MARGINALIA_API at::Device device_named(const std::string& name, const std::string& where);
+
 /// What a spec asks for, built. Owns its parts; they own nothing of each other.
 class MARGINALIA_API Experiment {
  public:
@@ -175,7 +184,9 @@ class MARGINALIA_API Experiment {
   /// The energy alone, all that `exact` needs.
   static std::shared_ptr<Energy> energy_of(const Spec& spec, const Registry& registry);
 
-  Json resolved;       ///< the spec with every default filled in and the seed drawn
+  /// The spec with every default filled in, the seed drawn and "auto" precisions settled.
+  Json resolved;
+  Json precision;      ///< precision_record: what was asked for, what is used, and why
   std::uint64_t seed;  ///< root of all random streams
   at::Device device;
   TrainingParams training;

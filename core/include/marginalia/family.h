@@ -38,6 +38,7 @@ struct FamilyContext {
   const Dataset* dataset = nullptr;  ///< null when the spec has none
   Networks networks;
   at::Device device = at::kCPU;
+  Precision precision = {};  ///< for parameters of its own; networks know theirs
 };
 
 /// Walks the tensors that a checkpoint must hold. Reading replaces them.

@@ -35,15 +35,20 @@ struct NetworkInput {
   Tensor variable = {};
 };
 
-/// What it computed: the heads asked for, the others undefined. All float32.
+/// What it computed: the heads asked for, the others undefined. Of its type(): float32, or float64.
 struct Heads {
   Tensor log_marginal, logits, extensions, position_logits, causal_logits, embedding;
 };
 
-/// Where hidden products are done in bfloat16; outputs, and all else, stay in float32.
+/// The type of what is no product - parameters, sums, outputs - where products are of another.
+constexpr at::ScalarType type_beside(at::ScalarType products) {
+  return products == at::kBFloat16 ? at::kFloat : products;
+}
+
+/// In which type hidden products are done: float32, bfloat16 or float64.
 struct Precision {
-  bool bfloat16_training = false, bfloat16_answers = false;
-  bool bfloat16(bool training) const { return training ? bfloat16_training : bfloat16_answers; }
+  at::ScalarType training = at::kFloat, answers = at::kFloat;
+  at::ScalarType products(bool is_training) const { return is_training ? training : answers; }
 };
 
 /// What a network is built for.
@@ -51,8 +56,7 @@ struct NetworkContext {
   StateSpace space;
   HeadSet heads = kLogMarginal | kLogits;  ///< what the family will ask for
   const Energy* energy = nullptr;          ///< for a prior (prior.h); null: none
-  Precision precision = {};
-  const Dataset* dataset = nullptr;  ///< for a prior; null: none
+  const Dataset* dataset = nullptr;        ///< for a prior; null: none
 };
 
 /// An architecture: partial states in, heads out. Parameters that the marginal head alone uses
@@ -75,14 +79,31 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   /// The heads in `wanted` and no others. Logits of impossible values are -inf.
   Heads evaluate(const NetworkInput& input, HeadSet wanted);
 
+  /// Training or answering: parameters take the type that is theirs there. From float32 to float64
+  /// and back nothing is lost.
+  void train(bool on = true) override;
+
+ protected:
+  /// Of hidden products, as things stand.
+  at::ScalarType product_type() const { return precision_.products(is_training()); }
+  /// Of parameters, sums and outputs.
+  at::ScalarType type() const { return type_beside(product_type()); }
+
  private:
   /// Where input.variable is defined, logits may be those of it alone or, at no less cost, of all.
   virtual Heads compute(const NetworkInput& input, HeadSet wanted) = 0;
   Tensor impossible_;  // bool [1, D, K] where cardinalities differ, else undefined
+  Precision precision_;
   friend MARGINALIA_API void set_space(Network& network, const StateSpace& space);
+  friend MARGINALIA_API void set_precision(Network& network, const Precision& precision);
 };
 
 /// Tells a network which values its variables can take; the experiment does so once.
 MARGINALIA_API void set_space(Network& network, const StateSpace& space);
+/// Tells a network in which types to multiply; likewise.
+MARGINALIA_API void set_precision(Network& network, const Precision& precision);
+
+/// Turns parameters and buffers of floating point into `type`; each stays the tensor that it is.
+MARGINALIA_API void set_type(torch::nn::Module& module, at::ScalarType type);
 
 }  // namespace marginalia

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,19 +75,24 @@ struct MARGINALIA_API Study {
   Json manifest;
   CompareParams compare;
   std::vector<StudyExperiment> experiments;
+  std::string precision = "auto";  ///< what "auto" has come to in training, in all of them
   std::vector<std::string> row_names() const;  ///< each once, in the order of the experiments
 };
 
 /// Whether a JSON file is a study's manifest, not an experiment's spec.
 MARGINALIA_API bool is_study(const std::filesystem::path& file);
 
+/// What "auto" comes to in training, of experiments on these devices, as their specs name them.
+using ChoosePrecision = std::function<std::string(const std::set<std::string>& devices)>;
+
 /// Reads and expands a manifest, and checks every experiment; builds nothing.
 ///
-/// most: experiments allowed. Throws SpecError with all faults at once: those of the manifest, and
-/// each fault of the experiments once, with the first that has it.
+/// most: experiments allowed. choose: asked once for all of them; without it "auto" stays. Throws
+/// SpecError with all faults at once: those of the manifest, and each fault of the experiments
+/// once, with the first that has it.
 MARGINALIA_API Study read_study(const std::filesystem::path& file,
                                 const std::filesystem::path& data, const Registry& registry,
-                                std::int64_t most);
+                                std::int64_t most, const ChoosePrecision& choose = {});
 
 /// The same from what was recorded (study.json), without the manifest's files.
 MARGINALIA_API Json to_json(const Study& study);

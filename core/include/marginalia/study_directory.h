@@ -32,7 +32,7 @@ struct StudyRun {
 
 /// The folder that a study writes:
 ///
-///   study.json        manifest, experiments, their resolved specs and hashes
+///   study.json        manifest, precision, experiments, their resolved specs and hashes
 ///   runs/NAME/        a run directory for each
 ///   specs/NAME.json   what each was run from
 ///   logs/NAME.txt     what it printed
@@ -46,6 +46,8 @@ class MARGINALIA_API StudyDirectory {
 
   /// Writes study.json. A folder that holds something else is refused.
   void record(const Study& study) const;
+  /// What "auto" came to when the study was begun; "" where none was.
+  std::string precision() const;
   /// What study.json holds; throws SpecError where there is none.
   Study study() const;
 

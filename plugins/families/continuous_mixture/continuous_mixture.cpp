@@ -20,6 +20,7 @@
 #include <marginalia/family.h>
 #include <marginalia/masking.h>
 #include <marginalia/plugin.h>
+#include <marginalia/precision.h>
 
 #include "../reinforce.h"
 #include "decoder.h"
@@ -60,7 +61,8 @@ class ContinuousMixture final : public Family {
         {.doc = "p(x | z): variables independent, or along the Chow-Liu tree of the dataset",
          .one_of = {"independent", "chow_liu"}});
       p("bfloat16", bfloat16,
-        {.doc = "hidden products of the decoder in bfloat16 while it trains; answers stay exact"});
+        {.doc = "hidden products of the decoder in bfloat16 while it trains, though "
+                "training.precision be float32"});
     }
   };
 
@@ -68,6 +70,7 @@ class ContinuousMixture final : public Family {
       : params_(params),
         space_(context.space),
         device_(context.device),
+        precision_(precision_of(params, context)),
         from_energy_(chooses_energy(params, context)),
         points_(mixture::sobol(params.points, params.latents)) {
     const bool tree = params.leaves == "chow_liu";
@@ -79,7 +82,7 @@ class ContinuousMixture final : public Family {
                                                   leaves_->outputs());
     torch::NoGradGuard no_grad;
     decoder_->bias().copy_(leaves_->outputs_of(fitted));
-    decoder_->to(device_);
+    decoder_->to(device_, type_beside(precision_.training));
   }
 
   const StateSpace& space() const override { return space_; }
@@ -90,7 +93,7 @@ class ContinuousMixture final : public Family {
   void step(Step& step) override {
     const auto shift = step.stream("family/shift").uniform({1, params_.latents});
     const auto z = mixture::standard_normal(mixture::shifted(points_, shift));
-    const auto outputs = decoder_->forward(z.to(device_), params_.bfloat16);
+    const auto outputs = decoder_->forward(z.to(device_), precision_.training);
     step.count_passes(params_.points);
     if (from_energy_) return towards_energy(step, outputs);
     step.minimise(-leaves_->log_likelihood(step.batch().to(device_), outputs).mean());
@@ -103,9 +106,21 @@ class ContinuousMixture final : public Family {
     v.module("model.", *decoder_);
     leaves_->visit(v);
   }
-  void set_training(bool) override {}
+  void set_training(bool training) override {
+    set_type(*decoder_, type_beside(precision_.products(training)));
+  }
 
  private:
+  static Precision precision_of(const Params& params, const FamilyContext& context) {
+    auto precision = context.precision;
+    if (!params.bfloat16) return precision;
+    if (precision.training == torch::kDouble)
+      throw SpecError("\"bfloat16\" and \"training.precision\": \"float64\" exclude each other");
+    allow_bfloat16();
+    precision.training = torch::kBFloat16;
+    return precision;
+  }
+
   static bool chooses_energy(const Params& params, const FamilyContext& context) {
     const bool energy =
         params.objective == "reinforce" || (params.objective == "auto" && !context.dataset);
@@ -156,7 +171,7 @@ class ContinuousMixture final : public Family {
     const auto z = mixture::standard_normal(u + 0.5 / double(params_.points_test)).to(device_);
     std::vector<Tensor> outputs;
     for (const auto& part : z.split(kPoints))
-      outputs.push_back(decoder_->forward(part).to(torch::kCPU));
+      outputs.push_back(decoder_->forward(part, precision_.answers).to(torch::kCPU));
     seen_ = std::move(seen);
     return components_ = leaves_->components(torch::cat(outputs));
   }
@@ -219,6 +234,7 @@ class ContinuousMixture final : public Family {
   Params params_;
   StateSpace space_;
   at::Device device_;
+  Precision precision_;
   bool from_energy_;
   Tensor points_;  // float64 [N, d]
   std::unique_ptr<mixture::Leaves> leaves_;

@@ -16,16 +16,17 @@ Decoder::Decoder(std::int64_t latents, std::int64_t hidden, std::int64_t layers,
   output_ = register_module("output", torch::nn::Linear(hidden, outputs));
 }
 
-static Tensor product(const Tensor& x, const torch::nn::Linear& layer, bool bfloat16) {
-  if (!bfloat16) return at::linear(x, layer->weight, layer->bias);
-  const auto narrow = [](const Tensor& t) { return t.to(torch::kBFloat16); };
+static Tensor product(const Tensor& x, const torch::nn::Linear& layer, at::ScalarType type) {
+  if (type == x.scalar_type()) return at::linear(x, layer->weight, layer->bias);
+  const auto narrow = [type](const Tensor& t) { return t.to(type); };
   return narrow(x).mm(narrow(layer->weight).t()).to(x.scalar_type()) + layer->bias;
 }
 
-Tensor Decoder::forward(const Tensor& z, bool bfloat16) {
-  auto h = at::gelu(at::linear(z, layers_[0]->weight, layers_[0]->bias));
+Tensor Decoder::forward(const Tensor& z, at::ScalarType products) {
+  const auto& first = layers_[0];
+  auto h = at::gelu(at::linear(z.to(first->weight.scalar_type()), first->weight, first->bias));
   for (std::size_t l = 1; l < layers_.size(); ++l)
-    h = h + at::gelu(product(h, layers_[l], bfloat16));
+    h = h + at::gelu(product(h, layers_[l], products));
   return output_(h);
 }
 

@@ -15,9 +15,9 @@ class Decoder final : public torch::nn::Module {
  public:
   Decoder(std::int64_t latents, std::int64_t hidden, std::int64_t layers, std::int64_t outputs);
 
-  /// z: float32 [N, latents]  ->  float32 [N, outputs]. Hidden products in bfloat16 where asked
-  /// for; the output is a product in float32.
-  torch::Tensor forward(const torch::Tensor& z, bool bfloat16 = false);
+  /// z: [N, latents]  ->  [N, outputs], in the type of the parameters. Products between hidden
+  /// layers are done in `products`; those of z and the output in the type of the parameters.
+  torch::Tensor forward(const torch::Tensor& z, at::ScalarType products);
   /// c, [outputs].
   torch::Tensor bias() const { return output_->bias; }
 

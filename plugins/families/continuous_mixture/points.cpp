@@ -23,7 +23,7 @@ Tensor shifted(const Tensor& points, const Tensor& shift) {
 
 Tensor standard_normal(const Tensor& points) {
   constexpr double kEdge = 1e-7;
-  return (std::sqrt(2.0) * (2 * points.clamp(kEdge, 1 - kEdge) - 1).erfinv()).to(torch::kFloat);
+  return std::sqrt(2.0) * (2 * points.clamp(kEdge, 1 - kEdge) - 1).erfinv();
 }
 
 }  // namespace mixture

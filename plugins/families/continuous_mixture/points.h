@@ -19,7 +19,7 @@ Tensor sobol(std::int64_t count, std::int64_t dimension);
 Tensor shifted(const Tensor& points, const Tensor& shift);
 
 /// Points of [0, 1)^d as standard normal vectors, coordinate by coordinate: the inverse of the
-/// normal distribution function, 5.2 at most.  -> float32 [N, d].
+/// normal distribution function, 5.2 at most.  -> float64 [N, d].
 Tensor standard_normal(const Tensor& points);
 
 }  // namespace mixture

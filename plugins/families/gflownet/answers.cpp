@@ -69,9 +69,9 @@ Answer GFlowNet::from_policy(const Query& query, Stream& stream) const {
       const auto first = x.size(1) - u;
       const auto links = (first == 0 ? policy_.links(walk.paths, first)
                                      : policy_.links_of_uniform(walk.paths, first))
-                             .sum(1);
+                             .sum(1, false, torch::kDouble);
       answer.states.index_put_({part}, walk.paths.states);
-      answer.value.index_put_({part}, links.to(torch::kCPU, torch::kDouble));
+      answer.value.index_put_({part}, links.to(torch::kCPU));
       answer.passes += double(part.numel() * walk.passes) / double(x.size(0));
     }
   }

@@ -16,7 +16,7 @@ Tensor pair_weights(const std::string& objective, std::int64_t dimension, double
       if ((!whole || j - i == dimension) && (!links || j - i == 1))
         weights[i][j] = std::pow(lambda, double(j - i - 1));  // from 1, which cannot underflow to 0
   if (whole) weights[0][dimension] = 1;
-  return (weights / weights.sum()).to(torch::kFloat);
+  return weights / weights.sum();
 }
 
 Tensor potentials(const Tensor& log_flow, const Tensor& links) {

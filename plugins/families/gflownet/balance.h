@@ -35,7 +35,7 @@ namespace gflownet {
 
 using marginalia::Tensor;
 
-/// w_ij of equation (3), zero for i >= j: float32 [D + 1, D + 1], of sum 1. objective:
+/// w_ij of equation (3), zero for i >= j: float64 [D + 1, D + 1], of sum 1. objective:
 /// "trajectory_balance", "detailed_balance" or "subtrajectory_balance"; lambda > 0.
 Tensor pair_weights(const std::string& objective, std::int64_t dimension, double lambda);
 

@@ -24,7 +24,10 @@ Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) 
     const auto start = x.masked_fill(ranks_of(from.orders) >= D - K, kUnknown);
     const auto walk = policy.complete(start, {}, stream);
     to = walk.paths;
-    gain = policy.links_of_uniform(from, D - K).sum(1) - policy.links_of_uniform(to, D - K).sum(1);
+    const auto sum_of = [&](const Paths& paths) {
+      return policy.links_of_uniform(paths, D - K).sum(1, false, torch::kDouble);
+    };
+    gain = sum_of(from) - sum_of(to);
     step.count_passes(B * (walk.passes + 2 * K * policy.networks() + 2));
   }
   const auto log_f = log_density(torch::cat({x, to.states}));

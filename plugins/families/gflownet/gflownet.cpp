@@ -45,7 +45,7 @@ GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
   if (!by_variance())
     weights_ = pair_weights(params.objective, space_.dimension(), params.lambda).to(device_);
   if (!energy_) build_energy_model(context);
-  log_z_->to(device_);
+  log_z_->to(device_, type_beside(context.precision.training));
 }
 
 void GFlowNet::build_energy_model(const FamilyContext& context) {

@@ -20,9 +20,7 @@ namespace gflownet {
 using namespace marginalia;
 
 struct LogZ final : torch::nn::Module {
-  explicit LogZ(double start) {
-    value = register_parameter("value", torch::full({1}, start, torch::kFloat));
-  }
+  explicit LogZ(double start) { value = register_parameter("value", torch::full({1}, start)); }
   Tensor value;
 };
 

@@ -50,7 +50,7 @@ Tensor Policy::log_conditionals(const Tensor& partial) const {
 
 Tensor Policy::weighted_conditionals(const Tensor& partial) const {
   const auto logits = position_->evaluate({partial.to(device_)}, kPositionLogits).position_logits;
-  const auto left = (partial == kUnknown).sum(1, true).to(device_, torch::kFloat);
+  const auto left = (partial == kUnknown).sum(1, true).to(logits.options());
   const auto positions = log_positions(logits, partial, true) + left.log();
   return log_conditionals(partial) + positions.unsqueeze(2);
 }

@@ -52,16 +52,16 @@ static void check_finite(const Tensor& log_density) {
 Tensor GFlowNet::policy_loss(Step& step, const Paths& paths, const Tensor& log_density) {
   check_finite(log_density);
   const auto B = paths.states.size(0), D = space_.dimension();
-  const auto log_f = log_density.to(device_, torch::kFloat);
+  const auto log_f = log_density.to(device_, torch::kDouble);
   const auto states = states_along(paths, 0, D - 1).to(device_);
   const bool shared = marginal_ == conditional_;
   const auto heads = conditional_->evaluate({states}, kLogits | (shared ? kLogMarginal : 0u));
   step.count_passes(B * D * (policy_.networks() + (marginal_ && !shared ? 1 : 0)));
-  const auto links = policy_.links(paths, 0, heads.logits);
+  const auto links = policy_.links(paths, 0, heads.logits).to(torch::kDouble);
   if (by_variance()) follow(log_f - links.detach().sum(1), step.index());
   step.record("train/log_z", log_z_->value.item<double>());
   if (by_variance()) return log_variance(log_f, links.sum(1));
-  const auto z = log_z_->value.expand({B, 1});
+  const auto z = log_z_->value.to(torch::kDouble).expand({B, 1});
   auto between = z.expand({B, D - 1});
   if (marginal_) {
     const auto h =
@@ -76,7 +76,8 @@ Tensor GFlowNet::policy_loss(Step& step, const Paths& paths, const Tensor& log_d
 /// The variance knows no log Z: it is the moving mean of c_D over the batches.
 void GFlowNet::follow(const Tensor& log_ratio, std::int64_t step) {
   torch::NoGradGuard no_grad;
-  log_z_->value.lerp_(log_ratio.mean().view({1}), std::max(0.02, 1 / double(step + 1)));
+  log_z_->value.lerp_(log_ratio.mean().view({1}).to(log_z_->value.options()),
+                      std::max(0.02, 1 / double(step + 1)));
 }
 
 void GFlowNet::from_data(Step& step) {

@@ -24,13 +24,13 @@ class Causal {
 
   marginalia::Network& network() const { return *network_; }
 
-  /// partial: int64 [B, D]  ->  float32 [B], with a gradient.
+  /// partial: int64 [B, D]  ->  float64 [B], with a gradient.
   torch::Tensor log_prob(const torch::Tensor& partial) const {
     const auto x = partial.to(order_.device());
     const auto log_q = network_->evaluate({x, order_.expand_as(x)}, marginalia::kCausalLogits)
                            .causal_logits.log_softmax(2);
     const auto of_values = log_q.gather(2, x.clamp_min(0).unsqueeze(2)).squeeze(2);
-    return of_values.masked_fill(x == marginalia::kUnknown, 0).sum(1);
+    return of_values.masked_fill(x == marginalia::kUnknown, 0).sum(1, false, torch::kDouble);
   }
 
  private:

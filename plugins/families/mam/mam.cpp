@@ -162,7 +162,7 @@ class Mam final : public Family {
   /// F with log f in its place at full states.
   Tensor with_density(const Tensor& F, const Tensor& partial, const Tensor& log_density) const {
     const auto full = (partial != kUnknown).all(1).to(device_);
-    return torch::where(full, log_density.to(device_, torch::kFloat), F);
+    return torch::where(full, log_density.to(F.options()), F);
   }
 
   /// Both heads of one state in as few passes as the networks allow.
@@ -251,7 +251,7 @@ class Mam final : public Family {
       const auto log_p = mam::at_link(before.first.slice(0, at, at + B), links);
       return mam::residual(before.second.slice(0, at, at + B), log_p, F).square().mean();
     };
-    const auto local = square(last, 0, density.to(device_, torch::kFloat));
+    const auto local = square(last, 0, density.to(before.second.options()));
     const auto information = square(back, B, with_density(after, back.after, density));
     step.record("train/local", local.item<double>());
     step.record("train/information", information.item<double>());
@@ -284,7 +284,7 @@ class Mam final : public Family {
       const auto density = step.energy().log_density(rows);
       F = torch::cat({F.slice(0, 0, -1 - x.size(0)), density.to(F.options()), F.slice(0, -1)});
     }
-    const auto sums = paths.log_prob.to(device_);
+    const auto sums = paths.log_prob.to(F.options());
     return (F.slice(0, 0, -1) - F[F.size(0) - 1] - sums).square().mean();
   }
 
@@ -316,7 +316,7 @@ class Mam final : public Family {
     const auto F = marginal_head(torch::cat({x, links.before, links.after, space_.empty()}));
     step.count_passes(4 * B + 1);
     const auto empty = F[3 * B];
-    const auto density = step.energy().log_density(x).to(device_, torch::kFloat);
+    const auto density = step.energy().log_density(x).to(F.options());
     const auto kl = mam::reinforce(F.slice(0, 0, B) - empty.detach(), density);
     const auto square =
         mam::residual(F.slice(0, B, 2 * B), log_p, F.slice(0, 2 * B, 3 * B)).square().mean();

@@ -63,13 +63,13 @@ Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
   const auto cuts = draw_cuts(B, D, m, stream);
   // log p(x_i | s_t), where s_t knows the first t [B, 1] variables: [B, D]
   const auto of_x = [&](const Tensor& t) {
-    const auto log_q = log_p(x.masked_fill(rank >= t, kUnknown)).to(torch::kCPU, torch::kFloat);
+    const auto log_q = log_p(x.masked_fill(rank >= t, kUnknown)).to(torch::kCPU, torch::kDouble);
     return log_q.gather(2, x.unsqueeze(2)).squeeze(2);
   };
   const auto over = [](const Tensor& which, const Tensor& values) {
     return torch::where(which, values, torch::zeros_like(values)).sum(1);
   };
-  auto sum = torch::zeros({B});
+  auto sum = torch::zeros({B}, torch::kDouble);
   std::vector<Tensor> states, sums;
   for (std::int64_t j = 0; j < m; ++j) {
     const auto begin = cuts.slice(1, j, j + 1), end = cuts.slice(1, j + 1, j + 2);  // [B, 1]

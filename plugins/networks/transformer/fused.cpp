@@ -249,7 +249,8 @@ struct Gelu : torch::autograd::Function<Gelu> {
   }
 };
 
-// What follows is the same in ATen's words, for devices that the kernels are not written for.
+// What follows is the same in ATen's words, for devices and types that the kernels are not written
+// for.
 
 /// x: [B, H, L, d]; cos, sin: [L, d / 2] or [B, L, d / 2].
 Tensor turned(const Tensor& x, const Tensor& cos, const Tensor& sin) {

@@ -34,7 +34,7 @@ using transformer::attention;
 
 constexpr double kLongestPeriod = 10000;
 
-/// y = x W^T + b, in the type of x; the weights stay in float32.
+/// y = x W^T + b, in the type of x, whatever that of the weights.
 class Dense final : public Module {
  public:
   Dense(std::int64_t in, std::int64_t out, double scale = 1) {
@@ -84,15 +84,14 @@ class Perceptron final : public Module {
   std::vector<std::shared_ptr<Dense>> layers_;
 };
 
-/// cos and sin of positions at geometric frequencies, [..., width / 2] each.
+/// cos and sin of positions at geometric frequencies, [..., width / 2] of `type` each.
 struct Waves {
   Tensor cos, sin;
 };
-Waves waves(const Tensor& position, std::int64_t width) {
+Waves waves(const Tensor& position, std::int64_t width, at::ScalarType type) {
   const auto half = width / 2;
-  const auto exponent = torch::arange(half, position.options().dtype(torch::kFloat)) / double(half);
-  const auto angle =
-      position.to(torch::kFloat).unsqueeze(-1) * (-std::log(kLongestPeriod) * exponent).exp();
+  const auto exponent = torch::arange(half, position.options().dtype(type)) / double(half);
+  const auto angle = position.to(type).unsqueeze(-1) * (-std::log(kLongestPeriod) * exponent).exp();
   return {angle.cos(), angle.sin()};
 }
 
@@ -113,7 +112,7 @@ class Layer final : public Module {
     narrow_ = register_module("narrow", std::make_shared<Dense>(wide, C, 0.2));
   }
 
-  /// h float32 [B, L, C]; products in `type`; `rotary`: positions, or undefined.
+  /// h [B, L, C]; products in `type`; `rotary`: positions, or undefined.
   Tensor forward(const Tensor& h, at::ScalarType type, const Waves& rotary, bool causal) {
     const auto mixed = attention(project_->forward(norm1_->forward(h).to(type)), rotary.cos,
                                  rotary.sin, style_.heads, causal);
@@ -208,10 +207,7 @@ class Transformer final : public Network {
   };
 
   Transformer(const Params& params, const NetworkContext& context)
-      : params_(params),
-        levels_(context.space.levels()),
-        precision_(context.precision),
-        heads_(context.heads & kOffered) {
+      : params_(params), levels_(context.space.levels()), heads_(context.heads & kOffered) {
     const auto C = params.channels;
     table_ = register_parameter("table", torch::randn({levels_ + 1, C}));
     if (params.pooling == "class") class_ = register_parameter("class", torch::randn({C}));
@@ -243,17 +239,13 @@ class Transformer final : public Network {
 
   /// Adds P(position) [L or B x L, C] to h, or gives the angles for attention.
   Waves place(Tensor& h, const Tensor& position) const {
-    if (rotary()) return waves(position, params_.channels / params_.heads);
-    const auto w = waves(position, params_.channels);
+    if (rotary()) return waves(position, params_.channels / params_.heads, type());
+    const auto w = waves(position, params_.channels, type());
     h = h + torch::cat({w.sin, w.cos}, -1);
     return {};
   }
 
   Tensor logits_of(const Tensor& h) const { return head_->forward(norm_->forward(h)); }
-
-  at::ScalarType product_type() const {
-    return precision_.bfloat16(is_training()) ? torch::kBFloat16 : table_.scalar_type();
-  }
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     Heads heads;
@@ -287,7 +279,6 @@ class Transformer final : public Network {
 
   Params params_;
   std::int64_t levels_;
-  Precision precision_;
   HeadSet heads_;
   std::shared_ptr<Layers> layers_;
   Tensor table_, class_;

@@ -1,6 +1,6 @@
 /// \file
-/// What the U-Net is put together from. Weights are float32; each computes in the type of its
-/// input.
+/// What the U-Net is put together from. Weights are float32, or float64; each computes in the type
+/// of its input.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,7 @@ namespace unet {
 
 using torch::Tensor, torch::nn::Linear, torch::nn::Module;
 
-/// A convolution with its weights in float32, computing in the type of what it is given.
+/// A convolution, computing in the type of what it is given, whatever that of its weights.
 class Conv final : public Module {
  public:
   /// scale: of the initial weights against those of He et al. (2015), arXiv:1502.01852.
@@ -101,13 +101,13 @@ class Attention final : public Module {
   }
   Tensor forward(const Tensor& x) {
     const auto B = x.size(0), C = x.size(1), H = x.size(2), W = x.size(3);
-    const auto z = torch::group_norm(x.to(torch::kFloat), groups_, gamma_, beta_);
+    const auto z = torch::group_norm(x.to(gamma_.scalar_type()), groups_, gamma_, beta_);
     const auto rows = projections_->forward(z.to(x.scalar_type()))
                           .permute({0, 2, 3, 1})
                           .reshape({B, H * W, 3 * C});  // [B, P, 3 C]
     const auto parts = rows.split(C, 2);
     const auto scores = torch::matmul(parts[0], parts[1].transpose(1, 2)) / std::sqrt(double(C));
-    const auto weights = scores.to(torch::kFloat).softmax(2).to(x.scalar_type());
+    const auto weights = scores.to(gamma_.scalar_type()).softmax(2).to(x.scalar_type());
     const auto mixed = torch::matmul(weights, parts[2]).view({B, H, W, C}).permute({0, 3, 1, 2});
     return x + out_->forward(mixed);
   }

@@ -243,10 +243,10 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
   }
 };
 
-/// The same in ATen's words, for devices that the kernels are not written for.
+/// The same in ATen's words, for devices and types that the kernels are not written for.
 Tensor by_parts(const Tensor& x, const Tensor& shift, const Tensor& gamma, const Tensor& beta,
                 std::int64_t groups, Activation activation) {
-  auto z = x.to(torch::kFloat);
+  auto z = x.to(gamma.scalar_type());
   if (shift.defined()) z = z + shift.unsqueeze(2).unsqueeze(3);
   z = torch::group_norm(z, groups, gamma, beta, kEpsilon);
   return (activation == Activation::kRelu ? z.relu() : torch::silu(z)).to(x.scalar_type());

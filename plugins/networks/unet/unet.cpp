@@ -126,7 +126,7 @@ class Up final : public Module {
     per_level_ = static_cast<std::size_t>(pyramid.depth) + 1;
   }
 
-  /// -> float32 [B, H, W, outputs].
+  /// -> [B, H, W, outputs], float32 or float64.
   Tensor forward(std::vector<Tensor> kept, const Tensor& time) {
     auto z = std::move(kept.back());
     kept.pop_back();
@@ -139,7 +139,8 @@ class Up final : public Module {
         z = doublings_->items()[doubling]->forward(
             doubled(z, kept.back().size(2), kept.back().size(3)));
     }
-    return out_->forward(norm_->forward(z)).permute({0, 2, 3, 1}).to(torch::kFloat);
+    const auto out = out_->forward(norm_->forward(z)).permute({0, 2, 3, 1});
+    return out.to(marginalia::type_beside(out.scalar_type()));
   }
 
  private:
@@ -206,7 +207,6 @@ class UNet final : public Network {
   UNet(const Params& params, const NetworkContext& context)
       : levels_(context.space.levels()),
         channels_(params.channels),
-        precision_(context.precision),
         heads_(context.heads & kOffered) {
     const auto& shape = context.space.shape;
     if (shape.size() != 2)
@@ -252,24 +252,24 @@ class UNet final : public Network {
   /// sin and cos of the number of observed variables, at geometric frequencies: [B, C].
   Tensor time_features(const Tensor& partial) const {
     const auto half = channels_ / 2;
-    const auto observed = (partial != kUnknown).sum(1).to(torch::kFloat).unsqueeze(1);
+    const auto observed = (partial != kUnknown).sum(1).to(type()).unsqueeze(1);
     const auto exponent = torch::arange(half, observed.options()) / double(half);
     const auto angle = observed * (-std::log(double(kMostObserved)) * exponent).exp();
     return torch::cat({angle.sin(), angle.cos()}, 1);
   }
 
   /// partial int64 [B, D]  ->  [B, C, H, W], channels last.
-  Tensor features(const Tensor& partial, at::ScalarType type) const {
+  Tensor features(const Tensor& partial) const {
     const auto B = partial.size(0);
-    const auto known = (partial != kUnknown).to(torch::kFloat);
+    const auto known = (partial != kUnknown).to(type());
     const auto centre = 0.5 * double(levels_ - 1);
-    const auto value = known * ((partial.to(torch::kFloat) - centre) / centre);
+    const auto value = known * ((partial.to(type()) - centre) / centre);
     const auto picture = torch::stack({value, known}, 2).view({B, height_, width_, 2});
     const auto rows = torch::embedding(table_, partial + 1).view({B, height_, width_, -1});
     const auto channels_last = [](const Tensor& t) { return t.permute({0, 3, 1, 2}); };
-    return torch::cat(
-               {picture_->forward(channels_last(picture).to(type)), channels_last(rows).to(type)},
-               1)
+    return torch::cat({picture_->forward(channels_last(picture).to(product_type())),
+                       channels_last(rows).to(product_type())},
+                      1)
         .contiguous(at::MemoryFormat::ChannelsLast);
   }
 
@@ -277,8 +277,7 @@ class UNet final : public Network {
     const auto B = input.partial.size(0);
     auto time = time2_->forward(torch::silu(time1_->forward(time_features(input.partial))));
     time = torch::silu(time);
-    const auto type = precision_.bfloat16(is_training()) ? torch::kBFloat16 : table_.scalar_type();
-    const auto kept = down_->forward(features(input.partial, type), time);
+    const auto kept = down_->forward(features(input.partial), time);
     Heads heads;
     if (wanted & kLogits)
       heads.logits = up_->forward(kept, time).reshape({B, height_ * width_, levels_});
@@ -287,7 +286,6 @@ class UNet final : public Network {
   }
 
   std::int64_t levels_, channels_, height_ = 0, width_ = 0;
-  Precision precision_;
   HeadSet heads_;
   std::shared_ptr<Conv> picture_;
   Tensor table_;

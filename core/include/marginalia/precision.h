@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string>
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/api.h>
+#include <marginalia/spec.h>
+
+namespace marginalia {
+
+/// Whether a device multiplies bfloat16 in hardware, and why, or why not, in words: "AMX", "CUDA",
+/// "limited by ONEDNN_MAX_CPU_ISA=AVX2".
+struct Bfloat16 {
+  bool in_hardware = false;
+  std::string why;
+};
+
+/// Of a CPU by its AVX512_BF16 or AMX and what limits their use: oneDNN's limit
+/// (ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA), LibTorch's (ATEN_CPU_CAPABILITY) and
+/// MARGINALIA_MAX_CPU_ISA, avx2 or avx512, the last instructions to count with. Throws SpecError
+/// where that is something else.
+MARGINALIA_API Bfloat16 bfloat16_on(at::Device device);
+
+/// What "auto" comes to in training: bfloat16 where the device multiplies it in hardware, else
+/// float32.
+MARGINALIA_API std::string automatic_precision(at::Device device);
+
+/// Puts `training`, and what follows from it for answers, in the place of each "auto" of a resolved
+/// spec. Answers are float32, or float64 where training is. A `training` of "auto" leaves them.
+MARGINALIA_API void settle_precision(Json& spec, const std::string& training);
+
+/// What run.json says of it: {"training": {"asked", "used", "why"}, "evaluation": {...}}, and
+/// "in_hardware" where bfloat16 is used. asked, used: the resolved spec before and after.
+MARGINALIA_API Json precision_record(const Json& asked, const Json& used, at::Device device);
+
+/// The type that a precision of a spec names.
+MARGINALIA_API at::ScalarType type_named(const std::string& precision);
+
+/// Makes products of bfloat16 possible where oneDNN is limited to less than LibTorch sees in the
+/// processor: LibTorch would hand it products that it then has no kernels for. All products go
+/// without oneDNN from here on, in that case only.
+MARGINALIA_API void allow_bfloat16();
+
+/// GFLOP/s of square products in a type, just measured in a fraction of a second.
+MARGINALIA_API double product_rate(at::ScalarType type, at::Device device);
+
+}  // namespace marginalia
