@@ -129,6 +129,15 @@ bool is_phosphine(const Atom& atom) {
   return atom.getAtomicNum() == 15 || atom.getAtomicNum() == 33;
 }
 
+/// Of bonds and of hydrogens that are written. Releases from 2024.09 on ask for it otherwise.
+template <class AnyAtom>
+int explicit_valence(const AnyAtom& atom) {
+  if constexpr (requires { AnyAtom::ValenceType::EXPLICIT; })
+    return static_cast<int>(atom.getValence(AnyAtom::ValenceType::EXPLICIT));
+  else
+    return atom.getExplicitValence();
+}
+
 /// Whether an atom has the shape of a stereo centre, whatever its neighbours are.
 bool is_eligible(const ROMol& molecule, const Atom& atom) {
   const auto degree = atom.getDegree(), hydrogens = atom.getTotalNumHs();
@@ -140,8 +149,8 @@ bool is_eligible(const ROMol& molecule, const Atom& atom) {
     return molecule.getRingInfo()->isAtomInRingOfSize(atom.getIdx(), 3) ||
            RDKit::queryIsAtomBridgehead(&atom);
   if (element == 16 || element == 34)
-    return atom.getExplicitValence() == 4 ||
-           (atom.getExplicitValence() == 3 && atom.getFormalCharge() == 1);
+    return explicit_valence(atom) == 4 ||
+           (explicit_valence(atom) == 3 && atom.getFormalCharge() == 1);
   return is_phosphine(atom);
 }
 
