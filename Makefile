@@ -1,7 +1,10 @@
 # Two commands for a bare Debian machine, from nothing to a result: make demo, make test.
-# They are thin: CMake and its presets do the work.
+# They are thin: CMake and its presets do the work. Before them: make, and for a user other than root, sudo.
 
 PROGRAM := build/release/bin/marginalia
+# ON makes warnings errors, as CI does and who changes the code should; a compiler newer than ours
+# may warn of what is no fault, which is no reason to stop a user.
+WERROR := OFF
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What Debian must have; libopenblas0-openmp because the reference BLAS is fifty times slower.
 PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-dev nlohmann-json3-dev \
@@ -15,7 +18,7 @@ setup:
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $(PACKAGES); }
 
 build: setup
-	cmake --preset release
+	cmake --preset release -DCMAKE_COMPILE_WARNING_AS_ERROR=$(WERROR)
 	cmake --build --preset release
 
 demo: build

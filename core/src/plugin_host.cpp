@@ -143,7 +143,8 @@ static void check_manifest(const fs::path& path, const PluginManifest& plugin) {
 
 LoadedPlugin load_plugin(const fs::path& path, Registry& registry) {
   check_exports(path, read_elf(path));
-  const auto& plugin = open(fs::absolute(path)).get<const PluginManifest>("marginalia_plugin");
+  const auto file = fs::absolute(path);
+  const auto& plugin = open(file).get<const PluginManifest>("marginalia_plugin");
   check_manifest(path, plugin);
   Registry extended = registry;  // a plugin that fails half-way adds nothing
   extended.set_plugin(plugin.name, plugin.version);
@@ -156,7 +157,7 @@ LoadedPlugin load_plugin(const fs::path& path, Registry& registry) {
   }
   registry = std::move(extended);
   registry.set_plugin("host", "");
-  return {plugin.name, plugin.version, fs::absolute(path)};
+  return {plugin.name, plugin.version, file};
 }
 
 void PluginHost::load(const fs::path& library) {

@@ -50,7 +50,7 @@ std::uint32_t identifier_of(const ROMol& molecule, const Atom& atom) {
 /// Circular fragments of radius 0 to 2 by their identifiers (ECFP4 with counts): around every atom,
 /// and of those that consist of the same bonds only the smallest, by radius and identifier. Source:
 /// Rogers and Hahn (2010), J. Chem. Inf. Model. 50, 742; the identifiers are those of RDKit
-/// 2022.09.
+/// from 2022.09 to 2025.03.
 class Fragments {
  public:
   explicit Fragments(const ROMol& molecule) : molecule_(molecule), bonds_(molecule.getNumAtoms()) {

@@ -1,5 +1,8 @@
 #include "reading.h"
 
+#include <algorithm>
+#include <array>
+
 #include <GraphMol/MolOps.h>
 #include <GraphMol/SmilesParse/SmilesParse.h>
 
@@ -21,7 +24,7 @@ Molecule parse(const std::string& smiles, bool sanitise) {
   return molecule;
 }
 
-/// What MolOps::sanitizeMol does as far as properties need it.
+/// What MolOps::sanitizeMol does as far as properties need it, where there is no metal.
 void sanitise(RDKit::RWMol& molecule) {
   RDKit::MolOps::cleanUp(molecule);
   molecule.updatePropertyCache(true);
@@ -31,9 +34,12 @@ void sanitise(RDKit::RWMol& molecule) {
   RDKit::MolOps::setAromaticity(molecule);
 }
 
-bool has_hydrogen_atoms(const RDKit::ROMol& molecule) {
+/// Hydrogens that are atoms, and metals: what becomes of them and of their bonds differs between
+/// RDKit's releases.
+bool is_left_to_rdkit(const RDKit::ROMol& molecule) {
+  constexpr std::array kNonMetals{5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 52, 53};
   for (const auto* atom : molecule.atoms())
-    if (atom->getAtomicNum() == 1) return true;
+    if (!std::ranges::binary_search(kNonMetals, atom->getAtomicNum())) return true;
   return false;
 }
 
@@ -41,7 +47,7 @@ bool has_hydrogen_atoms(const RDKit::ROMol& molecule) {
 
 Molecule read_molecule(const std::string& smiles) try {
   auto molecule = parse(smiles, false);
-  if (has_hydrogen_atoms(*molecule)) return parse(smiles, true);
+  if (is_left_to_rdkit(*molecule)) return parse(smiles, true);
   sanitise(*molecule);
   return molecule;
 } catch (const chemistry::Unreadable&) {

@@ -127,11 +127,20 @@ std::optional<std::vector<Ring>> plain_rings(const RDKit::ROMol& molecule) {
   return rings;
 }
 
+/// Releases that ask which rings they are, those of MolOps::symmetrizeSSSR, would else find others.
+template <class Info>
+void initialise(Info& info) {
+  if constexpr (requires { info.getRingType(); })
+    info.initialize(decltype(info.getRingType())::FIND_RING_TYPE_SYMM_SSSR);
+  else
+    info.initialize();
+}
+
 }  // namespace
 
 void find_rings(RDKit::RWMol& molecule) {
   if (const auto rings = plain_rings(molecule)) {
-    molecule.getRingInfo()->initialize();
+    initialise(*molecule.getRingInfo());
     for (const auto& ring : *rings)
       molecule.getRingInfo()->addRing(ring.atoms, ring.bonds);
     return;

@@ -129,19 +129,45 @@ bool is_phosphine(const Atom& atom) {
   return atom.getAtomicNum() == 15 || atom.getAtomicNum() == 33;
 }
 
-/// Whether an atom has the shape of a stereo centre, whatever its neighbours are.
-bool is_eligible(const ROMol& molecule, const Atom& atom) {
+/// Of bonds and of hydrogens that are written. Releases from 2024.09 on ask for it otherwise.
+template <class AnyAtom>
+int explicit_valence(const AnyAtom& atom) {
+  if constexpr (requires { AnyAtom::ValenceType::EXPLICIT; })
+    return static_cast<int>(atom.getValence(AnyAtom::ValenceType::EXPLICIT));
+  else
+    return atom.getExplicitValence();
+}
+
+/// Nitrogen with three neighbours in a ring of three or at a bridgehead. In releases after 2022.09
+/// its hybridisation and conjugated bonds matter too.
+bool is_rigid_nitrogen(const ROMol& molecule, const Atom& atom) {
+  return atom.getAtomicNum() == 7 && atom.getDegree() == 3 && atom.getTotalNumHs() == 0 &&
+         (molecule.getRingInfo()->isAtomInRingOfSize(atom.getIdx(), 3) ||
+          RDKit::queryIsAtomBridgehead(&atom));
+}
+
+/// Whether there is something that RDKit's releases judge differently, or the code here does not
+/// know: hydrogens that are atoms, rigid nitrogens, bonds that are not plain, another perception.
+bool is_left_to_rdkit(const ROMol& molecule) {
+  if (!RDKit::Chirality::getUseLegacyStereoPerception()) return true;
+  for (const auto* bond : molecule.bonds())
+    if (!is_plain(*bond)) return true;
+  for (const auto* atom : molecule.atoms())
+    if (atom->getAtomicNum() == 1 || is_rigid_nitrogen(molecule, *atom)) return true;
+  return false;
+}
+
+/// Whether an atom has the shape of a stereo centre, whatever its neighbours are; rigid nitrogens
+/// aside.
+bool is_eligible(const Atom& atom) {
   const auto degree = atom.getDegree(), hydrogens = atom.getTotalNumHs();
   const int element = atom.getAtomicNum();
   if (degree + hydrogens > 4 || degree + hydrogens < 3) return false;
   if (degree < 3) return is_phosphine(atom);
   if (degree == 4 || hydrogens == 1) return true;
-  if (element == 7)
-    return molecule.getRingInfo()->isAtomInRingOfSize(atom.getIdx(), 3) ||
-           RDKit::queryIsAtomBridgehead(&atom);
   if (element == 16 || element == 34)
-    return atom.getExplicitValence() == 4 ||
-           (atom.getExplicitValence() == 3 && atom.getFormalCharge() == 1);
+    return explicit_valence(atom) == 4 ||
+           (explicit_valence(atom) == 3 && atom.getFormalCharge() == 1);
   return is_phosphine(atom);
 }
 
@@ -177,6 +203,8 @@ bool stereo_may_matter(const ROMol& molecule, const Alikeness& alike) {
 
 int count_by_rdkit(const ROMol& molecule) {
   ROMol copy(molecule);
+  RDKit::MolOps::setConjugation(copy);  // which reading a molecule leaves out
+  RDKit::MolOps::setHybridization(copy);
   RDKit::MolOps::assignStereochemistry(copy, true, true, true);
   int count = 0;
   for (const auto* atom : copy.atoms())
@@ -188,11 +216,10 @@ int count_by_rdkit(const ROMol& molecule) {
 }  // namespace
 
 int count_stereo_centres(const ROMol& molecule) {
-  for (const auto* bond : molecule.bonds())
-    if (!is_plain(*bond)) return count_by_rdkit(molecule);
+  if (is_left_to_rdkit(molecule)) return count_by_rdkit(molecule);
   std::vector<const Atom*> centres;
   for (const auto* atom : molecule.atoms())
-    if (is_eligible(molecule, *atom) && !has_equal_ends(molecule, *atom)) centres.push_back(atom);
+    if (is_eligible(*atom) && !has_equal_ends(molecule, *atom)) centres.push_back(atom);
   if (centres.empty()) return 0;
   const Alikeness alike(molecule, centres);
   const auto count = std::ranges::count_if(

@@ -7,8 +7,8 @@
 namespace marginalia::molecule_property {
 
 /// An atom is one where its neighbours are all different, as far as the CIP rules of RDKit (legacy
-/// code, 2022.09) tell them apart. The same number as by assignStereochemistry, which is asked
-/// itself only where centres may depend on others.
+/// code) tell them apart. The same number as by assignStereochemistry of the RDKit that is
+/// installed, which is asked itself where centres may depend on others or its releases differ.
 int count_stereo_centres(const RDKit::ROMol& molecule);
 
 }  // namespace marginalia::molecule_property
