@@ -1,39 +1,55 @@
 # Two commands for a bare Debian machine, from nothing to a result: make demo, make test.
-# They are thin: CMake and its presets do the work. Before them: make, and for a user other than root, sudo.
+# They are thin: CMake and its presets do the work. Before them: make; and root, where packages are missing.
 
 PROGRAM := build/release/bin/marginalia
 # ON makes warnings errors, as CI does and who changes the code should; a compiler newer than ours
 # may warn of what is no fault, which is no reason to stop a user.
 WERROR := OFF
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What Debian must have; libopenblas0-openmp because the reference BLAS is fifty times slower.
 PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-dev nlohmann-json3-dev \
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
   libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates
 
-.PHONY: demo test build setup pytorch bench clean
+.PHONY: demo test build configure setup pytorch bench package clean
+
+# Installs what is missing of the packages $(1); who is not root is told which they are.
+define install
+	@missing=$$(for p in $(1); do \
+	  dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q ^ii || printf ' %s' $$p; done); \
+	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && apt-get update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; } || \
+	  { printf 'missing packages:%s\nas root: apt-get install --no-install-recommends%s\n' \
+	    "$$missing" "$$missing" >&2; exit 1; }
+endef
 
 setup:
-	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update && \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $(PACKAGES); }
+	$(call install,$(PACKAGES))
 
-build: setup
+configure: setup
 	cmake --preset release -DCMAKE_COMPILE_WARNING_AS_ERROR=$(WERROR)
+
+build: configure
 	cmake --build --preset release
 
-demo: build
+# Builds what the run needs, and nothing else.
+demo: configure
+	cmake --build --preset demo
 	$(PROGRAM) run experiments/ising/smoke.json
 
 # PyTorch, which the benchmark and the re-statements of networks in tests/networks are compared with.
 pytorch: setup
-	@dpkg -s python3-torch >/dev/null 2>&1 || \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends python3-torch
+	$(call install,python3-torch)
 
 test: build pytorch
 	ctest --preset release
 
 bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)
+
+# build/package/marginalia_VERSION_amd64.deb, and marginalia-dev_... to write plugins with.
+package: build
+	$(call install,dpkg-dev file)
+	cd build/release && cpack -B ../package
 
 clean:
 	cmake -E rm -rf build

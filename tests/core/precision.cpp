@@ -14,7 +14,7 @@ using test::toy::parsed;
 
 namespace {
 
-constexpr const char* kSpec = R"({"marginalia": 1, "seed": 1, "energy": {"type": "toy"},
+constexpr const char* kToySpec = R"({"marginalia": 1, "seed": 1, "energy": {"type": "toy"},
   "network": {"type": "flat"}, "family": {"type": "idle"}})";
 
 /// A variable of the environment, set while the object lives.
@@ -39,7 +39,7 @@ class Variable {
 };
 
 Experiment toy(const std::vector<std::string>& settings = {}) {
-  return Experiment(parsed(kSpec).with(settings), test::toy::registry(), "cpu");
+  return Experiment(parsed(kToySpec).with(settings), test::toy::registry(), "cpu");
 }
 
 }  // namespace
@@ -67,7 +67,7 @@ TEST_CASE("what limits a processor counts as the processor's, and is named") {
 
 TEST_CASE("check keeps \"auto\"; an experiment settles it, and its hash says how") {
   Faults faults;
-  const auto checked = Experiment::check(parsed(kSpec), test::toy::registry(), faults);
+  const auto checked = Experiment::check(parsed(kToySpec), test::toy::registry(), faults);
   CHECK(checked["training"]["precision"] == "auto");
   CHECK(checked["evaluation"]["precision"] == "auto");
 
@@ -117,7 +117,7 @@ TEST_CASE("a study settles \"auto\" once for all experiments, and what is named 
   const test::TempDir folder;
   write_atomically(folder / "s.json", fmt::format(R"({{"marginalia_study": 1, "base": {},
     "variants": {{"a": {{}}, "b": {{"training.precision": "float64", "device": "cpu"}}}}}})",
-                                                  kSpec));
+                                                  kToySpec));
   std::set<std::string> asked;
   const auto read = [&](const ChoosePrecision& choose) {
     return read_study(folder / "s.json", {}, test::toy::registry(), 10, choose);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tries the README on a bare Debian: makes a minimal system of a suite in a folder, clones the commit
-# that is checked out here into it, types `make demo` and `make test` there, and reports.
+# that is checked out here into it, types `make demo` and `make test` there, and reports. With --package
+# also `make package`, whose packages are then installed and used in another bare system of the suite.
 set -euo pipefail
 
 usage() {
@@ -10,7 +11,8 @@ tests/portability/debian.sh SUITE [options]      as root; SUITE is bookworm, tri
                     there already then, and the tree is cloned anew. Default: a new folder, removed at the end
   --keep            keep the new folder too
   --data DIR        the public files (MARGINALIA_DATA), read-only, for tests that need them
-  --only COMMAND    demo or test alone
+  --only COMMAND    demo, test or package alone
+  --package         make package too, and use it in a bare system beside the first
   --werror          make WERROR=ON: warnings are errors
   --mirror URL      default http://deb.debian.org/debian
   --log FILE        default ./debian-SUITE.log
@@ -22,7 +24,7 @@ fail() {
   exit 2
 }
 
-suite= folder= keep= data= only= werror=OFF mirror=http://deb.debian.org/debian log=
+suite= folder= keep= data= only= package= werror=OFF mirror=http://deb.debian.org/debian log=
 while [ $# -gt 0 ]; do
   case $1 in
     --folder | --data | --only | --mirror | --log)
@@ -31,6 +33,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --keep) keep=yes ;;
+    --package) package=package ;;
     --werror) werror=ON ;;
     --help) usage && exit ;;
     -*) fail "there is no option $1; see --help" ;;
@@ -43,8 +46,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$suite" ] || { usage >&2 && exit 2; }
 case $only in
-  '' | demo | test) ;;
-  *) fail "--only $only is not known; there is: demo, test" ;;
+  '' | demo | test | package) ;;
+  *) fail "--only $only is not known; there is: demo, test, package" ;;
 esac
 [ -z "$data" ] || [ -d "$data" ] || fail "--data $data: there is no such folder"
 [ "$(id -u)" = 0 ] || fail "mounting and chroot need root: sudo $0 $suite"
@@ -59,6 +62,7 @@ if [ -z "${MARGINALIA_MOUNTS-}" ]; then
   [ -z "$data" ] || again+=(--data "$(realpath "$data")")
   [ -z "$only" ] || again+=(--only "$only")
   [ -z "$keep" ] || again+=(--keep)
+  [ -z "$package" ] || again+=(--package)
   [ $werror = OFF ] || again+=(--werror)
   MARGINALIA_MOUNTS=own exec unshare --mount --propagation private "$(realpath "$0")" "$suite" "${again[@]}"
 fi
@@ -78,7 +82,9 @@ times=$(mktemp)
 clean_up() {
   trap - EXIT
   for place in data dev proc; do
-    mountpoint -q "$folder/$place" && umount -l "$folder/$place"
+    for system in "$folder" "$folder-installed"; do
+      mountpoint -q "$system/$place" && umount -l "$system/$place"
+    done
   done
   rm -f "$times"
   if [ -n "$keep" ]; then
@@ -86,6 +92,7 @@ clean_up() {
   else
     rm -rf --one-file-system "$folder"
   fi
+  rm -rf --one-file-system "$folder-installed"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -136,11 +143,34 @@ type_in() {
   load=$(cut -d ' ' -f 1 /proc/loadavg)
   local TIMEFORMAT='%U %S %R'
   echo "\$ $name" >>"$log"
-  { time inside "cd ~/marginalia && $name" >>"$log" 2>&1; } 2>"$times.last" || status=$?
+  { time inside "cd ~/${2:-marginalia} && $name" >>"$log" 2>&1; } 2>"$times.last" || status=$?
   awk -v name="$name" -v load="$load" -v status="$status" \
     '{printf "| `%s` | %.0f | %.0f | %s | %d |\n", name, $1 + $2, $3, load, status}' "$times.last" >>"$times"
   rm -f "$times.last"
   echo "debian.sh: $name: exit status $status" >&2
+  return $status
+}
+
+# The packages in a system that has seen nothing of the build: the shipped spec is run, and an energy
+# of one's own is written, built and used.
+try_package() {
+  local built=$folder status=0
+  folder=$folder-installed
+  rm -rf --one-file-system "$folder"
+  { make_system && mount_devices; } >>"$log" 2>&1 || fail "the second system could not be made: see $log"
+  mkdir -p "$folder/root/tried" "$folder/root/packages"
+  cp "$built"/root/marginalia/build/package/*.deb "$folder/root/packages/"
+  for command in 'apt-get update' \
+    'apt-get install -y --no-install-recommends ../packages/marginalia_*.deb' \
+    'marginalia run /usr/share/marginalia/experiments/ising/smoke.json' \
+    'apt-get install -y --no-install-recommends ../packages/marginalia-dev_*.deb' \
+    'marginalia new energy my_energy' \
+    'cd my_energy && cmake --preset release && cmake --build --preset release' \
+    'marginalia run my_energy/spec.json --plugins my_energy/build/plugins'; do
+    type_in "$command" tried || status=1
+  done
+  umount -l "$folder/dev" "$folder/proc"
+  folder=$built
   return $status
 }
 
@@ -192,8 +222,9 @@ options=
 [ $werror = OFF ] || options=' WERROR=ON'
 # The packages by themselves, so that their time stands apart from that of the build.
 type_in 'make setup' || result=1
-for command in ${only:-demo test}; do
+for command in ${only:-demo test $package}; do
   type_in "make $command$options" || result=1
+  [ "$command" != package ] || try_package || result=1
 done
 report | tee -a "$log"
 exit $result
