@@ -67,9 +67,9 @@ class Molecule {
   std::string canonical() const;  ///< SMILES with stereo, the same for equal molecules
   std::string scaffold() const;   ///< Murcko's, canonical; empty where there is no ring
   Fingerprint fingerprint() const;
-  double log_p() const;   ///< Wildman and Crippen (1999)
-  double weight() const;  ///< average, g/mol
-  QedProperties qed_properties() const;
+  double log_p() const;                  ///< Wildman and Crippen (1999)
+  double weight() const;                 ///< average, g/mol
+  QedProperties qed_properties() const;  ///< throws Unreadable
   /// From 1, easy, to 10. Ertl and Schuffenhauer (2009) as in RDKit's Contrib/SA_Score: with a
   /// constant penalty for macrocycles and a bonus for symmetry.
   double synthetic_accessibility(const FragmentScores& scores) const;

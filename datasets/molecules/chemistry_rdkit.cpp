@@ -137,7 +137,7 @@ double Molecule::weight() const {
   return RDKit::Descriptors::calcAMW(*parts_->molecule);
 }
 
-QedProperties Molecule::qed_properties() const {
+QedProperties Molecule::qed_properties() const try {
   const std::unique_ptr<RDKit::ROMol> molecule(
       RDKit::MolOps::removeHs(static_cast<const RDKit::ROMol&>(*parts_->molecule)));
   QedProperties p;
@@ -152,6 +152,8 @@ QedProperties Molecule::qed_properties() const {
   p.aromatic_rings = count_aromatic_rings(*molecule);
   p.alerts = count_alerts(*molecule);
   return p;
+} catch (const std::exception& e) {  // a SMILES that passes once may not pass again
+  throw Unreadable(e.what());
 }
 
 double Molecule::synthetic_accessibility(const FragmentScores& scores) const {

@@ -4,6 +4,7 @@
 
 #include <GraphMol/Descriptors/MolDescriptors.h>
 #include <GraphMol/Descriptors/MolSurf.h>
+#include <GraphMol/MolOps.h>
 
 namespace marginalia::molecule_property {
 
@@ -21,10 +22,19 @@ std::vector<Pattern> patterns_of(std::span<const char* const> smarts) {
   return {smarts.begin(), smarts.end()};
 }
 
+int count_aromatic_rings_by_rdkit(RDKit::RWMol molecule, const Graph& graph,
+                                  const Pattern& aliphatic) {
+  for (int node = graph.size(); node-- > 0;)
+    if (aliphatic.is_at(graph, node)) molecule.removeAtom(static_cast<unsigned>(node));
+  RDKit::VECT_INT_VECT rings;
+  return RDKit::MolOps::findSSSR(molecule, rings);
+}
+
 /// Rings that are left when atoms of rings that are not all aromatic are taken away: bonds less
 /// atoms plus parts.
 int count_aromatic_rings(const RDKit::ROMol& molecule, const Graph& graph,
                          const Pattern& aliphatic) {
+  if (!has_plain_bonds(molecule)) return count_aromatic_rings_by_rdkit(molecule, graph, aliphatic);
   std::vector<int> part(static_cast<std::size_t>(graph.size()));  // an atom of the same part, or -1
   const auto root = [&](int node) {
     while (part[static_cast<std::size_t>(node)] != node)

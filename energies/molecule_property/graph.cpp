@@ -1,10 +1,19 @@
 #include "graph.h"
 
 #include <algorithm>
+#include <array>
 
 #include <GraphMol/SmilesParse/SmilesParse.h>
 
 namespace marginalia::molecule_property {
+
+bool has_plain_bonds(const RDKit::ROMol& molecule) {
+  using RDKit::Bond;
+  constexpr std::array kPlain{Bond::SINGLE, Bond::DOUBLE, Bond::TRIPLE, Bond::AROMATIC};
+  for (const auto* bond : molecule.bonds())
+    if (std::ranges::count(kPlain, bond->getBondType()) == 0) return false;
+  return true;
+}
 
 Hydrogen::Hydrogen() {
   RDKit::SmilesParserParams as_written;

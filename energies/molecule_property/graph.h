@@ -22,6 +22,10 @@ inline int class_of(const RDKit::Atom& atom) {
   return atom.getAtomicNum() % kElements + (atom.getIsAromatic() ? kElements : 0);
 }
 
+/// Whether all bonds are single, double, triple or aromatic. Releases of RDKit differ on the rest,
+/// as on whether a dative bond closes a ring.
+bool has_plain_bonds(const RDKit::ROMol& molecule);
+
 /// An atom that stands for every hydrogen that a SMILES leaves out, and its bond.
 class Hydrogen {
  public:

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include <GraphMol/MolOps.h>
 #include <GraphMol/SmilesParse/SmilesParse.h>
 
 #include "chemistry.h"
+#include "graph.h"
 #include "rings.h"
 
 namespace marginalia::molecule_property {
@@ -34,13 +36,20 @@ void sanitise(RDKit::RWMol& molecule) {
   RDKit::MolOps::setAromaticity(molecule);
 }
 
-/// Hydrogens that are atoms, and metals: what becomes of them and of their bonds differs between
-/// RDKit's releases.
+/// Hydrogens that are atoms, metals and dative bonds: what becomes of them differs between RDKit's
+/// releases.
 bool is_left_to_rdkit(const RDKit::ROMol& molecule) {
   constexpr std::array kNonMetals{5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 52, 53};
   for (const auto* atom : molecule.atoms())
     if (!std::ranges::binary_search(kNonMetals, atom->getAtomicNum())) return true;
-  return false;
+  return !has_plain_bonds(molecule);
+}
+
+std::vector<const RDKit::Atom*> aromatic_atoms(const RDKit::ROMol& molecule) {
+  std::vector<const RDKit::Atom*> aromatic;
+  for (const auto* atom : molecule.atoms())
+    if (atom->getIsAromatic()) aromatic.push_back(atom);
+  return aromatic;
 }
 
 }  // namespace
@@ -48,7 +57,10 @@ bool is_left_to_rdkit(const RDKit::ROMol& molecule) {
 Molecule read_molecule(const std::string& smiles) try {
   auto molecule = parse(smiles, false);
   if (is_left_to_rdkit(*molecule)) return parse(smiles, true);
+  const auto written = aromatic_atoms(*molecule);
   sanitise(*molecule);
+  // What is written aromatic and is not has other hydrogens.
+  if (!std::ranges::all_of(written, &RDKit::Atom::getIsAromatic)) return parse(smiles, true);
   return molecule;
 } catch (const chemistry::Unreadable&) {
   throw;

@@ -15,6 +15,8 @@
 #include <GraphMol/RingInfo.h>
 #include <RDGeneral/types.h>
 
+#include "graph.h"
+
 namespace marginalia::molecule_property {
 
 namespace {
@@ -55,10 +57,6 @@ std::uint64_t code_of(const Atom& atom) {
          static_cast<std::uint64_t>(atom.getAtomicNum()) << 16 | atom.getIsotope();
 }
 
-bool is_plain(const Bond& bond) {
-  return bond.getBondType() == Bond::SINGLE || bond.getBondType() == Bond::DOUBLE ||
-         bond.getBondType() == Bond::TRIPLE || bond.getBondType() == Bond::AROMATIC;
-}
 bool has_direction(const Bond& bond) {
   return bond.getBondDir() == Bond::ENDUPRIGHT || bond.getBondDir() == Bond::ENDDOWNRIGHT;
 }
@@ -149,9 +147,7 @@ bool is_rigid_nitrogen(const ROMol& molecule, const Atom& atom) {
 /// Whether there is something that RDKit's releases judge differently, or the code here does not
 /// know: hydrogens that are atoms, rigid nitrogens, bonds that are not plain, another perception.
 bool is_counted_by_rdkit(const ROMol& molecule) {
-  if (!RDKit::Chirality::getUseLegacyStereoPerception()) return true;
-  for (const auto* bond : molecule.bonds())
-    if (!is_plain(*bond)) return true;
+  if (!RDKit::Chirality::getUseLegacyStereoPerception() || !has_plain_bonds(molecule)) return true;
   for (const auto* atom : molecule.atoms())
     if (atom->getAtomicNum() == 1 || is_rigid_nitrogen(molecule, *atom)) return true;
   return false;

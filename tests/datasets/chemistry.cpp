@@ -1,9 +1,12 @@
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <set>
 
 #include <marginalia/unpack.h>
 
 #include "chemistry.h"
+#include "energies/molecule_rows.h"
 #include "folder.h"
 
 using namespace marginalia;
@@ -51,6 +54,16 @@ bool without_rdkit() {
   CHECK_THROWS_WITH_AS(need_rdkit(), doctest::Contains("librdkit-dev"), Missing);
   CHECK_THROWS_AS(Molecule("C"), Missing);
   return true;
+}
+
+/// The files of references are of RDKit 2022.09. Other releases tell nitrogens of aziridines and
+/// valences of metals otherwise: there, the few molecules that differ are compared with what the
+/// installed one computes.
+bool is_release_of_references() {
+  if (rdkit_version().starts_with("2022.09")) return true;
+  MESSAGE("the references are of RDKit 2022.09; molecules that differ in ", rdkit_version(),
+          " are compared with what it computes");
+  return false;
 }
 
 }  // namespace
@@ -104,17 +117,26 @@ TEST_CASE("properties are those of the reference") {
   const auto data = test::real_data("chem_reference/reference_properties.csv.gz");
   if (data.empty() || without_rdkit()) return;
   const auto folder = data / "chem_reference";
-  const FragmentScores scores(read_unpacked(folder / "sa_fragment_scores.bin.gz"));
+  const auto fragments = folder / "sa_fragment_scores.bin.gz";
+  const FragmentScores scores(read_unpacked(fragments));
   const auto rows = read_table(folder / "reference_properties.csv.gz", ',');
+  constexpr double kHalfDigit = 5.001e-7;  // they have six
   double largest = 0;
+  std::set<std::string> different;  // in the SA score
   for (std::size_t i = 1; i < rows.size(); i += 3) {
     const auto& row = rows[i];
     const auto p = properties_of(Molecule(row[1]), scores);
-    const double got[] = {p.log_p, p.qed, p.accessibility, p.weight};
-    for (std::size_t k = 0; k < 4; ++k)
-      largest = std::max(largest, std::abs(got[k] - std::stod(row[2 + k])));
+    const auto off = [&](std::size_t k, double got) { return std::abs(got - std::stod(row[k])); };
+    largest = std::max({largest, off(2, p.log_p), off(3, p.qed), off(5, p.weight)});
+    if (off(4, p.accessibility) > kHalfDigit) different.insert(row[1]);
   }
-  CHECK(largest <= 5.001e-7);  // they have six digits
+  CHECK(largest <= kHalfDigit);
+  if (is_release_of_references())
+    CHECK(different.empty());
+  else if (!different.empty()) {
+    CHECK(different.size() < rows.size() / 300);
+    CHECK(test::count_different(different, fragments) == 0);
+  }
 
   for (const auto& row : read_table(folder / "sa_zim100.tsv", '\t'))
     if (row[0] != "smiles")
@@ -125,11 +147,25 @@ TEST_CASE("properties are those of the reference") {
 TEST_CASE("QED is that of its authors' test set") {
   const auto data = test::real_data("chem_reference/qed_nci_5k.csv.gz");
   if (data.empty() || without_rdkit()) return;
-  std::size_t different = 0, count = 0;
+  const auto qed_of = [](const std::string& smiles) {
+    try {
+      return qed(Molecule(smiles).qed_properties());
+    } catch (const Unreadable&) {
+      return std::nan("");
+    }
+  };
+  std::set<std::string> different;
+  std::size_t count = 0;
   for (const auto& row : read_table(data / "chem_reference" / "qed_nci_5k.csv.gz", ',')) {
     ++count;
-    different += std::abs(qed(Molecule(row[0]).qed_properties()) - std::stod(row[1])) > 1e-6;
+    if (!(std::abs(qed_of(row[0]) - std::stod(row[1])) <= 1e-6)) different.insert(row[0]);
   }
   CHECK(count == 4979);
-  CHECK(different == 3);  // large fused aromatics: another release of RDKit
+  if (is_release_of_references()) {
+    CHECK(different.size() == 3);  // large fused aromatics: another release of RDKit
+    return;
+  }
+  CHECK(different.size() < 10);
+  const auto fragments = data / "chem_reference/sa_fragment_scores.bin.gz";
+  CHECK(test::count_different(different, fragments) == 0);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -15,6 +16,7 @@
 #include <marginalia/energy.h>
 #include <marginalia/unpack.h>
 
+#include "chemistry.h"
 #include "marginalia_test.h"
 #include "selfies/selfies.h"
 
@@ -68,6 +70,36 @@ inline std::pair<std::shared_ptr<Energy>, Tensor> written(const std::vector<std:
 
 inline std::string scored(const std::string& property, const std::filesystem::path& fragments) {
   return fmt::format(R"("property": "{}", "fragments": "{}")", property, fragments.string());
+}
+
+/// logP, QED, SA score and weight by RDKit's own functions; NaN where it refuses the molecule.
+inline Tensor properties_by_rdkit(const std::string& smiles,
+                                  const chemistry::FragmentScores& scores) {
+  try {
+    const auto p = chemistry::properties_of(chemistry::Molecule(smiles), scores);
+    return torch::tensor({p.log_p, p.qed, p.accessibility, p.weight}, torch::kDouble);
+  } catch (const chemistry::Unreadable&) {
+    return torch::full({4}, NAN, torch::kDouble);
+  }
+}
+
+/// How many of these the energy and RDKit's own functions differ on, in any property.
+inline std::int64_t count_different(const std::set<std::string>& distinct,
+                                    const std::filesystem::path& fragments) {
+  const std::vector<std::string> smiles(distinct.begin(), distinct.end());
+  const chemistry::FragmentScores scores(read_unpacked(fragments));
+  std::vector<Tensor> expected, got;
+  for (const auto& text : smiles)
+    expected.push_back(properties_by_rdkit(text, scores));
+  for (const auto* property : {"logp", "qed", "sa", "weight"}) {
+    const auto [energy, x] = written(smiles, scored(property, fragments));
+    got.push_back(energy->readable()->raw_score(x));
+  }
+  const auto same = torch::isclose(torch::stack(got, 1), torch::stack(expected), 0, 1e-9, true);
+  const auto different = same.all(1).logical_not().nonzero().flatten();
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(5, different.numel()); ++i)
+    MESSAGE("differs: ", smiles[std::size_t(different[i].item<std::int64_t>())]);
+  return different.numel();
 }
 
 inline std::vector<std::string> column(const std::filesystem::path& file, std::size_t index,
