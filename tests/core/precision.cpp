@@ -14,32 +14,32 @@ using test::toy::parsed;
 
 namespace {
 
-constexpr const char* kToySpec = R"({"marginalia": 1, "seed": 1, "energy": {"type": "toy"},
+constexpr const char* kAutomatic = R"({"marginalia": 1, "seed": 1, "energy": {"type": "toy"},
   "network": {"type": "flat"}, "family": {"type": "idle"}})";
 
 /// A variable of the environment, set while the object lives.
-class Variable {
+class Surrounding {
  public:
-  Variable(const char* name, const char* value) : name_(name) {
+  Surrounding(const char* name, const char* value) : name_(name) {
     if (const auto* was = std::getenv(name)) was_ = was;
     setenv(name, value, 1);
   }
-  ~Variable() {
+  ~Surrounding() {
     if (was_)
       setenv(name_, was_->c_str(), 1);
     else
       unsetenv(name_);
   }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
+  Surrounding(const Surrounding&) = delete;
+  Surrounding& operator=(const Surrounding&) = delete;
 
  private:
   const char* name_;
   std::optional<std::string> was_;
 };
 
-Experiment toy(const std::vector<std::string>& settings = {}) {
-  return Experiment(parsed(kToySpec).with(settings), test::toy::registry(), "cpu");
+Experiment idle_with(const std::vector<std::string>& settings = {}) {
+  return Experiment(parsed(kAutomatic).with(settings), test::toy::registry(), "cpu");
 }
 
 }  // namespace
@@ -53,26 +53,26 @@ TEST_CASE("what limits a processor counts as the processor's, and is named") {
   for (const auto& [name, value] :
        {std::pair{"MARGINALIA_MAX_CPU_ISA", "avx2"}, std::pair{"MARGINALIA_MAX_CPU_ISA", "AVX512"},
         std::pair{"ATEN_CPU_CAPABILITY", "avx2"}, std::pair{"ATEN_CPU_CAPABILITY", "default"}}) {
-    const Variable limit(name, value);
+    const Surrounding limit(name, value);
     const auto limited = bfloat16_on(at::kCPU);
     CHECK_FALSE(limited.in_hardware);
     CHECK(automatic_precision(at::kCPU) == "float32");
     if (own.in_hardware) CHECK(limited.why == fmt::format("limited by {}={}", name, value));
     CHECK(bfloat16_on(at::Device("cuda")).in_hardware);  // a limit of the CPU
   }
-  const Variable wrong("MARGINALIA_MAX_CPU_ISA", "sse9");
+  const Surrounding wrong("MARGINALIA_MAX_CPU_ISA", "sse9");
   CHECK(test::refusal([] { bfloat16_on(at::kCPU); }) ==
         "MARGINALIA_MAX_CPU_ISA: must be avx2 or avx512, not \"sse9\"");
 }
 
 TEST_CASE("check keeps \"auto\"; an experiment settles it, and its hash says how") {
   Faults faults;
-  const auto checked = Experiment::check(parsed(kToySpec), test::toy::registry(), faults);
+  const auto checked = Experiment::check(parsed(kAutomatic), test::toy::registry(), faults);
   CHECK(checked["training"]["precision"] == "auto");
   CHECK(checked["evaluation"]["precision"] == "auto");
 
-  const Variable limit("MARGINALIA_MAX_CPU_ISA", "avx2");
-  const auto lesser = toy();
+  const Surrounding limit("MARGINALIA_MAX_CPU_ISA", "avx2");
+  const auto lesser = idle_with();
   CHECK(lesser.resolved["training"]["precision"] == "float32");
   CHECK(lesser.resolved["evaluation"]["precision"] == "float32");
   CHECK(lesser.training.precision == "float32");
@@ -80,8 +80,9 @@ TEST_CASE("check keeps \"auto\"; an experiment settles it, and its hash says how
   CHECK(lesser.precision["training"]["used"] == "float32");
   CHECK(lesser.precision["training"]["why"].get<std::string>().starts_with(
       "bfloat16 is not multiplied in hardware: "));
-  CHECK(spec_hash(lesser.resolved) == spec_hash(toy({"training.precision=float32"}).resolved));
-  const auto coarse = toy({"training.precision=bfloat16"});
+  CHECK(spec_hash(lesser.resolved) ==
+        spec_hash(idle_with({"training.precision=float32"}).resolved));
+  const auto coarse = idle_with({"training.precision=bfloat16"});
   CHECK(spec_hash(lesser.resolved) != spec_hash(coarse.resolved));
   CHECK(coarse.precision["training"]["in_hardware"] == false);
   CHECK(coarse.resolved["evaluation"]["precision"] == "float32");  // never by itself
@@ -103,12 +104,12 @@ TEST_CASE("where bfloat16 is multiplied in hardware \"auto\" trains in it and an
 }
 
 TEST_CASE("training in float64 is answered in float64, and in nothing less") {
-  const auto both = toy({"training.precision=float64"});
+  const auto both = idle_with({"training.precision=float64"});
   CHECK(both.evaluation.precision == "float64");
-  CHECK(toy({"evaluation.precision=float64", "training.precision=float32"}).training.precision ==
-        "float32");
+  CHECK(idle_with({"evaluation.precision=float64", "training.precision=float32"})
+            .training.precision == "float32");
   CHECK(test::refusal([] {
-          toy({"training.precision=float64", "evaluation.precision=float32"});
+          idle_with({"training.precision=float64", "evaluation.precision=float32"});
         }) == "spec.json: /: \"evaluation.precision\" must be auto or float64 where "
               "\"training.precision\" is float64, not float32");
 }
@@ -117,7 +118,7 @@ TEST_CASE("a study settles \"auto\" once for all experiments, and what is named 
   const test::TempDir folder;
   write_atomically(folder / "s.json", fmt::format(R"({{"marginalia_study": 1, "base": {},
     "variants": {{"a": {{}}, "b": {{"training.precision": "float64", "device": "cpu"}}}}}})",
-                                                  kToySpec));
+                                                  kAutomatic));
   std::set<std::string> asked;
   const auto read = [&](const ChoosePrecision& choose) {
     return read_study(folder / "s.json", {}, test::toy::registry(), 10, choose);
