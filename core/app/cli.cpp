@@ -92,8 +92,8 @@ void warn_of_precision(const Experiment& experiment, const std::vector<std::stri
   const auto ratio = product_rate(at::kFloat, device) / product_rate(at::kBFloat16, device);
   fmt::print(stderr,
              "marginalia: warning: bfloat16 is not multiplied in hardware here ({}): products take "
-             "{:.2g} times as long as in float32, as just measured; precision \"auto\" takes the "
-             "faster\n",
+             "{:.2g} times as long as in float32, as just measured; \"auto\" is float32 "
+             "here\n",
              bfloat16_on(device).why, ratio);
 }
 
