@@ -83,7 +83,7 @@ TEST_CASE("digests of an energy's files tell which has changed, or is gone") {
 
 TEST_CASE("an energy's identity has its files by content") {
   const Made made;
-  const auto energy = test::make<Energy>(R"({"type": "ising", "side": 2})");
+  const auto energy = test::make<Energy>(R"({"type": "ising", "side": 3})");
   const auto identity = [&] {
     return identity_of(*energy, made.experiment["energy"], made.paths, made.registry).at("energy");
   };

@@ -94,7 +94,7 @@ TEST_CASE("mlp computes the heads asked for and no others, and has only those it
 TEST_CASE("gradients of mlp agree with finite differences") {
   const NetworkContext context{StateSpace::uniform(3, 2)};
   const auto net = mlp(context, R"("hidden": 5, "layers": 3)");
-  net->to(torch::kDouble);
+  set_precision(*net, {torch::kDouble, torch::kDouble});
   const auto x = partial_states(context.space, 6);
   const auto loss = [&] { return objective(net->evaluate({x}, kBothHeads)); };
   const auto gradient = gradients(*net, loss());

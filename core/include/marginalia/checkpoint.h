@@ -21,7 +21,7 @@ struct RecordedValues {
 };
 
 /// How far training is.
-struct TrainingState {
+struct MARGINALIA_API TrainingState {
   std::int64_t step = 0;  ///< optimisation steps done
   double seconds = 0;     ///< of training, evaluation and writing excluded
   std::int64_t energy_evaluations = 0;
