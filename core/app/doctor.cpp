@@ -1,3 +1,5 @@
+#include <dlfcn.h>
+
 #include <map>
 
 #include <ATen/Parallel.h>
@@ -20,6 +22,13 @@ std::string first_line_with(const std::string& text, const std::string& what) {
   return text.substr(at, end - at);
 }
 
+/// LibTorch's word for its BLAS, and the kernels that an OpenBLAS has chosen for this processor.
+std::string blas_text(const std::string& config) {
+  auto* const name = reinterpret_cast<char* (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
+  const auto text = first_line_with(config, "BLAS_INFO");
+  return name ? fmt::format("{}, OpenBLAS with its {} kernels", text, name()) : text;
+}
+
 /// The libraries that plugins can do without: their versions, or that they are missing.
 std::map<std::string, std::string> optional_parts(const Registry& registry) {
   std::map<std::string, std::string> parts;
@@ -39,7 +48,7 @@ void doctor(Session& session) {
   row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
                                 commit_text().empty() ? "unknown" : commit_text()));
   row("build", build_text());
-  row("blas", first_line_with(config, "BLAS_INFO"));
+  row("blas", blas_text(config));
   row("oneDNN", first_line_with(config, "MKL-DNN"));
   row("cpu", first_line_with(config, "CPU capability"));
   row("threads", fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),

@@ -25,11 +25,14 @@ struct Plugins {
                                  cache.path().string(), folder.path().string(), MARGINALIA_PROGRAM,
                                  arguments));
   }
-  /// The libraries that answering loaded, as the dynamic linker tells them.
-  bool loads_torch(const std::string& arguments) const {
-    const auto traced = run_shell(
+  /// The same, with what the dynamic linker loads told on stderr.
+  test::Result trace(const std::string& arguments) const {
+    return run_shell(
         fmt::format("LD_DEBUG=files MARGINALIA_CACHE='{}' MARGINALIA_PLUGINS='{}' '{}' {}",
                     cache.path().string(), folder.path().string(), MARGINALIA_PROGRAM, arguments));
+  }
+  bool loads_torch(const std::string& arguments) const {
+    const auto traced = trace(arguments);
     REQUIRE(has(traced.err, "libc.so"));
     return has(traced.err, "libtorch_cpu.so");
   }
@@ -110,9 +113,7 @@ TEST_CASE("a spec is checked with the plugins that it names") {
   const Plugins plugins;
   REQUIRE(plugins.ask("list").code == 0);
   const auto spec = fmt::format("'{}/ising/smoke.json'", MARGINALIA_EXPERIMENTS);
-  const auto traced =
-      run_shell(fmt::format("LD_DEBUG=files MARGINALIA_CACHE='{}' '{}' check {}",
-                            plugins.cache.path().string(), MARGINALIA_PROGRAM, spec));
+  const auto traced = plugins.trace("check " + spec);
   CHECK(traced.code == 0);
   CHECK(has(traced.err, library("lattice_conv").filename().string()));
   CHECK_FALSE(has(traced.err, library("transformer").filename().string()));
@@ -121,3 +122,19 @@ TEST_CASE("a spec is checked with the plugins that it names") {
   CHECK(wrong.code == 2);
   CHECK(has(wrong.err, "did you mean \"transformer\"?"));
 }
+
+#if defined(__x86_64__)
+TEST_CASE("OpenBLAS takes no processor with AVX2 for one without") {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    MESSAGE("skipped: this processor has no AVX2");
+    return;
+  }
+  const auto told =
+      run_shell(fmt::format("env -u OPENBLAS_CORETYPE '{}' doctor", MARGINALIA_PROGRAM)).out;
+  if (!has(told, "OpenBLAS")) {
+    MESSAGE("skipped: the BLAS here is no OpenBLAS");
+    return;
+  }
+  CHECK((has(told, "Haswell kernels") || has(told, "SkylakeX kernels")));
+}
+#endif
