@@ -146,7 +146,7 @@ bool is_rigid_nitrogen(const ROMol& molecule, const Atom& atom) {
 
 /// Whether there is something that RDKit's releases judge differently, or the code here does not
 /// know: hydrogens that are atoms, rigid nitrogens, bonds that are not plain, another perception.
-bool is_left_to_rdkit(const ROMol& molecule) {
+bool is_counted_by_rdkit(const ROMol& molecule) {
   if (!RDKit::Chirality::getUseLegacyStereoPerception() || !has_plain_bonds(molecule)) return true;
   for (const auto* atom : molecule.atoms())
     if (atom->getAtomicNum() == 1 || is_rigid_nitrogen(molecule, *atom)) return true;
@@ -212,7 +212,7 @@ int count_by_rdkit(const ROMol& molecule) {
 }  // namespace
 
 int count_stereo_centres(const ROMol& molecule) {
-  if (is_left_to_rdkit(molecule)) return count_by_rdkit(molecule);
+  if (is_counted_by_rdkit(molecule)) return count_by_rdkit(molecule);
   std::vector<const Atom*> centres;
   for (const auto* atom : molecule.atoms())
     if (is_eligible(*atom) && !has_equal_ends(molecule, *atom)) centres.push_back(atom);
