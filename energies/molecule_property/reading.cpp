@@ -38,7 +38,7 @@ void sanitise(RDKit::RWMol& molecule) {
 
 /// Hydrogens that are atoms, metals and dative bonds: what becomes of them differs between RDKit's
 /// releases.
-bool is_left_to_rdkit(const RDKit::ROMol& molecule) {
+bool is_read_by_rdkit(const RDKit::ROMol& molecule) {
   constexpr std::array kNonMetals{5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 52, 53};
   for (const auto* atom : molecule.atoms())
     if (!std::ranges::binary_search(kNonMetals, atom->getAtomicNum())) return true;
@@ -56,7 +56,7 @@ std::vector<const RDKit::Atom*> aromatic_atoms(const RDKit::ROMol& molecule) {
 
 Molecule read_molecule(const std::string& smiles) try {
   auto molecule = parse(smiles, false);
-  if (is_left_to_rdkit(*molecule)) return parse(smiles, true);
+  if (is_read_by_rdkit(*molecule)) return parse(smiles, true);
   const auto written = aromatic_atoms(*molecule);
   sanitise(*molecule);
   // What is written aromatic and is not has other hydrogens.
