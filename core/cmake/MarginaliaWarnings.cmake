@@ -6,7 +6,7 @@ target_compile_options(marginalia_warnings INTERFACE
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   # Later ones see copies past the end inside std::string and std::vector<bool>::reserve() (which
   # torch::autograd::Function::apply calls) that are not there; GCC 12 goes on looking for real ones.
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,13>>:-Wno-array-bounds>)
+  "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,13>>:-Wno-array-bounds;-Wno-stringop-overflow>")
 
 # The flags that all of our objects share, so that they can share a precompiled header too.
 function(marginalia_set_flags target)
