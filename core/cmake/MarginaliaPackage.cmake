@@ -1,9 +1,9 @@
 # What is installed beside the targets, and `make package`: two Debian packages, marginalia to use and
 # marginalia-dev to write plugins with.
 install(DIRECTORY experiments DESTINATION ${CMAKE_INSTALL_DATADIR}/marginalia)
-install(DIRECTORY docs/guides docs/reference docs/decisions DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/guides docs/reference docs/decisions DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/marginalia)
 install(FILES docs/concepts.md docs/index.md docs/references.bib docs/spec.schema.json README.md
-  CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/marginalia)
 # Descriptions of the components, so that the program need not be allowed to write them there.
 install(CODE "execute_process(OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY
   COMMAND \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/marginalia\" list)"
@@ -11,7 +11,7 @@ install(CODE "execute_process(OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME marginalia)
-set(CPACK_PACKAGE_CONTACT "Marginalia <maintainers@users.noreply.github.com>")
+set(CPACK_PACKAGE_CONTACT "The Marginalia project <marginalia@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY
   "generative models of discrete data that answer any marginal question")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
