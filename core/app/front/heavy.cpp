@@ -48,7 +48,8 @@ void* library() {
     const auto root = fs::canonical("/proc/self/exe").parent_path().parent_path();
     auto file = root / "lib" / "libmarginalia_app.so";  // built
     if (!fs::exists(file)) file = root / MARGINALIA_LIBRARIES / "libmarginalia_app.so";
-    return dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    // Lazily: of the functions of LibTorch's 288 libraries few are ever called.
+    return dlopen(file.c_str(), RTLD_LAZY | RTLD_GLOBAL);
   }();
   return library;
 }
