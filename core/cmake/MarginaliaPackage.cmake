@@ -25,6 +25,6 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_BINARY_DIR}/lib)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libopenblas0-openmp)  # the reference BLAS is 50 times slower
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME marginalia-dev)
-set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "marginalia (= ${PROJECT_VERSION}), g++, cmake, ninja-build, \
+set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "marginalia (= ${PROJECT_VERSION}), g++, cmake, make, \
 libtorch-dev, libboost-dev, nlohmann-json3-dev, libfmt-dev")
 include(CPack)

@@ -184,7 +184,7 @@ report_tests() {
   [ -e "$last" ] || return 0
   awk '
     /^Test time =/             { ++run }
-    /^Test Passed\./           { ++passed }
+    /^Test (Passed\.|Pass Reason)/ { ++passed }
     /^\[doctest\] test cases:/ { cases += $4; cases_passed += $6; cases_failed += $9 }
     /skipped: /                { ++skipped }
     END {
