@@ -22,11 +22,6 @@
 
 namespace marginalia::app {
 
-static void warn_of(const std::vector<std::string>& refused) {
-  for (const auto& why : refused)
-    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
-}
-
 static PluginHost load_all(const Options& options) {
   PluginHost host;
   for (const auto& [path, required] : options.plugin_folders())
@@ -37,7 +32,7 @@ static PluginHost load_all(const Options& options) {
 PluginHost& Session::host() {
   if (host_) return *host_;
   host_ = std::make_unique<PluginHost>(load_all(options));
-  if (!part_) warn_of(host_->refused());
+  if (!part_) warn_of_refused(host_->refused());
   return *host_;
 }
 
@@ -48,7 +43,7 @@ const Registry& Session::registry_of(const std::vector<std::string>& names) {
   part_ = std::make_unique<PluginHost>();
   for (const auto& library : kept->libraries_of(names))
     part_->load(library);
-  warn_of(kept->refused());
+  warn_of_refused(kept->refused());
   return part_->registry();
 }
 

@@ -1,5 +1,7 @@
 #include "request.h"
 
+#include <fmt/format.h>
+
 #include <marginalia/error.h>
 
 namespace marginalia::app {
@@ -15,6 +17,11 @@ std::vector<PluginFolder> Options::plugin_folders() const {
   for (const auto& folder : plugins)
     folders.push_back({folder, true});
   return folders;
+}
+
+void warn_of_refused(const std::vector<std::string>& refused) {
+  for (const auto& why : refused)
+    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
 }
 
 int exit_code_of(const std::exception& error, bool any_refused) {

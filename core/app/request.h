@@ -135,6 +135,9 @@ struct Request {
   std::vector<std::string> tool;  ///< the words after the verb, where a plugin added that
 };
 
+/// A line on stderr for each plugin that was refused.
+void warn_of_refused(const std::vector<std::string>& refused);
+
 /// What ends a request that failed: 1; 2 where the request itself is wrong; 3 where a plugin is
 /// refused, or a name is missing while some are.
 int exit_code_of(const std::exception& error, bool any_refused);

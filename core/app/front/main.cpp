@@ -17,11 +17,6 @@
 namespace marginalia::app {
 namespace {
 
-void warn_of(const std::vector<std::string>& refused) {
-  for (const auto& why : refused)
-    fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
-}
-
 /// A program of verbs and the request that its command line makes.
 struct Program {
   CLI::App cli{"Marginalia: generative models of discrete data that answer any marginal question",
@@ -46,7 +41,7 @@ struct Program {
   Catalogue catalogue() {
     auto catalogue = catalogue_of(request.options);
     any_refused = !catalogue.refused().empty();
-    warn_of(catalogue.refused());
+    warn_of_refused(catalogue.refused());
     return catalogue;
   }
 
