@@ -10,7 +10,7 @@ PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
   libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates
 
-.PHONY: demo test build configure setup pytorch bench package clean
+.PHONY: demo test build configure setup pytorch bench package format check slow clean
 
 # Installs what is missing of the packages $(1); who is not root is told which they are.
 define install
@@ -41,7 +41,22 @@ pytorch: setup
 	$(call install,python3-torch)
 
 test: build pytorch
-	ctest --preset release
+	ctest --preset release -LE slow
+
+# Names what clang-format would write otherwise.
+format:
+	$(call install,clang-format)
+	git ls-files '*.cpp' '*.h' | xargs clang-format --dry-run -Werror
+
+# Files by themselves, sanitizers, linters; with SINCE=REF only sources changed since then, by themselves.
+SINCE :=
+check: setup pytorch
+	$(if $(SINCE),,$(call install,clang-tidy iwyu))
+	tests/check.sh $(if $(SINCE),--since $(SINCE))
+
+# What takes too long for every change: before an issue is closed.
+slow: build pytorch
+	ctest --preset release -L slow
 
 bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)

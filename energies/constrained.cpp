@@ -11,9 +11,10 @@
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
-#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
 #include <marginalia/files.h>
+#include <marginalia/inference/elimination.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/partial_state.h>
 #include <marginalia/plugin.h>
 

@@ -12,11 +12,11 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
+#include <marginalia/inference/elimination.h>
 #include <marginalia/plugin.h>
 
-#include "graph_sums.h"
+#include "shared/lattices/graph_sums.h"
 
 using namespace marginalia;
 

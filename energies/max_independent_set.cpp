@@ -15,11 +15,11 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
-#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
+#include <marginalia/inference/elimination.h>
 #include <marginalia/plugin.h>
 
-#include "graph_sums.h"
+#include "shared/lattices/graph_sums.h"
 
 using namespace marginalia;
 

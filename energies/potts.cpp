@@ -7,11 +7,11 @@
 /// graph's weights, the Potts glass.
 /// Source: Potts (1952), doi:10.1017/S0305004100027419; Wu (1982), doi:10.1103/RevModPhys.54.235;
 /// critical on the square lattice at J = log(1 + sqrt q).
-#include <marginalia/factored_energy.h>
+#include <marginalia/inference/factored_energy.h>
 #include <marginalia/plugin.h>
 
-#include "graph_file.h"
-#include "ising/lattice.h"
+#include "shared/lattices/graph_file.h"
+#include "shared/lattices/lattice.h"
 
 using namespace marginalia;
 

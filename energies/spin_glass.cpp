@@ -15,10 +15,10 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/factored_energy.h>
+#include <marginalia/inference/factored_energy.h>
 #include <marginalia/plugin.h>
 
-#include "ising/lattice.h"
+#include "shared/lattices/lattice.h"
 
 using namespace marginalia;
 

@@ -13,8 +13,8 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
-#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
+#include <marginalia/inference/elimination.h>
 #include <marginalia/plugin.h>
 
 #include "scaled.h"

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/elimination.h>
 #include <marginalia/energy.h>
+#include <marginalia/inference/elimination.h>
 #include <marginalia/plugin.h>
 
 #include "scaled.h"

@@ -2,8 +2,7 @@
 
 #include <string>
 
-#include <marginalia/experiment.h>
-
+#include "host/experiment/experiment.h"
 #include "marginalia_test.h"
 
 namespace marginalia::test {

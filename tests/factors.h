@@ -2,7 +2,7 @@
 
 #include "marginalia_test.h"
 
-#include <marginalia/factored_energy.h>
+#include <marginalia/inference/factored_energy.h>
 
 namespace marginalia::test {
 

@@ -6,8 +6,8 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/any_order.h>
 
 namespace marginalia::test {
 

@@ -12,9 +12,10 @@
 #include <marginalia/energy.h>
 #include <marginalia/error.h>
 #include <marginalia/oracle.h>
-#include <marginalia/plugin_host.h>
 
 #include <doctest/doctest.h>  // last: LibTorch's CHECK aborts, and the later definition wins
+
+#include "host/plugins/plugin_host.h"
 
 namespace marginalia::test {
 
@@ -60,12 +61,23 @@ struct TextFile {
   explicit TextFile(const std::string& text) { std::ofstream(path) << text; }
 };
 
-/// $MARGINALIA_DATA where it has `file`, else empty, and the test says that it is skipped.
+/// How many cases have said that they were skipped.
+inline int& skips() {
+  static int count = 0;
+  return count;
+}
+/// Says why a case, or the rest of it, is skipped.
+inline void skip(const std::string& why) {
+  ++skips();
+  MESSAGE("skipped: ", why);
+}
+
+/// $MARGINALIA_DATA where it has `file`, else empty, and the test says that it is skipped. Such
+/// cases stand in the suite "data/FOLDER", which has a CTest entry of its own.
 inline std::filesystem::path real_data(const std::string& file) {
   const auto* data = std::getenv("MARGINALIA_DATA");
   if (data && std::filesystem::exists(std::filesystem::path(data) / file)) return data;
-  MESSAGE("skipped: needs ", file, " in $MARGINALIA_DATA, which is ",
-          std::string(data ? data : "not set"));
+  skip("needs " + file + " in $MARGINALIA_DATA, which is " + (data ? data : "not set"));
   return {};
 }
 

@@ -6,11 +6,11 @@
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
-#include <marginalia/certify.h>
-#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/inference/certify.h>
 
+#include "host/experiment/energy_identity.h"
 #include "lines.h"
 
 namespace marginalia::app {
@@ -27,7 +27,7 @@ Tensor colours_of(const Networks& networks) {
 /// log Z's certificate, kept with the run: of the energy alone, whatever network sampled it.
 class KeptLogZ {
  public:
-  KeptLogZ(const LoadedRun& run, const Json& energy, const CertifySettings& settings)
+  KeptLogZ(const OpenRun& run, const Json& energy, const CertifySettings& settings)
       : file_(run.directory.path() / "certified_log_z.json"),
         key_{{"energy", energy},
              {"confidence", settings.confidence},
@@ -57,7 +57,7 @@ class KeptLogZ {
 
 }  // namespace
 
-void certified_marginals(Session& session, LoadedRun& run, const std::string& input,
+void certified_marginals(Session& session, OpenRun& run, const std::string& input,
                          const CertifyArguments& a) {
   const auto& experiment = run.experiment;
   CertifySettings settings;
@@ -100,7 +100,8 @@ void certified_marginals(Session& session, LoadedRun& run, const std::string& in
       answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
       if (one_pass) {
         const Query query{.partial = x, .given = given, .estimator = "one_pass"};
-        answer["one_pass"] = number(experiment.family->answer(query, stream).value.item<double>());
+        answer["one_pass"] =
+            json_number(experiment.family->answer(query, stream).value.item<double>());
       }
       print_answer(std::move(answer), line);
       if (keep && certifier.has_log_z()) kept.keep(certifier.log_z(stream));
@@ -109,7 +110,7 @@ void certified_marginals(Session& session, LoadedRun& run, const std::string& in
   });
 }
 
-ConformalRadii::ConformalRadii(const LoadedRun& run) {
+ConformalRadii::ConformalRadii(const OpenRun& run) {
   const auto directory = run.directory.path();
   const auto file = directory / "evaluation.json";
   const auto evaluation =

@@ -1,24 +1,16 @@
 #include "cli.h"
 
-#include <dlfcn.h>
-#include <sched.h>
-
 #include <functional>
 #include <iostream>
 #include <map>
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/types.h>
 #include <nlohmann/json.hpp>
 
-#include <marginalia/checkpoint.h>
-#include <marginalia/energy_identity.h>
 #include <marginalia/error.h>
-#include <marginalia/plugin.h>
-#include <marginalia/precision.h>
-#include <marginalia/reference.h>
 #include <marginalia/tool.h>
+
+#include "host/describe/manual.h"
 
 namespace marginalia::app {
 
@@ -53,63 +45,21 @@ Catalogue Session::catalogue() {
   return Catalogue(describe_all(host()), folders);
 }
 
-int Session::threads() const {
-  if (options.threads > 0) return options.threads;
-  cpu_set_t cpus;
-  return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+Environment Session::environment() {
+  auto& plugins = host();
+  return {plugins.registry(), plugins.loaded(), data(),
+          options.device,     options.threads,  commit_text()};
 }
 
-void Session::hold_threads() {
-  at::set_num_threads(threads());
-  // Only an OpenBLAS with a pool of its own needs to be told; the others follow OpenMP.
-  if (void* const set = dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
-    reinterpret_cast<void (*)(int)>(set)(threads());
-  tbb_threads_.emplace(tbb::global_control::max_allowed_parallelism,
-                       std::size_t(threads()) + 1);  // one reads batches ahead
+Hooks Session::hooks() const {
+  return {
+      .say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); },
+      .warn =
+          [](const std::string& text) { fmt::print(stderr, "marginalia: warning: {}\n", text); }};
 }
 
-std::vector<std::string> warn_of_changed_files(Session& session, const RunDirectory& run) {
-  const auto record = run.record();
-  auto changed = changed_files(
-      record.value("energy_files", Json::object()),  // runs of old have none
-      digests_of_energy(record.at("spec"), run.spec(session.data()).paths(), session.registry()));
-  for (const auto& file : changed)
-    fmt::print(stderr, "marginalia: warning: {}: changed since training read it\n", file);
-  return changed;
-}
-
-void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections) {
-  const auto without_hardware = [&](const std::string& section) {
-    return !experiment.precision.at(section).value("in_hardware", true);
-  };
-  if (std::ranges::none_of(sections, without_hardware)) return;
-  const auto device = experiment.device;
-  const auto ratio = product_rate(at::kFloat, device) / product_rate(at::kBFloat16, device);
-  fmt::print(stderr,
-             "marginalia: warning: bfloat16 is not multiplied in hardware here ({}): products take "
-             "{:.2g} times as long as in float32, as just measured; \"auto\" is float32 "
-             "here\n",
-             bfloat16_on(device).why, ratio);
-}
-
-LoadedRun load_run(Session& session, const RunQuery& query) {
-  auto directory = RunDirectory::open(query.run, false);
-  warn_of_changed_files(session, directory);
-  Experiment experiment(directory.spec(session.data()), session.registry(), session.options.device);
-  warn_of_precision(experiment, {"evaluation"});
-  fs::path file =
-      query.checkpoint.empty() ? checkpoint_of(directory.path()) : fs::path(query.checkpoint);
-  if (!fs::exists(file)) file = directory.checkpoints() / file;
-  if (!fs::exists(file))
-    throw SpecError(fmt::format("{}: has no such checkpoint; there is: {}", file.string(),
-                                directory.checkpoints().string()));
-  const auto step = load_model(file, *experiment.family);
-  experiment.family->set_training(false);
-  return {std::move(directory), std::move(experiment), step};
-}
-
-std::string build_text() {
-  return kBuildStamp;
+OpenRun load_run(Session& session, const RunQuery& query) {
+  return open_run(query.run, query.checkpoint, session.environment(), session.hooks());
 }
 
 /// A verb that a plugin adds.
@@ -143,7 +93,8 @@ static const std::map<std::string, Verb>& verbs() {
 template <class Action>
 static int guarded(Session& session, Action action) {
   try {
-    session.hold_threads();
+    const auto& wanted = session.options.threads;
+    const HeldThreads held(wanted > 0 ? wanted : usable_processors());
     action();
     return session.exit_code;
   } catch (const std::exception& e) {

@@ -1,15 +1,11 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
-#include <oneapi/tbb/global_control.h>
-
-#include <marginalia/experiment.h>
-#include <marginalia/plugin_host.h>
-#include <marginalia/run_directory.h>
-
+#include "host/execution/answer.h"
+#include "host/execution/environment.h"
+#include "host/plugins/plugin_host.h"
 #include "request.h"
 
 namespace marginalia::app {
@@ -27,15 +23,13 @@ class Session {
   const Registry& registry_of(const std::vector<std::string>& names);
   Catalogue catalogue();  ///< what the plugins offer, as text
   fs::path data() const { return options.data_directory(); }
-  int threads() const;
-  /// Holds LibTorch, BLAS and TBB to threads(): each would make as many as there are cores.
-  void hold_threads();
+  Environment environment();  ///< with all plugins
+  Hooks hooks() const;        ///< that say and warn on stderr
   bool any_refused() const { return host_ && !host_->refused().empty(); }
   int exit_code = 0;
 
  private:
   std::unique_ptr<PluginHost> host_, part_;
-  std::optional<tbb::global_control> tbb_threads_;
 };
 
 // The verbs that need LibTorch; core/app/front answers the others.
@@ -52,23 +46,10 @@ void study(Session& session, const StudyArguments& a);
 void reproduce(Session& session, const ReproduceArguments& a);
 void data(Session& session, const DataArguments& a);
 
-/// One warning, with what it costs as just measured, where bfloat16 is asked for of a device
-/// without the hardware for it: by one of these sections of the spec, "training" or "evaluation".
-void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections);
-
 /// A trained run, ready to answer.
-struct LoadedRun {
-  RunDirectory directory;
-  Experiment experiment;
-  std::int64_t step;
-};
-/// Warns of the energy's files that are not what training read, before the energy is built from
-/// them.  -> their names.
-std::vector<std::string> warn_of_changed_files(Session& session, const RunDirectory& run);
-LoadedRun load_run(Session& session, const RunQuery& query);
+OpenRun load_run(Session& session, const RunQuery& query);
 
-/// LibTorch's and the compiler's identity, the commit of the source tree where there is one.
-std::string build_text();
+/// The commit of the source tree; "" where there is none.
 std::string commit_text();
 
 }  // namespace marginalia::app

@@ -8,6 +8,7 @@
 #include <torch/cuda.h>
 #include <torch/types.h>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/precision.h>
 
 #include "cli.h"
@@ -47,13 +48,14 @@ void doctor(Session& session) {
   };
   row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
                                 commit_text().empty() ? "unknown" : commit_text()));
-  row("build", build_text());
+  row("build", kBuildStamp);
   row("blas", blas_text(config));
   row("oneDNN", first_line_with(config, "MKL-DNN"));
   row("cpu", first_line_with(config, "CPU capability"));
-  row("threads", fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
-                             session.threads(),
-                             std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : ""));
+  row("threads",
+      fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
+                  (session.options.threads > 0 ? session.options.threads : usable_processors()),
+                  std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : ""));
   row("cuda", torch::cuda::is_available()
                   ? fmt::format("{} device(s)", torch::cuda::device_count())
                   : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "

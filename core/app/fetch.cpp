@@ -14,13 +14,13 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
+#include "sdk/base/clock.h"
+
 namespace marginalia::app {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// How far a file is: a bar on a terminal, nothing elsewhere.
 class Bar {

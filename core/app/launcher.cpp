@@ -21,6 +21,8 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
+#include "sdk/base/clock.h"
+
 namespace marginalia::app {
 
 namespace process = boost::process;
@@ -28,7 +30,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 /// Before the new process becomes its program: a group of its own, so that a terminal's Ctrl-C
@@ -110,7 +111,7 @@ class Launcher {
       end.signal = WTERMSIG(status);
     else
       end.code = WEXITSTATUS(status);
-    end.seconds = std::chrono::duration<double>(Clock::now() - at->start).count();
+    end.seconds = seconds_since(at->start);
     const auto job = at->job;
     running_.erase(at);
     hooks_.ended(job, end);

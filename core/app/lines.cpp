@@ -14,7 +14,8 @@
 
 #include <marginalia/error.h>
 #include <marginalia/partial_state.h>
-#include <marginalia/samples.h>
+
+#include "host/runs/samples.h"
 
 namespace marginalia::app {
 
@@ -77,11 +78,6 @@ Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lin
     throw SpecError(fmt::format("{}: \"x\" and \"given\" disagree on a variable",
                                 lines[std::size_t(rows[0].item<std::int64_t>())].where));
   return torch::where(given != kUnknown, given, x);
-}
-
-Json number(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
 }
 
 void print(const Json& line) {

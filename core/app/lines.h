@@ -35,7 +35,6 @@ Tensor conditions_of(const std::vector<Line>& lines, const States& in);
 /// x with what is given; a variable that both name must agree.
 Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lines);
 
-Json number(double value);
 void print(const Json& line);
 /// An answer to a line, with what else stood there passed through.
 void print_answer(Json answer, const Line& line);

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/trainer.h>
+#include "host/training/trainer.h"
 
 namespace marginalia::app {
 

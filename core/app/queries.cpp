@@ -1,13 +1,15 @@
+#include <optional>
+
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
-#include <marginalia/routed.h>
-#include <marginalia/samples.h>
 
 #include "certified.h"
+#include "host/runs/samples.h"
 #include "lines.h"
 
 namespace marginalia::app {
@@ -25,70 +27,73 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
   return oracle;
 }
 
-Streams query_streams(const LoadedRun& run) {
-  return Streams(run.experiment.seed);
-}
+/// log p of some lines' states by what they are conditioned on: lines with and without "given" are
+/// asked apart, since the condition is part of the question.
+class LogMarginals {
+ public:
+  LogMarginals(const OpenRun& run, const MarginalsArguments& a)
+      : in_(states_in(run.experiment)),
+        a_(a),
+        answers_(run, a.estimator),
+        streams_(run.experiment.seed) {}
+
+  struct Result {
+    Tensor states, value;  ///< int64 [B, D], float64 [B]
+    std::string estimator;
+  };
+  Result operator()(const std::vector<Line>& lines) {
+    Result result{states_of(lines, in_), torch::empty({std::int64_t(lines.size())}, torch::kDouble),
+                  a_.estimator};
+    for (const bool conditioned : {false, true})
+      ask(lines, conditioned, result);
+    return result;
+  }
+
+ private:
+  void ask(const std::vector<Line>& lines, bool conditioned, Result& result) {
+    std::vector<Line> those;
+    std::vector<std::int64_t> rows;
+    for (std::size_t b = 0; b < lines.size(); ++b)
+      if (lines[b].json.contains("given") == conditioned) {
+        those.push_back(lines[b]);
+        rows.push_back(std::int64_t(b));
+      }
+    if (rows.empty()) return;
+    const auto index = torch::tensor(rows);
+    Query query{.partial = result.states.index({index}),
+                .orders = a_.orders,
+                .order = order_named(a_.order)};
+    if (conditioned) {
+      query.given = conditions_of(those, in_);
+      query.partial = merged(query.partial, query.given, those);
+    }
+    const auto answer = answers_(query, streams_.at("marginals"));
+    result.value.index_put_({index}, answer.value);
+    result.estimator = answer.estimator;
+  }
+
+  States in_;
+  const MarginalsArguments& a_;
+  Answers answers_;
+  Streams streams_;
+};
 
 }  // namespace
 
 void marginals(Session& session, const MarginalsArguments& a) {
   auto run = load_run(session, a);
   if (a.certify) return certified_marginals(session, run, a.input, a.certified);
-  const auto in = states_in(run.experiment);
-  std::optional<ExactAnswers> exact;
-  if (a.estimator == "exact") {
-    if (!run.experiment.energy)
-      throw SpecError(a.run + ": \"exact\" asks the energy's oracle, and this run has no energy");
-    exact.emplace(*run.experiment.energy);
-    oracle_or_refuse(*exact, run.experiment.energy->label());
-  }
+  LogMarginals log_marginals(run, a);
   std::optional<ConformalRadii> radii;
   if (a.conformal) radii.emplace(run);
-  std::optional<Routed> routed;
-  if (a.estimator == Routed::kName) {
-    if (const auto why = Routed::obstacle(*run.experiment.family, run.experiment.energy.get());
-        !why.empty())
-      throw SpecError(a.run + ": " + why);
-    routed.emplace(*run.experiment.family, *run.experiment.energy);
-  }
-  auto streams = query_streams(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
-    auto x = states_of(lines, in);
-    std::string estimator = a.estimator;
-    auto value = torch::empty({x.size(0)}, torch::kDouble);
-    // Lines with and without "given" are asked apart: the condition is part of the question.
-    for (const bool conditioned : {false, true}) {
-      std::vector<Line> those;
-      std::vector<std::int64_t> rows;
-      for (std::size_t b = 0; b < lines.size(); ++b)
-        if (lines[b].json.contains("given") == conditioned) {
-          those.push_back(lines[b]);
-          rows.push_back(std::int64_t(b));
-        }
-      if (rows.empty()) continue;
-      const auto index = torch::tensor(rows);
-      Query query{QueryKind::kLogMarginal, x.index({index}), {}, a.estimator, a.orders,
-                  order_named(a.order)};
-      if (conditioned) {
-        query.given = conditions_of(those, in);
-        query.partial = merged(query.partial, query.given, those);
-      }
-      if (exact) {
-        value.index_put_({index}, exact_log_marginal(*exact->oracle(), query.partial, query.given));
-        continue;
-      }
-      const auto answer =
-          routed ? routed->log_marginal(query.partial, query.given, streams.at("marginals"))
-                 : run.experiment.family->answer(query, streams.at("marginals"));
-      value.index_put_({index}, answer.value);
-      estimator = answer.estimator;
-    }
+    const auto [x, value, estimator] = log_marginals(lines);
     for (std::size_t b = 0; b < lines.size(); ++b) {
-      const auto answered = value[std::int64_t(b)].item<double>();
-      Json answer{{"log_marginal", number(answered)}, {"estimator", estimator}};
+      const auto row = std::int64_t(b);
+      const auto answered = value[row].item<double>();
+      Json answer{{"log_marginal", json_number(answered)}, {"estimator", estimator}};
       if (radii && estimator == "one_pass" && !lines[b].json.contains("given"))
-        radii->add_to(answer, answered,
-                      (x[std::int64_t(b)] != kUnknown).sum().item<std::int64_t>());
+        radii->add_to(answer, answered, (x[row] != kUnknown).sum().item<std::int64_t>());
       print_answer(std::move(answer), lines[b]);
     }
   });
@@ -97,7 +102,7 @@ void marginals(Session& session, const MarginalsArguments& a) {
 void conditionals(Session& session, const ConditionalsArguments& a) {
   auto run = load_run(session, a);
   const auto& space = run.experiment.space();
-  auto streams = query_streams(run);
+  Streams streams(run.experiment.seed);
   for_batches(a.input, [&](std::vector<Line>& lines) {
     const auto x = states_of(lines, states_in(run.experiment));
     for (const auto& line : lines)
@@ -123,20 +128,11 @@ void conditionals(Session& session, const ConditionalsArguments& a) {
   });
 }
 
-static Json state_json(const Tensor& x) {
-  const auto row = x.contiguous();
-  const auto* values = row.data_ptr<std::int64_t>();
-  Json list = Json::array();
-  for (std::int64_t i = 0; i < row.numel(); ++i)
-    list.push_back(values[i] == kUnknown ? Json() : Json(values[i]));
-  return list;
-}
-
 void sample(Session& session, const SampleArguments& a) {
   auto run = load_run(session, a);
   const auto& experiment = run.experiment;
   const auto& space = experiment.space();
-  auto streams = query_streams(run);
+  Streams streams(run.experiment.seed);
   const auto order = order_named(a.order);
   const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
     std::int64_t done = 0;
@@ -145,14 +141,14 @@ void sample(Session& session, const SampleArguments& a) {
       const auto answer = experiment.family->answer(query, streams.at("samples"));
       for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
         const auto x = answer.states[n];
-        Json drawn{{"x", state_json(x)},
+        Json drawn{{"x", json_of_state(x)},
                    {"text", text_of(experiment, x)},
-                   {"log_prob", number(answer.value[n].item<double>())}};
+                   {"log_prob", json_number(answer.value[n].item<double>())}};
         if (lines.empty()) {
           print(drawn);
           continue;
         }
-        drawn["given"] = state_json(part[n]);
+        drawn["given"] = json_of_state(part[n]);
         print_sample(std::move(drawn), lines[std::size_t(done / a.count)]);
       }
     }
@@ -184,10 +180,10 @@ void exact(Session& session, const ExactArguments& a) {
           given = conditions_of({lines[b]}, states_in(*energy));
           partial = merged(partial, given, {lines[b]});
         }
-        print_answer(
-            {{"log_marginal", number(exact_log_marginal(*oracle, partial, given).item<double>())},
-             {"estimator", "exact"}},
-            lines[b]);
+        print_answer({{"log_marginal",
+                       json_number(exact_log_marginal(*oracle, partial, given).item<double>())},
+                      {"estimator", "exact"}},
+                     lines[b]);
       }
     });
     return;

@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <marginalia/agreement.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
-#include <marginalia/study_directory.h>
 
 #include "cli.h"
+#include "host/runs/agreement.h"
 #include "launcher.h"
+#include "records/study/study_directory.h"
 
 namespace marginalia::app {
 namespace {

@@ -27,8 +27,7 @@ void warn_of_refused(const std::vector<std::string>& refused) {
 int exit_code_of(const std::exception& error, bool any_refused) {
   if (dynamic_cast<const PluginError*>(&error)) return 3;
   if (!dynamic_cast<const SpecError*>(&error)) return 1;
-  const std::string text = error.what();
-  return any_refused && text.find(" is called \"") != std::string::npos ? 3 : 2;
+  return any_refused && dynamic_cast<const UnknownComponent*>(&error) ? 3 : 2;
 }
 
 }  // namespace marginalia::app

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "../records/catalogue.h"
+#include "records/plugins/catalogue.h"
 
 namespace marginalia::app {
 

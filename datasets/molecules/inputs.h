@@ -11,7 +11,7 @@
 #include <marginalia/source.h>
 
 #include "molecule_file.h"
-#include "selfies/selfies.h"
+#include "shared/selfies/selfies.h"
 
 namespace marginalia::molecules {
 

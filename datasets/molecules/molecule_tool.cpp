@@ -21,8 +21,8 @@
 #include <marginalia/spec.h>
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
-#include "selfies/selfies.h"
+#include "shared/chemistry/chemistry.h"
+#include "shared/selfies/selfies.h"
 #include "trim.h"
 
 namespace marginalia::molecules {

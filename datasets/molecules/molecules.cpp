@@ -23,12 +23,12 @@
 #include <marginalia/plugin.h>
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
-#include "drawing.h"
 #include "inputs.h"
-#include "molecule_text.h"
 #include "molecule_tool.h"
-#include "selfies/selfies.h"
+#include "shared/chemistry/chemistry.h"
+#include "shared/chemistry/drawing.h"
+#include "shared/chemistry/molecule_text.h"
+#include "shared/selfies/selfies.h"
 #include "splits.h"
 #include "tokens.h"
 
@@ -52,9 +52,7 @@ class Molecules final : public Dataset {
       R"({"file": "molecules/tiny.smi", "fractions": [0.5, 0.25, 0.25]})";
   static std::vector<Source> sources() { return public_files(); }
   static std::vector<OptionalPart> parts() {
-    return {{"RDKit", chemistry::rdkit_version(),
-             "properties and drawings of molecules need it; install it (on Debian librdkit-dev) "
-             "and build again"}};
+    return {{"RDKit", chemistry::rdkit_version(), chemistry::kRdkitRemedy}};
   }
 
   using Params = MoleculeParams;

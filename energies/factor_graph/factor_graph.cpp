@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <marginalia/factored_energy.h>
+#include <marginalia/inference/factored_energy.h>
 #include <marginalia/plugin.h>
 
 #include "uai.h"

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "lattice.h"
+#include "shared/lattices/lattice.h"
 #include "torus.h"
 #include "transfer_matrix.h"
 

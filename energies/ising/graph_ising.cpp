@@ -1,6 +1,6 @@
 #include "graph_ising.h"
 
-#include "../graph_file.h"
+#include "shared/lattices/graph_file.h"
 
 namespace ising {
 namespace {

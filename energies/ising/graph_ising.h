@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include <marginalia/factored_energy.h>
+#include <marginalia/inference/factored_energy.h>
 
 namespace ising {
 

@@ -18,11 +18,12 @@
 #include <torch/types.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/plugin.h>
 
 #include "extrapolation.h"
 #include "graph_ising.h"
-#include "lattice.h"
+#include "shared/lattices/lattice.h"
 #include "transfer_matrix.h"
 
 using namespace marginalia;

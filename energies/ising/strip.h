@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "lattice.h"
+#include "shared/lattices/lattice.h"
 
 namespace ising {
 

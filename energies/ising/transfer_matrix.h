@@ -5,7 +5,7 @@
 
 #include <marginalia/oracle.h>
 
-#include "lattice.h"
+#include "shared/lattices/lattice.h"
 #include "strip.h"
 
 namespace ising {

@@ -13,7 +13,7 @@
 #include <GraphMol/PeriodicTable.h>
 #include <RDGeneral/hash/hash.hpp>
 
-#include "accessibility_rdkit.h"
+#include "shared/chemistry/accessibility_rdkit.h"
 #include "stereo.h"
 
 namespace marginalia::molecule_property {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "selfies/selfies.h"
+#include "shared/selfies/selfies.h"
 
 namespace marginalia::molecule_property {
 

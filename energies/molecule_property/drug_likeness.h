@@ -7,7 +7,7 @@
 
 #include "crippen.h"
 #include "pattern.h"
-#include "qed.h"
+#include "shared/chemistry/qed.h"
 
 namespace marginalia::molecule_property {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "chemistry.h"
+#include "shared/chemistry/chemistry.h"
 
 namespace marginalia::molecule_property {
 

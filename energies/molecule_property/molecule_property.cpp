@@ -30,11 +30,12 @@
 #include <marginalia/unpack.h>
 
 #include "alphabet.h"
-#include "drawing.h"
 #include "fragment_table.h"
-#include "molecule_text.h"
 #include "properties.h"
-#include "selfies/selfies.h"
+#include "shared/chemistry/chemistry.h"
+#include "shared/chemistry/drawing.h"
+#include "shared/chemistry/molecule_text.h"
+#include "shared/selfies/selfies.h"
 #include "terms.h"
 
 using namespace marginalia;
@@ -61,6 +62,9 @@ class MoleculeProperty final : public Energy, private Readable {
       "Comput. Sci. 39, 868; QED: Bickerton et al. (2012), Nat. Chem. 4, 90; SA: Ertl and "
       "Schuffenhauer (2009), J. Cheminform. 1, 8";
   static constexpr const char* kExample = R"({"property": "logp", "target": 4, "length": 12})";
+  static std::vector<OptionalPart> parts() {
+    return {{"RDKit", chemistry::rdkit_version(), chemistry::kRdkitRemedy}};
+  }
 
   struct Params : TermParams {
     std::string representation = "selfies", constraints = "default";

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "chemistry.h"
 #include "fragment_table.h"
+#include "shared/chemistry/chemistry.h"
 
 namespace marginalia::molecule_property {
 

@@ -7,9 +7,9 @@
 #include <GraphMol/MolOps.h>
 #include <GraphMol/SmilesParse/SmilesParse.h>
 
-#include "chemistry.h"
 #include "graph.h"
 #include "rings.h"
+#include "shared/chemistry/chemistry.h"
 
 namespace marginalia::molecule_property {
 

@@ -15,6 +15,8 @@
 #include <GraphMol/RingInfo.h>
 #include <RDGeneral/types.h>
 
+#include <marginalia/random.h>
+
 #include "graph.h"
 
 namespace marginalia::molecule_property {
@@ -25,12 +27,9 @@ using RDKit::Atom;
 using RDKit::Bond;
 using RDKit::ROMol;
 
-/// Spreads bits, so that sums of such numbers are as good as lists (splitmix64).
+/// Spreads bits, so that sums of such numbers are as good as lists.
 std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
+  return marginalia::mixed_bits(x + marginalia::SplitMix64::kStep);
 }
 
 /// How often a neighbour counts: twice for each bond, once over a double bond to phosphorus.

@@ -8,9 +8,9 @@
 /// arXiv:2110.02037, eq. 4 to 6.
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
 namespace {

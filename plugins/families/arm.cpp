@@ -26,12 +26,12 @@
 #include <fmt/ranges.h>
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
-#include "reinforce.h"
+#include "shared/families/reinforce.h"
 
 namespace {
 
@@ -80,7 +80,7 @@ class Arm final : public Family {
         device_(context.device),
         particles_(params.particles),
         network_(context.networks.at("causal", kCausalLogits)),
-        order_(order_of(params, context.space.dimension())),
+        order_(order_of(params, context)),
         objective_(params.objective) {
     if (objective_ == "auto") objective_ = context.dataset ? "likelihood" : "reinforce";
     if (objective_ == "likelihood" && !context.dataset)
@@ -122,7 +122,8 @@ class Arm final : public Family {
   void set_training(bool training) override { network_->train(training); }
 
  private:
-  static Tensor order_of(const Params& params, std::int64_t D) {
+  static Tensor order_of(const Params& params, const FamilyContext& context) {
+    const auto D = context.space.dimension();
     auto sequence = params.sequence;
     if (!sequence.empty()) {
       auto sorted = sequence;
@@ -134,7 +135,7 @@ class Arm final : public Family {
                         std::to_string(D - 1) + " once");
       return torch::tensor(sequence, torch::kLong);
     }
-    if (params.order == "random") return torch::randperm(D);
+    if (params.order == "random") return Stream(context.seed, "family/order").permutations(1, D)[0];
     const auto forward = torch::arange(D);
     return params.order == "forward" ? forward : forward.flip(0);
   }

@@ -10,10 +10,11 @@
 /// Freeman and Weiss (2005), doi:10.1109/TIT.2005.850085.
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/belief_propagation.h>
+#include <marginalia/inference/prior.h>
 #include <marginalia/plugin.h>
-#include <marginalia/prior.h>
 
 namespace {
 

@@ -9,10 +9,10 @@
 
 #include <torch/types.h>
 
-#include <marginalia/certify.h>
+#include <marginalia/inference/certify.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -38,8 +38,8 @@ struct Tally {
   }
   Json to_json() const {
     return {{"count", widths.size()},
-            {"median_width", number(median(widths))},
-            {"largest_width", number(std::ranges::max(widths))},
+            {"median_width", json_number(median(widths))},
+            {"largest_width", json_number(std::ranges::max(widths))},
             {"two_sided", two_sided / double(widths.size())},
             {"median_passes", median(passes)},
             {"routes", routes},

@@ -15,10 +15,10 @@
 
 #include <torch/types.h>
 
-#include <marginalia/certify.h>
+#include <marginalia/inference/certify.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -115,7 +115,7 @@ class Conformal final : public Metric {
       };
       rows.push_back({{"from", edge(std::int64_t(bin))},
                       {"to", edge(std::int64_t(bin) + 1) - 1},
-                      {"radius", number(radius)},
+                      {"radius", json_number(radius)},
                       {"count", all.size()}});
     }
     return {.estimator = "one_pass",

@@ -8,10 +8,10 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include <marginalia/inference/routed.h>
 #include <marginalia/plugin.h>
-#include <marginalia/routed.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 

@@ -14,10 +14,10 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/certify.h>
+#include <marginalia/inference/certify.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -135,16 +135,16 @@ class Coverage final : public Metric {
       rows.push_back({{"size", size},
                       {"coverage", of.held / of.count},
                       {"count", of.count},
-                      {"median_width", number(median(of.widths))},
-                      {"largest_width", number(std::ranges::max(of.widths))},
+                      {"median_width", json_number(median(of.widths))},
+                      {"largest_width", json_number(std::ranges::max(of.widths))},
                       {"median_passes", median(of.passes)}});
     return {.estimator = noise > 0 ? fmt::format("noise {}", noise) : "as trained",
             .value = all.held / all.count,
             .unit = "fraction",
             .samples = std::int64_t(all.count),
             .more = {{"confidence", params_.interval.confidence},
-                     {"median_width", number(median(all.widths))},
-                     {"log_z_width", number(certifier.log_z(stream).width())},
+                     {"median_width", json_number(median(all.widths))},
+                     {"log_z_width", json_number(certifier.log_z(stream).width())},
                      {"cells", std::move(rows)}}};
   }
 

@@ -16,10 +16,10 @@
 
 #include <torch/types.h>
 
-#include <marginalia/certify.h>
+#include <marginalia/inference/certify.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -97,9 +97,9 @@ class ErrorBracket final : public Metric {
 
   static Json row_of(std::int64_t size, const Mean& low, const Mean& high) {
     return {{"size", size},
-            {"lower", number(low.value)},
+            {"lower", json_number(low.value)},
             {"lower_stderr", low.error ? Json(*low.error) : Json()},
-            {"upper", number(high.value)},
+            {"upper", json_number(high.value)},
             {"upper_stderr", high.error ? Json(*high.error) : Json()}};
   }
   static Figure figure(const char* end, Status status, const Tensor& values) {

@@ -13,11 +13,11 @@
 
 #include <torch/types.h>
 
-#include <marginalia/certify.h>
 #include <marginalia/energy.h>
+#include <marginalia/inference/certify.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -82,10 +82,6 @@ std::optional<KnownLogZ> log_z_of(const Evaluation& evaluation) {
     return KnownLogZ{oracle->log_z(), 0, oracle->method()};
   return evaluation.energy() ? evaluation.energy()->known_log_z() : std::nullopt;
 }
-
-struct NoParams {
-  void visit(ParamVisitor&) {}
-};
 
 class LogZ final : public Metric {
  public:
@@ -154,8 +150,8 @@ class LogZ final : public Metric {
                             : one_sided                  ? Status::kLower
                                                          : Status::kEstimate,
                   .samples = certificate.samples,
-                  .more = {{"lower", number(certificate.lower)},
-                           {"upper", number(certificate.upper)},
+                  .more = {{"lower", json_number(certificate.lower)},
+                           {"upper", json_number(certificate.upper)},
                            {"confidence", certificate.confidence},
                            {"route", certificate.route},
                            {"passes", certificate.passes}}};

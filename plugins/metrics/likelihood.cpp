@@ -13,7 +13,7 @@
 #include <marginalia/dataset.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -59,14 +59,15 @@ class Nll final : public Metric {
     const auto answers = log_marginals(evaluation.family(), x, name,
                                        evaluation.stream("nll/" + name), params_.orders);
     const auto nll = mean_of(-answers.value);
-    Figure figure{.estimator = name == "chain" ? "one_order" : name,
-                  .value = nll.value,
-                  .status = answers.exact ? Status::kExact : status_of(capability),
-                  .stderr_ = nll.error,
-                  .samples = x.size(0),
-                  .more = {{"bits_per_dim", number(nll.value / (double(x.size(1)) * std::log(2)))},
-                           {"split", name_of(evaluation.split())},
-                           {"passes", answers.passes}}};
+    Figure figure{
+        .estimator = name == "chain" ? "one_order" : name,
+        .value = nll.value,
+        .status = answers.exact ? Status::kExact : status_of(capability),
+        .stderr_ = nll.error,
+        .samples = x.size(0),
+        .more = {{"bits_per_dim", json_number(nll.value / (double(x.size(1)) * std::log(2)))},
+                 {"split", name_of(evaluation.split())},
+                 {"passes", answers.passes}}};
     if (name == "chain") figure.more["orders"] = 1;
     if (name == "ensemble") figure.more["orders"] = params_.orders;
     return figure;

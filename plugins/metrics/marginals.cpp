@@ -10,11 +10,11 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
+#include <marginalia/inference/routed.h>
 #include <marginalia/plugin.h>
-#include <marginalia/routed.h>
 
 #include "correlation.h"
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -48,7 +48,8 @@ Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
   auto result = Json::array();
   for (std::size_t n = 0; n < count; ++n) {
     const auto at = n * x.size() / count;
-    result.push_back({size[std::int64_t(at)].item<std::int64_t>(), number(x[at]), number(y[at])});
+    result.push_back(
+        {size[std::int64_t(at)].item<std::int64_t>(), json_number(x[at]), json_number(y[at])});
   }
   return result;
 }
@@ -58,10 +59,10 @@ Figure compare(const std::string& name, const Tensor& size, const Tensor& truth,
                const Tensor& answered) {
   auto figure = error_figure(name, difference(answered, truth), size, 51);
   const auto x = numbers(truth), y = numbers(answered);
-  figure.more["spearman"] = number(spearman(x, y));
-  figure.more["pearson"] = number(pearson(x, y));
-  figure.more["kendall"] = number(kendall(x, y));
-  figure.more["spearman_within_size"] = number(within_size(size, truth, answered));
+  figure.more["spearman"] = json_number(spearman(x, y));
+  figure.more["pearson"] = json_number(pearson(x, y));
+  figure.more["kendall"] = json_number(kendall(x, y));
+  figure.more["spearman_within_size"] = json_number(within_size(size, truth, answered));
   figure.more["pairs"] = pairs(size, x, y);
   return figure;
 }

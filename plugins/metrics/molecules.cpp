@@ -28,9 +28,9 @@
 #include <marginalia/plugin.h>
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
-#include "measure.h"
-#include "selfies/selfies.h"
+#include "shared/chemistry/chemistry.h"
+#include "shared/measure/measure.h"
+#include "shared/selfies/selfies.h"
 
 namespace {
 
@@ -196,6 +196,9 @@ class MoleculeMetric final : public Metric {
       "validity, uniqueness, novelty and diversity of sampled molecules; distances of properties";
   static constexpr const char* kSource =
       "Polykovskiy et al. (2020), Front. Pharmacol. 11, 565644; chemistry by RDKit";
+  static std::vector<OptionalPart> parts() {
+    return {{"RDKit", chemistry::rdkit_version(), chemistry::kRdkitRemedy}};
+  }
 
   struct Params {
     std::string constraints = "default";

@@ -27,7 +27,7 @@
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -169,19 +169,19 @@ struct Chains {
 };
 
 Json plain(const Tensor& values) {
-  if (values.numel() == 1) return number(values.item<double>());
+  if (values.numel() == 1) return json_number(values.item<double>());
   auto all = Json::array();
   for (std::int64_t n = 0; n < values.numel(); ++n)
-    all.push_back(number(values[n].item<double>()));
+    all.push_back(json_number(values[n].item<double>()));
   return all;
 }
 
 /// The mean of |E_q o - E_p o| over some of the M numbers. With the signs of the gaps fixed it is
 /// the mean of one number a state, whose standard errors add.
-struct Gap {
+struct Deviation {
   double value, error, time;
 };
-Gap gap_between(const Samples& q, const Chains& p, const Tensor& columns) {
+Deviation gap_between(const Samples& q, const Chains& p, const Tensor& columns) {
   const auto gap = (q.mean() - p.mean()).index({columns});
   const auto sign = torch::where(gap < 0, -1.0, 1.0).to(torch::kDouble) / double(gap.numel());
   const auto direction =
@@ -192,15 +192,15 @@ Gap gap_between(const Samples& q, const Chains& p, const Tensor& columns) {
 }
 
 /// The gap of each of the M numbers.
-std::vector<Gap> gaps_between(const Samples& q, const Chains& p) {
-  std::vector<Gap> gaps;
+std::vector<Deviation> gaps_between(const Samples& q, const Chains& p) {
+  std::vector<Deviation> gaps;
   for (std::int64_t n = 0; n < q.values.size(1); ++n)
     gaps.push_back(gap_between(q, p, torch::tensor({n})));
   return gaps;
 }
 
 /// The mean of |gap| to expect where q = p, and gaps are Gaussian: that of chance alone.
-double by_chance(const std::vector<Gap>& gaps) {
+double by_chance(const std::vector<Deviation>& gaps) {
   double sum = 0;
   for (const auto& gap : gaps)
     sum += gap.error;
@@ -208,15 +208,15 @@ double by_chance(const std::vector<Gap>& gaps) {
 }
 
 Json by_distance(const Observable& observable, const Samples& q, const Chains& p,
-                 const std::vector<Gap>& gaps) {
+                 const std::vector<Deviation>& gaps) {
   const auto of_q = q.mean(), of_p = p.mean();
   auto rows = Json::array();
   for (std::size_t n = 0; n < observable.distances.size(); ++n)
     rows.push_back({{"distance", observable.distances[n]},
-                    {"model", number(of_q[std::int64_t(n)].item<double>())},
-                    {"reference", number(of_p[std::int64_t(n)].item<double>())},
-                    {"error", number(gaps[n].value)},
-                    {"stderr", number(gaps[n].error)}});
+                    {"model", json_number(of_q[std::int64_t(n)].item<double>())},
+                    {"reference", json_number(of_p[std::int64_t(n)].item<double>())},
+                    {"error", json_number(gaps[n].value)},
+                    {"stderr", json_number(gaps[n].error)}});
   return rows;
 }
 
@@ -230,15 +230,16 @@ Figure compare(const Observable& observable, const Samples& q, const Chains& p,
                 .value = gap.value,
                 .unit = observable.unit,
                 .samples = q.values.size(0),
-                .more = {{"by_chance", number(by_chance(gaps))},
+                .more = {{"by_chance", json_number(by_chance(gaps))},
                          {"model", plain(q.mean())},
                          {"reference", plain(p.mean())},
                          {"reference_samples", p.values.size(0) * p.values.size(1)},
-                         {"autocorrelation_time", number(gap.time)}}};
+                         {"autocorrelation_time", json_number(gap.time)}}};
   if (std::isfinite(gap.error)) figure.stderr_ = gap.error;
   if (weight.defined()) {
     const auto weighed = gap_between({q.values, weight}, p, every);
-    figure.more["weighted"] = {{"value", number(weighed.value)}, {"stderr", number(weighed.error)}};
+    figure.more["weighted"] = {{"value", json_number(weighed.value)},
+                               {"stderr", json_number(weighed.error)}};
   }
   if (!observable.distances.empty())
     figure.more["by_distance"] = by_distance(observable, q, p, gaps);

@@ -11,7 +11,7 @@
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -54,13 +54,13 @@ class ScoreMetric final : public Metric {
                   .unit = score.unit.empty() ? "score" : score.unit,
                   .stderr_ = mean.error,
                   .samples = N};
-    figure.more = {{"spread", measure::number(g.std(N > 1).item<double>())},
-                   {"min", measure::number(g.min().item<double>())},
-                   {"max", measure::number(g.max().item<double>())}};
+    figure.more = {{"spread", json_number(g.std(N > 1).item<double>())},
+                   {"min", json_number(g.min().item<double>())},
+                   {"max", json_number(g.max().item<double>())}};
     if (score.target) {
       figure.more["target"] = *score.target;
-      figure.more["bias"] = measure::number(mean.value - *score.target);
-      figure.more["rms"] = measure::number(measure::root_mean_square(g - *score.target).value);
+      figure.more["bias"] = json_number(mean.value - *score.target);
+      figure.more["rms"] = json_number(measure::root_mean_square(g - *score.target).value);
     }
     if (without > 0) figure.more["without_one"] = without;
     return figure;

@@ -5,10 +5,10 @@
 ///   e = mean over i not in S and k < K_i of |q(x_i = k | x_S) - p(x_i = k | x_S)|
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
+#include <marginalia/inference/any_order.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 

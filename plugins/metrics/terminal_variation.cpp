@@ -15,9 +15,10 @@
 
 #include <marginalia/energy.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/plugin.h>
 
-#include "measure.h"
+#include "shared/measure/measure.h"
 
 namespace {
 
@@ -231,8 +232,8 @@ class TerminalVariation final : public Metric {
             .status = Status::kExact,
             .samples = q.numel(),
             .more = {{"order", order},
-                     {"kl_reverse", number(kl(q, p))},
-                     {"kl_forward", number(kl(p, q))},
+                     {"kl_reverse", json_number(kl(q, p))},
+                     {"kl_forward", json_number(kl(p, q))},
                      {"largest", (q - p).abs().max().item<double>()},
                      {"passes", passes}}};
   }

@@ -19,9 +19,9 @@
 #include <torch/types.h>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/prior.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
-#include <marginalia/prior.h>
 
 namespace {
 

@@ -12,8 +12,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/error.h>
+#include <marginalia/inference/any_order.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
 

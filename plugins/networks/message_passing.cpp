@@ -23,10 +23,10 @@
 #include <torch/types.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/prior.h>
 #include <marginalia/kernel.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
-#include <marginalia/prior.h>
 
 namespace {
 

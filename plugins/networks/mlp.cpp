@@ -21,10 +21,10 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
+#include <marginalia/inference/prior.h>
 #include <marginalia/kernel.h>
 #include <marginalia/network.h>
 #include <marginalia/plugin.h>
-#include <marginalia/prior.h>
 
 namespace {
 using marginalia::HeadSet, marginalia::Heads, marginalia::NetworkInput, marginalia::SpecError;

@@ -2,11 +2,10 @@
 
 #include "marginalia_test.h"
 
+#include <algorithm>
 #include <thread>
 
 #include <fmt/format.h>
-
-#include "chemistry.h"
 
 namespace marginalia::test {
 
@@ -25,10 +24,10 @@ std::shared_ptr<Interface> make_example(const Description& d) {
   try {
     return loaded_registry().make<Interface>(example(d));
   } catch (const Error& e) {
-    const bool is_missing = chemistry::rdkit_version().empty() &&
-                            std::string(e.what()).ends_with(chemistry::Missing().what());
+    const bool is_missing =
+        std::ranges::any_of(d.parts, [](const OptionalPart& part) { return part.version.empty(); });
     if (!is_missing) throw;
-    MESSAGE("skipped: ", std::string(e.what()));
+    skip(e.what());
     return nullptr;
   }
 }

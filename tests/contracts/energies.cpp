@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 using torch::Tensor;
 

@@ -7,10 +7,12 @@
 
 #include <fmt/ranges.h>
 
-#include <marginalia/checkpoint.h>
-#include <marginalia/query_matrix.h>
-#include <marginalia/run_directory.h>
-#include <marginalia/trainer.h>
+#include "host/describe/query_matrix.h"
+#include "host/training/checkpoint.h"
+#include "host/training/trainer.h"
+#include "records/runs/run_directory.h"
+
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 using torch::Tensor;

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include <marginalia/evaluator.h>
+#include "host/evaluation/evaluator.h"
 
 using namespace marginalia;
 
@@ -32,7 +32,7 @@ Experiment build(const SmallModel& subject) {
                     test::loaded_registry(), "cpu");
 }
 
-Json measure(const Experiment& experiment) {
+Json measure(Experiment& experiment) {
   return evaluate(experiment,
                   {experiment.evaluation.metrics, {50, false}, Split::kTest, experiment.seed, NAN});
 }
@@ -46,7 +46,8 @@ TEST_CASE("every metric gives figures with unit and status, or says why not") {
   std::map<std::string, std::string> reasons;
   for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
-    const auto result = measure(build(subject));
+    auto experiment = build(subject);
+    const auto result = measure(experiment);
     for (const auto& [name, entry] : test::loaded_registry().all<Metric>()) {
       CAPTURE(name);
       if (!result["metrics"].contains(name)) {
@@ -78,7 +79,7 @@ TEST_CASE("every metric gives figures with unit and status, or says why not") {
 TEST_CASE("a metric measured again gives the same figures") {
   for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
-    const auto experiment = build(subject);
+    auto experiment = build(subject);
     const auto first = measure(experiment), second = measure(experiment);
     for (const auto& [name, figures] : first["metrics"].items())
       for (const auto& [estimator, figure] : figures.items()) {
@@ -93,7 +94,7 @@ TEST_CASE("a metric measured again gives the same figures") {
 TEST_CASE("measuring leaves the model alone") {
   for (const auto& subject : kSmallModels) {
     CAPTURE(subject.name);
-    const auto experiment = build(subject);
+    auto experiment = build(subject);
     std::vector<torch::Tensor> before;
     for (const auto& group : experiment.family->parameters())
       for (const auto& [name, parameter] : group.parameters)

@@ -5,9 +5,9 @@
 
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
 #include "energies/molecule_rows.h"
 #include "folder.h"
+#include "shared/chemistry/chemistry.h"
 
 using namespace marginalia;
 using namespace marginalia::chemistry;
@@ -50,7 +50,7 @@ std::vector<std::vector<std::string>> read_table(const std::filesystem::path& fi
 
 bool without_rdkit() {
   if (!rdkit_version().empty()) return false;
-  MESSAGE("skipped: the program was built without RDKit");
+  test::skip("the program was built without RDKit");
   CHECK_THROWS_WITH_AS(need_rdkit(), doctest::Contains("librdkit-dev"), Missing);
   CHECK_THROWS_AS(Molecule("C"), Missing);
   return true;
@@ -113,7 +113,7 @@ TEST_CASE("molecules are those of RDKit") {
   CHECK_THROWS_AS(Molecule(""), Unreadable);
 }
 
-TEST_CASE("properties are those of the reference") {
+TEST_CASE("properties are those of the reference" * doctest::test_suite("data/chem_reference")) {
   const auto data = test::real_data("chem_reference/reference_properties.csv.gz");
   if (data.empty() || without_rdkit()) return;
   const auto folder = data / "chem_reference";
@@ -144,7 +144,7 @@ TEST_CASE("properties are those of the reference") {
             5.001e-4);
 }
 
-TEST_CASE("QED is that of its authors' test set") {
+TEST_CASE("QED is that of its authors' test set" * doctest::test_suite("data/chem_reference")) {
   const auto data = test::real_data("chem_reference/qed_nci_5k.csv.gz");
   if (data.empty() || without_rdkit()) return;
   const auto qed_of = [](const std::string& smiles) {

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/evaluator.h>
-
-#include "core/toy.h"
 #include "folder.h"
+#include "host/evaluation/evaluator.h"
+#include "toy.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -268,11 +267,11 @@ TEST_CASE("an evaluation on some of the static test rows draws them from all") {
   folder.write("binarized_mnist/binarized_mnist_test.amat", rows);
   auto registry = test::loaded_registry();
   registry.add<test::toy::Idle, test::toy::Flat, Seen>();
-  const Experiment experiment(Spec::from_text(R"({"marginalia": 1, "dataset": {"type": "mnist"},
+  Experiment experiment(Spec::from_text(R"({"marginalia": 1, "dataset": {"type": "mnist"},
                           "network": {"type": "flat"}, "family": {"type": "idle"},
                           "training": {"steps": 1}, "evaluation": {"metrics": ["seen"]}})",
-                                              "spec.json", {folder.path / "beside", folder.path}),
-                              registry, "cpu");
+                                        "spec.json", {folder.path / "beside", folder.path}),
+                        registry, "cpu");
   const auto seen = [&](const Count& count, std::uint64_t seed) {
     const auto result =
         evaluate(experiment, {experiment.evaluation.metrics, count, Split::kTest, seed});
@@ -290,7 +289,7 @@ TEST_CASE("an evaluation on some of the static test rows draws them from all") {
   CHECK(seen({0, true}, 1).size() == kRows);
 }
 
-TEST_CASE("MNIST as published") {
+TEST_CASE("MNIST as published" * doctest::test_suite("data/mnist")) {
   const auto data = test::real_data("mnist/train-images-idx3-ubyte.gz");
   if (data.empty()) return;
   const auto mnist = make_dataset(mnist_spec("grey"), data);
@@ -304,7 +303,8 @@ TEST_CASE("MNIST as published") {
       torch::tensor({980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009}, torch::kLong)));
 }
 
-TEST_CASE("static MNIST as published: independent pixels give 205.793 nats on the test rows") {
+TEST_CASE("static MNIST as published: independent pixels give 205.793 nats on the test rows" *
+          doctest::test_suite("data/binarized_mnist")) {
   const auto data = test::real_data("binarized_mnist/binarized_mnist_train.bits.gz");
   if (data.empty()) return;
   const auto mnist = make_dataset(R"({"type": "mnist"})", data);

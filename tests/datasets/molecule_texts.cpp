@@ -1,8 +1,8 @@
 // Dataset molecules: texts back to rows, and drawings.
 #include <fmt/format.h>
 
-#include "chemistry.h"
 #include "folder.h"
+#include "shared/chemistry/chemistry.h"
 
 using namespace marginalia;
 using test::all_rows, test::Folder, test::make_dataset;
@@ -54,7 +54,7 @@ TEST_CASE("molecules are drawn where RDKit is there") {
     const auto row = all_rows(*m, Split::kTrain)[0].clone();
     const auto svg = m->to_svg(row);
     if (chemistry::rdkit_version().empty()) {
-      MESSAGE("skipped: the program was built without RDKit");
+      test::skip("the program was built without RDKit");
       CHECK(svg.empty());
       return;
     }

@@ -7,11 +7,11 @@
 
 #include <marginalia/tool.h>
 
-#include "chemistry.h"
 #include "folder.h"
+#include "shared/chemistry/chemistry.h"
 #include "splits.h"
 
-#include "../../datasets/molecules/splits.cpp"  // a plugin exports nothing to link with
+#include "datasets/molecules/splits.h"
 
 using namespace marginalia;
 using test::all_rows, test::dataset_refusal, test::Folder, test::make_dataset;
@@ -185,7 +185,7 @@ TEST_CASE("whole scaffolds go to one split, the most frequent to train") {
     letters += "TVE"[int(split)];
   CHECK(letters == "ETTTTTETVV");
   if (chemistry::rdkit_version().empty()) {
-    MESSAGE("skipped: needs RDKit");
+    test::skip("needs RDKit");
     return;
   }
   const Folder folder;
@@ -199,7 +199,8 @@ TEST_CASE("whole scaffolds go to one split, the most frequent to train") {
   CHECK(texts(*m, Split::kTest) == Texts{"CCO"});
 }
 
-TEST_CASE("zinc250k and qm9 have the sizes and the alphabets that are known") {
+TEST_CASE("zinc250k and qm9 have the sizes and the alphabets that are known" *
+          doctest::test_suite("data/qm9")) {
   const auto data = test::real_data("zinc250k/zinc250k.smi.gz");
   if (data.empty()) return;
   const auto zinc = make_dataset(molecules_spec(R"("name": "zinc250k")"), data);

@@ -9,7 +9,7 @@
 #include <fmt/ranges.h>
 #include <zlib.h>
 
-#include "selfies/selfies.h"
+#include "shared/selfies/selfies.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -103,14 +103,15 @@ TEST_CASE("SELFIES are those of the reference implementation: a selection") {
   check_decode_vectors(kVectors / "decode.tsv");
 }
 
-TEST_CASE("SELFIES are those of the reference implementation: all vectors") {
+TEST_CASE("SELFIES are those of the reference implementation: all vectors" *
+          doctest::test_suite("data/selfies")) {
   const auto folder = test::real_data("selfies") / "selfies";
   if (!fs::exists(folder)) return;
   check_encode_vectors(folder / "encode_vectors.tsv.gz", 28);
   check_decode_vectors(folder / "decode_vectors.tsv.gz");
 }
 
-TEST_CASE("the constraints are those that are published") {
+TEST_CASE("the constraints are those that are published" * doctest::test_suite("data/selfies")) {
   const auto file = test::real_data("selfies") / "selfies" / "constraints.tsv";
   if (!fs::exists(file)) return;
   for (auto& row : read_table(file)) {

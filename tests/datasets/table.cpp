@@ -113,7 +113,8 @@ TEST_CASE("table names file and line of what is no row") {
         kTableSays + "\"levels\" must be 2 at least, or 0, not 1");
 }
 
-TEST_CASE("table reads the density estimation benchmarks whole") {
+TEST_CASE("table reads the density estimation benchmarks whole" *
+          doctest::test_suite("data/density")) {
   const auto data = test::real_data("density");
   if (data.empty()) return;
   // Sizes as published with the collection (kdd has 64 variables, though its table says 65); the

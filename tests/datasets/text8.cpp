@@ -101,7 +101,7 @@ TEST_CASE("text8 names file and place of what it cannot take") {
             "anew");
 }
 
-TEST_CASE("the first part of text8") {
+TEST_CASE("the first part of text8" * doctest::test_suite("data/text8")) {
   const auto data = test::real_data("text8/text8.first6500000.gz");
   if (data.empty()) return;
   const auto text8 = make_dataset(R"({"type": "text8", "file": "text8/text8.first6500000.gz",

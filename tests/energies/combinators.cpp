@@ -8,6 +8,8 @@
 
 #include "energies.h"
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 
 namespace {

@@ -14,7 +14,9 @@
 
 #include <marginalia/energy.h>
 #include <marginalia/files.h>
-#include <marginalia/safetensors.h>
+#include <marginalia/inference/enumeration.h>
+
+#include "host/formats/safetensors.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
 
 #include "marginalia_test.h"

@@ -134,7 +134,8 @@ TEST_CASE("a UAI file that is wrong is refused with line and factor") {
   CHECK(says(model_refusal(kChain, "2 1 0 2 1"), "no state agrees with it: factor 1 of"));
 }
 
-TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact") {
+TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact" *
+          doctest::test_suite("data/uai2014")) {
   const auto folder = test::real_data("uai2014/instances.csv") / "uai2014";
   if (!exists(folder / "instances.csv")) return;
   const bool all = std::getenv("MARGINALIA_SLOW") != nullptr;
@@ -171,7 +172,8 @@ TEST_CASE("partition functions and marginals of the UAI 2014 instances are exact
   CHECK(compared >= 6);
 }
 
-TEST_CASE("the lattices and glasses of the collection are exact through their UAI files") {
+TEST_CASE("the lattices and glasses of the collection are exact through their UAI files" *
+          doctest::test_suite("data/ising_potts")) {
   const auto folder = test::real_data("ising_potts/exact.csv") / "ising_potts";
   if (!exists(folder / "exact.csv")) return;
   const bool all = std::getenv("MARGINALIA_SLOW") != nullptr;

@@ -10,6 +10,8 @@
 #include "datasets/folder.h"
 #include "energies.h"
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 
 namespace {
@@ -299,7 +301,8 @@ TEST_CASE("exact answers come by elimination where the graph is narrow, and agre
             .reason.ends_with("the limit is 1e-07 GiB"));
 }
 
-TEST_CASE("max_cut on a toroidal grid is an Ising model, and its optimum the published one") {
+TEST_CASE("max_cut on a toroidal grid is an Ising model, and its optimum the published one" *
+          doctest::test_suite("data/maxcut")) {
   const auto data = test::real_data("maxcut/biqmac/t2g10_5555.txt.gz");
   if (data.empty()) return;
   constexpr double kOptimum = 6049461;  // biqmac_optimal.csv
@@ -333,7 +336,8 @@ TEST_CASE("max_cut on a toroidal grid is an Ising model, and its optimum the pub
   CHECK(warm->readable()->raw_score(x).max().item<double>() == kOptimum);
 }
 
-TEST_CASE("max_cut scores the largest graph of Gset as a sum over its lines does") {
+TEST_CASE("max_cut scores the largest graph of Gset as a sum over its lines does" *
+          doctest::test_suite("data/maxcut")) {
   const auto data = test::real_data("maxcut/gset/G81.txt.gz");
   if (data.empty()) return;
   const auto energy =

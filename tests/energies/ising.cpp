@@ -12,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/enumeration.h>
 
 #include "energies.h"
 

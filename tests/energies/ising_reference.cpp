@@ -12,7 +12,8 @@
 
 using namespace marginalia;
 
-TEST_CASE("ising agrees with Kaufman's closed form on every torus of the reference") {
+TEST_CASE("ising agrees with Kaufman's closed form on every torus of the reference" *
+          doctest::test_suite("data/ising_potts")) {
   const auto folder = test::real_data("ising_potts") / "ising_potts";
   if (!exists(folder)) return;
   std::ifstream table(folder / "ising2d_torus_exact.csv");
@@ -35,7 +36,8 @@ TEST_CASE("ising agrees with Kaufman's closed form on every torus of the referen
   CHECK(compared >= 60);
 }
 
-TEST_CASE("ising agrees with the exact values of spin glasses and random fields") {
+TEST_CASE("ising agrees with the exact values of spin glasses and random fields" *
+          doctest::test_suite("data/ising_potts")) {
   const auto folder = test::real_data("ising_potts") / "ising_potts";
   if (!exists(folder)) return;
   std::map<std::string, double> expected;

@@ -9,6 +9,8 @@
 #include "datasets/folder.h"
 #include "energies.h"
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 
 namespace {
@@ -108,7 +110,8 @@ TEST_CASE("a landscape's local conditionals are those of its words, also of forb
   CHECK(local.colours().equal(torch::arange(2)));
 }
 
-TEST_CASE("landscapes of transcription factors have the sums of the reference") {
+TEST_CASE("landscapes of transcription factors have the sums of the reference" *
+          doctest::test_suite("data/tf_binding")) {
   const auto data = test::real_data("tf_binding/exact.csv");
   if (data.empty()) return;
   std::ifstream table(data / "tf_binding/exact.csv");

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <boost/property_tree/xml_parser.hpp>
 
-#include "chemistry.h"
+#include "shared/chemistry/chemistry.h"
 
 using namespace marginalia;
 using torch::Tensor;
@@ -16,7 +16,7 @@ namespace {
 
 std::shared_ptr<Energy> logp_energy(const std::string& rest) {
   if (chemistry::rdkit_version().empty()) {
-    MESSAGE("skipped: the program was built without RDKit");
+    test::skip("the program was built without RDKit");
     return nullptr;
   }
   return test::make<Energy>(R"({"type": "molecule_property", "property": "logp", )" + rest + "}");

@@ -5,12 +5,13 @@
 
 #include <fmt/format.h>
 
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
 #include "marginalia_test.h"
 #include "molecule_rows.h"
+#include "shared/chemistry/chemistry.h"
 
 using namespace marginalia;
 using test::column, test::count_different, test::property_energy, test::selfies_rows;
@@ -24,7 +25,7 @@ const std::string kPropertySays = "energy molecule_property (plugin molecule_pro
 
 bool without_properties() {
   if (!chemistry::rdkit_version().empty()) return false;
-  MESSAGE("skipped: the program was built without RDKit");
+  test::skip("the program was built without RDKit");
   CHECK(test::refusal([] {
           test::make<Energy>(R"({"type": "molecule_property", "property": "logp"})");
         }) == kPropertySays + chemistry::Missing().what());
@@ -175,7 +176,8 @@ TEST_CASE("molecule_property agrees with RDKit's own functions on random SELFIES
   CHECK(count_different(smiles, some_fragments().path) == 0);
 }
 
-TEST_CASE("molecule_property agrees with RDKit's own functions on public molecules") {
+TEST_CASE("molecule_property agrees with RDKit's own functions on public molecules" *
+          doctest::test_suite("data/chem_reference")) {
   const auto data = test::real_data("chem_reference/sa_fragment_scores.bin.gz");
   if (data.empty() || without_properties()) return;
   const auto fragments = data / "chem_reference/sa_fragment_scores.bin.gz";

@@ -16,9 +16,9 @@
 #include <marginalia/energy.h>
 #include <marginalia/unpack.h>
 
-#include "chemistry.h"
 #include "marginalia_test.h"
-#include "selfies/selfies.h"
+#include "shared/chemistry/chemistry.h"
+#include "shared/selfies/selfies.h"
 
 namespace marginalia::test {
 

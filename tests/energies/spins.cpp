@@ -7,8 +7,9 @@
 #include <fmt/format.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/enumeration.h>
 
-#include "../../energies/ising/torus.h"
+#include "energies/ising/torus.h"
 
 using namespace marginalia;
 using torch::Tensor;
@@ -117,7 +118,8 @@ TEST_CASE("Kaufman's closed form is the sum over states, and its energy the slop
   }
 }
 
-TEST_CASE("Kaufman's closed form equals its reference values at every size") {
+TEST_CASE("Kaufman's closed form equals its reference values at every size" *
+          doctest::test_suite("data/ising_potts")) {
   const auto folder = test::real_data("ising_potts/ising2d_torus_exact.csv") / "ising_potts";
   if (!exists(folder)) return;
   std::ifstream table(folder / "ising2d_torus_exact.csv");

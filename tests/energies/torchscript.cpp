@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 namespace fs = std::filesystem;

@@ -2,14 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/evaluator.h>
-#include <marginalia/trainer.h>
-
-#include "marginalia_test.h"
-
 #include "bench_step.h"
 #include "bits.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
+#include "marginalia_test.h"
 #include "small_models.h"
+
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 

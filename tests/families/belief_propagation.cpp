@@ -3,7 +3,8 @@
 
 #include <cmath>
 
-#include <marginalia/prior.h>
+#include <marginalia/inference/belief_propagation.h>
+#include <marginalia/inference/prior.h>
 
 using namespace marginalia;
 

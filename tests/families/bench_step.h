@@ -8,9 +8,9 @@
 
 #include <torch/types.h>
 
-#include <marginalia/experiment.h>
 #include <marginalia/family.h>
 
+#include "host/experiment/experiment.h"
 #include "marginalia_test.h"
 
 namespace marginalia::test {

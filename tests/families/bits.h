@@ -7,10 +7,11 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/trainer.h>
-
 #include "built.h"
+#include "host/training/trainer.h"
 #include "marginalia_test.h"
+
+#include <marginalia/inference/enumeration.h>
 
 namespace marginalia::test {
 

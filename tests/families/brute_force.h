@@ -5,11 +5,12 @@
 #include <memory>
 #include <string>
 
-#include <marginalia/experiment.h>
-#include <marginalia/trainer.h>
-
 #include "built.h"
+#include "host/experiment/experiment.h"
+#include "host/training/trainer.h"
 #include "marginalia_test.h"
+
+#include <marginalia/inference/enumeration.h>
 
 namespace marginalia::test {
 

@@ -1,7 +1,9 @@
 #include "brute_force.h"
 
-#include "../../plugins/families/circuit/max_product.cpp"  // a plugin exports nothing to link with
 #include "bits.h"
+#include "plugins/families/circuit/max_product.h"
+
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 

@@ -1,17 +1,17 @@
 #include <cmath>
 #include <fstream>
 
-#include <marginalia/evaluator.h>
-#include <marginalia/trainer.h>
-
-#include "marginalia_test.h"
-
-#include "../../plugins/families/continuous_mixture/leaves.cpp"  // a plugin exports nothing
-#include "../../plugins/families/continuous_mixture/points.cpp"
-#include "../../plugins/families/trees/mixture.cpp"
 #include "bits.h"
 #include "brute_force.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
+#include "marginalia_test.h"
+#include "plugins/families/continuous_mixture/leaves.h"
+#include "plugins/families/continuous_mixture/points.h"
+#include "shared/trees/mixture.h"
 #include "small_models.h"
+
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 using test::kSmallSpace;

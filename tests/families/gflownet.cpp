@@ -7,16 +7,17 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/any_order.h>
-#include <marginalia/evaluator.h>
-#include <marginalia/masking.h>
-#include <marginalia/run_directory.h>
-#include <marginalia/trainer.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/enumeration.h>
+#include <marginalia/inference/masking.h>
 
-#include "../../plugins/families/gflownet/balance.cpp"  // a plugin exports nothing to link with
-#include "../../plugins/families/gflownet/policy.cpp"
 #include "bench_step.h"
 #include "bits.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
+#include "plugins/families/gflownet/balance.h"
+#include "plugins/families/gflownet/policy.h"
+#include "records/runs/run_directory.h"
 #include "small_models.h"
 
 using namespace marginalia;

@@ -1,14 +1,14 @@
-#include <marginalia/any_order.h>
-#include <marginalia/evaluator.h>
 #include <marginalia/files.h>
-#include <marginalia/trainer.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/enumeration.h>
 
-#include "built.h"
-#include "marginalia_test.h"
-
-#include "../../plugins/families/mam/objectives.cpp"  // a plugin exports nothing to link with
 #include "../contracts/contracts.h"
 #include "bits.h"
+#include "built.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
+#include "marginalia_test.h"
+#include "plugins/families/mam/objectives.h"
 
 using namespace marginalia;
 

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/any_order.h>
-#include <marginalia/evaluator.h>
-#include <marginalia/trainer.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/enumeration.h>
 
 #include "bench_step.h"
 #include "bits.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
 #include "marginalia_test.h"
 #include "small_models.h"
 

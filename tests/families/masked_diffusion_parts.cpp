@@ -2,15 +2,16 @@
 #include <cmath>
 #include <map>
 
-#include <marginalia/any_order.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/enumeration.h>
 
 #include "marginalia_test.h"
 
 // A plugin exports nothing to link with.
-#include "../../plugins/families/masked_diffusion/absorbing.cpp"
-#include "../../plugins/families/masked_diffusion/paths.cpp"
-#include "../../plugins/families/masked_diffusion/sampling.cpp"
 #include "bench_step.h"
+#include "plugins/families/masked_diffusion/absorbing.h"
+#include "plugins/families/masked_diffusion/paths.h"
+#include "plugins/families/masked_diffusion/sampling.h"
 
 using namespace marginalia;
 using namespace masked_diffusion;

@@ -6,9 +6,11 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/experiment.h>
-#include <marginalia/run_directory.h>
-#include <marginalia/trainer.h>
+#include "host/experiment/experiment.h"
+#include "host/training/trainer.h"
+#include "records/runs/run_directory.h"
+
+#include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
 using torch::Tensor;

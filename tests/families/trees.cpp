@@ -1,12 +1,12 @@
 #include <fstream>
 
-#include <marginalia/evaluator.h>
 #include <marginalia/files.h>
+#include <marginalia/inference/tree.h>
 #include <marginalia/network.h>
-#include <marginalia/trainer.h>
-#include <marginalia/tree.h>
 
 #include "built.h"
+#include "host/evaluation/evaluator.h"
+#include "host/training/trainer.h"
 #include "marginalia_test.h"
 
 using namespace marginalia;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <marginalia/certify.h>
+#include <marginalia/inference/certify.h>
 
 using namespace marginalia;
 using namespace marginalia::test::metrics;

@@ -1,6 +1,6 @@
 #include "marginalia_test.h"
 
-#include "../../plugins/metrics/correlation.cpp"  // a plugin exports nothing to link with
+#include "plugins/metrics/correlation.h"
 
 using doctest::Approx;
 using marginalia::measure::kendall, marginalia::measure::Numbers, marginalia::measure::pearson;

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 using namespace marginalia::test::metrics;
 

@@ -12,8 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include <marginalia/any_order.h>
 #include <marginalia/dataset.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/metric.h>
 #include <marginalia/registry.h>
 

@@ -1,6 +1,6 @@
 #include "fakes.h"
 
-#include "chemistry.h"
+#include "shared/chemistry/chemistry.h"
 
 using namespace marginalia;
 using namespace marginalia::test::metrics;

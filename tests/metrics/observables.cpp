@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 using namespace marginalia::test::metrics;
 

@@ -1,5 +1,7 @@
 #include "fakes.h"
 
+#include <marginalia/inference/enumeration.h>
+
 using namespace marginalia;
 using namespace marginalia::test::metrics;
 

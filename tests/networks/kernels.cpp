@@ -1,8 +1,8 @@
 // The kernels of unet and transformer against ATen, values and gradients.
 #include <torch/csrc/autograd/autograd.h>
 
-#include "../../plugins/networks/transformer/fused.h"
-#include "../../plugins/networks/unet/group_norm.h"
+#include "plugins/networks/transformer/fused.h"
+#include "plugins/networks/unet/group_norm.h"
 
 #include <marginalia/precision.h>
 

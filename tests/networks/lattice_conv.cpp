@@ -1,4 +1,4 @@
-#include <marginalia/any_order.h>
+#include <marginalia/inference/any_order.h>
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"

@@ -1,5 +1,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"

@@ -1,4 +1,4 @@
-#include <marginalia/masking.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/network.h>
 
 #include "marginalia_test.h"

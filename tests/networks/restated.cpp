@@ -2,8 +2,8 @@
 #include <cstdlib>
 
 #include <marginalia/network.h>
-#include <marginalia/safetensors.h>
 
+#include "host/formats/safetensors.h"
 #include "marginalia_test.h"
 
 using namespace marginalia;
@@ -13,7 +13,7 @@ namespace {
 /// Whether Debian's python3-torch is installed; says so when not.
 bool has_pytorch() {
   static const bool found = std::system("/usr/bin/python3 -c 'import torch' 2>/dev/null") == 0;
-  if (!found) MESSAGE("skipped: /usr/bin/python3 has no torch; apt install python3-torch");
+  if (!found) test::skip("/usr/bin/python3 has no torch; apt install python3-torch");
   return found;
 }
 

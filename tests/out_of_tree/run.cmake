@@ -41,6 +41,16 @@ if(NOT said MATCHES "ising")
   message(FATAL_ERROR "the installed program does not find its plugins:\n${said}")
 endif()
 
+# The installed headers are those of core/include, and the one that holds their digest.
+file(GLOB_RECURSE ours RELATIVE ${SOURCE}/core/include ${SOURCE}/core/include/*.h)
+file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*.h)
+list(REMOVE_ITEM installed marginalia/headers_digest.h)
+list(SORT ours)
+list(SORT installed)
+if(NOT ours STREQUAL installed)
+  message(FATAL_ERROR "installed are\n${installed}\nand not\n${ours}")
+endif()
+
 # Each kind: a project, whose name is then taken.
 set(kinds energy dataset network family metric tool)
 foreach(kind ${kinds})
@@ -66,11 +76,31 @@ expect(0 ${SCRATCH}/my_energy ${CMAKE_COMMAND} --build --preset release)
 # The others.
 list(REMOVE_ITEM kinds energy)
 list(TRANSFORM kinds REPLACE "(.+)" "add_subdirectory(my_\\1)\n" OUTPUT_VARIABLE lines)
-string(JOIN "" lines ${lines})
+string(JOIN "" lines ${lines} "add_subdirectory(reaching EXCLUDE_FROM_ALL)\n")
+# A plugin that reaches into the host.
+file(WRITE ${SCRATCH}/reaching/CMakeLists.txt "find_package(Marginalia REQUIRED)
+marginalia_add_plugin(reaching reaching.cpp)\n")
+file(WRITE ${SCRATCH}/reaching/reaching.cpp [[
+#include <filesystem>
+#include <marginalia/plugin.h>
+namespace marginalia {
+class Experiment;
+class RunDirectory;
+struct TrainingHooks;
+void train(Experiment&, const RunDirectory&, const std::filesystem::path&, const TrainingHooks&);
+}  // namespace marginalia
+extern "C" BOOST_SYMBOL_EXPORT void* const reached = reinterpret_cast<void*>(&marginalia::train);
+MARGINALIA_MANIFEST([](marginalia::Registry&) {});
+]])
 file(WRITE ${SCRATCH}/CMakeLists.txt
   "cmake_minimum_required(VERSION 3.25)\nproject(rest LANGUAGES CXX)\n${lines}")
 expect(0 ${SCRATCH} ${CMAKE_COMMAND} -S . -B build -DCMAKE_BUILD_TYPE=Release)
 expect(0 ${SCRATCH} ${CMAKE_COMMAND} --build build)
+execute_process(COMMAND ${CMAKE_COMMAND} --build build --target marginalia_reaching
+  WORKING_DIRECTORY ${SCRATCH} RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE err)
+if(result STREQUAL 0 OR NOT "${out}${err}" MATCHES "undefined reference to .marginalia::train")
+  message(FATAL_ERROR "a plugin that calls marginalia::train: ${result}\n${out}${err}")
+endif()
 
 # Every component is there, its spec is sound, and a run of it ends with its figures.
 foreach(kind energy ${kinds})

@@ -15,5 +15,4 @@ void add_to(marginalia::Registry& registry) {
 }
 }  // namespace
 
-extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = {
-    marginalia::kPluginAbi, marginalia::kBuildStamp, "half_way", "0.0", add_to};
+MARGINALIA_MANIFEST(add_to);

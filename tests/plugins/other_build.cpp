@@ -1,5 +1,7 @@
 // Built by another compiler.
 #include <marginalia/plugin.h>
 
+MARGINALIA_PUT_STAMP("headers " MARGINALIA_HEADERS_VERSION " " MARGINALIA_HEADERS_DIGEST
+                     ", Turbo C++ 3.0");
 extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = {
-    marginalia::kPluginAbi, "Turbo C++ 3.0", "other_build", "0.0", nullptr};
+    "other_build", "0.0", nullptr};

@@ -3,6 +3,4 @@
 
 extern "C" void not_defined_anywhere();
 
-extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = {
-    marginalia::kPluginAbi, marginalia::kBuildStamp, "undefined_symbol", "0.0",
-    [](marginalia::Registry&) { not_defined_anywhere(); }};
+MARGINALIA_MANIFEST([](marginalia::Registry&) { not_defined_anywhere(); });

@@ -295,7 +295,7 @@ TEST_CASE("data list knows every dataset's files and whether they are there") {
   }
 }
 
-TEST_CASE("the real files are whole") {
+TEST_CASE("the real files are whole" * doctest::test_suite("data/mnist")) {
   const auto real = test::real_data("mnist/train-images-idx3-ubyte.gz");
   if (real.empty()) return;
   const auto result = data(real, "verify mnist");

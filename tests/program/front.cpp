@@ -126,13 +126,13 @@ TEST_CASE("a spec is checked with the plugins that it names") {
 #if defined(__x86_64__)
 TEST_CASE("OpenBLAS takes no processor with AVX2 for one without") {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    MESSAGE("skipped: this processor has no AVX2");
+    test::skip("this processor has no AVX2");
     return;
   }
   const auto told =
       run_shell(fmt::format("env -u OPENBLAS_CORETYPE '{}' doctor", MARGINALIA_PROGRAM)).out;
   if (!has(told, "OpenBLAS")) {
-    MESSAGE("skipped: the BLAS here is no OpenBLAS");
+    test::skip("the BLAS here is no OpenBLAS");
     return;
   }
   CHECK((has(told, "Haswell kernels") || has(told, "SkylakeX kernels")));

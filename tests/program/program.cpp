@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 
 #include <marginalia/files.h>
-#include <marginalia/run_directory.h>
 
 #include "program.h"
+#include "records/runs/run_directory.h"
 
 using namespace marginalia;
 using test::has, test::marginalia_, test::Result;

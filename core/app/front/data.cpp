@@ -10,6 +10,7 @@
 #include <marginalia/error.h>
 
 #include "light.h"
+#include "sdk/base/text.h"
 
 namespace marginalia::app {
 
@@ -23,7 +24,7 @@ static bool matches(const std::string& filter, const std::string& file) {
 
 std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
   if (!a.name.empty() && !catalogue.find("dataset", a.name))
-    throw SpecError(unknown_name("dataset", a.name, catalogue.names("dataset")));
+    throw UnknownComponent(unknown_name("dataset", a.name, catalogue.names("dataset")));
   std::vector<Item> items;
   std::vector<std::string> files;
   for (const auto& d : catalogue.components())

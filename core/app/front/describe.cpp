@@ -7,16 +7,17 @@
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
-#include <marginalia/registry.h>
+#include <marginalia/spec.h>
 
 #include "light.h"
+#include "sdk/base/text.h"
 
 namespace marginalia::app {
 namespace {
 
 void check_kind(const std::string& kind) {
-  if (!std::ranges::count(Registry::kinds(), kind))
-    throw SpecError(unknown_name("kind", kind, Registry::kinds()));
+  if (!std::ranges::count(component_kinds(), kind))
+    throw SpecError(unknown_name("kind", kind, component_kinds()));
 }
 
 void list_components(const Catalogue& catalogue, const ListArguments& a) {
@@ -82,7 +83,7 @@ void describe(const Catalogue& catalogue, const DescribeArguments& a) {
   if (a.name.empty()) throw SpecError("describe: needs KIND NAME, or --all");
   check_kind(a.kind);
   const auto component = catalogue.find(a.kind, a.name);
-  if (!component) throw SpecError(unknown_name(a.kind, a.name, catalogue.names(a.kind)));
+  if (!component) throw UnknownComponent(unknown_name(a.kind, a.name, catalogue.names(a.kind)));
   std::cout << component->page;
 }
 

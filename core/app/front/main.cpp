@@ -7,11 +7,12 @@
 
 #include <fmt/format.h>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/error.h>
-#include <marginalia/plugin.h>
 
 #include "heavy.h"
 #include "light.h"
+#include "sdk/base/text.h"
 #include "verbs.h"
 
 namespace marginalia::app {
@@ -53,7 +54,7 @@ struct Program {
     if (!tool) {
       auto known = verbs();
       std::ranges::copy(offered.names("tool"), std::back_inserter(known));
-      throw SpecError(unknown_name("verb", request.verb, known));
+      throw UnknownComponent(unknown_name("verb", request.verb, known));
     }
     request.tool.assign(words.begin() + 1, words.end());
     if (!std::ranges::count(request.tool, "--help")) return serve_by_torch(request);

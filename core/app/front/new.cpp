@@ -10,9 +10,10 @@
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
-#include <marginalia/registry.h>
+#include <marginalia/spec.h>
 
 #include "light.h"
+#include "sdk/base/text.h"
 
 namespace marginalia::app {
 namespace {
@@ -103,8 +104,8 @@ void make_project(const Catalogue& catalogue, const NewArguments& a,
                   const std::vector<std::string>& verbs) {
   const auto& [kind, name, out] = a;
   const fs::path project = out.empty() ? name : out;
-  if (!std::ranges::count(Registry::kinds(), kind))
-    throw SpecError(unknown_name("kind", kind, Registry::kinds()));
+  if (!std::ranges::count(component_kinds(), kind))
+    throw SpecError(unknown_name("kind", kind, component_kinds()));
   check_name(name);
   check_free(catalogue, verbs, kind, name);
   if (fs::exists(fs::symlink_status(project)))

@@ -1,9 +1,8 @@
 #include <iostream>
 
-#include <marginalia/comparison.h>
-#include <marginalia/report.h>
-
 #include "light.h"
+#include "records/comparison/comparison.h"
+#include "records/report/report.h"
 
 namespace marginalia::app {
 

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <marginalia/registry.h>
+#include <marginalia/spec.h>
 
 namespace marginalia::app {
 namespace {
@@ -190,7 +190,7 @@ void add_exact(Verbs& verbs, ExactArguments& a) {
 }
 
 std::string kinds() {
-  return fmt::format("{}", fmt::join(Registry::kinds(), ", "));
+  return fmt::format("{}", fmt::join(component_kinds(), ", "));
 }
 
 void add_list(Verbs& verbs, ListArguments& a) {

@@ -40,7 +40,7 @@ class MARGINALIA_API LocalConditionals {
 
 /// A density made of factors on one and two variables:
 ///   log f(x) = sum_i u_i(x_i) + sum_e w_e(x_{i_e}, x_{j_e}).
-/// What belief propagation needs (belief_propagation.h).
+/// What belief propagation needs (inference/belief_propagation.h).
 struct PairwiseFactors {
   Tensor unary;  ///< float32 [D, K], nats
   Tensor edges;  ///< int64 [E, 2], i < j, no pair twice

@@ -21,6 +21,13 @@ class MARGINALIA_API SpecError : public Error {
   ~SpecError() override;
 };
 
+/// A request names a component that nobody offers: where plugins were refused, one of those may.
+class MARGINALIA_API UnknownComponent : public SpecError {
+ public:
+  using SpecError::SpecError;
+  ~UnknownComponent() override;
+};
+
 /// A shared library is no plugin of this host. The program exits with 3.
 class MARGINALIA_API PluginError : public Error {
  public:

@@ -39,6 +39,7 @@ struct FamilyContext {
   Networks networks;
   at::Device device = at::kCPU;
   Precision precision = {};  ///< for parameters of its own; networks know theirs
+  std::uint64_t seed = 0;    ///< root of the run's random streams
 };
 
 /// Walks the tensors that a checkpoint must hold. Reading replaces them.
@@ -116,5 +117,9 @@ class MARGINALIA_API Family : public Component {
  private:
   virtual Answer compute_answer(const Query& query, Stream& stream) const = 0;
 };
+
+/// A module's parameters under the names a checkpoint gives them.
+MARGINALIA_API std::vector<std::pair<std::string, Tensor>> named_parameters_of(
+    torch::nn::Module& module, const std::string& prefix);
 
 }  // namespace marginalia

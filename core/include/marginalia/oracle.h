@@ -1,7 +1,6 @@
 #pragma once
 
-#include <memory>
-#include <optional>
+#include <mutex>
 #include <string>
 
 #include <marginalia/api.h>
@@ -10,8 +9,6 @@
 #include <marginalia/stream.h>
 
 namespace marginalia {
-
-class Energy;
 
 /// Exact answers about p(x) = f(x) / Z. A new oracle writes one function, `compute_log_sum`.
 class MARGINALIA_API Oracle {
@@ -37,39 +34,8 @@ class MARGINALIA_API Oracle {
 
  private:
   virtual Tensor compute_log_sum(const Tensor& partial) const = 0;
-  mutable std::optional<double> log_z_;
-};
-
-/// The most states that enumeration takes on: 2^20.
-inline constexpr std::int64_t kEnumerationLimit = std::int64_t{1} << 20;
-
-/// By listing all states: any energy of at most kEnumerationLimit states. Keeps log f of each.
-class MARGINALIA_API EnumerationOracle final : public Oracle {
- public:
-  /// Throws Error, giving the cost, when there are too many states.
-  explicit EnumerationOracle(const Energy& energy);
-  const StateSpace& space() const override { return space_; }
-  std::string method() const override { return "enumeration"; }
-
- private:
-  Tensor compute_sample(const Tensor& partial, Stream& stream) const override;
-  Tensor compute_log_sum(const Tensor& partial) const override;
-  StateSpace space_;
-  Tensor log_density_;  // float64 [K_1, ..., K_D]
-};
-
-/// Every state of a small space in counting order, the last variable fastest: int64 [prod K_i, D].
-MARGINALIA_API Tensor all_states(const StateSpace& space);
-
-/// The energy's own oracle, or enumeration where the space is small, or the reason for neither.
-class MARGINALIA_API ExactAnswers {
- public:
-  explicit ExactAnswers(const Energy& energy);
-  Offer<Oracle> oracle() const { return offer_; }
-
- private:
-  std::unique_ptr<Oracle> owned_;
-  Offer<Oracle> offer_;
+  mutable std::once_flag summed_;
+  mutable double log_z_ = 0;
 };
 
 }  // namespace marginalia

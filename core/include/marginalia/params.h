@@ -136,4 +136,9 @@ class MARGINALIA_API ParamVisitor {
   virtual void end_section() = 0;
 };
 
+/// Of a component without parameters.
+struct NoParams {
+  void visit(ParamVisitor&) {}
+};
+
 }  // namespace marginalia

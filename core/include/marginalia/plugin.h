@@ -1,34 +1,22 @@
 #pragma once
 
-#include <cstdint>
-
-#include <torch/version.h>
 #include <boost/config.hpp>
 #include <boost/preprocessor/cat.hpp>
 #include <boost/preprocessor/seq/for_each.hpp>
-#include <boost/preprocessor/stringize.hpp>
 #include <boost/preprocessor/variadic/to_seq.hpp>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/registry.h>
 
 namespace marginalia {
 
-/// Raised by one when a header that plugins include changes a layout, a virtual or an inline body.
-inline constexpr std::uint32_t kPluginAbi = 8;
-
-/// What must be equal on both sides before C++ objects may cross. Not the build type: an optimised
-/// host loads a debug plugin.
-inline constexpr const char* kBuildStamp =
-    BOOST_COMPILER ", " BOOST_STDLIB ", LibTorch " TORCH_VERSION
-                   ", CXX11_ABI=" BOOST_PP_STRINGIZE(_GLIBCXX_USE_CXX11_ABI);
-
-/// The one symbol a plugin exports: plain data, which the host can read before it trusts the rest.
+/// The one symbol a plugin exports. Beside it stands the build stamp, as text in the section
+/// ".marginalia", which the host reads from the file before it loads the library.
+/// It is weak, so that a test may link the objects of several plugins.
 struct PluginManifest {
-  std::uint32_t abi;          ///< kPluginAbi of the headers the plugin was built with; stays first
-  const char* build;          ///< kBuildStamp likewise
   const char* name;           ///< from marginalia_add_plugin
   const char* version;        ///< the version of the project that calls marginalia_add_plugin
-  void (*add_to)(Registry&);  ///< adds the components; called once both checks have passed
+  void (*add_to)(Registry&);  ///< adds the components; called once the stamp was found equal
 };
 
 }  // namespace marginalia
@@ -50,10 +38,13 @@ struct PluginManifest {
     BOOST_PP_SEQ_FOR_EACH(MARGINALIA_ADD_PART, registry, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) \
   })
 
-#define MARGINALIA_MANIFEST(...)                                                        \
-  extern "C" BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = { \
-      marginalia::kPluginAbi, marginalia::kBuildStamp, MARGINALIA_PLUGIN_NAME,          \
-      MARGINALIA_PLUGIN_VERSION, __VA_ARGS__}
+#define MARGINALIA_MANIFEST(...)                                                               \
+  MARGINALIA_PUT_STAMP(MARGINALIA_BUILD_STAMP);                                                \
+  extern "C"                                                                                   \
+      [[gnu::weak]] BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = { \
+          MARGINALIA_PLUGIN_NAME, MARGINALIA_PLUGIN_VERSION, __VA_ARGS__}
+#define MARGINALIA_PUT_STAMP(...) \
+  [[gnu::section(".marginalia"), gnu::used]] static const char marginalia_stamp[] = __VA_ARGS__
 #define MARGINALIA_DECLARE_PART(r, data, part) \
   void BOOST_PP_CAT(marginalia_add_, part)(marginalia::Registry&);
 #define MARGINALIA_ADD_PART(r, registry, part) BOOST_PP_CAT(marginalia_add_, part)(registry);

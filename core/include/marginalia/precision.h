@@ -4,10 +4,8 @@
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
-#include <nlohmann/json.hpp>
 
 #include <marginalia/api.h>
-#include <marginalia/spec.h>
 
 namespace marginalia {
 
@@ -27,14 +25,6 @@ MARGINALIA_API Bfloat16 bfloat16_on(at::Device device);
 /// What "auto" comes to in training: bfloat16 where the device multiplies it in hardware, else
 /// float32.
 MARGINALIA_API std::string automatic_precision(at::Device device);
-
-/// Puts `training`, and what follows from it for answers, in the place of each "auto" of a resolved
-/// spec. Answers are float32, or float64 where training is. A `training` of "auto" leaves them.
-MARGINALIA_API void settle_precision(Json& spec, const std::string& training);
-
-/// What run.json says of it: {"training": {"asked", "used", "why"}, "evaluation": {...}}, and
-/// "in_hardware" where bfloat16 is used. asked, used: the resolved spec before and after.
-MARGINALIA_API Json precision_record(const Json& asked, const Json& used, at::Device device);
 
 /// The type that a precision of a spec names.
 MARGINALIA_API at::ScalarType type_named(const std::string& precision);

@@ -79,7 +79,6 @@ class MARGINALIA_API Registry final : public ComponentSource {
   std::vector<const Description*> descriptions() const;  ///< by kind, then name
   std::vector<std::string> names(const std::string& kind) const;
   const Description* find(const std::string& kind, const std::string& name) const;
-  static const std::vector<std::string>& kinds();
 
   /// The plugin whose components are being added; the plugin host sets it.
   void set_plugin(std::string name, std::string version);

@@ -3,18 +3,15 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <marginalia/api.h>
+#include <marginalia/json.h>
 #include <marginalia/params.h>
 
 namespace marginalia {
-
-/// JSON whose objects keep the order they were written in.
-using Json = nlohmann::ordered_json;
 
 /// Where the files that a spec names are looked for, and where what was computed is kept.
 struct DataPaths {
@@ -37,12 +34,17 @@ MARGINALIA_API std::filesystem::path default_cache_directory();
 class MARGINALIA_API Faults {
  public:
   void add(std::string text) { texts_.push_back(std::move(text)); }
+  void add_unknown(std::string text);  ///< a component that nobody offers
   bool empty() const { return texts_.empty(); }
-  void throw_if_any() const;  ///< one SpecError with them all
+  void throw_if_any() const;  ///< one SpecError with them all; UnknownComponent if one is
 
  private:
   std::vector<std::string> texts_;
+  bool any_unknown_ = false;
 };
+
+/// "dataset", "energy", ...: what a component can be.
+MARGINALIA_API const std::vector<std::string>& component_kinds();
 
 /// Where parameters that are components are looked up: a Registry is one.
 class MARGINALIA_API ComponentSource {
@@ -68,6 +70,7 @@ class MARGINALIA_API Spec {
   Spec as_component() const;               ///< a bare name "ess" stands for {"type": "ess"}
   std::string type() const;                ///< the component asked for: the value of "type"
   std::string where() const;               ///< "kl.json: /energy", for messages
+  const std::string& file() const { return file_; }
   const Json& json() const { return *node_; }
   const DataPaths& paths() const { return paths_; }
 
@@ -92,13 +95,5 @@ class MARGINALIA_API Spec {
   std::string file_, pointer_;
   DataPaths paths_;
 };
-
-/// The candidate nearest to `word`, or "" when none is near: for "did you mean".
-MARGINALIA_API std::string nearest(std::string_view word,
-                                   const std::vector<std::string>& candidates);
-
-/// "no energy is called "isng"; did you mean "ising"?" and the list of what there is.
-MARGINALIA_API std::string unknown_name(std::string_view kind, std::string_view name,
-                                        const std::vector<std::string>& known);
 
 }  // namespace marginalia

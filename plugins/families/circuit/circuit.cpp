@@ -18,8 +18,8 @@
 
 #include <torch/types.h>
 
-#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/exact_model.h>
 #include <marginalia/plugin.h>
 
 #include "hidden_tree.h"

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include <marginalia/family.h>
+#include <marginalia/inference/tree.h>
 #include <marginalia/stream.h>
-#include <marginalia/tree.h>
 
 #include "max_product.h"
 

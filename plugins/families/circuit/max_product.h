@@ -1,6 +1,6 @@
 #pragma once
 
-#include <marginalia/tree.h>
+#include <marginalia/inference/tree.h>
 
 namespace circuit {
 

@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "../trees/mixture.h"
+#include "shared/trees/mixture.h"
 
 namespace circuit {
 

@@ -16,16 +16,16 @@
 
 #include <torch/types.h>
 
-#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/exact_model.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 #include <marginalia/precision.h>
 
-#include "../reinforce.h"
 #include "decoder.h"
 #include "leaves.h"
 #include "points.h"
+#include "shared/families/reinforce.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
-#include "../trees/mixture.h"
+#include "shared/trees/mixture.h"
 
 namespace mixture {
 

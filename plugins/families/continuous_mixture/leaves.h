@@ -4,9 +4,9 @@
 #include <memory>
 
 #include <marginalia/family.h>
+#include <marginalia/inference/tree.h>
 #include <marginalia/state_space.h>
 #include <marginalia/stream.h>
-#include <marginalia/tree.h>
 
 /// B rows, N components, D variables, K levels.
 namespace mixture {

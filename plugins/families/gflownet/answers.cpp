@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/error.h>
+#include <marginalia/inference/any_order.h>
 
 #include "gflownet.h"
 

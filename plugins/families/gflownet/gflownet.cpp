@@ -20,8 +20,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include <marginalia/any_order.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
 #include "balance.h"

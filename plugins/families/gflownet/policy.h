@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/any_order.h>
 
 namespace gflownet {
 

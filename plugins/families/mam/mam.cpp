@@ -23,12 +23,12 @@
 /// detailed-balance form of da Silva, Mesquita, Lahlou (2026), arXiv:2609.11538.
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
-#include <marginalia/gibbs.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/gibbs.h>
+#include <marginalia/inference/masking.h>
+#include <marginalia/inference/single_changes.h>
 #include <marginalia/plugin.h>
-#include <marginalia/single_changes.h>
 
 #include "causal.h"
 #include "objectives.h"
@@ -302,10 +302,8 @@ class Mam final : public Family {
   /// p(x_i = k | all others) averaged over Gibbs sweeps of the unknown variables from x.
   /// -> float32 [B, D, K].
   Tensor soft_labels(Step& step, const Tensor& x, const Tensor& unknown) const {
-    step.energy().count(unknown.sum().item<std::int64_t>() * params_.label_sweeps);
-    labels_->set_inverse_temperature(step.energy().inverse_temperature());
-    return labels_->sweep(x, unknown, params_.label_sweeps, step.stream("family/labels"), true)
-        .mean;
+    auto& stream = step.stream("family/labels");
+    return labels_->sweep(step.energy(), x, unknown, params_.label_sweeps, stream, true).mean;
   }
 
   /// The published objective, computing only what it uses: one conditional and one marginal batch.

@@ -5,8 +5,8 @@
 
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
 
 namespace mam {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/any_order.h>
 
-#include "../reinforce.h"
+#include "shared/families/reinforce.h"
 
 namespace mam {
 

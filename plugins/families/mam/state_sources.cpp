@@ -6,9 +6,10 @@
 
 #include <marginalia/chains.h>
 #include <marginalia/error.h>
-#include <marginalia/gibbs.h>
-#include <marginalia/masking.h>
-#include <marginalia/resampling.h>
+#include <marginalia/inference/enumeration.h>
+#include <marginalia/inference/gibbs.h>
+#include <marginalia/inference/masking.h>
+#include <marginalia/inference/resampling.h>
 
 #include "state_sources.h"
 
@@ -124,9 +125,7 @@ class GibbsChains final : public Chains {
 
  private:
   Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
-    step.energy().count(x.numel() * sweeps);
-    sampler_.set_inverse_temperature(step.energy().inverse_temperature());
-    return sampler_.sweep(x, {}, sweeps, step.stream("family/chains"), false).states;
+    return sampler_.sweep(step.energy(), x, {}, sweeps, step.stream("family/chains"), false).states;
   }
   Tensor start(Step& step, const LogConditionals& model) override {
     if (oracle_)

@@ -6,7 +6,7 @@
 #include <torch/types.h>
 
 #include <marginalia/error.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/masking.h>
 
 namespace masked_diffusion {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include <marginalia/any_order.h>
+#include <marginalia/inference/any_order.h>
 #include <marginalia/params.h>
 
 namespace masked_diffusion {

@@ -23,9 +23,9 @@
 /// energies: Zhu et al. (2025), arXiv:2508.10684; remasking: Wang et al. (2025), arXiv:2503.00307.
 #include <torch/types.h>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
 #include "absorbing.h"

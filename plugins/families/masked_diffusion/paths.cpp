@@ -6,8 +6,8 @@
 #include <torch/types.h>
 
 #include <marginalia/error.h>
-#include <marginalia/masking.h>
-#include <marginalia/resampling.h>
+#include <marginalia/inference/masking.h>
+#include <marginalia/inference/resampling.h>
 #include <marginalia/state_space.h>
 
 namespace masked_diffusion {

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <functional>
 
-#include <marginalia/any_order.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/any_order.h>
 #include <marginalia/params.h>
 
 namespace masked_diffusion {

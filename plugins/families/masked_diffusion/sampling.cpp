@@ -34,8 +34,7 @@ static Tensor redraw(const LogConditionals& conditionals, const Tensor& x, const
   return drawn;
 }
 
-/// A random `share` of the variables of `among` in each row, one at least: bool [B, D].
-static Tensor some_of(const Tensor& among, double share, Stream& stream) {
+Tensor some_of(const Tensor& among, double share, Stream& stream) {
   const auto count = (among.sum(1) * share).round().clamp_min(1).unsqueeze(1);
   const auto key = stream.uniform(among.sizes()).masked_fill(among.logical_not(), 2);
   return (ranks_of(key.argsort(std::int64_t{1})) < count).logical_and(among);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <marginalia/any_order.h>
+#include <marginalia/inference/any_order.h>
 
 #include "absorbing.h"
 
@@ -27,6 +27,9 @@ struct Corrector {
        .max = 1.0});
   }
 };
+
+/// A random `share` of the variables of `among` in each row, one at least: bool [B, D].
+Tensor some_of(const Tensor& among, double share, marginalia::Stream& stream);
 
 /// Samples in passes with a corrector. A round that redraws one variable is a Gibbs update: it
 /// leaves the law of the conditionals invariant where they are those of one law. Several at a time

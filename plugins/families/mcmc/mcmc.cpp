@@ -15,8 +15,8 @@
 #include <torch/types.h>
 
 #include <marginalia/family.h>
-#include <marginalia/gibbs.h>
-#include <marginalia/masking.h>
+#include <marginalia/inference/gibbs.h>
+#include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
 #include "samplers.h"
@@ -84,7 +84,7 @@ class Mcmc final : public Family, private ChainSource {
     }
     states_ = sampler_->sweep(states_, {}, sweeps, stream);
     step.energy().count(sweeps * states_.numel());
-    const auto log_f = step.energy().energy().log_density(own(states_)).unsqueeze(1);
+    const auto log_f = step.energy().log_density(own(states_)).unsqueeze(1);
     history_ = history_.defined() ? torch::cat({history_, log_f}, 1) : log_f;
     step.record("chain/log_density", log_f.mean().item<double>());
     if (const auto N = history_.size(1); N >= 8)

@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <marginalia/elimination.h>
 #include <marginalia/error.h>
-#include <marginalia/factored_energy.h>
-#include <marginalia/gibbs.h>
-#include <marginalia/islands.h>
+#include <marginalia/inference/conditioning.h>
+#include <marginalia/inference/elimination.h>
+#include <marginalia/inference/factored_energy.h>
+#include <marginalia/inference/gibbs.h>
 
 #include "clusters.h"
 

@@ -7,11 +7,11 @@
 /// Source: Chow and Liu (1968), IEEE Trans. Inf. Theory 14, 462.
 #include <torch/types.h>
 
-#include <marginalia/exact_model.h>
 #include <marginalia/family.h>
+#include <marginalia/inference/exact_model.h>
 #include <marginalia/plugin.h>
 
-#include <marginalia/tree.h>
+#include <marginalia/inference/tree.h>
 
 namespace {
 

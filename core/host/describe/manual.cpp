@@ -1,0 +1,328 @@
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/tool.h>
+
+#include "host/experiment/experiment.h"
+#include "manual.h"
+#include "query_matrix.h"
+
+namespace marginalia {
+namespace {
+
+/// A number as it would be typed.
+std::string number(double value) {
+  return fmt::format("{}", value);
+}
+std::string number(std::int64_t value) {
+  return fmt::format("{}", value);
+}
+
+template <class F>
+std::string range(const F& field) {
+  if (field.min && field.max) return fmt::format("{} to {}", *field.min, *field.max);
+  if (field.min) return fmt::format(">= {}", number(*field.min));
+  if (field.max) return fmt::format("<= {}", number(*field.max));
+  return "";
+}
+
+/// Writes the rows of a parameter table.
+class TableWriter final : public ParamVisitor {
+ public:
+  std::string rows;
+
+  void operator()(const char* n, bool& v, Of<bool> f) override { row(n, "boolean", v, "", f.doc); }
+  void operator()(const char* n, double& v, Of<double> f) override {
+    row(n, "number", number(v), range(f), f.doc);
+  }
+  void operator()(const char* n, std::int64_t& v, Of<std::int64_t> f) override {
+    row(n, "integer", v, range(f), f.doc);
+  }
+  void operator()(const char* n, std::string& v, Of<std::string> f) override {
+    row(n, "string", v, fmt::format("{}", fmt::join(f.one_of, ", ")), f.doc);
+  }
+  void operator()(const char* n, Integers& v, Of<Integers> f) override {
+    row(n, "integers", Json(v).dump(), range(f), f.doc);
+  }
+  void operator()(const char* n, Numbers& v, Of<Numbers> f) override {
+    row(n, "numbers", Json(v).dump(), range(f), f.doc);
+  }
+  void operator()(const char* n, Strings& v, Of<std::string> f) override {
+    row(n, "strings", Json(v).dump(), fmt::format("{}", fmt::join(f.one_of, ", ")), f.doc);
+  }
+  void operator()(const char* n, Named& v, Of<double> f) override {
+    row(n, "object of numbers", Json(v).dump(), range(f), f.doc);
+  }
+  void operator()(const char* n, Count& v, Of<std::int64_t> f) override {
+    row(n, "integer or \"all\"", v.all ? "all" : number(v.value), range(f), f.doc);
+  }
+  void operator()(const char* n, FilePath& v, Of<std::string> f) override {
+    row(n, "file", v.given, "", f.doc);
+  }
+  void operator()(const char* n, AnyChild& v, Of<bool> f) override {
+    row(n, v.kind(), "", "", f.doc);
+  }
+
+ private:
+  std::size_t begin_list(const char* n, const char* kind, std::size_t, Of<bool> f) override {
+    row(n, fmt::format("list of {}", kind), "", "", f.doc);
+    return 0;
+  }
+  void element(std::size_t, AnyChild&) override {}
+  void end_list() override {}
+  void begin_section(const char* name, const char*) override { prefix_ += std::string(name) + "."; }
+  void end_section() override {
+    prefix_.pop_back();
+    prefix_.erase(prefix_.rfind('.') + 1);
+  }
+
+  /// A bar would end the cell.
+  static std::string escaped(std::string text) {
+    for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
+      text.insert(at, 1, '\\');
+    return text;
+  }
+
+  template <class T>
+  void row(const char* name, std::string_view type, const T& value, const std::string& accepted,
+           const char* doc) {
+    rows += fmt::format("| `{}{}` | {} | {} | {} | {} |\n", prefix_, name, type, value, accepted,
+                        escaped(doc));
+  }
+  std::string prefix_;
+};
+
+/// Writes JSON Schema of the same parameters.
+class SchemaWriter final : public ParamVisitor {
+ public:
+  SchemaWriter() { stack_.push_back(object()); }
+  Json schema() { return std::move(stack_.back()); }
+
+  void operator()(const char* n, bool& v, Of<bool> f) override { add(n, "boolean", v, f.doc); }
+  void operator()(const char* n, double& v, Of<double> f) override {
+    limits(add(n, "number", v, f.doc), f);
+  }
+  void operator()(const char* n, std::int64_t& v, Of<std::int64_t> f) override {
+    limits(add(n, "integer", v, f.doc), f);
+  }
+  void operator()(const char* n, std::string& v, Of<std::string> f) override {
+    auto& property = add(n, "string", v, f.doc);
+    if (!f.one_of.empty()) property["enum"] = f.one_of;
+  }
+  void operator()(const char* n, Integers& v, Of<Integers> f) override {
+    limits(add(n, "array", v, f.doc)["items"] = {{"type", "integer"}}, f);
+  }
+  void operator()(const char* n, Numbers& v, Of<Numbers> f) override {
+    limits(add(n, "array", v, f.doc)["items"] = {{"type", "number"}}, f);
+  }
+  void operator()(const char* n, Strings& v, Of<std::string> f) override {
+    auto& items = add(n, "array", v, f.doc)["items"] = {{"type", "string"}};
+    if (!f.one_of.empty()) items["enum"] = f.one_of;
+  }
+  void operator()(const char* n, Named& v, Of<double> f) override {
+    limits(add(n, "object", Json(v), f.doc)["additionalProperties"] = {{"type", "number"}}, f);
+  }
+  void operator()(const char* n, Count& v, Of<std::int64_t> f) override {
+    Json integer{{"type", "integer"}};
+    limits(integer, f);
+    properties()[n] = {{"description", f.doc},
+                       {"default", v.all ? Json("all") : Json(v.value)},
+                       {"anyOf", {integer, Json{{"const", "all"}}}}};
+  }
+  void operator()(const char* n, FilePath& v, Of<std::string> f) override {
+    add(n, "string", v.given, f.doc);
+  }
+  void operator()(const char* n, AnyChild& v, Of<bool> f) override {
+    properties()[n] = {{"$ref", fmt::format("#/$defs/{}", v.kind())}, {"description", f.doc}};
+  }
+
+ private:
+  static Json object() {
+    return {{"type", "object"}, {"properties", Json::object()}, {"additionalProperties", false}};
+  }
+  Json& properties() { return stack_.back()["properties"]; }
+  Json& add(const char* name, const char* type, const Json& value, const char* doc) {
+    return properties()[name] = {{"type", type}, {"description", doc}, {"default", value}};
+  }
+  template <class F>
+  static void limits(Json& property, const F& field) {
+    if (field.min) property["minimum"] = *field.min;
+    if (field.max) property["maximum"] = *field.max;
+  }
+  std::size_t begin_list(const char* n, const char* kind, std::size_t, Of<bool> f) override {
+    properties()[n] = {{"type", "array"},
+                       {"description", f.doc},
+                       {"items", {{"$ref", fmt::format("#/$defs/{}", kind)}}}};
+    return 0;
+  }
+  void element(std::size_t, AnyChild&) override {}
+  void end_list() override {}
+  void begin_section(const char* name, const char* doc) override {
+    names_.emplace_back(name);
+    stack_.push_back(object());
+    stack_.back()["description"] = doc;
+  }
+  void end_section() override {
+    auto section = std::move(stack_.back());
+    stack_.pop_back();
+    properties()[names_.back()] = std::move(section);
+    names_.pop_back();
+  }
+  std::vector<Json> stack_;
+  std::vector<std::string> names_;
+};
+
+std::string table(const std::function<void(ParamVisitor&)>& visit) {
+  TableWriter writer;
+  visit(writer);
+  if (writer.rows.empty()) return "It takes no parameters.\n";
+  return "| parameter | type | default | accepts | meaning |\n|---|---|---|---|---|\n" +
+         writer.rows;
+}
+
+Json schema_of(const Description& d) {
+  SchemaWriter writer;
+  d.visit(writer);
+  auto schema = writer.schema();
+  schema["description"] = d.summary;
+  schema["properties"]["type"] = {{"const", d.name}};
+  schema["required"] = {"type"};
+  return schema;
+}
+
+/// One component of a kind: `{"type": NAME, ...}`, and for metrics also the bare name.
+Json any_of(const Registry& registry, const std::string& kind) {
+  auto choices = Json::array();
+  for (const auto& name : registry.names(kind))
+    choices.push_back(schema_of(*registry.find(kind, name)));
+  if (kind == "metric") choices.push_back({{"type", "string"}, {"enum", registry.names(kind)}});
+  return {{"anyOf", choices}};
+}
+
+/// "Its networks by role: causal (causal_logits)".
+std::string roles_of(const Description& d) {
+  std::vector<std::string> roles;
+  for (const auto& [role, heads] : d.roles)
+    roles.push_back(fmt::format("`{}` ({})", role, names_of(heads)));
+  return fmt::format("Its networks by role, and the heads they need: {}.", fmt::join(roles, ", "));
+}
+
+}  // namespace
+
+std::string describe(const Description& d) {
+  const auto* article = d.kind == "energy" ? "an" : "a";
+  auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article,
+                          d.kind, d.plugin);
+  if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
+  if (!d.roles.empty()) text += roles_of(d) + "\n\n";
+  text += table(d.visit);
+  if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);
+  return text;
+}
+
+std::map<std::string, std::string> reference(const Registry& registry) {
+  std::map<std::string, std::string> pages;
+  for (const auto& kind : component_kinds()) {
+    auto text = fmt::format("# {}\n\nWritten by `marginalia describe --all`; do not edit.\n", kind);
+    for (const auto& name : registry.names(kind))
+      text += fmt::format("\n{}", describe(*registry.find(kind, name)));
+    pages[kind + ".md"] = text;
+  }
+  const auto sections = fmt::format(
+      "# training and evaluation\n\nWritten by `marginalia describe --all`; do not edit.\n"
+      "\n## training\n\n{}\n## evaluation\n\n{}",
+      table([](ParamVisitor& p) { TrainingParams().visit(p); }),
+      table([](ParamVisitor& p) { EvaluationParams().visit(p); }));
+  pages["training.md"] = sections;
+  pages["queries.md"] = fmt::format("# queries\n\nWritten by `marginalia describe --all`; "
+                                    "`marginalia list --queries` prints it.\n\n{}",
+                                    query_table(query_matrix(registry)));
+  return pages;
+}
+
+static Json sources_of(const Description& d) {
+  Json all = Json::array();
+  for (const auto& s : d.sources)
+    all.push_back({{"file", s.file},
+                   {"url", s.url},
+                   {"bytes", s.bytes},
+                   {"digest", s.digest},
+                   {"or_file", s.or_file},
+                   {"or_digest", s.or_digest}});
+  return all;
+}
+
+static Json rows_of(const std::vector<AnswersOfFamily>& matrix) {
+  Json rows = Json::array();
+  for (const auto& row : matrix)
+    for (const auto& c : row.capabilities)
+      rows.push_back({{"family", row.family},
+                      {"source", row.source},
+                      {"query", name_of(c.kind)},
+                      {"estimator", c.estimator},
+                      {"status", name_of(c.status)},
+                      {"passes", c.passes}});
+  return rows;
+}
+
+Json describe_all(const PluginHost& host) {
+  const auto& registry = host.registry();
+  std::map<std::string, std::string> libraries;  // by plugin
+  for (const auto& plugin : host.loaded())
+    libraries[plugin.name] = plugin.library.filename().string();
+  Json components = Json::array();
+  for (const auto* d : registry.descriptions()) {
+    components.push_back({{"kind", d->kind},
+                          {"name", d->name},
+                          {"summary", d->summary},
+                          {"plugin", d->plugin},
+                          {"version", d->version},
+                          {"library", libraries[d->plugin]},
+                          {"page", describe(*d)},
+                          {"sources", sources_of(*d)}});
+    if (d->kind == Tool::kKind)
+      components.back()["usage"] =
+          registry.make<Tool>(Spec::from_text(Json{{"type", d->name}}.dump(), "tool"))->usage();
+  }
+  Json pages = Json::object();
+  for (const auto& [name, text] : reference(registry))
+    pages["reference/" + name] = text;
+  pages["spec.schema.json"] = spec_schema(registry);
+  return {{"components", std::move(components)},
+          {"refused", host.refused()},
+          {"queries", rows_of(query_matrix(registry))},
+          {"pages", std::move(pages)}};
+}
+
+std::string spec_schema(const Registry& registry) {
+  SchemaWriter writer;
+  writer.section("training", *std::make_unique<TrainingParams>(), "how to train");
+  writer.section("evaluation", *std::make_unique<EvaluationParams>(), "what to measure");
+  auto schema = writer.schema();
+  auto& properties = schema["properties"];
+  properties["evaluation"]["properties"]["metrics"] = {{"type", "array"},
+                                                       {"items", {{"$ref", "#/$defs/metric"}}}};
+  properties["marginalia"] = {{"const", 1}, {"description", "version of the spec's format"}};
+  properties["note"] = {{"type", "string"}};
+  properties["seed"] = {{"type", "integer"}, {"description", "root of all random streams"}};
+  properties["device"] = {{"type", "string"}, {"description", "auto, cpu, cuda or cuda:N"}};
+  Json definitions = Json::object();
+  for (const std::string kind : {"dataset", "energy", "network", "family", "metric"}) {
+    definitions[kind] = any_of(registry, kind);
+    if (kind != "metric") properties[kind] = {{"$ref", fmt::format("#/$defs/{}", kind)}};
+  }
+  properties["network"] = {
+      {"anyOf",
+       {Json{{"$ref", "#/$defs/network"}},
+        Json{{"type", "object"}, {"additionalProperties", {{"$ref", "#/$defs/network"}}}}}}};
+  schema["required"] = {"marginalia", "family"};
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "Marginalia experiment";
+  schema["$defs"] = definitions;
+  return schema.dump(2) + "\n";
+}
+
+}  // namespace marginalia

@@ -1,0 +1,175 @@
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/inference/enumeration.h>
+
+#include "answering.h"
+#include "evaluator.h"
+#include "sdk/base/clock.h"
+#include "sdk/base/text.h"
+
+namespace marginalia {
+namespace {
+
+class RunEvaluation final : public Evaluation {
+ public:
+  RunEvaluation(const Experiment& experiment, const EvaluationRequest& request)
+      : experiment_(experiment), request_(request), streams_(request.seed) {
+    if (experiment.energy) exact_.emplace(*experiment.energy);
+  }
+
+  const Family& family() const override { return *experiment_.family; }
+  const StateSpace& space() const override { return experiment_.space(); }
+  const Energy* energy() const override { return experiment_.energy.get(); }
+  const Dataset* dataset() const override { return experiment_.dataset.get(); }
+  Split split() const override { return request_.split; }
+  Stream& stream(const std::string& name) override { return streams_.at("evaluation/" + name); }
+  double chain_health() const override { return request_.chain_health; }
+
+  Offer<Oracle> oracle() const override {
+    return exact_ ? exact_->oracle() : Offer<Oracle>::none("a dataset has no exact answers");
+  }
+
+  std::int64_t rows() const override {
+    if (!dataset()) return request_.rows.all ? 1000 : request_.rows.value;
+    const auto size = dataset()->size(split());
+    return request_.rows.all ? size : std::min(request_.rows.value, size);
+  }
+
+  const ModelSamples& model_samples() override {
+    if (samples_) return *samples_;
+    const Query query{.kind = QueryKind::kSample,
+                      .partial = space().empty().expand({rows(), -1}).contiguous(),
+                      .order = order_named(experiment_.evaluation.order)};
+    const auto answer = family().answer(query, stream("model_samples"));
+    samples_ = ModelSamples{answer.states, answer.value, {}, experiment_.evaluation.order};
+    if (energy()) samples_->log_density = energy()->log_density(answer.states);
+    return *samples_;
+  }
+
+  const Tensor& data_rows() override {
+    if (data_.defined()) return data_;
+    if (!dataset()) throw Unavailable("needs a dataset");
+    const auto size = dataset()->size(split());
+    const auto indices = request_.rows.all
+                             ? torch::arange(size)
+                             : stream("data_rows").permutations(1, size)[0].slice(0, 0, rows());
+    return data_ = dataset()->rows(split(), indices);
+  }
+
+  const TrueStates& true_chains() override {
+    if (!truth_) truth_ = find_truth();
+    return *truth_;
+  }
+
+  const Tensor& true_states(std::string& source) override {
+    source = true_chains().source;
+    if (true_rows_.defined()) return true_rows_;
+    const auto all = truth_->states.flatten(0, 1);
+    if (all.size(0) <= rows()) return true_rows_ = all;
+    const auto chosen = stream("true_rows").permutations(1, all.size(0))[0].slice(0, 0, rows());
+    return true_rows_ = all.index({chosen});
+  }
+
+  /// What is said of the reference samples in evaluation.json; null where none were asked for.
+  const Json& reference_note() const { return reference_note_; }
+
+ private:
+  Offer<ReferenceSamples> reference() {
+    if (!experiment_.reference)
+      return Offer<ReferenceSamples>::none("there is no energy to run chains on");
+    const auto samples = experiment_.reference->samples();
+    reference_note_ = samples ? samples->about : Json{{"unavailable", samples.reason}};
+    return samples;
+  }
+
+  TrueStates find_truth() {
+    const bool asked = experiment_.reference && experiment_.reference->always();
+    if (const auto exact = oracle(); exact && !asked) {
+      const auto all = space().empty().expand({rows(), -1}).contiguous();
+      return {exact->sample(all, stream("true_states")).unsqueeze(1), "exact samples"};
+    }
+    if (dataset() && !asked)
+      return {data_rows().unsqueeze(1), fmt::format("{} rows", name_of(split()))};
+    const auto chains = reference();
+    if (chains)
+      return {chains->states,
+              fmt::format("chains ({})", chains->about.at("method").get<std::string>())};
+    if (!family().offers(QueryKind::kSample))
+      throw Unavailable(
+          fmt::format("needs states: there are no exact samples ({}), no chains ({}), no dataset, "
+                      "and the family does not sample",
+                      oracle().reason, chains.reason));
+    return {model_samples().states.unsqueeze(1), "model samples", true};
+  }
+
+  const Experiment& experiment_;
+  const EvaluationRequest& request_;
+  Streams streams_;
+  std::optional<ExactAnswers> exact_;
+  std::optional<ModelSamples> samples_;
+  std::optional<TrueStates> truth_;
+  Tensor data_, true_rows_;
+  Json reference_note_;
+};
+
+Json to_json(const Figure& figure) {
+  Json json{{"value", json_number(figure.value)}};
+  if (figure.stderr_) json["stderr"] = *figure.stderr_;
+  if (figure.samples > 0) json["samples"] = figure.samples;
+  json["unit"] = figure.unit;
+  json["status"] = name_of(figure.status);
+  if (figure.more.is_object()) json.update(figure.more);
+  return json;
+}
+
+}  // namespace
+
+Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
+  const auto start = Clock::now();
+  RunEvaluation evaluation(experiment, request);
+  const Answering answering(*experiment.family);
+  Json metrics = Json::object(), unavailable = Json::object();
+  for (const auto& child : request.metrics) {
+    const auto name = child.spec->type();
+    try {
+      for (const auto& figure : child.value->measure(evaluation))
+        metrics[name][figure.estimator] = to_json(figure);
+    } catch (const std::exception& e) {  // the others are measured all the same
+      unavailable[name] = message_of(e);
+    }
+  }
+  Json result{{"seconds", seconds_since(start)}};
+  if (experiment.dataset) result["split"] = name_of(request.split);
+  if (!evaluation.reference_note().is_null()) result["reference"] = evaluation.reference_note();
+  result["metrics"] = metrics;
+  if (!unavailable.empty()) result["unavailable"] = unavailable;
+  return result;
+}
+
+double figure(const Json& evaluation, const std::string& key) {
+  const auto slash = key.find('/');
+  const auto& metrics = evaluation.at("metrics");
+  const auto metric = key.substr(0, slash);
+  if (metrics.contains(metric) && slash != std::string::npos) {
+    const auto& figures = metrics.at(metric);
+    if (figures.contains(key.substr(slash + 1))) {
+      const auto& value = figures.at(key.substr(slash + 1)).at("value");
+      return value.is_number() ? value.get<double>() : NAN;
+    }
+  }
+  std::vector<std::string> known;
+  for (const auto& [name, figures] : metrics.items())
+    for (const auto& [estimator, _] : figures.items())
+      known.push_back(name + "/" + estimator);
+  throw SpecError(fmt::format("evaluation.select: {}; is it in evaluation.during?",
+                              unknown_name("figure", key, known)));
+}
+
+}  // namespace marginalia

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "host/experiment/experiment.h"
+
+namespace marginalia {
+
+/// What to measure, and on what.
+struct EvaluationRequest {
+  const Children<Metric>& metrics;
+  Count rows;
+  Split split = Split::kTest;
+  std::uint64_t seed = 0;
+  double chain_health = 0;  ///< split R-hat of the training chain as last logged; NaN: unknown
+};
+
+/// Measures the family, which is in training afterwards.  -> {"seconds", "split", "reference",
+/// "metrics": {METRIC: {ESTIMATOR: figure}}, "unavailable": {METRIC: reason}} as in
+/// evaluation.json; "reference" where chains stood for exact samples (reference_samples.h).
+Json evaluate(Experiment& experiment, const EvaluationRequest& request);
+
+/// The value of "metric/estimator" in what `evaluate` returned; throws SpecError, naming what there
+/// is, when it is not there.
+double figure(const Json& evaluation, const std::string& key);
+
+}  // namespace marginalia

@@ -1,0 +1,98 @@
+#include <optional>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/inference/enumeration.h>
+#include <marginalia/inference/routed.h>
+
+#include "answer.h"
+#include "host/experiment/energy_identity.h"
+#include "host/experiment/precision_record.h"
+#include "host/training/checkpoint.h"
+
+namespace marginalia {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> warn_of_changed_files(const RunDirectory& run,
+                                               const Environment& environment, const Hooks& hooks) {
+  const auto record = run.record();
+  auto changed =
+      changed_files(record.value("energy_files", Json::object()),  // runs of old have none
+                    digests_of_energy(record.at("spec"), run.spec(environment.data).paths(),
+                                      environment.registry));
+  if (hooks.warn)
+    for (const auto& file : changed)
+      hooks.warn(file + ": changed since training read it");
+  return changed;
+}
+
+static fs::path checkpoint_file(const RunDirectory& run, const std::string& asked) {
+  fs::path file = asked.empty() ? checkpoint_of(run.path()) : fs::path(asked);
+  if (!fs::exists(file)) file = run.checkpoints() / file;
+  if (!fs::exists(file))
+    throw SpecError(fmt::format("{}: has no such checkpoint; there is: {}", file.string(),
+                                run.checkpoints().string()));
+  return file;
+}
+
+OpenRun open_run(const fs::path& folder, const std::string& checkpoint,
+                 const Environment& environment, const Hooks& hooks) {
+  auto directory = RunDirectory::open(folder, false);
+  warn_of_changed_files(directory, environment, hooks);
+  Experiment experiment(directory.spec(environment.data), environment.registry, environment.device);
+  if (hooks.warn)
+    if (const auto text =
+            precision_warning(experiment.precision, {"evaluation"}, experiment.device);
+        !text.empty())
+      hooks.warn(text);
+  const auto step = load_model(checkpoint_file(directory, checkpoint), *experiment.family);
+  experiment.family->set_training(false);
+  return {std::move(directory), std::move(experiment), step};
+}
+
+struct Answers::Others {
+  std::optional<ExactAnswers> exact;
+  std::optional<Routed> routed;
+};
+
+Answers::Answers(const OpenRun& run, std::string estimator)
+    : run_(run), estimator_(std::move(estimator)), others_(std::make_unique<Others>()) {
+  const auto& experiment = run.experiment;
+  const auto where = run.directory.path().string();
+  if (estimator_ == "exact") {
+    if (!experiment.energy)
+      throw SpecError(where + ": \"exact\" asks the energy's oracle, and this run has no energy");
+    const auto oracle = others_->exact.emplace(*experiment.energy).oracle();
+    if (!oracle)
+      throw SpecError(
+          fmt::format("{}: no exact answer: {}", experiment.energy->label(), oracle.reason));
+  }
+  if (estimator_ == Routed::kName) {
+    if (const auto why = Routed::obstacle(*experiment.family, experiment.energy.get());
+        !why.empty())
+      throw SpecError(where + ": " + why);
+    others_->routed.emplace(*experiment.family, *experiment.energy);
+  }
+}
+
+Answers::~Answers() = default;
+
+Answer Answers::operator()(Query query, Stream& stream) const {
+  if (others_->routed) return others_->routed->log_marginal(query.partial, query.given, stream);
+  query.estimator = estimator_;
+  if (!others_->exact) return run_.experiment.family->answer(query, stream);
+  const auto oracle = others_->exact->oracle();
+  Answer answer;
+  answer.value = oracle->log_sum(query.partial) -
+                 (query.given.defined() ? oracle->log_sum(query.given)
+                                        : torch::full({}, oracle->log_z(), torch::kDouble));
+  answer.estimator = estimator_;
+  answer.status = Status::kExact;
+  return answer;
+}
+
+}  // namespace marginalia

@@ -1,0 +1,178 @@
+#include <fmt/format.h>
+
+#include <marginalia/error.h>
+#include <marginalia/precision.h>
+
+#include "answer.h"
+#include "host/runs/samples.h"
+#include "host/training/checkpoint.h"
+#include "records/report/report.h"
+#include "records/runs/run_directory.h"
+#include "run.h"
+#include "run_parts.h"
+
+namespace marginalia {
+namespace {
+
+namespace fs = std::filesystem;
+using execution::now;
+using execution::parameter_count;
+
+constexpr std::int64_t kCompleted = 6;  // rows shown with some of their variables redrawn
+
+void call(const std::function<void(const std::string&)>& hook, const std::string& text) {
+  if (hook) hook(text);
+}
+
+/// Refuses, before anything is written, to start from what is not there.
+void check_start(const Experiment& experiment) {
+  const auto& from = experiment.training.init;
+  if (!from.empty() && !fs::exists(from))
+    throw SpecError(
+        fmt::format("/training: \"init\": {} is neither a run nor a checkpoint; train that "
+                    "run first, or name another by training.init=RUN",
+                    from));
+}
+
+/// A run that is trained and measured. Everything it learns on the way stands in its folder.
+class Life {
+ public:
+  Life(Experiment& experiment, RunDirectory& directory, const Hooks& hooks)
+      : experiment_(experiment), directory_(directory), hooks_(hooks) {}
+
+  RunResult go_on(const fs::path& checkpoint) try {
+    if (hooks_.begun) hooks_.begun(directory_.path());
+    const auto [outcome, state] =
+        train(experiment_, directory_, checkpoint, {hooks_.stop, hooks_.progress});
+    const bool interrupted = outcome == Outcome::kInterrupted;
+    directory_.update({{"steps", state.step},
+                       {"train_seconds", state.seconds},
+                       {"energy_evaluations", state.energy_evaluations},
+                       {"network_passes", state.passes},
+                       {"ended", now()},
+                       {"status", interrupted ? "interrupted" : "running"}});
+    if (interrupted) {
+      directory_.log("interrupted; checkpoint written");
+      return {directory_.path(), outcome, state.step, {}};
+    }
+    if (hooks_.trained) hooks_.trained();
+    return {directory_.path(), outcome, state.step, finish()};
+  } catch (const std::exception& e) {
+    fail(message_of(e));
+    throw;
+  }
+
+ private:
+  /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
+  Json finish() {
+    const auto path = directory_.path();
+    const auto step = load_model(checkpoint_of(path), *experiment_.family);
+    call(hooks_.say, fmt::format("evaluating step {} ...", step));
+    auto evaluation = execution::evaluation_of(experiment_, step, path);
+    directory_.write_evaluation(evaluation);
+    const auto samples = experiment_.evaluation.samples;
+    write_samples(experiment_, path, samples);
+    write_completions(experiment_, path, std::min(samples, kCompleted));
+    directory_.update({{"evaluation_seconds", evaluation.at("seconds")}});
+    directory_.update({{"ended", now()}, {"status", "finished"}});
+    directory_.log("finished");
+    write_report(path);
+    return evaluation;
+  }
+
+  void fail(const std::string& why) {
+    try {  // the disk may be what failed: then the message that matters is the first one
+      directory_.log("failed: " + why);
+      directory_.update({{"ended", now()}, {"status", "failed"}, {"error", why}});
+    } catch (const std::exception&) {
+    }
+  }
+
+  Experiment& experiment_;
+  RunDirectory& directory_;
+  const Hooks& hooks_;
+};
+
+/// The spec of a run that goes on, in another precision where one is asked for.
+Spec spec_to_resume(const RunDirectory& run, const fs::path& data, const Json& record,
+                    const std::string& precision) {
+  auto spec = run.spec(data);
+  if (precision.empty()) return spec;
+  const auto asked = Json::json_pointer("/precision/evaluation/asked");
+  std::vector<std::string> settings{"training.precision=" + precision};
+  if (record.contains(asked) && record.at(asked) == "auto")
+    settings.emplace_back("evaluation.precision=auto");
+  return spec.with(settings);
+}
+
+/// Numbers go on as they began: hardware that multiplied bfloat16 is not left without a word.
+void check_hardware(const fs::path& folder, const Json& record, const Experiment& experiment) {
+  const auto began = record.value("precision", Json::object()).value("training", Json::object());
+  if (experiment.training.precision != "bfloat16" || !began.value("in_hardware", false)) return;
+  if (const auto here = bfloat16_on(experiment.device); !here.in_hardware)
+    throw SpecError(fmt::format("{}: was begun where bfloat16 is multiplied in hardware, and here "
+                                "it is not: {}; go on with "
+                                "--precision float32, or with --precision bfloat16, which is slow",
+                                folder.string(), here.why));
+}
+
+}  // namespace
+
+RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
+  const auto threads = execution::threads_of(environment);
+  const HeldThreads held(threads);
+  auto wanted = request;
+  if (!request.precision.empty()) {
+    wanted.overrides.push_back("training.precision=" + request.precision);
+    wanted.spec = wanted.spec.with({wanted.overrides.back()});
+  }
+  Experiment experiment(wanted.spec, environment.registry, environment.device);
+  check_start(experiment);
+  execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
+  auto directory = RunDirectory::create(wanted.folder, wanted.force);
+  directory.set_record(execution::first_record(wanted, experiment, environment));
+  directory.log("started");
+  call(hooks.say,
+       fmt::format("{} -> {}  ({} parameters, seed {}, {} threads, {})", request.spec.file(),
+                   directory.path().string(), parameter_count(experiment), experiment.seed, threads,
+                   experiment.device.str()));
+  return Life(experiment, directory, hooks).go_on({});
+}
+
+RunResult resume(const ResumeRequest& request, const Environment& environment, const Hooks& hooks) {
+  const auto& [folder, precision] = request;
+  auto directory = RunDirectory::open(folder, true);
+  const auto record = directory.record();
+  if (record.value("status", "") == "finished") {
+    call(hooks.say, folder.string() + ": is finished; nothing to do");
+    return {folder, Outcome::kFinished, record.value("steps", std::int64_t{0}), {}};
+  }
+  // A reward that failed is repaired in its file: that is said, and the run goes on. Its record
+  // stays that of the start, so that whoever asks is told as well.
+  for (const auto& file : warn_of_changed_files(directory, environment, hooks))
+    directory.log("changed since training began: " + file);
+  // The same numbers need the same threads and device.
+  auto as_begun = environment;
+  if (as_begun.threads == 0) as_begun.threads = record.value("threads", 0);
+  if (as_begun.device.empty()) as_begun.device = record.value("device", std::string());
+  const HeldThreads held(execution::threads_of(as_begun));
+  Experiment experiment(spec_to_resume(directory, environment.data, record, precision),
+                        environment.registry, as_begun.device);
+  if (precision.empty()) check_hardware(folder, record, experiment);
+  execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(directory.checkpoints(), refused);
+  for (const auto& why : refused)
+    call(hooks.warn, "checkpoint passed over: " + why);
+  const auto place = from.empty() ? std::string("the start") : from.filename().string();
+  call(hooks.say, fmt::format("resuming {} from {}", folder.string(), place));
+  directory.log("resumed from " + place);
+  directory.update({{"status", "running"}, {"ended", nullptr}});
+  if (!precision.empty())
+    directory.update({{"spec", experiment.resolved},
+                      {"spec_sha256", spec_hash(experiment.resolved)},
+                      {"precision", experiment.precision}});
+  return Life(experiment, directory, hooks).go_on(from);
+}
+
+}  // namespace marginalia

@@ -1,0 +1,115 @@
+#include "run_parts.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+
+#include <torch/types.h>
+
+#include <marginalia/build_stamp.h>
+
+#include "host/evaluation/evaluator.h"
+#include "host/experiment/energy_identity.h"
+#include "host/experiment/precision_record.h"
+#include "records/runs/run_directory.h"
+#include "sdk/base/text.h"
+
+namespace marginalia::execution {
+
+std::string now() {
+  return utc_text(std::chrono::system_clock::now());
+}
+
+int threads_of(const Environment& environment) {
+  return environment.threads > 0 ? environment.threads : usable_processors();
+}
+
+std::int64_t parameter_count(const Experiment& experiment) {
+  std::int64_t count = 0;
+  for (const auto& group : experiment.family->parameters())
+    for (const auto& [_, parameter] : group.parameters)
+      count += parameter.numel();
+  return count;
+}
+
+namespace {
+
+Json plugins_of(const Environment& environment) {
+  Json plugins = Json::array();
+  for (const auto& plugin : environment.plugins)
+    plugins.push_back({{"name", plugin.name},
+                       {"version", plugin.version},
+                       {"library", plugin.library.filename().string()}});
+  return plugins;
+}
+
+Json space_of(const StateSpace& space) {
+  return {{"dimension", space.dimension()},
+          {"levels", space.levels()},
+          {"shape", space.shape},
+          {"alphabet", space.alphabet}};
+}
+
+std::string machine_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+/// The last value of "chain/split_r_hat" in metrics.jsonl, or NaN.
+double chain_health(const fs::path& run) {
+  double health = NAN;
+  std::ifstream lines(run / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = Json::parse(line, nullptr, false);
+    if (json.is_object()) health = json.value("chain/split_r_hat", health);
+  }
+  return health;
+}
+
+}  // namespace
+
+/// What run.json says when a run begins.
+Json first_record(const RunRequest& request, const Experiment& experiment,
+                  const Environment& environment) {
+  const auto files =
+      digests_of_energy(experiment.resolved, request.spec.paths(), environment.registry);
+  return {{"marginalia_run", 1},
+          {"name", request.folder.filename().string()},
+          {"spec", experiment.resolved},
+          {"spec_sha256", spec_hash(experiment.resolved)},
+          {"energy_files", files},
+          {"overrides", request.overrides},
+          {"seed", experiment.seed},
+          {"space", space_of(experiment.space())},
+          {"plugins", plugins_of(environment)},
+          {"version", MARGINALIA_VERSION},
+          {"build", kBuildStamp},
+          {"commit", environment.commit},
+          {"host", machine_name()},
+          {"device", experiment.device.str()},
+          {"precision", experiment.precision},
+          {"threads", threads_of(environment)},
+          {"parameters", parameter_count(experiment)},
+          {"started", now()},
+          {"ended", nullptr},
+          {"status", "running"}};
+}
+
+void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections,
+                       const Hooks& hooks) {
+  if (!hooks.warn) return;
+  const auto text = precision_warning(experiment.precision, sections, experiment.device);
+  if (!text.empty()) hooks.warn(text);
+}
+
+Json evaluation_of(Experiment& experiment, std::int64_t step, const fs::path& run) {
+  const auto& wanted = experiment.evaluation;
+  Json evaluation{{"step", step}};
+  evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
+                                          experiment.seed, chain_health(run)}));
+  return evaluation;
+}
+
+}  // namespace marginalia::execution

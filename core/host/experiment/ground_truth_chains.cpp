@@ -1,0 +1,188 @@
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/chains.h>
+#include <marginalia/error.h>
+#include <marginalia/files.h>
+#include <marginalia/inference/masking.h>
+
+#include "energy_identity.h"
+#include "ground_truth_chains.h"
+#include "host/formats/safetensors.h"
+
+#include "sdk/base/clock.h"
+
+namespace marginalia {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kReferenceFormat = 1;      // raised when the same parameters give other states
+constexpr double kUnasked = 1e9;         // energy evaluations that are made without being asked for
+constexpr std::int64_t kRows = 1 << 14;  // scored at once
+
+/// Below the cache directory.
+fs::path file_of(const std::string& identity) {
+  return fs::path("reference") / (sha256_hex(identity) + ".safetensors");
+}
+
+Tensor log_density_of(const Energy& energy, const Tensor& states) {
+  std::vector<Tensor> parts;
+  for (const auto& rows : states.split(kRows))
+    parts.push_back(energy.log_density(rows));
+  return torch::cat(parts);
+}
+
+/// What can be said of any chain of states: how log f and the mean value move.
+Json diagnostics(const Energy& energy, const Tensor& states) {
+  const auto C = states.size(0), N = states.size(1);
+  const std::pair<const char*, Tensor> watched[] = {
+      {"log_density", log_density_of(energy, states.flatten(0, 1)).view({C, N})},
+      {"mean_value", states.to(torch::kDouble).mean(2)}};
+  Json result{{"chains", C}, {"draws", N}};
+  double longest = 0.5;
+  for (const auto& [name, draws] : watched) {
+    const auto time = autocorrelation_time(draws);
+    result["split_r_hat"][name] = split_r_hat(draws);
+    result["autocorrelation_time"][name] = time;
+    longest = std::max(longest, time);
+  }
+  result["effective_samples"] = double(C * N) / (2 * longest);
+  return result;
+}
+
+}  // namespace
+
+Reference::Reference(const Spec& spec, const Json& resolved, const ReferenceParams& params,
+                     const Registry& registry, std::shared_ptr<const Energy> energy)
+    : params_(params),
+      energy_spec_(resolved.at("energy")),
+      registry_(registry),
+      energy_(std::move(energy)),
+      paths_(spec.paths()) {
+  if (params.family.spec || always()) build();
+}
+
+void Reference::build() {
+  const auto spec = params_.family.spec ? *params_.family.spec
+                                        : Spec::from_text(R"({"type": "mcmc", "sampler": "auto"})",
+                                                          "evaluation.reference.family");
+  Faults faults;
+  family_spec_ = registry_.check("family", spec, faults);
+  faults.throw_if_any();
+  const FamilyContext context{energy_->space(), energy_.get(), nullptr, {}, at::kCPU};
+  family_ = registry_.make<Family>(spec, context);
+  if (const auto chains = family_->chains(); !chains)
+    throw SpecError(
+        fmt::format("evaluation.reference: {}: {}; take mcmc", family_->label(), chains.reason));
+}
+
+/// Why no chains are run; empty where they are. Builds the family where that is not done yet.
+std::string Reference::refusal() {
+  if (params_.use == "never") return "evaluation.reference.use is \"never\"";
+  const bool cheap = energy_->local() || energy_->factors();
+  if (!always() && !cheap)
+    return "the energy has neither factors nor local conditionals, so that chains are run only "
+           "where evaluation.reference.use is \"always\"";
+  if (!family_) {
+    try {
+      build();
+    } catch (const SpecError& e) {
+      return e.what();
+    }
+  }
+  const auto cost = double(family_->chains()->evaluations(draws()));
+  if (always() || cost <= kUnasked) return "";
+  return fmt::format("its chains would take {:.1e} energy evaluations, which are made only where "
+                     "evaluation.reference.use is \"always\"",
+                     cost);
+}
+
+Offer<ReferenceSamples> Reference::samples() {
+  if (!refusal_) refusal_ = refusal();
+  if (!refusal_->empty()) return Offer<ReferenceSamples>::none(*refusal_);
+  if (!samples_) {
+    const auto description = identity().dump();
+    std::string note = "made";
+    if (auto found = kept(description, note)) {
+      samples_ = std::move(found);
+    } else {
+      auto fresh = run();
+      const auto state = keep(fresh, description);
+      fresh.about["cache"] = note + "; " + state;
+      samples_ = std::move(fresh);
+    }
+    samples_->about["key"] = sha256_hex(description);
+  }
+  return {&*samples_};
+}
+
+std::string Reference::key() {
+  if (!family_) build();
+  return sha256_hex(identity().dump());
+}
+
+std::int64_t Reference::draws() const {
+  const auto chains = family_->chains()->count();
+  return (params_.samples + chains - 1) / chains;
+}
+
+Json Reference::identity() const {
+  auto identity = identity_of(*energy_, energy_spec_, paths_, registry_);
+  if (const auto* d = registry_.find("family", family_spec_.at("type").get<std::string>()))
+    identity["plugins"][d->plugin] = d->version;
+  identity.update({{"format", kReferenceFormat},
+                   {"family", family_spec_},
+                   {"samples", params_.samples},
+                   {"seed", params_.seed}});
+  return identity;
+}
+
+ReferenceSamples Reference::run() const {
+  const auto start = Clock::now();
+  const auto chains = family_->chains();
+  Stream stream(std::uint64_t(params_.seed), "reference");
+  ReferenceSamples made{chains->draw(draws(), stream), {{"method", chains->method()}}};
+  made.about.update(diagnostics(*energy_, made.states));
+  made.about["energy_evaluations"] = chains->evaluations(draws());
+  made.about["seconds"] = seconds_since(start);
+  made.about["family"] = family_spec_;
+  return made;
+}
+
+/// What the cache has under this identity; `note` says what was wrong with a file that is there.
+std::optional<ReferenceSamples> Reference::kept(const std::string& identity,
+                                                std::string& note) const {
+  const auto file = file_of(identity);
+  if (paths_.cache.empty() || !fs::exists(paths_.cache / file)) return {};
+  try {
+    const auto content = read_safetensors(paths_.cache / file);
+    if (content.metadata.at("identity") != identity) throw Error("made for something else");
+    auto about = Json::parse(content.metadata.at("about"));
+    about["cache"] = "read from " + file.string();
+    return ReferenceSamples{content.tensors.at("states").to(torch::kLong), std::move(about)};
+  } catch (const std::exception& e) {
+    note = fmt::format("made anew, as the file in the cache was refused ({})", message_of(e));
+    return {};
+  }
+}
+
+/// Writes them to the cache.  -> how that went: a run does not fail for it.
+std::string Reference::keep(const ReferenceSamples& samples, const std::string& identity) const {
+  if (paths_.cache.empty()) return "not kept, there is no cache directory";
+  const auto file = file_of(identity), target = paths_.cache / file;
+  try {
+    fs::create_directories(target.parent_path());
+    const bool small = energy_->space().levels() <= 256;
+    write_safetensors(target, {{{"states", samples.states.to(small ? torch::kByte : torch::kLong)}},
+                               {{"identity", identity}, {"about", samples.about.dump()}}});
+    return "kept as " + file.string();
+  } catch (const std::exception& e) {
+    return fmt::format("not kept: {}", message_of(e));
+  }
+}
+
+}  // namespace marginalia

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <marginalia/family.h>
+#include <marginalia/stream.h>
+
+#include "host/experiment/experiment.h"
+#include "host/formats/safetensors.h"
+#include "optimizer.h"
+
+namespace marginalia {
+
+/// Values of which the next line of metrics.jsonl gives the mean.
+struct RecordedValues {
+  double sum = 0;
+  std::int64_t count = 0;
+};
+
+/// How far training is.
+struct TrainingState {
+  std::int64_t step = 0;  ///< optimisation steps done
+  double seconds = 0;     ///< of training, evaluation and writing excluded
+  std::int64_t energy_evaluations = 0;
+  std::int64_t passes = 0;         ///< network passes x rows
+  std::int64_t rows_consumed = 0;  ///< of the training split, over all epochs
+  std::int64_t best_step = -1;     ///< by evaluation.select; -1: none yet
+  double best_value = 0;
+  std::int64_t evaluations_since_best = 0;
+  std::map<std::string, RecordedValues> recorded;  ///< since the last line of metrics.jsonl
+  Json to_json() const;
+  static TrainingState from_json(const Json& json);
+};
+
+/// The parameters' exponential moving average (Polyak and Juditsky 1992), with a warm-up over the
+/// t = 1, 2, ... updates of each:  average <- d average + (1 - d) parameter,
+/// d = min(decay, t / (9 + t)).  A parameter that needs no gradient any more is put at its average.
+class MovingAverage {
+ public:
+  MovingAverage(double decay, const std::vector<ParameterGroup>& groups);
+  /// updates: how often the optimiser has moved each parameter.
+  void update(const std::vector<std::int64_t>& updates);
+  void swap();                        ///< exchanges parameters and averages; twice is nothing
+  void visit(StateVisitor& visitor);  ///< "average.*"
+
+ private:
+  double decay_;
+  std::vector<std::string> names_;
+  std::vector<Tensor> parameters_, averages_;
+};
+
+/// What a checkpoint is made of; the parts are borrowed.
+struct Trained {
+  Family& family;
+  Optimizer& optimizer;
+  MovingAverage& average;
+  Streams& streams;
+};
+
+/// step_000500.safetensors in `folder`; points last.safetensors at it, and best.safetensors when
+/// `best`. Then removes all but the newest `keep`, and what "best" names.
+void save_checkpoint(const std::filesystem::path& folder, const Trained& trained,
+                     const TrainingState& state, const Json& spec, bool best, std::int64_t keep);
+/// Fills `trained` from a checkpoint.
+TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& trained);
+/// What answers: of a run its best checkpoint, where evaluation.select named one, else its last; a
+/// file as it is.
+std::filesystem::path checkpoint_of(const std::filesystem::path& from);
+/// Fills a family for answering: its average where one was kept.  -> the step.
+std::int64_t load_model(const std::filesystem::path& file, Family& family);
+/// Copies every tensor that `from` has under the same name and shape ("model.*", averages first).
+/// -> how many; throws Error when none fits.
+std::int64_t initialise(const std::filesystem::path& from, Family& family);
+
+/// The newest checkpoint of `folder` that can be read; the reasons for passing over newer ones go
+/// to `refused`. Empty when there is none.
+std::filesystem::path newest_checkpoint(const std::filesystem::path& folder,
+                                        std::vector<std::string>& refused);
+
+}  // namespace marginalia

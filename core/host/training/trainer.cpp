@@ -1,0 +1,288 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+
+#include "batches.h"
+#include "host/evaluation/evaluator.h"
+#include "optimizer.h"
+#include "sdk/base/clock.h"
+#include "tensor_collector.h"
+#include "trainer.h"
+
+namespace marginalia {
+namespace {
+
+/// What a step may change beside parameters, copied: chains are written in place.
+class Before final : public StateVisitor {
+ public:
+  Before(Family& family, const Streams& streams, const TrainingState& state)
+      : streams_(streams.state()), state_(state) {
+    family.visit(*this);
+  }
+  /// Puts it all back.
+  void restore(Family& family, Streams& streams, TrainingState& state) {
+    restoring_ = true;
+    family.visit(*this);
+    streams.set_state(streams_);
+    state = state_;
+  }
+  void operator()(const std::string& name, Tensor& tensor) override {
+    if (restoring_)
+      tensor = tensors_.at(name);
+    else
+      tensors_[name] = tensor.defined() ? tensor.detach().clone() : Tensor();
+  }
+
+ private:
+  void parameter(const std::string&, Tensor&) override {}
+
+  std::map<std::string, Tensor> tensors_, streams_;
+  TrainingState state_;
+  bool restoring_ = false;
+};
+
+class Trainer final : public Step {
+ public:
+  Trainer(Experiment& experiment, const RunDirectory& run, const TrainingHooks& hooks)
+      : experiment_(experiment),
+        params_(experiment.training),
+        run_(run),
+        hooks_(hooks),
+        family_(*experiment.family),
+        streams_(experiment.seed),
+        optimizer_(params_.optimizer, family_.parameters()),
+        average_(params_.moving_average, family_.parameters()) {
+    if (experiment.energy) energy_.emplace(*experiment.energy);
+  }
+
+  Training run(const std::filesystem::path& from) {
+    start_from(from);
+    MetricsLog metrics(run_.path(), state_.step);
+    metrics_ = &metrics;
+    if (from.empty()) checkpoint(false);
+    while (!done()) {
+      if (energy_)
+        guarded_step();
+      else
+        one_step();
+      if (due(params_.log_every_steps) || done()) log();
+      const bool best = due(experiment_.evaluation.every_steps) && evaluate_now();
+      const bool stop = stopping();
+      if (best || stop || due(params_.checkpoint.every_steps)) checkpoint(best);
+      if (stop && !done()) return {Outcome::kInterrupted, state_};
+    }
+    checkpoint(false);
+    return {Outcome::kFinished, state_};
+  }
+
+  // What a family is lent.
+  std::int64_t index() const override { return state_.step; }
+  double progress() const override {
+    const auto& budget = params_.budget;
+    const auto share = [](double used, double limit) { return limit > 0 ? used / limit : 0.0; };
+    if (state_.step >= params_.steps) return 1;
+    return std::max({share(double(state_.step), double(params_.steps)),
+                     share(state_.seconds, budget.seconds),
+                     share(double(state_.energy_evaluations), double(budget.energy_evaluations)),
+                     share(double(state_.passes), double(budget.passes))});
+  }
+  void set_stage(double begin, double end) override {
+    stage_begin_ = begin;
+    stage_end_ = end;
+  }
+  std::int64_t batch_size() const override { return params_.batch_size; }
+  bool has_dataset() const override { return experiment_.dataset != nullptr; }
+  bool has_energy() const override { return energy_.has_value(); }
+  MeteredEnergy& energy() override {
+    if (!energy_) throw SpecError(family_.label() + ": trains from an energy; the spec has none");
+    return *energy_;
+  }
+  Stream& stream(const std::string& name) override { return streams_.at(name); }
+  void record(const std::string& name, double value) override {
+    auto& values = state_.recorded[name];
+    values.sum += value;
+    ++values.count;
+  }
+  void count_passes(std::int64_t rows) override { state_.passes += rows; }
+
+  Tensor batch() override {
+    if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
+    if (!batches_) batches_.emplace(*experiment_.dataset, experiment_.seed, params_.batch_size);
+    const auto rows = batches_->take(state_.rows_consumed);
+    state_.rows_consumed += params_.batch_size;
+    record("train/data_wait_seconds", batches_->waited());
+    return rows;
+  }
+
+  void minimise(const Tensor& loss, const std::string& group) override {
+    const auto value = loss.item<double>();
+    if (!std::isfinite(value)) fail_not_finite("the loss", value);
+    (loss / double(params_.accumulate)).backward();
+    loss_ += value / double(params_.accumulate);
+    if (micro_ + 1 < params_.accumulate) return;
+    const auto norm = optimizer_.clip(group, params_.clip_norm);
+    if (!std::isfinite(norm)) fail_not_finite("the gradient's norm", norm);
+    record("train/gradient_norm", norm);
+    const auto within = (progress() - stage_begin_) / (stage_end_ - stage_begin_);
+    const auto scale = learning_rate_factor(params_.schedule, state_.step, within);
+    moved_ = true;
+    optimizer_.step(group, scale);
+    record("train/learning_rate", params_.optimizer.learning_rate * scale);
+  }
+
+ private:
+  void start_from(const std::filesystem::path& from) {
+    if (!from.empty()) {
+      state_ = load_checkpoint(from, {family_, optimizer_, average_, streams_});
+      if (energy_) energy_->set_evaluations(state_.energy_evaluations);
+    } else if (!params_.init.empty()) {
+      const auto copied = initialise(params_.init, family_);
+      run_.log(fmt::format("{} tensors taken from {}", copied, params_.init));
+      average_ = MovingAverage(params_.moving_average, family_.parameters());
+    }
+    family_.set_training(true);
+  }
+
+  /// An energy may fail, a program of another's most of all: then the state before the step is kept
+  /// in a checkpoint, from which a resumed run ends where an unbroken one does. Where the failure
+  /// comes after a group of parameters has moved, the last checkpoint has to do.
+  void guarded_step() {
+    Before before(family_, streams_, state_);
+    moved_ = false;
+    try {
+      one_step();
+    } catch (const Error&) {
+      if (moved_) throw;
+      before.restore(family_, streams_, state_);
+      checkpoint(false);
+      throw;
+    }
+  }
+
+  void one_step() {
+    const auto start = Clock::now();
+    anneal();
+    loss_ = 0;
+    for (micro_ = 0; micro_ < params_.accumulate; ++micro_)
+      family_.step(*this);
+    average_.update(optimizer_.updates());
+    ++state_.step;
+    if (energy_) state_.energy_evaluations = energy_->evaluations();
+    const auto seconds = seconds_since(start);
+    state_.seconds += seconds;
+    record("train/loss", loss_);
+    record("train/step_seconds", seconds);
+  }
+
+  /// One temperature a step, whatever its micro-batches do to progress().
+  void anneal() {
+    if (!energy_) return;
+    const auto b = params_.anneal.at(progress());
+    energy_->set_inverse_temperature(b);
+    if (params_.anneal.from != 1) record("train/inverse_temperature", b);
+  }
+
+  bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
+  bool stopping() const { return hooks_.stop && hooks_.stop->load(); }
+  bool done() const {
+    const auto patience = params_.early_stopping.patience;
+    return progress() >= 1 || (patience > 0 && state_.evaluations_since_best >= patience);
+  }
+
+  void log() {
+    std::map<std::string, double> values;
+    for (const auto& [name, recorded] : std::exchange(state_.recorded, {}))
+      values[name] = recorded.sum / double(recorded.count);
+    if (energy_) values["train/energy_evaluations"] = double(state_.energy_evaluations);
+    values["train/passes"] = double(state_.passes);
+    metrics_->add(state_.step, state_.seconds, values);
+    if (hooks_.progress) hooks_.progress(state_, params_, progress(), values["train/loss"]);
+  }
+
+  /// Measures evaluation.during with the averaged parameters.  -> whether this is the best so far.
+  bool evaluate_now() {
+    const auto& wanted = experiment_.evaluation;
+    if (wanted.during.empty()) return false;
+    Json result;
+    average_.swap();
+    try {
+      result = evaluate(experiment_, {wanted.during,
+                                      {wanted.every_rows, false},
+                                      split_named(wanted.select.split),
+                                      experiment_.seed,
+                                      NAN});
+    } catch (const Error&) {  // as of a reward that dies: the step itself was done
+      average_.swap();
+      checkpoint(false);
+      throw;
+    }
+    average_.swap();
+    std::map<std::string, double> values;
+    for (const auto& [metric, figures] : result["metrics"].items())
+      for (const auto& [estimator, entry] : figures.items())
+        if (entry["value"].is_number())
+          values[fmt::format("eval/{}/{}", metric, estimator)] = entry["value"].get<double>();
+    metrics_->add(state_.step, state_.seconds, values);
+    return !wanted.select.metric.empty() && is_best(figure(result, wanted.select.metric));
+  }
+
+  bool is_best(double value) {
+    const auto sign = experiment_.evaluation.select.mode == "min" ? 1.0 : -1.0;
+    const auto gain = sign * (state_.best_value - value);
+    const bool best = std::isfinite(value) && (state_.best_step < 0 || gain > 0);
+    const bool counts = state_.best_step < 0 || gain > params_.early_stopping.min_delta;
+    state_.evaluations_since_best = best && counts ? 0 : state_.evaluations_since_best + 1;
+    if (best) {
+      state_.best_value = value;
+      state_.best_step = state_.step;
+    }
+    return best;
+  }
+
+  void checkpoint(bool best) {
+    save_checkpoint(run_.checkpoints(), {family_, optimizer_, average_, streams_}, state_,
+                    experiment_.resolved, best, params_.checkpoint.keep);
+  }
+
+  [[noreturn]] void fail_not_finite(const char* what, double value) {
+    TensorCollector dump;
+    family_.visit(dump);
+    const auto file = run_.checkpoints() / "not_finite.safetensors";
+    write_safetensors(file, {dump.tensors, {{"step", std::to_string(state_.step)}}});
+    throw Error(fmt::format("{} is {} at step {}; the state that led to it is in {}; a smaller "
+                            "training.optimizer.learning_rate or a training.clip_norm may help",
+                            what, value, state_.step, file.string()));
+  }
+
+  Experiment& experiment_;
+  const TrainingParams& params_;
+  const RunDirectory& run_;
+  const TrainingHooks& hooks_;
+  Family& family_;
+  Streams streams_;
+  std::optional<MeteredEnergy> energy_;
+  Optimizer optimizer_;
+  MovingAverage average_;
+  double stage_begin_ = 0, stage_end_ = 1;  // of progress()
+  TrainingState state_;
+  MetricsLog* metrics_ = nullptr;
+  std::int64_t micro_ = 0;
+  bool moved_ = false;  // whether this step has moved parameters
+  double loss_ = 0;
+  std::optional<Batches> batches_;
+};
+
+}  // namespace
+
+Training train(Experiment& experiment, const RunDirectory& run, const std::filesystem::path& from,
+               const TrainingHooks& hooks) {
+  return Trainer(experiment, run, hooks).run(from);
+}
+
+}  // namespace marginalia

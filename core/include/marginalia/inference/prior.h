@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <marginalia/dataset.h>
+#include <marginalia/energy.h>
+#include <marginalia/network.h>
+
+namespace marginalia {
+
+/// What an energy or a simple model says of a partial state before anything is learned; a network
+/// learns the rest.
+struct Prior {
+  Tensor logits;        ///< float32 [B, D, K], of p(x_i | x_S)
+  Tensor log_marginal;  ///< float32 [B], of log f(x_S); exact at full states
+  /// float32 [B, D]: 1 where the prior may be wrong. It is exact where none is.
+  Tensor uncertain;
+};
+
+/// A source of priors.
+class MARGINALIA_API PriorSource {
+ public:
+  virtual ~PriorSource();
+  /// partial: int64 [B, D].
+  virtual Prior of(const Tensor& partial) const = 0;
+  /// How many factors away the logits of a variable, and `uncertain`, can see.
+  virtual std::int64_t reach() const = 0;
+};
+
+/// From LocalConditionals: unknown neighbours contribute nothing.
+///   logits = l,  log marginal = known part + sum over unknown i of logsumexp_k l_ik.
+/// Exact where no two unknown variables share a factor. Throws SpecError where the energy has none.
+MARGINALIA_API std::unique_ptr<PriorSource> local_prior(const Energy& energy);
+
+/// From PairwiseFactors of binary variables, else from factors of any kind: belief propagation on
+/// the unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman
+/// and Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of
+/// depth at most `rounds`; `uncertain` marks their 2-core (of other than binary pairs: all of
+/// them). Throws SpecError where the energy has no factors.
+MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy,
+                                                                     std::int64_t rounds);
+
+/// The tree of Chow and Liu (tree.h) fitted to the training split: what it says is exact of the
+/// tree, and may be wrong of the data everywhere.
+MARGINALIA_API std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset);
+
+/// The prior that a network's spec names: "local", "belief_propagation" or "chow_liu". Throws
+/// SpecError where the experiment's energy or dataset cannot give it.
+MARGINALIA_API std::unique_ptr<PriorSource> prior_of(const NetworkContext& context,
+                                                     const std::string& name, std::int64_t rounds);
+
+}  // namespace marginalia

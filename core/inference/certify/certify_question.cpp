@@ -1,0 +1,198 @@
+#include "certify_question.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/inference/elimination.h>
+
+#include "inference/exact/elimination_plan.h"
+
+namespace marginalia::certify {
+
+namespace {
+
+/// log2 of the entries of messages that are worth computing anew for every sample.
+constexpr double kChainBits = 5;
+/// Entries of messages that one core sums in a second, of pairwise factors of binary variables.
+constexpr double kEntriesPerSecond = 1e7;
+/// GiB that the messages of a sum may take, whatever the time limit.
+constexpr double kMostMemory = 1;
+
+Tensor index_of(const std::vector<std::int64_t>& variables) {
+  return torch::tensor(variables, torch::kLong);
+}
+
+/// The variables that are unknown in x, int64 [D].
+std::vector<std::int64_t> unknown_of(const Tensor& x) {
+  std::vector<std::int64_t> variables;
+  for (std::int64_t i = 0; i < x.size(0); ++i)
+    if (x.data_ptr<std::int64_t>()[i] == kUnknown) variables.push_back(i);
+  return variables;
+}
+
+/// Whether half of `seconds` is enough to sum everything out: the entries of the messages, which
+/// are what takes memory, are what takes time.
+bool affordable(const FactorModel& model, double seconds) {
+  constexpr double kBytes = 2 * sizeof(double), kGiB = 1 << 30;
+  if (seconds <= 0) return false;
+  const auto most = std::min(0.5 * seconds * kEntriesPerSecond, kMostMemory * kGiB / kBytes);
+  const auto supported = restricted(model, supported_values(model));
+  std::vector<std::vector<std::int64_t>> scopes;
+  for (const auto& factor : supported.factors)
+    scopes.push_back(factor.scope);
+  return greedy_cost(supported.cardinalities, scopes, most).complete;
+}
+
+Question energy_question(const Energy& energy, const Tensor& x) {
+  Question question{
+      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
+  question.open = unknown_of(x);
+  question.log_sum = [&energy](const Tensor& states) { return energy.log_density(states); };
+  if (question.open.empty()) {
+    question.exact = energy.log_density(x.unsqueeze(0)).item<double>();
+    question.route = "exact";
+  }
+  if (const auto factors = energy.factors()) {
+    const auto left = conditioned(*factors, x.data_ptr<std::int64_t>());
+    question.neighbours = neighbours_of(left.model);
+    for (std::size_t n = 0; n < left.variables.size(); ++n)
+      question.places.push_back(std::int64_t(n));
+    if (left.constant == -INFINITY) question.exact = -INFINITY;
+  }
+  return question;
+}
+
+Question factor_question(const FactorModel& model, const Tensor& x, double islands,
+                         double seconds) {
+  const auto left =
+      std::make_shared<const Conditioned>(conditioned(model, x.data_ptr<std::int64_t>()));
+  Question question{
+      .exact = {}, .state = x, .route = "exact", .open = {}, .log_sum = {}, .reason = {}};
+  if (left->variables.empty() || left->constant == -INFINITY) {
+    question.exact = left->constant;
+    return question;
+  }
+  const auto U = std::int64_t(left->variables.size());
+  const auto sums =
+      std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
+  question.neighbours = neighbours_of(left->model);
+  if (cutset(left->model, question.neighbours, islands).empty() ||
+      affordable(left->model, seconds)) {
+    question.exact = left->constant + sums->log_z();
+    return question;
+  }
+  question.places = cutset(left->model, question.neighbours, std::min(islands, kChainBits));
+  for (const auto place : question.places)
+    question.open.push_back(left->variables[std::size_t(place)]);
+  question.route = std::int64_t(question.open.size()) < U ? "mixed" : "network";
+  question.log_sum = [left, sums](const Tensor& states) {
+    return left->constant + sums->log_sum(states.index_select(1, index_of(left->variables)));
+  };
+  return question;
+}
+
+/// f = prod_t p(x_t | x_{<t}) along the forward order.
+Question model_question(const Subject& subject, const Tensor& x) {
+  Question question{
+      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
+  for (const auto& c : subject.family->capabilities())
+    if (c.kind == QueryKind::kLogMarginal && c.status == Status::kExact) {
+      Stream unused(0, "exact");
+      const Query query{.partial = x.unsqueeze(0), .estimator = c.estimator};
+      question.rounding = 0;
+      question.exact = subject.family->answer(query, unused).value.item<double>();
+      question.route = "exact";
+      return question;
+    }
+  const auto D = x.size(0);
+  const auto forward = torch::arange(D);
+  question.passes = double(D);
+  question.rounding *= double(D);  // of as many terms
+  question.log_sum = [&proposal = subject.proposal, forward](const Tensor& states) {
+    return proposal.score(states, torch::full_like(states, kUnknown), forward).log_prob;
+  };
+  question.open = unknown_of(x);
+  // What begins the order has a probability that is a product.
+  if (question.open.empty() || question.open.front() == D - std::int64_t(question.open.size())) {
+    question.exact = question.log_sum(x.unsqueeze(0)).item<double>();
+    question.route = "exact";
+  }
+  question.reason =
+      "no samples of the model's own posterior: the evidence does not begin its forward order";
+  return question;
+}
+
+}  // namespace
+
+Question question_of(const Subject& subject, const Tensor& x, double seconds) {
+  if (!subject.energy) return model_question(subject, x);
+  if (const auto factors = subject.energy->factors(); factors && subject.islands > 0)
+    return factor_question(*factors, x, subject.islands, seconds);
+  return energy_question(*subject.energy, x);
+}
+
+Tensor RevealSchedule::times(const Question& question, std::size_t level) const {
+  auto time = torch::full_like(question.state, -1);
+  const auto open = index_of(question.open);
+  if (kSpacings[level] == 0 && colours_.defined()) {
+    // those that occur, without gaps
+    const auto of_open = colours_.index_select(0, open);
+    return time.index_put_({open}, std::get<1>(at::_unique2(of_open, true, true)));
+  }
+  const auto spacing = question.neighbours.empty() ? 0 : kSpacings[level];
+  const auto passes = spacing > 0
+                          ? spaced_passes(question.neighbours, question.places, spacing)
+                          : spaced_passes(Neighbours(question.open.size()), question.open, 0);
+  return time.index_put_({open}, index_of(passes));
+}
+
+double RevealSchedule::count(const Question& question, std::size_t level) const {
+  return double(times(question, level).max().item<std::int64_t>() + 1);
+}
+
+void RevealSchedule::saw(std::size_t level, const Tensor& log_weight) {
+  constexpr double kMemory = 1000;  // samples
+  const auto possible = log_weight.masked_select(log_weight > -INFINITY);
+  if (possible.numel() < 2) return;
+  const auto samples = double(possible.numel());
+  log_variance_ = possible.var().item<double>();
+  const auto relative = (possible - possible.max()).exp();
+  const auto mean = relative.mean();
+  const auto variance = (relative.var() / mean.square()).item<double>();
+  const auto weight = std::min(kMemory, weight_[level]);
+  variance_[level] = (weight * variance_[level] + samples * variance) / (weight + samples);
+  weight_[level] = weight + samples;
+}
+
+/// The cheapest level that was seen, by passes times the samples that a side of `needed` nats
+/// takes; one up where the variance costs more samples than the bound itself does.
+std::size_t RevealSchedule::choose(const Question& question, double needed) const {
+  if (question.neighbours.empty()) return kLevels - 1;
+  constexpr double kLog = 5;  // log(1 / delta), and what the mixture over bets costs
+  const auto samples = [&](std::size_t level) {  // sqrt(2 v L / N) + L / N = needed
+    const auto root = (std::sqrt(2 * variance_[level] * kLog) +
+                       std::sqrt(2 * variance_[level] * kLog + 4 * needed * kLog)) /
+                      (2 * needed);
+    return root * root;
+  };
+  std::size_t best = 1, seen = 0;
+  double least = INFINITY;
+  for (std::size_t level = 0; level < kLevels; ++level) {
+    if (weight_[level] == 0) continue;
+    ++seen;
+    if (const auto cost = samples(level) * count(question, level); cost < least) {
+      least = cost;
+      best = level;
+    }
+  }
+  if (seen == 0) return best;
+  const bool up = variance_[best] > 0.5 * needed;
+  if (up && best + 1 < kLevels && weight_[best + 1] == 0) return best + 1;
+  return best;
+}
+
+}  // namespace marginalia::certify

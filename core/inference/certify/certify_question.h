@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <marginalia/energy.h>
+#include <marginalia/family.h>
+#include <marginalia/inference/conditioning.h>
+#include <marginalia/inference/proposal.h>
+
+namespace marginalia::certify {
+
+/// Of what answers are certified: the density f, and the proposal that reveals its variables.
+struct Subject {
+  const Family* family;  ///< null where the proposal came without one
+  const Energy* energy;  ///< f; null: the family's own joint along the forward order
+  const Proposal& proposal;
+  double islands;  ///< CertifySettings::islands
+};
+
+/// One partial state whose log f(x_S) is asked for: what is exact of it, and what is to be sampled.
+struct Question {
+  std::optional<double> exact = {};  ///< log f(x_S) itself
+  Tensor state = {};                 ///< int64 [D]
+  std::string route = {};
+  std::vector<std::int64_t> open = {};  ///< variables that chains reveal
+  /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
+  std::function<Tensor(const Tensor&)> log_sum = {};
+  double passes = 0;                      ///< of the network, a row of log_sum
+  double rounding = 1e-6;                 ///< nats that float32 conditionals may move log_sum by
+  std::string reason = {};                ///< why it has no posterior samples of its own
+  Neighbours neighbours = {};             ///< of the unknown variables, by place; empty: not known
+  std::vector<std::int64_t> places = {};  ///< of `open` among them
+};
+
+/// What is exact of log f(x_S), and what is left to sample; seconds: of which half may go into
+/// exact sums.  x: int64 [D].
+Question question_of(const Subject& subject, const Tensor& x, double seconds);
+
+/// When to reveal what: levels that take ever more passes and lose ever less of the dependence
+/// among what shares one. The level is chosen by the variance that was seen of the weights.
+class RevealSchedule {
+ public:
+  static constexpr std::int64_t kSpacings[] = {2, 3, 4, 6, 0};  ///< links apart; 0: each by itself
+  static constexpr std::size_t kLevels = std::size(kSpacings);
+
+  explicit RevealSchedule(Tensor colours) : colours_(std::move(colours)) {}
+  /// A level for the next samples, before they are drawn.
+  std::size_t choose(const Question& question, double needed) const;
+  void saw(std::size_t level, const Tensor& log_weight);
+  double log_variance() const { return log_variance_; }  ///< of the log weights seen last
+  /// time[i] >= 0 for what is revealed, -1 for the rest: int64 [D].
+  Tensor times(const Question& question, std::size_t level) const;
+
+ private:
+  double count(const Question& question, std::size_t level) const;
+  Tensor colours_;
+  double variance_[kLevels] = {}, weight_[kLevels] = {};  // relative variance, samples
+  double log_variance_ = 0;
+};
+
+}  // namespace marginalia::certify

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace marginalia {
+
+/// Mean of n values and its standard error, s / sqrt(n) with s^2 = sum (v - mean)^2 / (n - 1).
+struct Summary {
+  std::int64_t n = 0;
+  double mean = 0;
+  std::optional<double> error;  ///< none for n < 2
+};
+Summary summary_of(const std::vector<double>& values);
+
+/// Student's t test of paired differences d_1 .. d_n against a mean of 0, two-sided:
+/// t = mean(d) / (s / sqrt(n)),  p = 2 P(T > |t|) with n - 1 degrees of freedom.
+struct PairedTest {
+  Summary difference;
+  std::optional<double> t, p;
+  std::string untested;  ///< why there is no p: fewer than two pairs, or no spread among them
+};
+/// a, b: [n], paired by position; d = a - b.
+PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>& b);
+
+/// p-values adjusted for their number by Holm's step-down rule: with p_(1) <= ... <= p_(m),
+/// adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). In the order of `p`.
+/// Source: Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
+std::vector<double> holm(const std::vector<double>& p);
+
+/// One observation of a loss: at parameters N and data D, or at x alone (D unused).
+struct LossPoint {
+  double x = 0, data = 0, loss = 0;
+};
+
+/// L(x) = E + A x^-alpha, or L(N, D) = E + A N^-alpha + B D^-beta; E, A, B >= 0.
+struct PowerLaw {
+  double floor = 0;  ///< E
+  double scale = 0, exponent = 0;
+  double data_scale = 0, data_exponent = 0;  ///< B, beta; 0 in one variable
+  double residual = 0;                       ///< rms of (fitted - seen) / seen over the points
+  double at(double x, double data = 1) const;
+};
+
+/// The power law with the least sum of ((fitted - seen) / seen)^2 over the points, exponents from
+/// 0.01 to 4: for given exponents the law is linear in E, A, B, so that only exponents are
+/// searched. Throws Error when there are fewer than three different x (or D), or a loss is not
+/// positive. Source: Hoffmann et al. (2022), arXiv:2203.15556, eq. 2 and appendix D.3.
+PowerLaw fit_power_law(const std::vector<LossPoint>& points, bool with_data);
+
+}  // namespace marginalia

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+namespace marginalia {
+
+/// A folder that plugins are loaded from. Libraries of a required one must load.
+struct PluginFolder {
+  std::filesystem::path path;
+  bool required = false;
+};
+
+/// Where plugins are looked for without being asked: beside the program, built or installed, and
+/// in $MARGINALIA_PLUGINS (folders separated by ':').
+std::vector<std::filesystem::path> default_plugin_folders();
+
+/// Those of `folders` that are there, in canonical form, each once. Throws PluginError where a
+/// required one is not.
+std::vector<PluginFolder> existing(const std::vector<PluginFolder>& folders);
+
+/// The libraries in a folder, in the order in which they are loaded.
+std::vector<std::filesystem::path> plugin_libraries(const std::filesystem::path& folder);
+
+}  // namespace marginalia

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+
+#include <marginalia/spec.h>
+
+namespace marginalia {
+
+/// Writes `run`/report.html: one page that holds its data, styles, scripts and pictures, and asks
+/// the network for nothing.
+///
+/// run: a run directory (DESIGN.md 6). run.json must be there; metrics.jsonl, evaluation.json and
+/// samples/ may be missing, torn or still growing, and the page then says so. The page is written
+/// to a temporary file and renamed, so a reader sees the old one or the new one, never half.
+/// Throws Error when `run` is no run directory or the page cannot be written.
+void write_report(const std::filesystem::path& run);
+
+/// Writes `study`/report.html likewise, from what `compare` made of its runs (comparison.h) and
+/// some samples of each row, which are read from the runs.
+void write_study_report(const std::filesystem::path& study, const Json& comparison);
+
+}  // namespace marginalia

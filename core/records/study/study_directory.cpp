@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <tbb/parallel_for.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/files.h>
+
+#include "records/runs/run_directory.h"
+#include "study_directory.h"
+
+namespace marginalia {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder below runs/ that holds a run.json, or what is wrong with it.
+struct Found {
+  fs::path folder;
+  Json record;
+  std::string hash, status, fault;
+};
+
+Found read(const fs::path& folder) {
+  Found found{folder, {}, "", "", ""};
+  try {
+    found.record = Json::parse(read_text(folder / "run.json"), nullptr, false);
+    if (!found.record.is_object() || !found.record.contains("spec") ||
+        !found.record.at("spec").is_object())
+      found.fault = "run.json is no record of a run";
+    if (!found.fault.empty()) return found;
+    found.hash = found.record.value("spec_sha256", spec_hash(found.record.at("spec")));
+    found.status = found.record.value("status", "");
+  } catch (const std::exception& e) {
+    found.fault = e.what();
+  }
+  return found;
+}
+
+std::vector<Found> runs_below(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(folder, absent))
+    if (fs::exists(entry.path() / "run.json")) folders.push_back(entry.path());
+  std::ranges::sort(folders);
+  std::vector<Found> all(folders.size());
+  tbb::parallel_for(std::size_t{0}, folders.size(),
+                    [&](std::size_t i) { all[i] = read(folders[i]); });
+  return all;
+}
+
+/// "energy/side is 4, not 6": at most three places where `is` departs from `should`.
+std::string differences(const Json& is, const Json& should) {
+  std::vector<std::string> texts;
+  auto sorted = [](const Json& json) { return nlohmann::json::parse(json.dump()); };
+  for (const auto& step : nlohmann::json::diff(sorted(should), sorted(is))) {
+    const auto at = step.at("path").get<std::string>();
+    if (at == "/note") continue;
+    const auto place = Json::json_pointer(at);
+    const auto text = [&](const Json& of) {
+      return of.contains(place) ? of.at(place).dump() : std::string("absent");
+    };
+    if (texts.size() == 3) {
+      texts.push_back("...");
+      break;
+    }
+    texts.push_back(fmt::format("{} is {}, not {}", at.substr(1), text(is), text(should)));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// Of two runs of one experiment the better: finished before stopped.
+bool better(const Found& a, const Found& b) {
+  return a.status == "finished" && b.status != "finished";
+}
+
+StudyRun judged(const Found& found, const StudyExperiment& experiment) try {
+  StudyRun run{Standing::kUnfinished, found.folder, false, "", found.record};
+  const auto& status = found.status;
+  if (RunDirectory::in_use(found.folder)) {
+    run.standing = Standing::kRunning;
+  } else if (const auto why = RunDirectory::altered(found.folder, found.record); !why.empty()) {
+    run.standing = Standing::kAltered;
+    run.reason = why;
+    if (const auto where = differences(found.record.at("spec"), experiment.spec); !where.empty())
+      run.reason += ": " + where;
+  } else if (status == "finished") {
+    run.standing = Standing::kFinished;
+  } else if (status == "failed") {
+    run.reason = "failed: " + found.record.value("error", "no cause recorded");
+  } else {
+    run.reason = status == "running" ? "stopped without a word" : status;
+  }
+  return run;
+} catch (const std::exception& e) {
+  return {Standing::kAltered, found.folder, false, e.what(), found.record};
+}
+
+/// runs/NAME, or the first of runs/NAME-2, ... that no run has.
+StudyRun place_for(const fs::path& runs, const std::string& name, std::set<fs::path>& taken) {
+  StudyRun run;
+  run.folder = runs / name;
+  for (int n = 2; fs::exists(run.folder / "run.json") || taken.contains(run.folder); ++n)
+    run.folder = runs / fmt::format("{}-{}", name, n);
+  run.in_the_way = fs::exists(run.folder);
+  taken.insert(run.folder);
+  return run;
+}
+
+}  // namespace
+
+std::string_view name_of(Standing standing) {
+  switch (standing) {
+    case Standing::kAbsent:
+      return "absent";
+    case Standing::kUnfinished:
+      return "unfinished";
+    case Standing::kRunning:
+      return "running";
+    case Standing::kFinished:
+      return "finished";
+    case Standing::kAltered:
+      return "altered";
+  }
+  return "";
+}
+
+bool StudyDirectory::exists() const {
+  const auto file = path_ / "study.json";  // a manifest may be called so, too
+  if (!fs::is_regular_file(file)) return false;
+  const auto json = Json::parse(read_text(file), nullptr, false);
+  return json.is_object() && json.contains("marginalia_study_record");
+}
+
+void StudyDirectory::record(const Study& study) const {
+  if (!exists() && fs::exists(path_) && !fs::is_empty(path_))
+    throw SpecError(
+        fmt::format("{}: is not empty and holds no study; choose another --out", path_.string()));
+  std::error_code failed;
+  for (const auto* folder : {"runs", "specs", "logs"})
+    if (fs::create_directories(path_ / folder, failed); failed)
+      throw Error(
+          fmt::format("{}: cannot be made: {}", (path_ / folder).string(), failed.message()));
+  write_atomically(path_ / "study.json", to_json(study).dump(1) + "\n");
+}
+
+std::string StudyDirectory::precision() const {
+  return exists() ? study().precision : "";
+}
+
+Study StudyDirectory::study() const {
+  const auto file = path_ / "study.json";
+  if (!exists())
+    throw SpecError(fmt::format("{}: is no study: it has no study.json that \"marginalia study\" "
+                                "wrote",
+                                path_.string()));
+  return study_from_json(Json::parse(read_text(file)), file.string());
+}
+
+std::vector<StudyRun> StudyDirectory::find(const Study& study,
+                                           std::vector<std::string>& strangers) const {
+  std::map<std::string, const Found*> by_hash;
+  const auto found = runs_below(path_ / "runs");
+  std::vector<const Found*> left;
+  std::set<std::string> wanted;
+  for (const auto& e : study.experiments)
+    wanted.insert(e.hash);
+  for (const auto& run : found) {
+    if (!run.fault.empty() || !wanted.contains(run.hash)) {
+      left.push_back(&run);
+      continue;
+    }
+    auto& best = by_hash[run.hash];
+    if (best) left.push_back(better(run, *best) ? best : &run);
+    if (!best || better(run, *best)) best = &run;
+  }
+  std::vector<StudyRun> runs;
+  std::set<fs::path> taken;
+  for (const auto& e : study.experiments) {
+    const auto at = by_hash.find(e.hash);
+    runs.push_back(at == by_hash.end() ? place_for(path_ / "runs", e.name, taken)
+                                       : judged(*at->second, e));
+  }
+  for (const auto* run : left) {
+    auto why =
+        run->fault.empty() ? std::string("belongs to no experiment of this study") : run->fault;
+    for (const auto& e : study.experiments)
+      if (run->fault.empty() && run->folder.filename() == e.name)
+        why += fmt::format(" ({})", differences(run->record.at("spec"), e.spec));
+    if (by_hash.contains(run->hash)) why = "is a second run of an experiment; the other is used";
+    strangers.push_back(fmt::format("{}: {}; left alone", run->folder.string(), why));
+  }
+  return runs;
+}
+
+}  // namespace marginalia

@@ -1,0 +1,58 @@
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/dataset.h>
+#include <marginalia/error.h>
+
+namespace marginalia {
+
+Dataset::~Dataset() = default;
+
+std::string_view name_of(Split split) {
+  return split == Split::kTrain ? "train" : split == Split::kValid ? "valid" : "test";
+}
+
+Split split_named(std::string_view name) {
+  for (const auto split : {Split::kTrain, Split::kValid, Split::kTest})
+    if (name == name_of(split)) return split;
+  throw SpecError(fmt::format("\"{}\" is no split; there is: train, valid, test", name));
+}
+
+void Dataset::check_indices(Split split, const Tensor& indices) const {
+  if (indices.dim() != 1 || indices.scalar_type() != at::kLong)
+    throw Error(fmt::format("{}: indices must be int64 [B]", label()));
+  if (indices.numel() > 0 &&
+      (indices.min().item<std::int64_t>() < 0 || indices.max().item<std::int64_t>() >= size(split)))
+    throw Error(
+        fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1, name_of(split)));
+}
+
+Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
+  check_indices(split, indices);
+  auto rows = compute_rows(split, indices, epoch_key);
+  space().check(rows, false, label());
+  return rows;
+}
+
+Tensor Dataset::labels(Split split, const Tensor& indices) const {
+  check_indices(split, indices);
+  return compute_labels(split, indices);
+}
+
+Tensor Dataset::compute_labels(Split, const Tensor&) const {
+  return {};
+}
+
+std::string Dataset::to_text(const Tensor& state) const {
+  return space().to_text(state);
+}
+
+Tensor Dataset::from_text(const PartialText& text) const {
+  return state_of_text(space(), text);
+}
+
+std::string Dataset::to_svg(const Tensor&) const {
+  return "";
+}
+
+}  // namespace marginalia

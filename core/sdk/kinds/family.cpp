@@ -1,0 +1,80 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/family.h>
+#include <marginalia/spec.h>
+
+#include "sdk/base/text.h"
+
+namespace marginalia {
+
+Family::~Family() = default;
+
+void Networks::add(const std::string& role, std::shared_ptr<Network> network) {
+  by_role_[role] = std::move(network);
+}
+
+std::shared_ptr<Network> Networks::at(const std::string& role, HeadSet heads) const {
+  auto it = by_role_.find(role);
+  if (it == by_role_.end()) it = by_role_.find("");
+  if (it == by_role_.end())
+    throw SpecError(by_role_.empty()
+                        ? fmt::format("needs a \"network\" with the heads {}", names_of(heads))
+                        : fmt::format("needs a network for the role \"{}\"", role));
+  if (const auto lacking = heads & ~it->second->heads())
+    throw SpecError(fmt::format("{} has no head {}, which \"{}\" needs; it computes {}",
+                                it->second->label(), names_of(lacking), role,
+                                names_of(it->second->heads())));
+  return it->second;
+}
+
+void StateVisitor::module(const std::string& prefix, torch::nn::Module& module) {
+  for (auto& item : module.named_parameters())
+    parameter(prefix + item.key(), item.value());
+  for (auto& item : module.named_buffers())
+    parameter(prefix + item.key(), item.value());
+}
+
+Offer<ChainSource> Family::chains() const {
+  return Offer<ChainSource>::none("it runs no chains of an energy");
+}
+
+bool Family::offers(QueryKind kind, const std::string& estimator) const {
+  return std::ranges::any_of(capabilities(), [&](const Capability& c) {
+    return c.kind == kind && (estimator.empty() || c.estimator == estimator);
+  });
+}
+
+Answer Family::answer(const Query& query, Stream& stream) const {
+  auto asked = query;
+  std::vector<std::string> known;
+  for (const auto& c : capabilities())
+    if (c.kind == query.kind) known.push_back(c.estimator);
+  if (known.empty())
+    throw SpecError(fmt::format("{} does not answer {}", label(), name_of(query.kind)));
+  if (asked.estimator.empty()) asked.estimator = known.front();
+  if (!std::ranges::count(known, asked.estimator))
+    throw SpecError(fmt::format(
+        "{}: {}", label(),
+        unknown_name(fmt::format("estimator of {}", name_of(query.kind)), asked.estimator, known)));
+  if (asked.kind != QueryKind::kLogZ) space().check(asked.partial, true, label());
+  torch::NoGradGuard no_grad;
+  auto answer = compute_answer(asked, stream);
+  answer.estimator = asked.estimator;
+  return answer;
+}
+
+std::vector<std::pair<std::string, Tensor>> named_parameters_of(torch::nn::Module& module,
+                                                                const std::string& prefix) {
+  std::vector<std::pair<std::string, Tensor>> named;
+  for (const auto& item : module.named_parameters())
+    named.emplace_back(prefix + item.key(), item.value());
+  return named;
+}
+
+}  // namespace marginalia

@@ -1,0 +1,7 @@
+#include <marginalia/posterior.h>
+
+namespace marginalia {
+
+PosteriorSampler::~PosteriorSampler() = default;
+
+}  // namespace marginalia

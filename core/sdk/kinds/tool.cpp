@@ -1,0 +1,7 @@
+#include <marginalia/tool.h>
+
+namespace marginalia {
+
+Tool::~Tool() = default;
+
+}  // namespace marginalia

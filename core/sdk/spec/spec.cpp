@@ -1,0 +1,149 @@
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/spec.h>
+
+namespace marginalia {
+
+namespace fs = std::filesystem;
+
+static std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+fs::path default_data_directory() {
+  if (const auto data = environment("MARGINALIA_DATA"); !data.empty()) return data;
+  return fs::path(environment("HOME")) / ".cache" / "marginalia";
+}
+
+fs::path default_cache_directory() {
+  if (const auto cache = environment("MARGINALIA_CACHE"); !cache.empty()) return cache;
+  return fs::path(environment("HOME")) / ".cache" / "marginalia";
+}
+
+const std::vector<std::string>& component_kinds() {
+  static const std::vector<std::string> kinds{"dataset", "energy", "network",
+                                              "family",  "metric", "tool"};
+  return kinds;
+}
+
+void Faults::add_unknown(std::string text) {
+  add(std::move(text));
+  any_unknown_ = true;
+}
+
+void Faults::throw_if_any() const {
+  if (texts_.empty()) return;
+  const auto text = fmt::format("{}", fmt::join(texts_, "\n"));
+  if (any_unknown_) throw UnknownComponent(text);
+  throw SpecError(text);
+}
+
+Spec::Spec(std::shared_ptr<const Json> node, std::string file, std::string pointer, DataPaths paths)
+    : node_(std::move(node)),
+      file_(std::move(file)),
+      pointer_(std::move(pointer)),
+      paths_(std::move(paths)) {}
+
+Spec Spec::from_file(const fs::path& file, const fs::path& data) {
+  std::ifstream in(file);
+  if (!in || fs::is_directory(file))
+    throw SpecError(fmt::format("{}: cannot be read: {}", file.string(),
+                                fs::is_directory(file) ? "it is a folder" : std::strerror(errno)));
+  std::stringstream text;
+  text << in.rdbuf();
+  return from_text(text.str(), file.string(),
+                   {fs::absolute(file).parent_path(), data, default_cache_directory()});
+}
+
+Spec Spec::from_text(std::string_view text, std::string file, DataPaths paths) {
+  try {
+    return {std::make_shared<Json>(parse_json(text)), std::move(file), "", std::move(paths)};
+  } catch (const nlohmann::json::exception& e) {
+    throw SpecError(fmt::format("{}: not JSON: {}", file, e.what()));
+  } catch (const SpecError& e) {
+    throw SpecError(fmt::format("{}: {}", file, e.what()));
+  }
+}
+
+bool Spec::has(std::string_view key) const {
+  const auto it = node_->find(key);
+  return it != node_->end() && !it->is_null();
+}
+
+Spec Spec::child(std::string_view key) const {
+  if (!has(key)) throw SpecError(fmt::format("{}: needs \"{}\"", where(), key));
+  return {{node_, &*node_->find(key)}, file_, fmt::format("{}/{}", pointer_, key), paths_};
+}
+
+Spec Spec::element(std::size_t index) const {
+  return {{node_, &node_->at(index)}, file_, fmt::format("{}/{}", pointer_, index), paths_};
+}
+
+Spec Spec::as_component() const {
+  if (!node_->is_string()) return *this;
+  return {std::make_shared<Json>(Json{{"type", *node_}}), file_, pointer_, paths_};
+}
+
+std::string Spec::type() const {
+  if (!node_->is_object())
+    throw SpecError(
+        fmt::format("{}: must be an object with \"type\", not {}", where(), node_->dump()));
+  const auto type = child("type");
+  if (!type.json().is_string())
+    throw SpecError(fmt::format("{}: must be a string, not {}", type.where(), type.json().dump()));
+  return type.json().get<std::string>();
+}
+
+std::string Spec::where() const {
+  return fmt::format("{}: {}", file_, pointer_.empty() ? "/" : pointer_);
+}
+
+/// A setting's value: JSON where it parses as such, else the bare word.
+static Json value_of(const std::string& text) {
+  const auto parsed = Json::parse(text, nullptr, false);
+  return parsed.is_discarded() ? Json(text) : parsed;
+}
+
+static void apply(Json& document, const std::string& setting) {
+  const auto equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw SpecError(
+        fmt::format("\"{}\": a setting is key=value, as in training.steps=100", setting));
+  Json* node = &document;
+  std::stringstream keys(setting.substr(0, equals));
+  std::string key, next;
+  std::getline(keys, key, '.');
+  while (std::getline(keys, next, '.')) {
+    node = &(*node)[key];
+    if (node->is_null()) *node = Json::object();
+    if (!node->is_object())
+      throw SpecError(fmt::format("\"{}\": \"{}\" is {}, not an object with keys of its own",
+                                  setting, key, node->dump()));
+    key = next;
+  }
+  if (const auto value = value_of(setting.substr(equals + 1)); value.is_null())
+    node->erase(key);
+  else
+    (*node)[key] = value;
+}
+
+Spec Spec::with(const std::vector<std::string>& settings) const {
+  if (!settings.empty() && !node_->is_object())
+    throw SpecError(fmt::format("{}: a spec is a JSON object", where()));
+  auto document = std::make_shared<Json>(*node_);
+  for (const auto& setting : settings)
+    apply(*document, setting);
+  return {std::move(document), file_, pointer_, paths_};
+}
+
+}  // namespace marginalia

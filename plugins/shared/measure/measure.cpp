@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/types.h>
+
+#include <marginalia/inference/any_order.h>
+#include <marginalia/inference/masking.h>
+
+#include "measure.h"
+
+namespace marginalia::measure {
+
+std::vector<Capability> offered(const Family& family, QueryKind kind) {
+  auto all = family.capabilities();
+  std::erase_if(all, [&](const Capability& c) { return c.kind != kind; });
+  return all;
+}
+
+std::string names_of(const std::vector<Capability>& capabilities) {
+  std::vector<std::string> names;
+  for (const auto& c : capabilities)
+    names.push_back(c.estimator);
+  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+Mean mean_of(const Tensor& values) {
+  const auto N = values.numel();
+  const auto mean = values.mean().item<double>();
+  if (N < 2 || !std::isfinite(mean)) return {mean, {}};
+  return {mean, values.std().item<double>() / std::sqrt(double(N))};
+}
+
+Mean root_mean_square(const Tensor& errors) {
+  const auto square = mean_of(errors.square());
+  const auto rms = std::sqrt(square.value);
+  if (!square.error) return {rms, {}};
+  return {rms, rms > 0 ? *square.error / (2 * rms) : 0.0};
+}
+
+Mean log_mean_exp(const Tensor& values) {
+  const auto result = values.logsumexp(0).item<double>() - std::log(double(values.numel()));
+  if (!std::isfinite(result)) return {result, {}};
+  return {result, mean_of((values - result).exp()).error};
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values.empty() ? NAN : values[values.size() / 2];
+}
+
+Tensor difference(const Tensor& a, const Tensor& b) {
+  return (a - b).masked_fill(a == b, 0.0);
+}
+
+Answers log_marginals(const Family& family, const Tensor& partial, const std::string& estimator,
+                      Stream& stream, std::int64_t orders) {
+  std::vector<Tensor> values;
+  double passes = 0;
+  bool exact = true;
+  for (const auto& part : partial.split(1024)) {
+    const auto answer = family.answer({.kind = QueryKind::kLogMarginal,
+                                       .partial = part,
+                                       .estimator = estimator,
+                                       .orders = orders},
+                                      stream);
+    values.push_back(answer.value);
+    passes += answer.passes * double(part.size(0));
+    exact = exact && answer.status == Status::kExact;
+  }
+  return {torch::cat(values), passes / double(partial.size(0)), exact};
+}
+
+Tensor log_conditionals(const Family& family, const Tensor& partial, const Tensor& x,
+                        const Tensor& variable, Stream& stream) {
+  std::vector<Tensor> values;
+  const auto step = rows_a_pass(family.space().dimension());
+  for (std::int64_t at = 0; at < partial.size(0); at += step) {
+    const auto i = variable.slice(0, at, at + step);
+    const auto value = x.slice(0, at, at + step).gather(1, i.unsqueeze(1)).squeeze(1);
+    const auto answer = family.answer(
+        {.kind = QueryKind::kConditionals, .partial = partial.slice(0, at, at + step)}, stream);
+    values.push_back(answer.value.index({torch::arange(i.size(0)), i, value}));
+  }
+  return torch::cat(values);
+}
+
+Tensor true_states(Evaluation& evaluation, std::string& source) {
+  const auto states = evaluation.true_states(source);
+  if (states.size(0) == 0) throw Unavailable("needs states: there are none in " + source);
+  return states;
+}
+
+void SubsetParams::visit(ParamVisitor& p) {
+  p("sizes", sizes,
+    {.doc = "of S, in percent of D, the number of variables; empty: every size from 0 to D, or 51 "
+            "of them",
+     .min = 0,
+     .max = 100});
+  p("queries", queries, {.doc = "of each size, but no more than there are states", .min = 1});
+}
+
+std::vector<std::int64_t> SubsetParams::resolved(std::int64_t dimension) const {
+  constexpr std::int64_t kMost = 51;
+  std::set<std::int64_t> result;
+  for (const auto percent : sizes) {
+    const auto size = std::llround(double(percent * dimension) / 100);
+    result.insert(percent > 0 ? std::max<std::int64_t>(size, 1) : 0);
+  }
+  const auto steps = std::min(dimension, kMost - 1);
+  for (std::int64_t n = 0; sizes.empty() && n <= steps; ++n)
+    result.insert(std::llround(double(n * dimension) / double(steps)));
+  return {result.begin(), result.end()};
+}
+
+Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream) {
+  Subsets subsets;
+  const auto states = true_states(evaluation, subsets.source);
+  const auto rows = states.size(0), D = states.size(1);
+  const auto count = std::min(params.queries, rows);
+  std::vector<Tensor> partial, sizes;
+  for (const auto size : params.resolved(D)) {
+    const auto chosen = stream.permutations(1, rows)[0].slice(0, 0, count);
+    const auto unknown = stream.permutations(count, D) >= size;
+    partial.push_back(states.index({chosen}).masked_fill(unknown, kUnknown));
+    sizes.push_back(torch::full({count}, size, torch::kLong));
+  }
+  subsets.partial = torch::cat(partial);
+  subsets.size = torch::cat(sizes);
+  return subsets;
+}
+
+void IntervalParams::visit(ParamVisitor& p) {
+  p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
+  p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
+  p("islands", islands,
+    {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
+            "exactly; 0: the network alone",
+     .min = 0.0,
+     .max = 24.0});
+}
+
+CertifySettings IntervalParams::settings() const {
+  CertifySettings settings;
+  settings.confidence = confidence;
+  settings.width = width;
+  settings.islands = islands;
+  return settings;
+}
+
+Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream) {
+  Links links;
+  const auto states = true_states(evaluation, links.source);
+  const auto rows = states.size(0);
+  const auto chosen = stream.permutations(1, rows)[0].slice(0, 0, std::min(queries, rows));
+  links.x = states.index({chosen});
+  const auto masked = mask_uniformly(links.x, stream);
+  links.partial = masked.partial;
+  links.size = masked.unknown.logical_not().sum(1);
+  links.variable =
+      stream.uniform(links.x.sizes()).masked_fill(masked.unknown.logical_not(), -1).argmax(1);
+  return links;
+}
+
+/// One row of "by_size".
+static Json size_row(const Tensor& errors, const Tensor& size) {
+  const auto at = std::round(10 * size.to(torch::kDouble).mean().item<double>()) / 10;
+  Json row{{"size", at}};
+  if (at == std::floor(at)) row["size"] = std::int64_t(at);
+  row["rms"] = json_number(root_mean_square(errors).value);
+  row["max"] = json_number(errors.abs().max().item<double>());
+  row["bias"] = json_number(errors.mean().item<double>());
+  row["count"] = errors.numel();
+  return row;
+}
+
+Figure error_figure(const std::string& estimator, const Tensor& errors, const Tensor& size,
+                    std::int64_t bins) {
+  const auto rms = root_mean_square(errors);
+  auto rows = Json::array();
+  auto bin = size;
+  if (std::get<0>(at::_unique2(size)).numel() > bins)
+    bin = (size * bins).div(size.max() + 1, "floor");
+  const auto labels = std::get<0>(at::_unique2(bin));
+  for (std::int64_t n = 0; n < labels.numel(); ++n) {
+    const auto here = bin == labels[n];
+    rows.push_back(size_row(errors.masked_select(here), size.masked_select(here)));
+  }
+  return {.estimator = estimator,
+          .value = rms.value,
+          .stderr_ = rms.error,
+          .samples = errors.numel(),
+          .more = {{"max", json_number(errors.abs().max().item<double>())},
+                   {"bias", json_number(errors.mean().item<double>())},
+                   {"by_size", std::move(rows)}}};
+}
+
+}  // namespace marginalia::measure

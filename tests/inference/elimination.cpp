@@ -1,0 +1,128 @@
+// Variable elimination against enumeration, on random factors of all kinds.
+#include "factors.h"
+
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include <marginalia/inference/enumeration.h>
+
+using namespace marginalia;
+using torch::Tensor;
+
+namespace {
+
+/// Factors of up to three variables, mixed cardinalities; `zeros`: share of forbidden entries.
+FactorModel random_model(std::uint64_t seed, double zeros, double strength = 1.5) {
+  std::mt19937_64 random(seed);
+  const auto below = [&](std::int64_t n) { return std::int64_t(random() % std::uint64_t(n)); };
+  std::normal_distribution<> normal(0, strength);
+  FactorModel model;
+  for (int i = 0; i < 8; ++i)
+    model.cardinalities.push_back(1 + below(3));
+  for (int a = 0; a < 14; ++a) {
+    std::vector<std::int64_t> all(8);
+    std::iota(all.begin(), all.end(), 0);
+    std::shuffle(all.begin(), all.end(), random);
+    Factor factor{{all.begin(), all.begin() + below(4)}, {}};
+    std::int64_t entries = 1;
+    for (const auto i : factor.scope)
+      entries *= model.cardinalities[std::size_t(i)];
+    for (std::int64_t n = 0; n < entries; ++n)
+      factor.log_values.push_back(n > 0 && double(below(1000)) < 1000 * zeros ? -INFINITY
+                                                                              : normal(random));
+    model.factors.push_back(factor);
+  }
+  return model;
+}
+
+Tensor random_partial(const StateSpace& space, std::int64_t rows) {
+  const auto cardinalities = torch::tensor(space.cardinalities);
+  const auto x = (torch::rand({rows, space.dimension()}) * cardinalities).floor().to(torch::kLong);
+  return torch::where(torch::rand(x.sizes()) < torch::rand({rows, 1}), x, kUnknown);
+}
+
+void check_equal(const Tensor& a, const Tensor& b, double tolerance) {
+  const auto same = (a == b).logical_or((a - b).abs() < tolerance);
+  CHECK(same.all().item<bool>());
+}
+
+}  // namespace
+
+TEST_CASE("elimination sums what enumeration sums") {
+  torch::manual_seed(1);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    const test::Factored energy(random_model(seed, seed % 2 ? 0.2 : 0));
+    const EnumerationOracle truth(energy);
+    const auto oracle = energy.exact();
+    REQUIRE(bool(oracle));
+    const auto partial = random_partial(energy.space(), 20);
+    check_equal(oracle->log_sum(partial), truth.log_sum(partial), 1e-10);
+    if (!std::isfinite(truth.log_z())) continue;
+    CHECK(oracle->log_z() == doctest::Approx(truth.log_z()).epsilon(1e-12));
+    check_equal(oracle->single_marginals(energy.space().empty()[0]),
+                truth.single_marginals(energy.space().empty()[0]), 1e-12);
+    const auto row = partial[0];
+    if (std::isfinite(truth.log_sum(partial)[0].item<double>()))
+      check_equal(oracle->single_marginals(row), truth.single_marginals(row), 1e-12);
+  }
+}
+
+TEST_CASE("elimination keeps what strong factors leave in log space") {
+  const test::Factored energy(random_model(3, 0.1, 600));
+  const EnumerationOracle truth(energy);
+  CHECK(energy.exact()->log_z() == doctest::Approx(truth.log_z()).epsilon(1e-12));
+}
+
+TEST_CASE("elimination's samples follow the posterior") {
+  const test::Factored energy(random_model(4, 0.2));
+  const EnumerationOracle truth(energy);
+  REQUIRE(std::isfinite(truth.log_z()));
+  Streams streams(7);
+  auto& stream = streams.at("test");
+  const auto given = truth.sample(energy.space().empty(), stream)[0];
+  auto partial = torch::where(torch::arange(8) < 2, given, kUnknown);
+  const std::int64_t N = 20000;
+  const auto x = energy.exact()->sample(partial.expand({N, 8}), stream);
+  CHECK(torch::isfinite(energy.log_density(x)).all().item<bool>());
+  const auto p = truth.single_marginals(partial);
+  for (std::int64_t i = 0; i < 8; ++i)
+    for (std::int64_t k = 0; k < energy.space().cardinalities[std::size_t(i)]; ++k) {
+      const auto share = (x.select(1, i) == k).to(torch::kDouble).mean().item<double>();
+      const auto expected = p[i][k].item<double>();
+      CHECK(std::abs(share - expected) < 5 * std::sqrt(expected * (1 - expected) / N) + 1e-12);
+    }
+}
+
+TEST_CASE("a graph too wide for elimination is refused with width, need and limit") {
+  FactorModel clique;
+  clique.cardinalities.assign(24, 2);
+  for (std::int64_t i = 0; i < 24; ++i)
+    for (std::int64_t j = 0; j < i; ++j)
+      clique.factors.push_back({{j, i}, {0.1, 0, 0, 0.1}});
+  const test::Factored energy(clique, 1.0 / 1024);
+  const auto oracle = energy.exact();
+  REQUIRE_FALSE(bool(oracle));
+  CHECK(oracle.reason ==
+        "variable elimination has induced width 23 here (min-fill order) and would need 0.25 GiB, "
+        "the limit is 0.000977 GiB");
+}
+
+TEST_CASE("the width of a grid is its shorter side") {
+  FactorModel grid;
+  const std::int64_t rows = 5, columns = 40;
+  grid.cardinalities.assign(std::size_t(rows * columns), 2);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) {
+      if (i + 1 < rows)
+        grid.factors.push_back({{i * columns + j, (i + 1) * columns + j}, {0.3, 0, 0, 0.3}});
+      if (j + 1 < columns)
+        grid.factors.push_back({{i * columns + j, i * columns + j + 1}, {0.3, 0, 0, 0.3}});
+    }
+  const test::Factored energy(grid, 200 * 5 * 64 * 2 * 8 / double(1 << 30));
+  REQUIRE(bool(energy.exact()));
+  // sum_e log cosh + D log 2 is a lower bound for a ferromagnet; exact on trees
+  const auto edges = double(grid.factors.size());
+  CHECK(energy.exact()->log_z() > 200 * std::log(2.0) + edges * (0.15 + std::log(std::cosh(0.15))));
+}
