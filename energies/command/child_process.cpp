@@ -17,7 +17,7 @@
 
 #include "child_process.h"
 
-namespace command {
+namespace marginalia::command {
 
 using marginalia::Error;
 using std::chrono::milliseconds;
@@ -334,4 +334,4 @@ void ChildProcess::fail(const std::string& how) {
                                : how + "; its stderr ends with\n" + words);
 }
 
-}  // namespace command
+}  // namespace marginalia::command

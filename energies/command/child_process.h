@@ -13,7 +13,7 @@
 
 #include <marginalia/error.h>
 
-namespace command {
+namespace marginalia::command {
 
 /// The program ended, or did not answer in time: started again, it may do better.
 class NoAnswer final : public marginalia::Error {
@@ -106,4 +106,4 @@ class ChildProcess {
 /// Text of unknown origin in quotes, cut to a line and escaped: fit for a message.
 std::string excerpt(std::string_view text);
 
-}  // namespace command
+}  // namespace marginalia::command

@@ -12,7 +12,7 @@
 #include <marginalia/state_space.h>
 #include <marginalia/unpack.h>
 
-namespace uai {
+namespace marginalia::uai {
 namespace {
 
 using marginalia::SpecError;
@@ -145,4 +145,4 @@ std::vector<std::int64_t> read_evidence(const std::filesystem::path& file,
   return evidence;
 }
 
-}  // namespace uai
+}  // namespace marginalia::uai

@@ -6,7 +6,7 @@
 
 #include <marginalia/factors.h>
 
-namespace uai {
+namespace marginalia::uai {
 
 /// A network in the format of the UAI inference competitions, plain or packed: MARKOV or BAYES, the
 /// number of variables, their cardinalities, the number of factors, one scope a factor (its size,
@@ -20,4 +20,4 @@ marginalia::FactorModel read_model(const std::filesystem::path& file);
 std::vector<std::int64_t> read_evidence(const std::filesystem::path& file,
                                         const std::vector<std::int64_t>& cardinalities);
 
-}  // namespace uai
+}  // namespace marginalia::uai

@@ -9,7 +9,7 @@
 #include "torus.h"
 #include "transfer_matrix.h"
 
-namespace ising {
+namespace marginalia::ising {
 namespace {
 
 /// log Z of a torus of `width` x `length`, a site.
@@ -38,4 +38,4 @@ std::optional<marginalia::KnownLogZ> wide_torus(const std::vector<std::int64_t>&
       fmt::format("extrapolated from strips of width {} and {}", kWidth - step, kWidth)};
 }
 
-}  // namespace ising
+}  // namespace marginalia::ising

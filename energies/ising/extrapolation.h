@@ -6,7 +6,7 @@
 
 #include <marginalia/energy.h>
 
-namespace ising {
+namespace marginalia::ising {
 
 /// log Z of a torus that is too wide to be summed, equal couplings and fields everywhere: in zero
 /// field and J > 0 by Kaufman's closed form, else from strips of the widths that can be summed,
@@ -16,4 +16,4 @@ namespace ising {
 std::optional<marginalia::KnownLogZ> wide_torus(const std::vector<std::int64_t>& sides,
                                                 double coupling, double field);
 
-}  // namespace ising
+}  // namespace marginalia::ising

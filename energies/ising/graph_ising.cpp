@@ -2,7 +2,7 @@
 
 #include "shared/lattices/graph_file.h"
 
-namespace ising {
+namespace marginalia::ising {
 namespace {
 
 marginalia::FactorModel model_of(const graphs::Graph& graph, double coupling, double field) {
@@ -29,4 +29,4 @@ GraphIsing::GraphIsing(marginalia::FactorModel model, double memory)
                      marginalia::StateSpace::uniform(std::int64_t(model.cardinalities.size()), 2),
                      memory) {}
 
-}  // namespace ising
+}  // namespace marginalia::ising

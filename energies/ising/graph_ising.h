@@ -4,7 +4,7 @@
 
 #include <marginalia/inference/factored_energy.h>
 
-namespace ising {
+namespace marginalia::ising {
 
 /// The Ising model on any graph:  log f(x) = sum_e J w_e s_i s_j + sum_i h s_i.
 class GraphIsing final : public marginalia::FactoredEnergy {
@@ -17,4 +17,4 @@ class GraphIsing final : public marginalia::FactoredEnergy {
   GraphIsing(marginalia::FactorModel model, double memory);
 };
 
-}  // namespace ising
+}  // namespace marginalia::ising

@@ -6,7 +6,7 @@
 
 #include <marginalia/state_space.h>
 
-namespace ising {
+namespace marginalia::ising {
 namespace {
 
 Strip strip_along(const Lattice& lattice, std::size_t axis) {
@@ -95,4 +95,4 @@ FreeSpins condition(const Lattice& lattice, const std::vector<Strip>& strips,
   return spins;
 }
 
-}  // namespace ising
+}  // namespace marginalia::ising

@@ -6,7 +6,7 @@
 
 #include "shared/lattices/lattice.h"
 
-namespace ising {
+namespace marginalia::ising {
 
 /// Some spins of a row, one bit each.
 using Mask = std::uint32_t;
@@ -56,4 +56,4 @@ struct FreeSpins {
 FreeSpins condition(const Lattice& lattice, const std::vector<Strip>& strips,
                     const std::int64_t* x);
 
-}  // namespace ising
+}  // namespace marginalia::ising

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-namespace ising {
+namespace marginalia::ising {
 namespace {
 
 using Real = long double;
@@ -75,4 +75,4 @@ TorusValues torus(std::int64_t rows, std::int64_t columns, double coupling) {
   return {double(log_z), double(energy), double(log_z + energy)};
 }
 
-}  // namespace ising
+}  // namespace marginalia::ising

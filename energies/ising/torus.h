@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace ising {
+namespace marginalia::ising {
 
 /// A ferromagnet without field on a torus of L rows of M spins, exactly.
 struct TorusValues {
@@ -19,4 +19,4 @@ struct TorusValues {
 /// J > 0, nats; L, M at least 3. In long double.
 TorusValues torus(std::int64_t rows, std::int64_t columns, double coupling);
 
-}  // namespace ising
+}  // namespace marginalia::ising

@@ -14,7 +14,7 @@
 
 #include <marginalia/error.h>
 
-namespace ising {
+namespace marginalia::ising {
 
 using marginalia::Tensor;
 
@@ -332,4 +332,4 @@ Tensor TransferMatrix::compute_sample(const Tensor& partial, marginalia::Stream&
   return result.to(partial.device());
 }
 
-}  // namespace ising
+}  // namespace marginalia::ising

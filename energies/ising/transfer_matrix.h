@@ -8,7 +8,7 @@
 #include "shared/lattices/lattice.h"
 #include "strip.h"
 
-namespace ising {
+namespace marginalia::ising {
 
 /// Exact sums over the spins of a chain or a two-dimensional lattice, any couplings and fields:
 ///
@@ -41,4 +41,4 @@ class TransferMatrix final : public marginalia::Oracle {
   bool wide_range_;            // couplings so strong that weights need a long double
 };
 
-}  // namespace ising
+}  // namespace marginalia::ising

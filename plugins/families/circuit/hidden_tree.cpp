@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-namespace circuit {
+namespace marginalia::circuit {
 
 using namespace marginalia;
 
@@ -201,4 +201,4 @@ void HiddenTree::visit(StateVisitor& v) {
   derive();
 }
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

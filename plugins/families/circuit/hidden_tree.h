@@ -9,7 +9,7 @@
 
 #include "max_product.h"
 
-namespace circuit {
+namespace marginalia::circuit {
 
 /// A tree of hidden variables, each with one visible variable below it:
 ///   p(x) = sum_z prod_i p(z_i | z_parent(i)) p(x_i | z_i),   z_i in {0, ..., H-1}
@@ -71,4 +71,4 @@ class HiddenTree {
   std::vector<std::vector<std::int64_t>> children_;
 };
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

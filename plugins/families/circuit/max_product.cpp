@@ -6,7 +6,7 @@
 
 #include <marginalia/state_space.h>
 
-namespace circuit {
+namespace marginalia::circuit {
 
 Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor& log_transition,
                         const Tensor& log_emission, const Tensor& partial) {
@@ -46,4 +46,4 @@ Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor&
   return {states, value};
 }
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

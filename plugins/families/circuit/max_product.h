@@ -2,7 +2,7 @@
 
 #include <marginalia/inference/tree.h>
 
-namespace circuit {
+namespace marginalia::circuit {
 
 using marginalia::Tensor;
 
@@ -17,4 +17,4 @@ struct Explanation {
 Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor& log_transition,
                         const Tensor& log_emission, const Tensor& partial);
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

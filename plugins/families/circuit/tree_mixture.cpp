@@ -6,7 +6,7 @@
 
 #include "shared/trees/mixture.h"
 
-namespace circuit {
+namespace marginalia::circuit {
 
 using namespace marginalia;
 
@@ -104,4 +104,4 @@ void TreeMixture::visit(StateVisitor& v) {
   derive();
 }
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

@@ -9,7 +9,7 @@
 
 #include "max_product.h"
 
-namespace circuit {
+namespace marginalia::circuit {
 
 /// M trees, each with its own edges:  p(x) = sum_m w_m prod_i p_m(x_i | x_parent_m(i)).
 /// B rows, D variables, K levels.
@@ -41,4 +41,4 @@ class TreeMixture {
   std::vector<marginalia::trees::Tree> trees_;
 };
 
-}  // namespace circuit
+}  // namespace marginalia::circuit

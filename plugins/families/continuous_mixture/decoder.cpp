@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-namespace mixture {
+namespace marginalia::mixture {
 
 using torch::Tensor;
 
@@ -30,4 +30,4 @@ Tensor Decoder::forward(const Tensor& z, at::ScalarType products) {
   return output_(h);
 }
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

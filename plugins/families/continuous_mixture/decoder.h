@@ -6,7 +6,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 
-namespace mixture {
+namespace marginalia::mixture {
 
 /// A residual perceptron from latent vectors to the parameters of components.
 ///
@@ -26,4 +26,4 @@ class Decoder final : public torch::nn::Module {
   torch::nn::Linear output_{nullptr};
 };
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

@@ -8,7 +8,7 @@
 
 #include "shared/trees/mixture.h"
 
-namespace mixture {
+namespace marginalia::mixture {
 
 using namespace marginalia;
 using torch::autograd::AutogradContext, torch::autograd::tensor_list;
@@ -194,4 +194,4 @@ std::unique_ptr<Leaves> tree_leaves(const StateSpace& space, const trees::Tree& 
   return std::make_unique<TreeLeaves>(space, tree);
 }
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

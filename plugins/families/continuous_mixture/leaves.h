@@ -9,7 +9,7 @@
 #include <marginalia/stream.h>
 
 /// B rows, N components, D variables, K levels.
-namespace mixture {
+namespace marginalia::mixture {
 
 namespace trees = marginalia::trees;
 using marginalia::Tensor;
@@ -49,4 +49,4 @@ std::unique_ptr<Leaves> independent_leaves(const marginalia::StateSpace& space);
 /// p(x | z) = prod_i p_i(x_i | x_parent(i), z) along one tree for all z.
 std::unique_ptr<Leaves> tree_leaves(const marginalia::StateSpace& space, const trees::Tree& tree);
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

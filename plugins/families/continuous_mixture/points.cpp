@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-namespace mixture {
+namespace marginalia::mixture {
 
 Tensor sobol(std::int64_t count, std::int64_t dimension) {
   constexpr std::int64_t kBits = 30;  // of LibTorch's direction numbers
@@ -26,4 +26,4 @@ Tensor standard_normal(const Tensor& points) {
   return std::sqrt(2.0) * (2 * points.clamp(kEdge, 1 - kEdge) - 1).erfinv();
 }
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

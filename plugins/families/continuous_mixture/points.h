@@ -4,7 +4,7 @@
 
 #include <marginalia/tensor.h>
 
-namespace mixture {
+namespace marginalia::mixture {
 
 using marginalia::Tensor;
 
@@ -22,4 +22,4 @@ Tensor shifted(const Tensor& points, const Tensor& shift);
 /// normal distribution function, 5.2 at most.  -> float64 [N, d].
 Tensor standard_normal(const Tensor& points);
 
-}  // namespace mixture
+}  // namespace marginalia::mixture

@@ -5,7 +5,7 @@
 
 #include "gflownet.h"
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 /// h(x_S) of the marginal head: float64 [B], on the CPU.
 Tensor GFlowNet::head(const Tensor& partial) const {
@@ -114,4 +114,4 @@ Answer GFlowNet::compute_answer(const Query& query, Stream& stream) const {
   return is_learned() ? from_policy(query, stream) : from_conditionals(query, stream);
 }
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

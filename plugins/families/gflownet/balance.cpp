@@ -6,7 +6,7 @@
 
 #include <marginalia/error.h>
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 Tensor pair_weights(const std::string& objective, std::int64_t dimension, double lambda) {
   auto weights = torch::zeros({dimension + 1, dimension + 1}, torch::kDouble);
@@ -35,4 +35,4 @@ Tensor log_variance(const Tensor& log_density, const Tensor& links) {
   return (log_density - links).var();
 }
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

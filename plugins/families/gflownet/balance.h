@@ -31,7 +31,7 @@
 /// al. (2023), arXiv:2111.09266; pieces, Madan et al. (2023), arXiv:2209.12782; the variance,
 /// Richter et al. (2020), arXiv:2010.10436, and Zhang et al. (2023), arXiv:2302.05446; flows as
 /// marginals, da Silva, Mesquita, Lahlou (2026), arXiv:2609.11538.
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using marginalia::Tensor;
 
@@ -48,4 +48,4 @@ Tensor balance(const Tensor& potentials, const Tensor& weights);
 /// Log-partition variance.  log_density: log f(x), links: sum_t l_t, [B], B >= 2  ->  a scalar.
 Tensor log_variance(const Tensor& log_density, const Tensor& links);
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

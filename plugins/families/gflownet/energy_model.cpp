@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using namespace marginalia;
 
@@ -38,4 +38,4 @@ Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) 
   return torch::where(accepted, of_y - of_x, torch::zeros_like(of_x)).mean();
 }
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

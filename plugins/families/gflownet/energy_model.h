@@ -7,7 +7,7 @@
 
 #include "policy.h"
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 struct EnergyModelParams {
   std::int64_t steps = 0;
@@ -48,4 +48,4 @@ class EnergyModel {
   at::Device device_;
 };
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

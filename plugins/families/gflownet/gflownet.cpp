@@ -26,7 +26,7 @@
 
 #include "balance.h"
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
     : params_(params),
@@ -119,5 +119,5 @@ void GFlowNet::visit(StateVisitor& v) {
   replay_.visit(v);
 }
 
-}  // namespace gflownet
-MARGINALIA_PLUGIN(gflownet::GFlowNet);
+}  // namespace marginalia::gflownet
+MARGINALIA_PLUGIN(marginalia::gflownet::GFlowNet);

@@ -15,7 +15,7 @@
 #include "policy.h"
 #include "replay.h"
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using namespace marginalia;
 
@@ -129,4 +129,4 @@ class GFlowNet final : public Family {
   Tensor weights_;                      // w_ij of balance.h
 };
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

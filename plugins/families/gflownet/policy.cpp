@@ -6,7 +6,7 @@
 
 #include <marginalia/error.h>
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using namespace marginalia;
 
@@ -153,4 +153,4 @@ Tensor Policy::order_links(const Paths& paths, std::int64_t first, bool learned_
   return at(0, true) + left.log();
 }
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

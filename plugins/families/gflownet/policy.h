@@ -6,7 +6,7 @@
 #include <marginalia/family.h>
 #include <marginalia/inference/any_order.h>
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using marginalia::Network;
 using marginalia::Stream;
@@ -78,4 +78,4 @@ class Policy {
   at::Device device_;
 };
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

@@ -5,7 +5,7 @@
 #include <marginalia/family.h>
 #include <marginalia/params.h>
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 using marginalia::Stream;
 using marginalia::Tensor;
@@ -53,4 +53,4 @@ class Replay {
   Tensor states_, log_density_;
 };
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

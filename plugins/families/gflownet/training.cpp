@@ -5,7 +5,7 @@
 #include "balance.h"
 #include "gflownet.h"
 
-namespace gflownet {
+namespace marginalia::gflownet {
 
 void GFlowNet::step(Step& step) {
   if (model_)
@@ -93,4 +93,4 @@ void GFlowNet::from_data(Step& step) {
   step.minimise(loss + contrast);
 }
 
-}  // namespace gflownet
+}  // namespace marginalia::gflownet

@@ -8,7 +8,7 @@
 
 #include <marginalia/family.h>
 
-namespace mam {
+namespace marginalia::mam {
 
 /// log q(x_S) = sum over i in S of log q(x_i | x_j, j in S before i): one pass of a network with
 /// causal logits, normalised over the values of S whatever S is. Marginals along one canonical
@@ -45,4 +45,4 @@ class Causal {
   torch::Tensor order_;  // int64 [D]
 };
 
-}  // namespace mam
+}  // namespace marginalia::mam

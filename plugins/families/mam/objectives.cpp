@@ -8,7 +8,7 @@
 #include <marginalia/inference/any_order.h>
 #include <marginalia/inference/masking.h>
 
-namespace mam {
+namespace marginalia::mam {
 
 using namespace marginalia;
 
@@ -97,4 +97,4 @@ Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor&
   return sum / unknown.sum(1).clamp_min(1);
 }
 
-}  // namespace mam
+}  // namespace marginalia::mam

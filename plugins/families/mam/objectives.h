@@ -5,7 +5,7 @@
 
 #include "shared/families/reinforce.h"
 
-namespace mam {
+namespace marginalia::mam {
 
 using torch::Tensor;
 
@@ -56,7 +56,7 @@ Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor&
 
 /// A scalar whose gradient is that of KL(p_theta || p) (eq. 9).  log_p has the gradient; [B].
 inline Tensor reinforce(const Tensor& log_p, const Tensor& log_density) {
-  return ::reinforce(log_p, log_p.detach() - log_density);
+  return marginalia::reinforce(log_p, log_p.detach() - log_density);
 }
 
-}  // namespace mam
+}  // namespace marginalia::mam

@@ -9,7 +9,7 @@
 
 #include "state_sources.h"
 
-namespace mam {
+namespace marginalia::mam {
 
 struct Params {
   std::string objective = "denoising", states = "auto", stages = "joint";
@@ -108,4 +108,4 @@ inline Params checked(Params p, const marginalia::FamilyContext& context) {
   return p;
 }
 
-}  // namespace mam
+}  // namespace marginalia::mam

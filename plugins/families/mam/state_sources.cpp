@@ -13,7 +13,7 @@
 
 #include "state_sources.h"
 
-namespace mam {
+namespace marginalia::mam {
 
 using namespace marginalia;
 
@@ -227,4 +227,4 @@ std::unique_ptr<StateSource> make_source(const std::string& kind, const ChainPar
   return std::make_unique<GibbsChains>(params, context);
 }
 
-}  // namespace mam
+}  // namespace marginalia::mam

@@ -7,7 +7,7 @@
 #include <marginalia/inference/any_order.h>
 #include <marginalia/params.h>
 
-namespace mam {
+namespace marginalia::mam {
 
 using marginalia::Energy;
 using marginalia::LogConditionals;
@@ -58,4 +58,4 @@ struct ChainParams {
 std::unique_ptr<StateSource> make_source(const std::string& kind, const ChainParams& params,
                                          const marginalia::FamilyContext& context);
 
-}  // namespace mam
+}  // namespace marginalia::mam

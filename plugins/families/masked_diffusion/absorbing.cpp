@@ -8,7 +8,7 @@
 #include <marginalia/error.h>
 #include <marginalia/inference/masking.h>
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 using namespace marginalia;
 
@@ -83,4 +83,4 @@ ChainScore score_by_time(const LogConditionals& conditionals, const Tensor& part
   return {total / double(count), B ? double(passes) / double(B) : 0};
 }
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

@@ -5,7 +5,7 @@
 #include <marginalia/inference/any_order.h>
 #include <marginalia/params.h>
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 using marginalia::Tensor;
 
@@ -52,4 +52,4 @@ marginalia::ChainScore score_by_time(const marginalia::LogConditionals& conditio
                                      const Tensor& partial, const Tensor& given, std::int64_t count,
                                      marginalia::Stream& stream);
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

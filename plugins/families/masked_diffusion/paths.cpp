@@ -10,7 +10,7 @@
 #include <marginalia/inference/resampling.h>
 #include <marginalia/state_space.h>
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 using namespace marginalia;
 
@@ -120,4 +120,4 @@ void Replay::visit(StateVisitor& v) {
   v("replay.next", next_);
 }
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

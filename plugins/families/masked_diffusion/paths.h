@@ -7,7 +7,7 @@
 #include <marginalia/inference/any_order.h>
 #include <marginalia/params.h>
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 using marginalia::Tensor;
 
@@ -85,4 +85,4 @@ class Replay {
   Tensor next_;  // int64: the step at which fresh paths are due
 };
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

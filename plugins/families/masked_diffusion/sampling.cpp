@@ -7,7 +7,7 @@
 
 #include <marginalia/state_space.h>
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 using namespace marginalia;
 
@@ -57,4 +57,4 @@ ChainSample sample_corrected(const LogConditionals& conditionals, const Tensor& 
   return {x, torch::full({B}, unknown, torch::kDouble), B ? double(passes) / double(B) : 0};
 }
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

@@ -4,7 +4,7 @@
 
 #include "absorbing.h"
 
-namespace masked_diffusion {
+namespace marginalia::masked_diffusion {
 
 /// The pass in which each variable is revealed when the process is run back from t = 1 to 0 in T
 /// equal steps: independently of each other, P(pass < j) = alpha(1 - j/T). As time of
@@ -40,4 +40,4 @@ marginalia::ChainSample sample_corrected(const marginalia::LogConditionals& cond
                                          const Tensor& partial, const Tensor& time,
                                          const Corrector& corrector, marginalia::Stream& stream);
 
-}  // namespace masked_diffusion
+}  // namespace marginalia::masked_diffusion

@@ -10,7 +10,7 @@
 
 #include <marginalia/error.h>
 
-namespace mcmc {
+namespace marginalia::mcmc {
 
 using marginalia::SpecError, marginalia::Tensor;
 
@@ -132,4 +132,4 @@ void Clusters::run(Tensor& x, std::int64_t sweeps, std::uint64_t seed) const {
   });
 }
 
-}  // namespace mcmc
+}  // namespace marginalia::mcmc

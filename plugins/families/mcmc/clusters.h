@@ -5,7 +5,7 @@
 
 #include <marginalia/energy.h>
 
-namespace mcmc {
+namespace marginalia::mcmc {
 
 /// Cluster moves for ferromagnets: pairs that like equal values, w(a, b) = c + J [a = b], J >= 0,
 /// and any fields. Swendsen and Wang (1987), doi:10.1103/PhysRevLett.58.86: a bond between equal
@@ -42,4 +42,4 @@ class Clusters {
   std::vector<std::vector<Neighbour>> neighbours_;
 };
 
-}  // namespace mcmc
+}  // namespace marginalia::mcmc

@@ -15,7 +15,7 @@
 
 #include "clusters.h"
 
-namespace mcmc {
+namespace marginalia::mcmc {
 namespace {
 
 using namespace marginalia;
@@ -259,4 +259,4 @@ std::unique_ptr<Sampler> make_sampler(const std::string& name, const Energy& ene
   return std::make_unique<ClusterMoves>(energy, name == "wolff");
 }
 
-}  // namespace mcmc
+}  // namespace marginalia::mcmc

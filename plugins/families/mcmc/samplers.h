@@ -7,7 +7,7 @@
 #include <marginalia/energy.h>
 #include <marginalia/stream.h>
 
-namespace mcmc {
+namespace marginalia::mcmc {
 
 /// Replicas of a chain at other temperatures, where a sampler has them.
 struct Ladder {
@@ -37,4 +37,4 @@ std::string suited_to(const marginalia::Energy& energy);
 std::unique_ptr<Sampler> make_sampler(const std::string& name, const marginalia::Energy& energy,
                                       const Ladder& ladder);
 
-}  // namespace mcmc
+}  // namespace marginalia::mcmc

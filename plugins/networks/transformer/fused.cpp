@@ -10,7 +10,7 @@
 
 #include <marginalia/kernel.h>
 
-namespace transformer {
+namespace marginalia::transformer {
 namespace {
 
 using marginalia::exponential;
@@ -301,4 +301,4 @@ Tensor gelu(const Tensor& x) {
   return has_kernel(x) ? Gelu::apply(x) : torch::gelu(x);
 }
 
-}  // namespace transformer
+}  // namespace marginalia::transformer

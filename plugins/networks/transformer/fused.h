@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace transformer {
+namespace marginalia::transformer {
 
 /// softmax(q k^T / sqrt(d)) v of every head, [q, k, v] = projected, each pair (c, c + d/2) of
 /// q and k turned by the angle of its position.
@@ -18,4 +18,4 @@ at::Tensor attention(const at::Tensor& projected, const at::Tensor& cos, const a
 /// x Phi(x), Phi the normal distribution function: Hendrycks and Gimpel (2016), arXiv:1606.08415.
 at::Tensor gelu(const at::Tensor& x);
 
-}  // namespace transformer
+}  // namespace marginalia::transformer

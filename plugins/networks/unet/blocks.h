@@ -14,7 +14,7 @@
 
 #include "group_norm.h"
 
-namespace unet {
+namespace marginalia::unet {
 
 using torch::Tensor, torch::nn::Linear, torch::nn::Module;
 
@@ -148,4 +148,4 @@ class List final : public Module {
   std::vector<std::shared_ptr<T>> items_;
 };
 
-}  // namespace unet
+}  // namespace marginalia::unet

@@ -9,7 +9,7 @@
 
 #include <marginalia/kernel.h>
 
-namespace unet {
+namespace marginalia::unet {
 namespace {
 
 using marginalia::exponential;
@@ -263,4 +263,4 @@ Tensor group_norm(const Tensor& x, const Tensor& shift, const Tensor& gamma, con
                           activation == Activation::kRelu);
 }
 
-}  // namespace unet
+}  // namespace marginalia::unet

@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace unet {
+namespace marginalia::unet {
 
 enum class Activation { kRelu, kSilu };
 
@@ -17,4 +17,4 @@ enum class Activation { kRelu, kSilu };
 at::Tensor group_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& gamma,
                       const at::Tensor& beta, std::int64_t groups, Activation activation);
 
-}  // namespace unet
+}  // namespace marginalia::unet

@@ -4,6 +4,8 @@
 
 #include <marginalia/error.h>
 
+namespace marginalia {
+
 /// A scalar whose gradient estimates that of KL(q || p), p = f / Z, from rows x ~ q:
 ///   grad KL = E_q[(c(x) - b) grad log q(x)],  c = log q(x) - log f(x),
 /// where the baseline b of a row is the mean cost of the others, which leaves the estimate unbiased
@@ -20,3 +22,5 @@ inline torch::Tensor reinforce(const torch::Tensor& log_q, const torch::Tensor& 
   const auto others = (cost.sum() - cost) / double(B - 1);
   return (log_q * (cost - others).to(log_q.options().requires_grad(false))).mean();
 }
+
+}  // namespace marginalia

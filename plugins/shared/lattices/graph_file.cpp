@@ -12,7 +12,7 @@
 #include <marginalia/error.h>
 #include <marginalia/unpack.h>
 
-namespace graphs {
+namespace marginalia::graphs {
 
 using marginalia::SpecError;
 
@@ -224,4 +224,4 @@ Graph GraphParams::graph() const {
   return file ? read_graph(file.found) : graph_of(edges, vertices);
 }
 
-}  // namespace graphs
+}  // namespace marginalia::graphs

@@ -7,7 +7,7 @@
 
 #include <marginalia/params.h>
 
-namespace graphs {
+namespace marginalia::graphs {
 
 /// An edge of two vertices, counted from 0.
 struct Edge {
@@ -37,4 +37,4 @@ struct GraphParams {
   Graph graph() const;  ///< throws SpecError where they name none
 };
 
-}  // namespace graphs
+}  // namespace marginalia::graphs

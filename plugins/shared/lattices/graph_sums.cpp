@@ -9,7 +9,7 @@
 #include <marginalia/kernel.h>
 #include <marginalia/state_space.h>
 
-namespace graphs {
+namespace marginalia::graphs {
 
 using marginalia::kUnknown;
 
@@ -198,4 +198,4 @@ marginalia::FactorModel factors_of(const Graph& graph, std::array<double, 4> pai
   return model;
 }
 
-}  // namespace graphs
+}  // namespace marginalia::graphs

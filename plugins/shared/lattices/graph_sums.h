@@ -9,7 +9,7 @@
 
 #include "graph_file.h"
 
-namespace graphs {
+namespace marginalia::graphs {
 
 using marginalia::Tensor;
 
@@ -55,4 +55,4 @@ Tensor ends_of(const Graph& graph);
 /// times infinity is 0.
 marginalia::FactorModel factors_of(const Graph& graph, std::array<double, 4> pair);
 
-}  // namespace graphs
+}  // namespace marginalia::graphs

@@ -13,7 +13,7 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
-namespace ising {
+namespace marginalia::ising {
 
 using marginalia::SpecError;
 
@@ -162,4 +162,4 @@ void read_fields(const std::filesystem::path& file, Lattice& lattice) {
   lattice.fields = std::move(fields);
 }
 
-}  // namespace ising
+}  // namespace marginalia::ising

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-namespace ising {
+namespace marginalia::ising {
 
 /// Two neighbouring sites and the coupling between them, nats.
 struct Bond {
@@ -42,4 +42,4 @@ void read_couplings(const std::filesystem::path& file, Lattice& lattice);
 /// Fields from a text file: D numbers in the order of the sites, on as many lines as one likes.
 void read_fields(const std::filesystem::path& file, Lattice& lattice);
 
-}  // namespace ising
+}  // namespace marginalia::ising
