@@ -105,7 +105,8 @@ class Flat final : public Network {
     std::int64_t width = 1;
     void visit(ParamVisitor& p) { p("width", width, {.doc = "of nothing", .min = 1}); }
   };
-  Flat(const Params&, const NetworkContext& context) : levels_(context.space.levels()) {}
+  Flat(const Params&, const NetworkContext& context)
+      : Network(context), levels_(context.space.levels()) {}
   HeadSet heads() const override { return kLogits; }
 
  private:

@@ -55,57 +55,90 @@ class KeptLogZ {
   Json key_;
 };
 
-}  // namespace
-
-void certified_marginals(Session& session, OpenRun& run, const std::string& input,
-                         const CertifyArguments& a) {
-  const auto& experiment = run.experiment;
+CertifySettings settings_of(const CertifyArguments& a, const Networks& networks) {
   CertifySettings settings;
   settings.confidence = a.confidence;
   settings.width = a.width > 0 || a.seconds > 0 ? a.width : 0.1;
   settings.seconds = a.seconds;
   settings.samples = a.samples;
   settings.islands = a.islands;
-  settings.colours = colours_of(experiment.networks);
-  Certifier certifier(*experiment.family, experiment.energy.get(), settings);
-  const auto identity =
+  settings.colours = colours_of(networks);
+  return settings;
+}
+
+/// The certificates of a run, line by line.
+class CertifiedLines {
+ public:
+  CertifiedLines(const OpenRun& run, const Json& energy, const CertifySettings& settings)
+      : experiment_(run.experiment),
+        in_(states_in(run.experiment)),
+        certifier_(*experiment_.family, experiment_.energy.get(), settings),
+        kept_(run, energy, settings),
+        one_pass_(experiment_.family->offers(QueryKind::kLogMarginal, "one_pass")),
+        streams_(experiment_.seed) {
+    kept_.give_to(certifier_);
+    keep_ = experiment_.energy && !certifier_.has_log_z();
+  }
+
+  Json answer(const Line& line) {
+    auto x = states_of({line}, in_);
+    Tensor given;
+    if (line.json.contains("given")) {
+      given = conditions_of({line}, in_);
+      x = merged(x, given, {line});
+    }
+    // each question has a stream of its own, so that it is settled before the stream is drawn
+    auto& stream = streams_.at("certify/" + line.where);
+    const auto certificate = certified(x, given, line, stream);
+    auto answer = certificate.to_json();
+    answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
+    if (one_pass_) {
+      const Query query{.partial = x, .given = given, .estimator = "one_pass"};
+      const auto log_p = experiment_.family->answer(query, stream).value.item<double>();
+      answer["one_pass"] = json_number(log_p);
+    }
+    return answer;
+  }
+
+  /// Keeps log Z once it is known.
+  void keep(const Line& line) {
+    if (!keep_ || !certifier_.has_log_z()) return;
+    kept_.keep(certifier_.log_z(streams_.at("certify/" + line.where)));
+    keep_ = false;
+  }
+
+ private:
+  Certificate certified(const Tensor& x, const Tensor& given, const Line& line, Stream& stream) {
+    try {
+      return certifier_.certify(x[0], given.defined() ? given[0] : given, stream);
+    } catch (const SpecError& e) {
+      throw SpecError(fmt::format("{}: {}", line.where, e.what()));
+    }
+  }
+
+  const Experiment& experiment_;
+  States in_;
+  Certifier certifier_;
+  KeptLogZ kept_;
+  bool one_pass_, keep_ = false;
+  Streams streams_;
+};
+
+}  // namespace
+
+void certified_marginals(Session& session, OpenRun& run, const std::string& input,
+                         const CertifyArguments& a) {
+  const auto& experiment = run.experiment;
+  const auto energy =
       experiment.energy
           ? identity_of(*experiment.energy, experiment.resolved.at("energy"),
                         run.directory.spec(session.data()).paths(), session.registry())
           : Json();
-  const KeptLogZ kept(run, identity, settings);
-  kept.give_to(certifier);
-  const bool one_pass = experiment.family->offers(QueryKind::kLogMarginal, "one_pass");
-
-  Streams streams(experiment.seed);
-  bool keep = experiment.energy && !certifier.has_log_z();
-  const auto in = states_in(experiment);
+  CertifiedLines certified(run, energy, settings_of(a, experiment.networks));
   for_batches(input, [&](std::vector<Line>& lines) {
     for (auto& line : lines) {
-      auto x = states_of({line}, in);
-      Tensor given;
-      if (line.json.contains("given")) {
-        given = conditions_of({line}, in);
-        x = merged(x, given, {line});
-      }
-      // each question has a stream of its own, so that it is settled before the stream is drawn
-      auto& stream = streams.at("certify/" + line.where);
-      Certificate certificate;
-      try {
-        certificate = certifier.certify(x[0], given.defined() ? given[0] : given, stream);
-      } catch (const SpecError& e) {
-        throw SpecError(fmt::format("{}: {}", line.where, e.what()));
-      }
-      auto answer = certificate.to_json();
-      answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
-      if (one_pass) {
-        const Query query{.partial = x, .given = given, .estimator = "one_pass"};
-        answer["one_pass"] =
-            json_number(experiment.family->answer(query, stream).value.item<double>());
-      }
-      print_answer(std::move(answer), line);
-      if (keep && certifier.has_log_z()) kept.keep(certifier.log_z(stream));
-      keep = keep && !certifier.has_log_z();
+      print_answer(certified.answer(line), line);
+      certified.keep(line);
     }
   });
 }

@@ -39,23 +39,25 @@ std::map<std::string, std::string> optional_parts(const Registry& registry) {
   return parts;
 }
 
-}  // namespace
+void row(const char* what, const std::string& is) {
+  fmt::print("{:<12} {}\n", what, is);
+}
 
-void doctor(Session& session) {
+void tell_build() {
   const auto config = at::show_config();
-  const auto row = [](const char* what, const std::string& is) {
-    fmt::print("{:<12} {}\n", what, is);
-  };
   row("marginalia", fmt::format("{}, commit {}", MARGINALIA_VERSION,
                                 commit_text().empty() ? "unknown" : commit_text()));
   row("build", kBuildStamp);
   row("blas", blas_text(config));
   row("oneDNN", first_line_with(config, "MKL-DNN"));
   row("cpu", first_line_with(config, "CPU capability"));
-  row("threads",
-      fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
-                  (session.options.threads > 0 ? session.options.threads : usable_processors()),
-                  std::getenv("OMP_WAIT_POLICY") ? std::getenv("OMP_WAIT_POLICY") : ""));
+}
+
+void tell_machine(Session& session) {
+  const auto& asked = session.options.threads;
+  const auto* policy = std::getenv("OMP_WAIT_POLICY");
+  row("threads", fmt::format("{} in use, {} available; OMP_WAIT_POLICY={}", at::get_num_threads(),
+                             asked > 0 ? asked : usable_processors(), policy ? policy : ""));
   row("cuda", torch::cuda::is_available()
                   ? fmt::format("{} device(s)", torch::cuda::device_count())
                   : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "
@@ -63,13 +65,13 @@ void doctor(Session& session) {
   for (const auto& [name, is] : optional_parts(session.registry()))
     row(name.c_str(), is);
   const auto data = session.data();
-  row("data", fmt::format("{}{}", data.string(),
-                          fs::is_directory(data) ? ""
-                                                 : " (does not exist; give --data or set "
-                                                   "MARGINALIA_DATA)"));
-  const auto device =
-      device_named(session.options.device.empty() ? "auto" : session.options.device, "--device");
-  // A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
+  const auto* missing =
+      fs::is_directory(data) ? "" : " (does not exist; give --data or set MARGINALIA_DATA)";
+  row("data", data.string() + missing);
+}
+
+/// A large product tells whether a real BLAS is behind LibTorch: the reference one is 50x slower.
+void tell_products(at::Device device) {
   const auto rate = product_rate(at::kFloat, device);
   row("matmul",
       fmt::format("{:.0f} GFLOP/s in float32, {:.3g} in bfloat16, {:.3g} in float64{}", rate,
@@ -80,12 +82,25 @@ void doctor(Session& session) {
       fmt::format("auto trains in {} on {}: bfloat16 is {} in hardware, {}",
                   automatic_precision(device), device.str(),
                   bfloat16.in_hardware ? "multiplied" : "not multiplied", bfloat16.why));
-  for (const auto& folder : session.host().folders())
+}
+
+void tell_plugins(const PluginHost& host) {
+  for (const auto& folder : host.folders())
     row("plugins in", folder.string());
-  for (const auto& plugin : session.host().loaded())
+  for (const auto& plugin : host.loaded())
     row("", fmt::format("{} {}", plugin.name, plugin.version));
-  for (const auto& why : session.host().refused())
+  for (const auto& why : host.refused())
     row("refused", why);
+}
+
+}  // namespace
+
+void doctor(Session& session) {
+  tell_build();
+  tell_machine(session);
+  const auto& device = session.options.device;
+  tell_products(device_named(device.empty() ? "auto" : device, "--device"));
+  tell_plugins(session.host());
 }
 
 }  // namespace marginalia::app

@@ -159,6 +159,37 @@ void sample(Session& session, const SampleArguments& a) {
   });
 }
 
+/// Answers lines by the energy's oracle.
+static void exact_lines(const Energy& energy, const Oracle& oracle, const std::string& input) {
+  const auto in = states_in(energy);
+  for_batches(input, [&](std::vector<Line>& lines) {
+    const auto x = states_of(lines, in);
+    for (std::size_t b = 0; b < lines.size(); ++b) {
+      const auto row = std::int64_t(b);
+      Tensor given, partial = x.slice(0, row, row + 1);
+      if (lines[b].json.contains("given")) {
+        given = conditions_of({lines[b]}, in);
+        partial = merged(partial, given, {lines[b]});
+      }
+      const auto log_p = exact_log_marginal(oracle, partial, given).item<double>();
+      print_answer({{"log_marginal", json_number(log_p)}, {"estimator", "exact"}}, lines[b]);
+    }
+  });
+}
+
+/// p(x_i = k) of each variable, by its values.
+static Json single_marginals(const StateSpace& space, const Oracle& oracle) {
+  const auto p = oracle.single_marginals(space.empty()[0]);
+  Json marginals = Json::array();
+  for (std::int64_t i = 0; i < space.dimension(); ++i) {
+    Json one = Json::array();
+    for (std::int64_t k = 0; k < space.cardinalities[std::size_t(i)]; ++k)
+      one.push_back(p[i][k].item<double>());
+    marginals.push_back(std::move(one));
+  }
+  return marginals;
+}
+
 void exact(Session& session, const ExactArguments& a) {
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
   const auto energy = Experiment::energy_of(spec, session.registry());
@@ -170,34 +201,10 @@ void exact(Session& session, const ExactArguments& a) {
   if (oracle->log_z() == -INFINITY)
     throw SpecError(energy->label() + ": every state is forbidden (log f = -inf), and so log Z is "
                                       "-inf; evidence that contradicts a factor can be why");
-  if (!a.input.empty()) {
-    for_batches(a.input, [&](std::vector<Line>& lines) {
-      const auto x = states_of(lines, states_in(*energy));
-      for (std::size_t b = 0; b < lines.size(); ++b) {
-        const auto row = std::int64_t(b);
-        Tensor given, partial = x.slice(0, row, row + 1);
-        if (lines[b].json.contains("given")) {
-          given = conditions_of({lines[b]}, states_in(*energy));
-          partial = merged(partial, given, {lines[b]});
-        }
-        print_answer({{"log_marginal",
-                       json_number(exact_log_marginal(*oracle, partial, given).item<double>())},
-                      {"estimator", "exact"}},
-                     lines[b]);
-      }
-    });
-    return;
-  }
-  const auto p = oracle->single_marginals(energy->space().empty()[0]);
-  Json marginals = Json::array();
-  for (std::int64_t i = 0; i < energy->space().dimension(); ++i) {
-    Json one = Json::array();
-    for (std::int64_t k = 0; k < energy->space().cardinalities[std::size_t(i)]; ++k)
-      one.push_back(p[i][k].item<double>());
-    marginals.push_back(std::move(one));
-  }
-  print(
-      {{"log_z", oracle->log_z()}, {"single_marginals", marginals}, {"method", oracle->method()}});
+  if (!a.input.empty()) return exact_lines(*energy, *oracle, a.input);
+  print({{"log_z", oracle->log_z()},
+         {"single_marginals", single_marginals(energy->space(), *oracle)},
+         {"method", oracle->method()}});
 }
 
 }  // namespace marginalia::app

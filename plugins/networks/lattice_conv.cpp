@@ -102,7 +102,8 @@ class LatticeConv final : public Network {
   };
 
   LatticeConv(const Params& params, const NetworkContext& context)
-      : params_(params),
+      : Network(context),
+        params_(params),
         levels_(context.space.levels()),
         prior_(params.prior == "none" ? nullptr : prior_of(context, params.prior, params.rounds)) {
     const auto& shape = context.space.shape;

@@ -41,7 +41,10 @@ class Made final : public Network {
   };
 
   Made(const Params& params, const NetworkContext& context)
-      : params_(params), dimension_(context.space.dimension()), levels_(context.space.levels()) {
+      : Network(context),
+        params_(params),
+        dimension_(context.space.dimension()),
+        levels_(context.space.levels()) {
     const auto H = params.hidden, inputs = dimension_ * levels_;
     for (std::int64_t l = 0; l < params.layers; ++l)
       add("layer" + std::to_string(l + 1), l == 0 ? inputs : H, H, 1);

@@ -183,7 +183,7 @@ class MessagePassing final : public Network {
   };
 
   MessagePassing(const Params& params, const NetworkContext& context)
-      : levels_(context.space.levels()) {
+      : Network(context), levels_(context.space.levels()) {
     if (!context.energy)
       throw SpecError("works along the factors of an \"energy\"; the spec has none");
     graph_ = graph_of(*context.energy);

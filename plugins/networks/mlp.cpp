@@ -316,7 +316,8 @@ class Mlp final : public marginalia::Network {
   };
 
   Mlp(const Params& params, const marginalia::NetworkContext& context)
-      : heads_(context.heads & kOffered), width_(context.space.levels() + 1) {
+      : Network(context), heads_(context.heads & kOffered), width_(context.space.levels() + 1) {
+    if (heads_ & marginalia::kLogits) heads_ |= marginalia::kLogitsOfOne;
     if (params.prior != "none") prior_ = marginalia::prior_of(context, params.prior, params.rounds);
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
@@ -343,6 +344,7 @@ class Mlp final : public marginalia::Network {
     if (wanted & marginalia::kLogMarginal)
       out.log_marginal = marginal_->forward(x).narrow(0, 0, B).squeeze(1);
     if (wanted & marginalia::kLogits) out.logits = logits(x, input, prior);
+    if (wanted & marginalia::kLogitsOfOne) out.logits_of_one = logits_of_one(x, input, prior);
     if (wanted & marginalia::kPositionLogits)
       out.position_logits = position_->forward(x).narrow(0, 0, B);
     if (!prior_) return out;
@@ -350,18 +352,21 @@ class Mlp final : public marginalia::Network {
     return out;
   }
 
-  /// [B, D, K], or of one variable a row [B, 1, K].
+  /// [B, D, K].
   Tensor logits(const Tensor& x, const NetworkInput& input, const marginalia::Prior& prior) const {
     const auto B = input.partial.size(0), D = input.partial.size(1), K = width_ - 1;
-    if (!input.variable.defined()) {
-      const auto all = conditional_->forward(x).narrow(0, 0, B).view({B, D, K});
-      return prior_ ? all + prior.logits : all;
-    }
+    const auto all = conditional_->forward(x).narrow(0, 0, B).view({B, D, K});
+    return prior_ ? all + prior.logits : all;
+  }
+  /// [B, K], by a D-th of the output layer.
+  Tensor logits_of_one(const Tensor& x, const NetworkInput& input,
+                       const marginalia::Prior& prior) const {
+    const auto B = input.partial.size(0), K = width_ - 1;
     const auto variable = input.variable.to(input.partial.device());
     const auto padded = at::constant_pad_nd(variable, {0, x.size(0) - B});  // as the rows are
-    const auto own = conditional_->forward(x, padded, K).narrow(0, 0, B).unsqueeze(1);
+    const auto own = conditional_->forward(x, padded, K).narrow(0, 0, B);
     if (!prior_) return own;
-    return own + prior.logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K}));
+    return own + prior.logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K})).squeeze(1);
   }
 
   std::int64_t inputs(std::int64_t D) const { return D * (width_ + (prior_ ? width_ - 1 : 0)); }

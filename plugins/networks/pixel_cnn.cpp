@@ -103,7 +103,7 @@ class PixelCnn final : public Network {
   };
 
   PixelCnn(const Params& params, const NetworkContext& context)
-      : channels_(params.channels), levels_(context.space.levels()) {
+      : Network(context), channels_(params.channels), levels_(context.space.levels()) {
     const auto& shape = context.space.shape;
     if (shape.size() != 2)
       throw SpecError("works on pictures [height, width], not on a shape of " +

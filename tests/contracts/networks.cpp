@@ -11,7 +11,7 @@ namespace {
 
 constexpr Head kHeads[] = {kLogMarginal,    kLogits,       kExtensions,
                            kPositionLogits, kCausalLogits, kEmbedding};
-constexpr HeadSet kAll = (kEmbedding << 1) - 1;
+constexpr HeadSet kAll = (kLogitsOfOne << 1) - 1;
 
 /// What networks are built for: a lattice with its energy, and variables of different
 /// cardinalities.
@@ -30,7 +30,6 @@ std::shared_ptr<Network> build(const Description& d, const Surroundings& around,
   torch::manual_seed(0);
   const NetworkContext context{around.space, heads, around.energy.get()};
   auto network = test::loaded_registry().make<Network>(test::example(d), context);
-  set_space(*network, around.space);
   torch::NoGradGuard no_grad;  // away from initial values, where some outputs are zero
   for (auto& parameter : network->parameters())
     parameter.add_(0.1 * torch::randn_like(parameter));
@@ -253,7 +252,7 @@ TEST_CASE("a network's rows do not see each other, and answers repeat") {
 TEST_CASE("heads asked for together are those asked for alone") {
   torch::NoGradGuard no_grad;
   for_each_network([](Network& network, const Surroundings& around, const Description&) {
-    const auto together = network.heads() & ~HeadSet(kCausalLogits);
+    const auto together = network.heads() & ~HeadSet(kCausalLogits | kLogitsOfOne);
     if (together == 0) return;
     const auto input = input_for(network, around.space, kLogits);
     const auto all = network.evaluate(input, together);
@@ -271,9 +270,11 @@ TEST_CASE("logits of one variable a row are its own among all logits") {
     const auto all = network.evaluate(input, kLogits).logits;
     const auto B = all.size(0), D = all.size(1), K = all.size(2);
     input.variable = torch::arange(B).remainder(D).flip(0);
-    const auto one = network.evaluate(input, kLogits).logits;
-    CHECK(one.sizes() == at::IntArrayRef{B, 1, K});
-    const auto own = all.gather(1, input.variable.view({B, 1, 1}).expand({B, 1, K}));
+    const auto heads = network.evaluate(input, kLogitsOfOne);
+    CHECK_FALSE(heads.logits.defined());
+    const auto& one = heads.logits_of_one;
+    CHECK(one.sizes() == at::IntArrayRef{B, K});
+    const auto own = all.gather(1, input.variable.view({B, 1, 1}).expand({B, 1, K})).squeeze(1);
     CHECK(test::close(one, own, 1e-5));
   });
 }

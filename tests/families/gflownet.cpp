@@ -38,7 +38,6 @@ std::shared_ptr<Network> network() {
   const auto spec = Spec::from_text(R"({"type": "mlp", "hidden": 12, "layers": 2})", "spec.json");
   const NetworkContext context{kSmallSpace, kLogits | kPositionLogits | kLogMarginal};
   const auto made = test::loaded_registry().make<Network>(spec, context);
-  set_space(*made, kSmallSpace);
   torch::NoGradGuard no_grad;
   for (auto& parameter : made->parameters())
     parameter.mul_(3);

@@ -192,7 +192,6 @@ TEST_CASE("a network with the prior chow_liu starts as that tree, in both heads"
   const auto net = test::loaded_registry().make<Network, NetworkContext>(
       Spec::from_text(R"({"type": "mlp", "hidden": 8, "layers": 2, "prior": "chow_liu"})", "s"),
       context);
-  set_space(*net, context.space);
   torch::manual_seed(6);
   const auto partial = all_states()
                            .index({torch::randint(243, {20}, torch::kLong)})

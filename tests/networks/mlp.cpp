@@ -85,7 +85,7 @@ TEST_CASE("mlp computes the heads asked for and no others, and has only those it
 
   context.heads = kLogits;
   const auto one = mlp(context, R"("hidden": 8)");
-  CHECK(one->heads() == HeadSet{kLogits});
+  CHECK(one->heads() == (kLogits | kLogitsOfOne));
   for (const auto& parameter : one->named_parameters())
     CHECK(parameter.key().starts_with("conditional."));
   CHECK_THROWS_AS(one->evaluate({x}, kLogMarginal), Error);
@@ -201,10 +201,11 @@ TEST_CASE("mlp's logits of one variable a row have the gradients that they have 
     test::shake(*net, 0.1);
     const auto x = partial_states(energy->space(), 21);
     const auto variable = torch::randint(9, {21}, torch::kLong);
-    const auto weight = torch::randn({21, 1, 2});
-    const auto one = net->evaluate({.partial = x, .variable = variable}, kLogits).logits;
+    const auto weight = torch::randn({21, 2});
+    const auto one =
+        net->evaluate({.partial = x, .variable = variable}, kLogitsOfOne).logits_of_one;
     const auto all = net->evaluate({x}, kLogits).logits;
-    const auto own = all.gather(1, variable.view({21, 1, 1}).expand({21, 1, 2}));
+    const auto own = all.gather(1, variable.view({21, 1, 1}).expand({21, 1, 2})).squeeze(1);
     CHECK(relative(one, own) < 1e-5);
     const auto g = gradients(*net, (one * weight).sum());
     const auto expected = gradients(*net, (own * weight).sum());

@@ -22,7 +22,6 @@ int restate(const std::string& spec_text, const StateSpace& space) {
   auto spec = Spec::from_text(spec_text, "spec.json");
   const NetworkContext context{space, kLogits | kLogMarginal | kCausalLogits};
   const auto network = test::loaded_registry().make<Network>(spec, context);
-  set_space(*network, space);
   network->eval();
   torch::NoGradGuard no_grad;
   TensorFile file;

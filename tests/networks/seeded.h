@@ -20,7 +20,6 @@ inline std::shared_ptr<Network> seeded_network(const std::string& type,
   torch::manual_seed(1);
   auto net = loaded_registry().make<Network, NetworkContext>(
       Spec::from_text("{\"type\": \"" + type + "\", " + parameters + "}", "spec.json"), context);
-  set_space(*net, context.space);
   set_precision(*net, precision);
   return net;
 }

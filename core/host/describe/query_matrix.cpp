@@ -44,7 +44,7 @@ class SmallDataset final : public Dataset {
 /// Every head, uniform.
 class SmallNetwork final : public Network {
  public:
-  explicit SmallNetwork(const StateSpace& space) { set_space(*this, space); }
+  explicit SmallNetwork(const StateSpace& space) : Network({space}) {}
   HeadSet heads() const override {
     return kLogMarginal | kLogits | kExtensions | kPositionLogits | kCausalLogits | kEmbedding;
   }

@@ -230,7 +230,6 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
     const NetworkContext context{parts.space(), heads_of(family, role), parts.energy.get(),
                                  parts.dataset.get()};
     auto made = registry.make<Network>(network, context);
-    set_space(*made, parts.space());
     set_precision(*made, types);
     made->to(settled.device);
     parts.networks.add(role, made);

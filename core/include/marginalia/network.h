@@ -17,27 +17,29 @@ class Energy;
 /// What a network can compute; a set of them is their sum by `|`.
 enum Head : unsigned {
   kLogMarginal = 1u << 0,     ///< log p(x_S) up to one constant: [B]
-  kLogits = 1u << 1,          ///< of p(x_i | x_S), every i: [B, D, K]; one i a row: [B, 1, K]
+  kLogits = 1u << 1,          ///< of p(x_i | x_S), every i: [B, D, K]
   kExtensions = 1u << 2,      ///< log p(x_S, x_i = k): [B, D, K]
   kPositionLogits = 1u << 3,  ///< which variable comes next: [B, D]
   kCausalLogits = 1u << 4,    ///< of p(x_{order t} | x_{order <t}), one pass: [B, D, K]
   kEmbedding = 1u << 5,       ///< features of the state: [B, C]
+  /// Logits of NetworkInput::variable alone: [B, K]. Who has kLogits answers by them; to be offered
+  /// where it costs less.
+  kLogitsOfOne = 1u << 6,
 };
 using HeadSet = unsigned;
 MARGINALIA_API std::string names_of(HeadSet heads);  ///< "log_marginal, logits"
 
 /// What a network sees.
 struct NetworkInput {
-  Tensor partial;     ///< int64 [B, D], kUnknown where summed out
-  Tensor order = {};  ///< int64 [B, D], the variable revealed t-th; for causal heads
-  Tensor time = {};   ///< float32 [B]; for diffusion families
-  /// int64 [B]: the one variable of each row whose logits are wanted; undefined: all of them.
-  Tensor variable = {};
+  Tensor partial;        ///< int64 [B, D], kUnknown where summed out
+  Tensor order = {};     ///< int64 [B, D], the variable revealed t-th; for causal heads
+  Tensor time = {};      ///< float32 [B]; for diffusion families
+  Tensor variable = {};  ///< int64 [B], one of each row; for kLogitsOfOne
 };
 
 /// What it computed: the heads asked for, the others undefined. Of its type(): float32, or float64.
 struct Heads {
-  Tensor log_marginal, logits, extensions, position_logits, causal_logits, embedding;
+  Tensor log_marginal, logits, extensions, position_logits, causal_logits, embedding, logits_of_one;
 };
 
 /// The type of what is no product - parameters, sums, outputs - where products are of another.
@@ -67,6 +69,7 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   using Context = NetworkContext;
   static constexpr const char* kKind = "network";
 
+  explicit Network(const NetworkContext& context);
   ~Network() override;
   virtual HeadSet heads() const = 0;  ///< what it can compute
   /// A colour for each variable, int64 [D] from 0, such that the logits of one never depend on the
@@ -90,17 +93,13 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   at::ScalarType type() const { return type_beside(product_type()); }
 
  private:
-  /// Where input.variable is defined, logits may be those of it alone or, at no less cost, of all.
   virtual Heads compute(const NetworkInput& input, HeadSet wanted) = 0;
   Tensor impossible_;  // bool [1, D, K] where cardinalities differ, else undefined
   Precision precision_;
-  friend MARGINALIA_API void set_space(Network& network, const StateSpace& space);
   friend MARGINALIA_API void set_precision(Network& network, const Precision& precision);
 };
 
-/// Tells a network which values its variables can take; the experiment does so once.
-MARGINALIA_API void set_space(Network& network, const StateSpace& space);
-/// Tells a network in which types to multiply; likewise.
+/// Tells a network in which types to multiply, once it is built.
 MARGINALIA_API void set_precision(Network& network, const Precision& precision);
 
 /// Turns parameters and buffers of floating point into `type`; each stays the tensor that it is.

@@ -20,12 +20,13 @@ Tensor LogConditionals::at(const Tensor& partial, const Tensor& variable) const 
 }
 
 LogConditionals conditionals_of(Network& network, at::Device device, at::Device to) {
-  const auto logits = [&network, device](const Tensor& partial, const Tensor& variable) {
-    return network.evaluate({.partial = partial.to(device), .variable = variable}, kLogits).logits;
-  };
-  return {[=](const Tensor& partial) { return logits(partial, {}).log_softmax(2).to(to); },
-          [=](const Tensor& partial, const Tensor& variable) {
-            return logits(partial, variable).squeeze(1).log_softmax(1).to(to);
+  return {[=, &network](const Tensor& partial) {
+            return network.evaluate({partial.to(device)}, kLogits).logits.log_softmax(2).to(to);
+          },
+          [=, &network](const Tensor& partial, const Tensor& variable) {
+            const NetworkInput input{.partial = partial.to(device), .variable = variable};
+            const auto logits = network.evaluate(input, kLogitsOfOne).logits_of_one;
+            return logits.log_softmax(1).to(to);
           }};
 }
 

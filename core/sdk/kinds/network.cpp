@@ -10,22 +10,23 @@
 
 namespace marginalia {
 
+Network::Network(const NetworkContext& context) {
+  if (context.space.mixed()) impossible_ = context.space.possible().logical_not().unsqueeze(0);
+}
+
 Network::~Network() = default;
 
 static constexpr std::pair<Head, const char*> kHeadNames[] = {
     {kLogMarginal, "log_marginal"},   {kLogits, "logits"},
     {kExtensions, "extensions"},      {kPositionLogits, "position_logits"},
-    {kCausalLogits, "causal_logits"}, {kEmbedding, "embedding"}};
+    {kCausalLogits, "causal_logits"}, {kEmbedding, "embedding"},
+    {kLogitsOfOne, "logits_of_one"}};
 
 std::string names_of(HeadSet heads) {
   std::vector<std::string> names;
   for (const auto& [head, name] : kHeadNames)
     if (heads & head) names.emplace_back(name);
   return fmt::format("{}", fmt::join(names, ", "));
-}
-
-void set_space(Network& network, const StateSpace& space) {
-  if (space.mixed()) network.impossible_ = space.possible().logical_not().unsqueeze(0);
 }
 
 void set_precision(Network& network, const Precision& precision) {
@@ -59,31 +60,44 @@ static void expect(const Network& network, const Tensor& head, at::IntArrayRef s
         head.defined() ? fmt::format("[{}]", fmt::join(head.sizes(), ", ")) : "missing"));
 }
 
+/// Logits of one variable a row, from those of all: [B, D, K] -> [B, K].
+static Tensor of_one(const Tensor& logits, const Tensor& variable) {
+  const auto B = logits.size(0), K = logits.size(2);
+  return logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K})).squeeze(1);
+}
+
+/// Checks a head's sizes, and makes logits of impossible values -inf.
+/// impossible: as the head, for broadcasting; undefined: none.
+static void settle(const Network& network, Tensor& logits, at::IntArrayRef rows, Head which,
+                   const Tensor& impossible) {
+  auto sizes = rows.vec();
+  sizes.push_back(logits.defined() ? logits.size(-1) : 0);
+  expect(network, logits, sizes, which);
+  if (impossible.defined()) logits = logits.masked_fill(impossible, -INFINITY);
+}
+
 Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
-  if (const auto lacking = wanted & ~heads())
+  const HeadSet derived = heads() & kLogits ? kLogitsOfOne & ~heads() : 0;
+  if (const auto lacking = wanted & ~(heads() | derived))
     throw Error(fmt::format("{}: has no head {}; it computes {}", label(), names_of(lacking),
                             names_of(heads())));
-  auto out = compute(input, wanted);
+  const bool derives = wanted & derived;
+  auto out = compute(input, derives ? (wanted & ~derived) | kLogits : wanted);
   const auto B = input.partial.size(0), D = input.partial.size(1);
+  const auto device = input.partial.device();
+  const auto impossible = impossible_.defined() ? impossible_.to(device) : Tensor();  // [1, D, K]
   if (wanted & kLogMarginal) expect(*this, out.log_marginal, {B}, kLogMarginal);
-  const auto settle = [&](Tensor& logits, Head which) {
-    if (!(wanted & which)) return;
-    const auto K = logits.defined() ? logits.size(-1) : 0;
-    // [1, D, K], or [B, 1, K] where one variable a row was asked for and that is what came
-    auto impossible = impossible_.defined() ? impossible_.to(input.partial.device()) : Tensor();
-    if (which == kLogits && input.variable.defined()) {
-      const auto variable = input.variable.to(input.partial.device());
-      if (logits.defined() && logits.dim() == 3 && logits.size(1) == D)
-        logits = logits.gather(1, variable.view({B, 1, 1}).expand({B, 1, K}));
-      expect(*this, logits, {B, 1, K}, which);
-      if (impossible.defined()) impossible = impossible[0].index_select(0, variable).unsqueeze(1);
-    } else {
-      expect(*this, logits, {B, D, K}, which);
-    }
-    if (impossible.defined()) logits = logits.masked_fill(impossible, -INFINITY);
-  };
-  settle(out.logits, kLogits);
-  settle(out.causal_logits, kCausalLogits);
+  if (derives || (wanted & kLogits)) settle(*this, out.logits, {B, D}, kLogits, impossible);
+  if (wanted & kCausalLogits) settle(*this, out.causal_logits, {B, D}, kCausalLogits, impossible);
+  if (!(wanted & kLogitsOfOne)) return out;
+  const auto variable = input.variable.to(device);
+  if (derives) {
+    out.logits_of_one = of_one(out.logits, variable);
+    if (!(wanted & kLogits)) out.logits = Tensor();
+    return out;
+  }
+  const auto own = impossible.defined() ? impossible[0].index_select(0, variable) : Tensor();
+  settle(*this, out.logits_of_one, {B}, kLogitsOfOne, own);
   return out;
 }
 

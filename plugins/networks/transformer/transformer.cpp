@@ -207,7 +207,10 @@ class Transformer final : public Network {
   };
 
   Transformer(const Params& params, const NetworkContext& context)
-      : params_(params), levels_(context.space.levels()), heads_(context.heads & kOffered) {
+      : Network(context),
+        params_(params),
+        levels_(context.space.levels()),
+        heads_(context.heads & kOffered) {
     const auto C = params.channels;
     table_ = register_parameter("table", torch::randn({levels_ + 1, C}));
     if (params.pooling == "class") class_ = register_parameter("class", torch::randn({C}));

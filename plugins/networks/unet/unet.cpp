@@ -205,7 +205,8 @@ class UNet final : public Network {
   };
 
   UNet(const Params& params, const NetworkContext& context)
-      : levels_(context.space.levels()),
+      : Network(context),
+        levels_(context.space.levels()),
         channels_(params.channels),
         heads_(context.heads & kOffered) {
     const auto& shape = context.space.shape;
