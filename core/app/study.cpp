@@ -163,8 +163,8 @@ void study(Session& session, const StudyArguments& a) {
   if (a.dry_run) return show_plan(runner, session, a);
   if (a.launcher == "slurm") return submit_all(runner, session, a);
   const auto result = runner.run(in_processes(session));
-  if (!a.runs_only) {
-    std::cout << markdown_table(result.comparison);
+  if (result.comparison) {
+    std::cout << markdown_table(*result.comparison);
     fmt::print(stderr, "report: {}\n", (runner.directory().path() / "report.html").string());
   }
   if (!result.complete)

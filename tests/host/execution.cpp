@@ -146,7 +146,7 @@ TEST_CASE("a study runs in this process, and goes on where it was stopped") {
   result = again.run(in_this_process(here, hooks));
   CHECK(result.complete);
   CHECK(result.finished == 3);
-  CHECK(result.comparison.at("experiments").size() == 3);
+  CHECK(result.comparison->experiments.size() == 3);
   for (const auto& plan : StudyRunner(request, here, hooks).plan())
     CHECK(plan.what == "skip: finished");
 }

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "environment.h"
+#include "records/comparison/comparison.h"
 #include "records/study/study.h"
 #include "records/study/study_directory.h"
 
@@ -61,8 +63,8 @@ StudyLauncher in_this_process(const Environment& environment, const Hooks& hooks
 struct StudyResult {
   std::size_t finished = 0;  ///< experiments measured, before and now
   std::size_t failed = 0, altered = 0, busy = 0;
-  bool complete = true;  ///< whether nothing interrupted it
-  Json comparison;       ///< comparison.json; null where it was left out
+  bool complete = true;                  ///< whether nothing interrupted it
+  std::optional<Comparison> comparison;  ///< none where it was left out
 };
 
 /// A study, as it stands and being run.

@@ -1,19 +1,31 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
-#include <string_view>
+#include <vector>
 
-#include <nlohmann/json.hpp>
-
-#include <marginalia/spec.h>
-
-#include "records/study/study.h"
-#include "records/study/study_directory.h"
+#include "comparison_data.h"
 
 namespace marginalia {
 
-/// What the runs of a study say, beside each other: comparison.json.
+/// What the runs of a study say, beside each other. Runs that are not finished, or were altered,
+/// give no numbers and are named in the notes.
+struct Comparison {
+  std::string study, note;
+  std::string written;  ///< when, in UTC
+  Json budget;          ///< of the manifest; null where it has none
+  std::string baseline;
+  double alpha = 0;                     ///< level of significance
+  std::string test, correction;         ///< in words
+  std::int64_t samples = 0;             ///< states of each row in the report
+  std::vector<std::string> notes = {};  ///< runs missing, failed, altered, ended early
+  comparison::Table table = {};
+  comparison::Scaling scaling = {};
+  std::vector<comparison::Plot> figures = {};
+  std::vector<comparison::Experiment> experiments = {};
+};
+Comparison compare(const StudyDirectory& directory);
+
+/// comparison.json:
 ///
 ///   experiments  what each run measured and cost: the source of every other number
 ///   table        columns, and rows of cells: n, mean, standard error over the seeds, the paired
@@ -21,25 +33,23 @@ namespace marginalia {
 ///                table.pairs: every two rows that share runs, compared: what marks the best
 ///   figures      what is drawn: series of x, y, low, high, made from the experiments
 ///   scaling      power laws of a loss over a size sweep, and how well they extrapolate
-///   notes        what a reader must know: runs missing, failed, altered, ended before their budget
-///
-/// Runs that are not finished, or were altered, give no numbers and are named in the notes.
-Json compare(const StudyDirectory& directory);
+///   notes        what a reader must know
+Json to_json(const Comparison& comparison);
 
 /// The table in Markdown (with the notes), LaTeX (booktabs), and CSV (a line a cell, all digits).
-std::string markdown_table(const Json& comparison);
-std::string latex_table(const Json& comparison);
-std::string csv_table(const Json& comparison);
+std::string markdown_table(const Comparison& comparison);
+std::string latex_table(const Comparison& comparison);
+std::string csv_table(const Comparison& comparison);
 
-/// One of comparison.json's figures as an SVG document.
-std::string svg_figure(const Json& figure);
+/// A plot as an SVG document.
+std::string svg_figure(const comparison::Plot& plot);
 
 /// Compares, and writes comparison.json, .md, .csv, .tex, figures/*.svg and report.html into the
 /// study's folder.  -> the comparison.
-Json write_comparison(const StudyDirectory& directory);
+Comparison write_comparison(const StudyDirectory& directory);
 
 /// A mean and its standard error to two digits of the error: "78.690 +- 0.012" (with the sign); to
 /// four digits where there is no error.
-std::string number_text(double value, const double* error = nullptr);
+std::string number_text(double value, const std::optional<double>& error = std::nullopt);
 
 }  // namespace marginalia

@@ -49,22 +49,29 @@ std::string better_of(const std::string& key, const CompareParams& compare) {
   return names(kLower) || key.starts_with("molecules/wasserstein_") ? "lower" : "";
 }
 
-Keys keys_of(const Json& object) {
-  Keys keys;
-  for (const auto& [key, _] : object.items())
-    keys.push_back(key);
-  return keys;
+std::vector<const Experiment*> Part::finished(const std::string& row) const {
+  std::vector<const Experiment*> found;
+  std::ranges::copy_if(experiments, std::back_inserter(found),
+                       [&](const Experiment* e) { return e->row == row && e->is_finished(); });
+  return found;
 }
 
-std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key) {
-  std::vector<std::pair<std::string, Json>> parts;
+Part whole(const std::vector<Experiment>& experiments) {
+  Part all;
+  for (const auto& e : experiments)
+    all.experiments.push_back(&e);
+  return all;
+}
+
+std::vector<Part> parted(const std::vector<Experiment>& experiments, const std::string& key) {
+  std::vector<Part> parts;
   for (const auto& e : experiments) {
-    if (key.empty() || !e.at("pair").contains(key)) continue;
-    const auto& value = e.at("pair").at(key);
+    if (key.empty() || !e.pair.contains(key)) continue;
+    const auto& value = e.pair.at(key);
     const auto text = value.is_string() ? value.get<std::string>() : value.dump();
-    auto part = std::ranges::find(parts, text, &std::pair<std::string, Json>::first);
-    if (part == parts.end()) part = parts.insert(parts.end(), {text, Json::array()});
-    part->second.push_back(e);
+    auto part = std::ranges::find(parts, text, &Part::value);
+    if (part == parts.end()) part = parts.insert(parts.end(), {text, {}});
+    part->experiments.push_back(&e);
   }
   return parts;
 }

@@ -1,33 +1,52 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <map>
+#include <filesystem>
+#include <initializer_list>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "comparison.h"
 #include "records/study/study.h"
-#include "records/study/study_directory.h"
 
-/// The parts of comparison.json. All but the first are made from "experiments" alone, so that who
-/// has the file can make them again.
+/// How the parts of a comparison are made: all but the experiments from those alone.
 namespace marginalia::comparison {
 
-/// What a run costs, beside what it measures: key in "costs", label, unit.
+/// Keys of run.json that say under which circumstances a run was made.
+inline constexpr std::initializer_list<const char*> kCircumstances{"threads", "device", "host",
+                                                                   "version", "commit"};
+
+/// What a run costs, beside what it measures.
 struct Cost {
   const char *key, *label, *unit;
+  double Costs::*total;
+  std::vector<double> Curve::*along;  ///< what was spent by each point of a curve; null: no axis
 };
-inline constexpr std::array<Cost, 5> kCosts{{{"parameters", "parameters", ""},
-                                             {"steps", "steps", ""},
-                                             {"seconds", "training", "seconds"},
-                                             {"energy_evaluations", "energy evaluations", "rows"},
-                                             {"passes", "network passes", "rows"}}};
+inline constexpr std::array<Cost, 5> kCosts{
+    {{"parameters", "parameters", "", &Costs::parameters, nullptr},
+     {"steps", "steps", "", &Costs::steps, &Curve::step},
+     {"seconds", "training", "seconds", &Costs::seconds, &Curve::seconds},
+     {"energy_evaluations", "energy evaluations", "rows", &Costs::energy_evaluations,
+      &Curve::energy_evaluations},
+     {"passes", "network passes", "rows", &Costs::passes, &Curve::passes}}};
 
-/// What one experiment measured: "metric/estimator".
+/// "metric/estimator" of each measurement or curve.
 using Keys = std::vector<std::string>;
-Keys keys_of(const Json& object);
+template <typename T>
+Keys keys_of(const std::vector<T>& all) {
+  Keys keys;
+  for (const auto& one : all)
+    keys.push_back(one.key);
+  return keys;
+}
+
+/// The measurement or curve of a key; null where there is none.
+template <typename T>
+const T* find(const std::vector<T>& all, const std::string& key) {
+  const auto found = std::ranges::find(all, key, &T::key);
+  return found == all.end() ? nullptr : &*found;
+}
 
 std::string metric_of(const std::string& key);     ///< "nll/masked" -> "nll"
 std::string estimator_of(const std::string& key);  ///< "nll/masked" -> "masked"; "nll" -> ""
@@ -42,32 +61,64 @@ std::vector<std::string> columns_of(const std::vector<Keys>& experiments, const 
 /// Which of `keys` stands in a column; "" for none. The exact log Z is the oracle's, never a row's.
 std::string key_in(const Keys& keys, const std::string& column);
 
-/// "experiments": what each run measured. Adds to `notes` what gives no numbers, and why.
-Json read_experiments(const Study& study, const std::vector<StudyRun>& runs,
-                      const std::filesystem::path& root, std::vector<std::string>& notes);
+/// "marginal_error/one_pass" -> "marginal error, one pass"
+std::string label_of(const std::string& metric);
+
+/// Experiments that are looked at together.
+struct Part {
+  std::string value;  ///< what a key of their pairs has in all of them; "" for all experiments
+  std::vector<const Experiment*> experiments;
+
+  std::vector<const Experiment*> finished(const std::string& row) const;
+  /// "nll" -> "nll, 4"
+  std::string name(const std::string& what) const {
+    return value.empty() ? what : what + ", " + value;
+  }
+};
+Part whole(const std::vector<Experiment>& experiments);
 
 /// The experiments at each value of a key of their pairs, in the order in which they come; nothing
 /// for "".
-std::vector<std::pair<std::string, Json>> parted(const Json& experiments, const std::string& key);
+std::vector<Part> parted(const std::vector<Experiment>& experiments, const std::string& key);
 
-/// -> {"columns", "rows", "pairs"}
-Json table_of(const Json& experiments, const CompareParams& compare,
-              const std::vector<std::string>& rows);
+/// What each run of a study measured, in the order of its experiments.
+std::vector<Experiment> read_experiments(const Study& study, const std::vector<StudyRun>& runs,
+                                         const std::filesystem::path& root);
+
+/// Adds which runs give no numbers, and why; which rows left part of their budget; and in what the
+/// machines differ.
+void add_notes(std::vector<std::string>& notes, const Study& study,
+               const std::vector<Experiment>& experiments);
+
+Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
+               const std::vector<std::string>& rows);
 
 /// Curves against budgets, errors by subset size and against time, each at every value of the key
 /// `columns`, where there is one, by itself; calibration of all together.
-Json figures_of(const Json& experiments, const std::vector<std::string>& rows,
-                const std::string& columns);
+std::vector<Plot> figures_of(const std::vector<Experiment>& experiments,
+                             const std::vector<std::string>& rows, const std::string& columns);
 
-/// Power laws; its plots are added to `figures`. {} where the study asks for none.
-Json scaling_of(const Json& experiments, const ScalingParams& scaling, Json& figures);
+/// Adds the curves of a metric, or of a metric and estimator, against each cost.
+void add_curves(std::vector<Plot>& figures, const Part& part, const std::vector<std::string>& rows,
+                const std::string& metric);
 
-/// A figure with the scales that suit its series: logarithmic where a positive range is wide.
-Json figure(const std::string& id, const std::string& group, const std::string& title,
-            const std::string& x, const std::string& y, Json series);
-Json series(const std::string& label, std::size_t colour, const char* style);
+/// Power laws; its plots are added to `figures`. Empty where the study asks for none.
+Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingParams& params,
+                   std::vector<Plot>& figures);
 
-/// "marginal_error/one_pass" -> "marginal error, one pass"
-std::string label_of(const std::string& metric);
+/// A plot with an id that a file may have, and the scales that suit its series: logarithmic where a
+/// positive range is wide.
+Plot scaled(Plot plot);
+
+/// Adds a point: y is the mean, the band one standard error to both sides.
+void add_point(Series& to, double x, const Summary& summary);
+
+/// A cell and a difference as they are printed: "78.690 +- 0.012", "+0.10 +- 0.02 (p = 0.013)".
+std::string text_of(const Cell& cell);
+std::string text_of(const Test& difference);
+
+/// Writes `study`/report.html from a comparison and some samples of each row, which are read from
+/// the runs.
+void write_study_report(const std::filesystem::path& study, const Comparison& comparison);
 
 }  // namespace marginalia::comparison

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <fstream>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <tbb/parallel_for.h>
 
 #include <marginalia/files.h>
@@ -22,34 +20,72 @@ double number(const Json& json, const char* key) {
   return at != json.end() && at->is_number() ? at->get<double>() : NAN;
 }
 
-Json costs_of(const Json& record) {
-  return {{"parameters", number(record, "parameters")},
-          {"steps", number(record, "steps")},
-          {"seconds", number(record, "train_seconds")},
-          {"energy_evaluations", number(record, "energy_evaluations")},
-          {"passes", number(record, "network_passes")}};
+std::string text(const Json& json, const char* key) {
+  const auto at = json.find(key);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : "";
 }
 
-/// "metric/estimator" to its figure; of lists only those that are drawn.
-Json figures_in(const Json& evaluation) {
-  Json all = Json::object();
+Costs costs_of(const Json& record) {
+  return {.parameters = number(record, "parameters"),
+          .steps = number(record, "steps"),
+          .seconds = number(record, "train_seconds"),
+          .energy_evaluations = number(record, "energy_evaluations"),
+          .passes = number(record, "network_passes")};
+}
+
+Json only(const Json& object, std::initializer_list<const char*> keys) {
+  Json kept = Json::object();
+  for (const auto* key : keys)
+    if (object.contains(key)) kept[key] = object.at(key);
+  return kept;
+}
+
+std::vector<SizeError> sizes_in(const Json& entries) {
+  std::vector<SizeError> sizes;
+  for (const auto& entry : entries)
+    if (const auto rms = number(entry, "rms"); !std::isnan(rms))
+      sizes.push_back({number(entry, "size"), rms});
+  return sizes;
+}
+
+std::vector<CalibrationBin> bins_in(const Json& entries) {
+  std::vector<CalibrationBin> bins;
+  for (const auto& entry : entries)
+    bins.push_back({entry.at("predicted").get<double>(), entry.at("observed").get<double>(),
+                    entry.at("count").get<double>()});
+  return bins;
+}
+
+Measurement measurement_of(const std::string& key, const Json& figure) {
+  // Of lists only those that are drawn.
+  Measurement made{.key = key,
+                   .value = number(figure, "value"),
+                   .unit = text(figure, "unit"),
+                   .status = text(figure, "status"),
+                   .recorded = only(figure, {"value", "stderr", "unit", "status", "samples",
+                                             "by_size", "bins"})};
+  if (const auto error = number(figure, "stderr"); !std::isnan(error)) made.error = error;
+  if (figure.contains("by_size")) made.by_size = sizes_in(figure.at("by_size"));
+  if (figure.contains("bins")) made.bins = bins_in(figure.at("bins"));
+  return made;
+}
+
+std::vector<Measurement> measurements_in(const Json& evaluation) {
+  std::vector<Measurement> all;
   const auto metrics = evaluation.find("metrics");
   if (metrics == evaluation.end() || !metrics->is_object()) return all;
   for (const auto& [metric, by] : metrics->items()) {
     if (!by.is_object()) continue;
-    for (const auto& [estimator, figure] : by.items()) {
-      if (!figure.is_object() || !figure.contains("value")) continue;
-      auto& kept = all[metric + "/" + estimator];
-      for (const auto* key : {"value", "stderr", "unit", "status", "samples", "by_size", "bins"})
-        if (figure.contains(key)) kept[key] = figure.at(key);
-    }
+    for (const auto& [estimator, figure] : by.items())
+      if (figure.is_object() && figure.contains("value"))
+        all.push_back(measurement_of(metric + "/" + estimator, figure));
   }
   return all;
 }
 
 /// What was measured on the way (eval/METRIC/ESTIMATOR), with what had been spent by then. Lines
 /// of training log what was spent; between two of them it is taken to grow evenly by the step.
-class Curves {
+class CurveReader {
  public:
   void add(const Json& line) {
     const auto step = number(line, "step"), seconds = number(line, "seconds");
@@ -59,25 +95,21 @@ class Curves {
                         line.contains("train/energy_evaluations")
                             ? number(line, "train/energy_evaluations")
                             : 0});
-    for (const auto& [key, value] : line.items())
-      if (key.starts_with("eval/") && value.is_number()) {
-        auto& curve = curves_[key.substr(5)];
-        curve["step"].push_back(step);
-        curve["seconds"].push_back(seconds);
-        curve["value"].push_back(value);
-      }
-  }
-  Json take() {
-    for (auto& [_, curve] : curves_.items()) {
-      Json passes = Json::array(), evaluations = Json::array();
-      for (const auto& step : curve.at("step")) {
-        const auto spent = spent_at(step.get<double>());
-        passes.push_back(spent.first);
-        evaluations.push_back(spent.second);
-      }
-      curve["passes"] = std::move(passes);
-      curve["energy_evaluations"] = std::move(evaluations);
+    for (const auto& [key, value] : line.items()) {
+      if (!key.starts_with("eval/") || !value.is_number()) continue;
+      auto& curve = curve_of(key.substr(5));
+      curve.step.push_back(step);
+      curve.seconds.push_back(seconds);
+      curve.value.push_back(value.get<double>());
     }
+  }
+  std::vector<Curve> take() {
+    for (auto& curve : curves_)
+      for (const auto step : curve.step) {
+        const auto spent = spent_at(step);
+        curve.passes.push_back(spent.passes);
+        curve.energy_evaluations.push_back(spent.evaluations);
+      }
     return std::move(curves_);
   }
 
@@ -85,137 +117,67 @@ class Curves {
   struct Spent {
     double step, passes, evaluations;
   };
-  std::pair<double, double> spent_at(double step) const {
+  Curve& curve_of(const std::string& key) {
+    const auto known = std::ranges::find(curves_, key, &Curve::key);
+    return known != curves_.end() ? *known : curves_.emplace_back(Curve{.key = key});
+  }
+  Spent spent_at(double step) const {
     Spent before{0, 0, 0};
     for (const auto& after : spent_) {
       if (after.step >= step) {
         const auto part =
             after.step > before.step ? (step - before.step) / (after.step - before.step) : 1;
-        return {before.passes + part * (after.passes - before.passes),
+        return {step, before.passes + part * (after.passes - before.passes),
                 before.evaluations + part * (after.evaluations - before.evaluations)};
       }
       before = after;
     }
-    return {before.passes, before.evaluations};
+    return before;
   }
   std::vector<Spent> spent_;
-  Json curves_ = Json::object();
+  std::vector<Curve> curves_;
 };
 
-Json curves_in(const fs::path& file) {
-  Curves curves;
+std::vector<Curve> curves_in(const fs::path& file) {
+  CurveReader curves;
   std::ifstream in(file, std::ios::binary);
   for (std::string line; std::getline(in, line);)
     if (const auto json = Json::parse(line, nullptr, false); json.is_object()) curves.add(json);
   return curves.take();
 }
 
-Json read_one(const StudyExperiment& e, const StudyRun& run, const fs::path& root) {
-  Json json{{"name", e.name},
-            {"row", e.row},
-            {"pair", e.pair},
-            {"settings", e.settings},
-            {"spec_sha256", e.hash},
-            {"run", run.folder.lexically_relative(root).generic_string()},
-            {"standing", name_of(run.standing)}};
-  if (!run.reason.empty()) json["reason"] = run.reason;
-  if (run.standing != Standing::kFinished) return json;
-  for (const auto* key : {"threads", "device", "host", "version", "commit"})
-    if (run.record.contains(key)) json[key] = run.record.at(key);
+Experiment read_one(const StudyExperiment& e, const StudyRun& run, const fs::path& root) {
+  Experiment made{.name = e.name,
+                  .row = e.row,
+                  .pair = e.pair,
+                  .settings = e.settings,
+                  .spec_sha256 = e.hash,
+                  .run = run.folder.lexically_relative(root).generic_string(),
+                  .standing = run.standing,
+                  .reason = run.reason};
+  if (!made.is_finished()) return made;
+  made.circumstances = only(run.record, kCircumstances);
   const auto& training = e.spec.at("training");
-  json["rows_a_step"] =
+  made.rows_per_step =
       training.at("batch_size").get<std::int64_t>() * training.at("accumulate").get<std::int64_t>();
-  json["costs"] = costs_of(run.record);
+  made.costs = costs_of(run.record);
   const auto evaluation = Json::parse(read_text(run.folder / "evaluation.json"), nullptr, false);
-  json["figures"] = figures_in(evaluation);
+  made.measurements = measurements_in(evaluation);
   if (evaluation.is_object() && evaluation.contains("unavailable"))
-    json["unavailable"] = evaluation.at("unavailable");
-  json["curves"] = curves_in(run.folder / "metrics.jsonl");
-  return json;
-}
-
-/// The largest share of its budget that a run used; 1 where it has none.
-double used(const StudyExperiment& e, const Json& record) {
-  const auto& budget = e.spec.at("training").at("budget");
-  const auto seconds = number(budget, "seconds");
-  const auto evaluations = number(budget, "energy_evaluations"), passes = number(budget, "passes");
-  double share = seconds + evaluations + passes > 0 ? 0 : 1;
-  if (seconds > 0) share = std::max(share, number(record, "train_seconds") / seconds);
-  if (evaluations > 0) share = std::max(share, number(record, "energy_evaluations") / evaluations);
-  if (passes > 0) share = std::max(share, number(record, "network_passes") / passes);
-  return share;
-}
-
-/// "a, b, c and 4 more"
-std::string some(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 4;
-  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
-  return fmt::format("{} and {} more", fmt::join(names.begin(), names.begin() + kShown, ", "),
-                     names.size() - kShown);
-}
-
-void note_standing(const Study& study, const std::vector<StudyRun>& runs,
-                   std::vector<std::string>& notes) {
-  std::vector<std::string> absent, running;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto& name = study.experiments[i].name;
-    if (runs[i].standing == Standing::kAbsent) absent.push_back(name);
-    if (runs[i].standing == Standing::kRunning) running.push_back(name);
-    if (runs[i].standing == Standing::kUnfinished)
-      notes.push_back(fmt::format("{} is not finished ({})", name, runs[i].reason));
-    if (runs[i].standing == Standing::kAltered)
-      notes.push_back(fmt::format("{} is left out: {}", name, runs[i].reason));
-  }
-  if (!absent.empty()) notes.push_back("not run: " + some(absent));
-  if (!running.empty()) notes.push_back("still running: " + some(running));
-}
-
-/// Rows that stopped by themselves before what the study allows was spent.
-void note_budgets(const Study& study, const std::vector<StudyRun>& runs,
-                  std::vector<std::string>& notes) {
-  std::map<std::string, double> least;  // by row
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].standing != Standing::kFinished) continue;
-    const auto share = used(study.experiments[i], runs[i].record);
-    auto [at, _] = least.emplace(study.experiments[i].row, share);
-    at->second = std::min(at->second, share);
-  }
-  for (const auto& [row, share] : least)
-    if (share < 0.99)
-      notes.push_back(fmt::format("{} ended by its steps or by early stopping, at {:.2g} % of its "
-                                  "budget",
-                                  row, 100 * share));
-}
-
-void note_machines(const Json& experiments, std::vector<std::string>& notes) {
-  for (const auto* key : {"threads", "device", "host", "version", "commit"}) {
-    std::vector<std::string> values;
-    for (const auto& e : experiments)
-      if (const auto value = e.contains(key) ? e.at(key).dump() : ""; !value.empty())
-        if (!std::ranges::count(values, value)) values.push_back(value);
-    if (values.size() > 1)
-      notes.push_back(
-          fmt::format("runs differ in {}: {}{}", key, some(values),
-                      std::string_view(key) == "version" || std::string_view(key) == "commit"
-                          ? ""
-                          : "; their seconds do not compare"));
-  }
+    for (const auto& [metric, why] : evaluation.at("unavailable").items())
+      made.unavailable.push_back({metric, why.get<std::string>()});
+  made.curves = curves_in(run.folder / "metrics.jsonl");
+  return made;
 }
 
 }  // namespace
 
-Json read_experiments(const Study& study, const std::vector<StudyRun>& runs, const fs::path& root,
-                      std::vector<std::string>& notes) {
-  std::vector<Json> all(runs.size());
+std::vector<Experiment> read_experiments(const Study& study, const std::vector<StudyRun>& runs,
+                                         const fs::path& root) {
+  std::vector<Experiment> all(runs.size());
   tbb::parallel_for(std::size_t{0}, runs.size(),
                     [&](std::size_t i) { all[i] = read_one(study.experiments[i], runs[i], root); });
-  Json experiments = Json::array();
-  for (auto& one : all)
-    experiments.push_back(std::move(one));
-  note_standing(study, runs, notes);
-  note_budgets(study, runs, notes);
-  note_machines(experiments, notes);
-  return experiments;
+  return all;
 }
 
 }  // namespace marginalia::comparison

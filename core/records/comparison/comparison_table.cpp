@@ -6,73 +6,66 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 
-#include <fmt/format.h>
-
-#include "comparison.h"
 #include "comparison_parts.h"
-#include "statistics.h"
 
 namespace marginalia::comparison {
 namespace {
 
-std::vector<std::string> asked_for(const Json& experiments, const CompareParams& compare) {
+std::vector<std::string> asked_for(const std::vector<Experiment>& experiments,
+                                   const CompareParams& compare) {
   if (!compare.metrics.empty()) return compare.metrics;
   std::vector<std::string> all;
   for (const auto& e : experiments)
-    if (e.contains("figures"))
-      for (const auto& [key, _] : e.at("figures").items())
-        if (!std::ranges::count(all, metric_of(key))) all.push_back(metric_of(key));
+    for (const auto& measurement : e.measurements)
+      if (const auto metric = metric_of(measurement.key); !std::ranges::count(all, metric))
+        all.push_back(metric);
   return all;
 }
 
-bool is_cost(const std::string& key) {
-  return std::ranges::any_of(kCosts, [&](const Cost& cost) { return key == cost.key; });
+/// The cost of a key; null where it is a metric's.
+const Cost* cost_called(const std::string& key) {
+  const auto* found = std::ranges::find(kCosts, key, &Cost::key);
+  return found == kCosts.end() ? nullptr : found;
 }
 
-/// The key of the figure that stands in column `key` for this experiment; "" for none. A figure
-/// that is exact is the same by whatever estimator.
-std::string figure_key(const Json& figures, const std::string& key) {
-  if (figures.contains(key)) return key;
+/// What stands in column `key` for an experiment; null for nothing. A measurement that is exact is
+/// the same by whatever estimator.
+const Measurement* measurement_in(const std::vector<Measurement>& all, const std::string& key) {
+  if (const auto* found = find(all, key)) return found;
   const auto metric = metric_of(key);
-  for (const auto& [name, figure] : figures.items())
-    if (metric != "log_z" && metric_of(name) == metric && figure.value("status", "") == "exact")
-      return name;
-  return key_in(keys_of(figures), key);
+  for (const auto& one : all)
+    if (metric != "log_z" && metric_of(one.key) == metric && one.status == "exact") return &one;
+  return find(all, key_in(keys_of(all), key));
 }
 
 /// One number of one experiment.
 struct Value {
-  std::string experiment;
-  Json pair;
+  const Experiment* experiment;
   double value;
   std::optional<double> error;
   std::string estimator, status, unit;
 };
 
+std::string why_not_measured(const Experiment& e, const std::string& metric) {
+  const auto said = std::ranges::find(e.unavailable, metric, &UnavailableMetric::metric);
+  return said == e.unavailable.end() ? "not measured" : said->why;
+}
+
 /// The numbers of `row` in a column, and why there are fewer than experiments.
-std::vector<Value> values_of(const Json& experiments, const std::string& row,
-                             const std::string& key, std::string& why) {
+std::vector<Value> values_of(const Part& part, const std::string& row, const std::string& key,
+                             std::string& why) {
   std::vector<Value> values;
-  for (const auto& e : experiments) {
-    if (e.at("row") != row || !e.contains("figures")) continue;
-    Value value{e.at("name"), e.at("pair"), NAN, {}, "", "", ""};
-    if (is_cost(key)) {
-      const auto& cost = e.at("costs").at(key);
-      value.value = cost.is_number() ? cost.get<double>() : NAN;
-    } else if (const auto name = figure_key(e.at("figures"), key); !name.empty()) {
-      const auto& figure = e.at("figures").at(name);
-      if (figure.at("value").is_number()) value.value = figure.at("value").get<double>();
-      if (figure.contains("stderr") && figure.at("stderr").is_number())
-        value.error = figure.at("stderr").get<double>();
-      value.estimator = estimator_of(name);
-      value.status = figure.value("status", "");
-      value.unit = figure.value("unit", "");
-      if (!std::isfinite(value.value)) why = "not finite in " + value.experiment;
-    } else if (e.contains("unavailable") && e.at("unavailable").contains(metric_of(key))) {
-      why = e.at("unavailable").at(metric_of(key)).get<std::string>();
+  for (const auto* e : part.finished(row)) {
+    Value value{e, NAN, {}, "", "", ""};
+    if (const auto* cost = cost_called(key)) {
+      value.value = e->costs.*cost->total;
+    } else if (const auto* found = measurement_in(e->measurements, key)) {
+      value = {e, found->value, found->error, estimator_of(found->key), found->status, found->unit};
+      if (!std::isfinite(value.value)) why = "not finite in " + e->name;
     } else {
-      why = "not measured";
+      why = why_not_measured(*e, metric_of(key));
     }
     if (std::isfinite(value.value)) values.push_back(std::move(value));
   }
@@ -87,227 +80,168 @@ std::string common(const std::vector<Value>& values, std::string Value::*member)
   return text;
 }
 
-PairedTest test_of(const std::vector<Value>& a, const std::vector<Value>& b) {
-  std::vector<double> left, right;
-  for (const auto& one : a)
-    for (const auto& other : b)
-      if (one.pair == other.pair) {
-        left.push_back(one.value);
-        right.push_back(other.value);
-      }
-  return paired_t_test(left, right);
-}
-
-Json to_json(const PairedTest& test) {
-  Json json{{"n", test.difference.n}, {"mean", test.difference.mean}};
-  json["stderr"] = test.difference.error ? Json(*test.difference.error) : Json();
-  json["t"] = test.t ? Json(*test.t) : Json();
-  json["p"] = test.p ? Json(*test.p) : Json();
-  if (!test.untested.empty()) json["untested"] = test.untested;
-  return json;
-}
-
-/// Puts p_holm beside p in each of the tests.
-void correct(const std::vector<Json*>& tests) {
-  std::vector<double> p;
-  std::vector<Json*> tested;
-  for (auto* test : tests)
-    if (test->at("p").is_number()) {
-      p.push_back(test->at("p").get<double>());
-      tested.push_back(test);
-    }
-  const auto adjusted = holm(p);
-  for (std::size_t i = 0; i < tested.size(); ++i)
-    (*tested[i])["p_holm"] = adjusted[i];
-}
-
-const char* sign_of(const std::string& status) {
-  return status == "upper" ? "\u2264 " : status == "lower" ? "\u2265 " : "";
-}
-
-Json cell_of(const std::vector<Value>& values, const std::string& key, const std::string& why) {
+Cell cell_of(const std::vector<Value>& values, const std::string& why) {
+  Cell cell;
   std::vector<double> numbers;
-  Json sources = Json::object();
   for (const auto& value : values) {
     numbers.push_back(value.value);
-    sources[value.experiment] = value.value;
+    cell.values.push_back({value.experiment->name, value.value});
   }
-  const auto summary = summary_of(numbers);
-  Json cell{{"column", key}, {"n", summary.n}, {"values", sources}};
-  if (values.empty()) {
-    cell["why"] = why.empty() ? "no finished run" : why;
-    cell["text"] = "\u2013";
-    return cell;
-  }
-  auto error = summary.error;
-  if (!error && values.front().error) error = values.front().error;
-  cell["mean"] = summary.mean;
-  cell["stderr"] = error ? Json(*error) : Json();
-  cell["stderr_of"] = summary.error ? "runs" : error ? "one run" : "none";
-  if (const auto estimator = common(values, &Value::estimator); !estimator.empty())
-    cell["estimator"] = estimator;
-  const auto status = common(values, &Value::status);
-  if (!status.empty()) cell["status"] = status;
-  if (!why.empty()) cell["why"] = why;
-  cell["text"] = sign_of(status) + number_text(summary.mean, error ? &*error : nullptr);
+  cell.summary = summary_of(numbers);
+  cell.estimator = common(values, &Value::estimator);
+  cell.status = common(values, &Value::status);
+  cell.why = values.empty() && why.empty() ? "no finished run" : why;
+  if (!values.empty()) cell.own_error = values.front().error;
   return cell;
 }
 
-std::string difference_text(const Json& test) {
-  if (test.at("n") == 0) return "\u2013";
-  const auto mean = test.at("mean").get<double>();
-  const auto* error = test.at("stderr").get_ptr<const double*>();
-  auto text = (mean > 0 ? "+" : "") + number_text(mean, error);
-  if (!test.contains("p_holm")) return text;
-  const auto p = test.at("p_holm").get<double>();
-  return text + (p < 0.001 ? " (p < 0.001)" : fmt::format(" (p = {:.2g})", p));
+Test test_of(const std::vector<Value>& a, const std::vector<Value>& b) {
+  std::vector<double> left, right;
+  for (const auto& one : a)
+    for (const auto& other : b)
+      if (one.experiment->pair == other.experiment->pair) {
+        left.push_back(one.value);
+        right.push_back(other.value);
+      }
+  return {paired_t_test(left, right), {}};
 }
 
-/// One column of the table, worked out: of all experiments, or of those `among` which it says.
-class Column {
- public:
-  Column(const Json& experiments, const std::vector<std::string>& rows, std::string key,
-         const CompareParams& compare, std::string among = "")
-      : rows_(rows),
-        key_(std::move(key)),
-        among_(std::move(among)),
-        better_(better_of(key_, compare)) {
-    for (const auto& row : rows) {
-      std::string why;
-      values_.push_back(values_of(experiments, row, key_, why));
-      cells_.push_back(cell_of(values_.back(), full_key(), why));
-    }
-    if (is_cost(key_)) return;
-    const auto named = std::ranges::find(rows, compare.baseline);
-    const auto baseline = named == rows.end() ? std::size_t{0} : std::size_t(named - rows.begin());
-    for (std::size_t r = 0; r < rows.size(); ++r)
-      if (r != baseline) cells_[r]["difference"] = to_json(test_of(values_[r], values_[baseline]));
-    for (std::size_t a = 0; a < rows.size(); ++a)
-      for (std::size_t b = a + 1; b < rows.size(); ++b) {
-        pairs_.push_back(to_json(test_of(values_[a], values_[b])));
-        pairs_.back()["a"] = rows[a];
-        pairs_.back()["b"] = rows[b];
-        pairs_.back()["column"] = full_key();
-      }
-  }
+/// One column of the table, worked out.
+struct WorkedColumn {
+  Column head;
+  std::vector<std::vector<Value>> values;  ///< by row
+  std::vector<Cell> cells;                 ///< likewise
+  std::vector<Pair> pairs;
 
-  std::vector<Json*> differences() {
-    std::vector<Json*> tests;
-    for (auto& cell : cells_)
-      if (cell.contains("difference")) tests.push_back(&cell["difference"]);
-    return tests;
-  }
-  std::vector<Json*> pairs() {
-    std::vector<Json*> tests;
-    for (auto& pair : pairs_)
-      tests.push_back(&pair);
-    return tests;
-  }
-
-  /// After the corrections: the texts of differences, and which row is best.
-  void finish(double alpha) {
-    for (auto* test : differences())
-      (*test)["text"] = difference_text(*test);
-    if (better_.empty()) return;
-    std::optional<std::size_t> best;
-    for (std::size_t r = 0; r < rows_.size(); ++r)
-      if (cells_[r].contains("mean") && (!best || is_better(r, *best))) best = r;
-    if (!best) return;
-    cells_[*best]["best"] = true;
-    int others = 0;
-    bool significant = true;
-    for (const auto& pair : pairs_) {
-      if (pair.at("a") != rows_[*best] && pair.at("b") != rows_[*best]) continue;
-      const auto other = pair.at("a") == rows_[*best] ? pair.at("b") : pair.at("a");
-      const auto at = std::ranges::find(rows_, other.get<std::string>()) - rows_.begin();
-      if (!cells_[std::size_t(at)].contains("mean")) continue;
-      ++others;
-      significant = significant && pair.contains("p_holm") && pair.at("p_holm") < alpha;
-    }
-    cells_[*best]["significant"] = others > 0 && significant;
-  }
-
-  Json head() const {
-    const auto label = label_of(key_) + (among_.empty() ? "" : ", " + among_);
-    Json head{{"key", full_key()}, {"label", label}, {"kind", "quality"}, {"unit", unit()}};
-    for (const auto& cost : kCosts)
-      if (key_ == cost.key)
-        head = {{"key", key_}, {"label", cost.label}, {"kind", "cost"}, {"unit", cost.unit}};
-    head["better"] = better_.empty() ? Json() : Json(better_);
-    return head;
-  }
   /// A cost that no run has is not shown.
   bool is_empty() const {
-    return is_cost(key_) && std::ranges::all_of(values_, [](const auto& row) {
+    return head.is_cost && std::ranges::all_of(values, [](const auto& row) {
              return std::ranges::all_of(row, [](const Value& v) { return v.value == 0; });
            });
   }
-  const std::vector<Json>& cells() const { return cells_; }
-  const std::vector<Json>& all_pairs() const { return pairs_; }
-
- private:
-  bool is_better(std::size_t a, std::size_t b) const {
-    const auto x = cells_[a].at("mean").get<double>(), y = cells_[b].at("mean").get<double>();
-    return better_ == "lower" ? x < y : x > y;
-  }
-  std::string full_key() const { return among_.empty() ? key_ : key_ + " of " + among_; }
-  std::string unit() const {
-    for (const auto& row : values_)
-      if (!row.empty()) return common(row, &Value::unit);
-    return "";
-  }
-
-  std::vector<std::string> rows_;
-  std::string key_, among_, better_;
-  std::vector<std::vector<Value>> values_;  // by row
-  std::vector<Json> cells_, pairs_;
 };
+
+Column head_of(const std::string& key, const Part& part, const CompareParams& compare,
+               const std::vector<std::vector<Value>>& values) {
+  const auto better = better_of(key, compare);
+  if (const auto* cost = cost_called(key))
+    return {
+        .key = key, .label = cost->label, .unit = cost->unit, .better = better, .is_cost = true};
+  const auto row = std::ranges::find_if(values, [](const auto& one) { return !one.empty(); });
+  return {.key = part.value.empty() ? key : key + " of " + part.value,
+          .label = part.name(label_of(key)),
+          .unit = row == values.end() ? "" : common(*row, &Value::unit),
+          .better = better};
+}
+
+void add_tests(WorkedColumn& column, std::size_t baseline) {
+  const auto& values = column.values;
+  for (std::size_t r = 0; r < values.size(); ++r)
+    if (r != baseline) column.cells[r].difference = test_of(values[r], values[baseline]);
+  for (std::size_t a = 0; a < values.size(); ++a)
+    for (std::size_t b = a + 1; b < values.size(); ++b)
+      column.pairs.push_back({a, b, column.head.key, test_of(values[a], values[b])});
+}
+
+/// A column of all experiments, or of those of a part.
+WorkedColumn column_of(const Part& part, const std::vector<std::string>& rows,
+                       const std::string& key, const CompareParams& compare) {
+  WorkedColumn column;
+  for (const auto& row : rows) {
+    std::string why;
+    column.values.push_back(values_of(part, row, key, why));
+    column.cells.push_back(cell_of(column.values.back(), why));
+  }
+  column.head = head_of(key, part, compare, column.values);
+  const auto named = std::ranges::find(rows, compare.baseline);
+  const auto baseline = named == rows.end() ? std::size_t{0} : std::size_t(named - rows.begin());
+  if (!column.head.is_cost) add_tests(column, baseline);
+  return column;
+}
+
+std::vector<WorkedColumn> columns_asked_for(const std::vector<Experiment>& experiments,
+                                            const std::vector<std::string>& rows,
+                                            const CompareParams& compare) {
+  std::vector<Keys> keys;
+  for (const auto& e : experiments)
+    keys.push_back(keys_of(e.measurements));
+  auto parts = parted(experiments, compare.columns);
+  parts.insert(parts.begin(), whole(experiments));
+  std::vector<WorkedColumn> columns;
+  for (const auto& asked : asked_for(experiments, compare))
+    for (const auto& key : cost_called(asked) ? Keys{} : columns_of(keys, asked))
+      for (const auto& part : parts)
+        columns.push_back(column_of(part, rows, key, compare));
+  for (const auto& cost : kCosts)  // always beside what was bought with them
+    columns.push_back(column_of(parts.front(), rows, cost.key, compare));
+  std::erase_if(columns, [](const WorkedColumn& column) { return column.is_empty(); });
+  return columns;
+}
+
+/// Fills p_holm of tests that count together.
+void correct(const std::vector<Test*>& tests) {
+  std::vector<double> p;
+  for (const auto* test : tests)
+    if (test->paired.p) p.push_back(*test->paired.p);
+  const auto adjusted = holm(p);
+  auto next = adjusted.begin();
+  for (auto* test : tests)
+    if (test->paired.p) test->p_holm = *next++;
+}
+
+/// Corrects the differences of these columns, and their pairs, each for their number.
+void correct(std::span<WorkedColumn> columns) {
+  std::vector<Test*> differences, pairs;
+  for (auto& column : columns) {
+    for (auto& cell : column.cells)
+      if (cell.difference) differences.push_back(&*cell.difference);
+    for (auto& pair : column.pairs)
+      pairs.push_back(&pair.test);
+  }
+  correct(differences);
+  correct(pairs);
+}
+
+/// After the corrections: which row is best, and whether it is so beyond doubt.
+void mark_best(WorkedColumn& column, double alpha) {
+  auto& cells = column.cells;
+  const auto is_better = [&](std::size_t a, std::size_t b) {
+    const auto x = cells[a].summary.mean, y = cells[b].summary.mean;
+    return column.head.better == "lower" ? x < y : x > y;
+  };
+  std::optional<std::size_t> best;
+  for (std::size_t r = 0; r < cells.size(); ++r)
+    if (!cells[r].values.empty() && (!best || is_better(r, *best))) best = r;
+  if (!best) return;
+  int others = 0;
+  bool significant = true;
+  for (const auto& pair : column.pairs) {
+    if (pair.a != *best && pair.b != *best) continue;
+    if (cells[pair.a == *best ? pair.b : pair.a].values.empty()) continue;
+    ++others;
+    significant = significant && pair.test.p_holm && *pair.test.p_holm < alpha;
+  }
+  cells[*best].best = true;
+  cells[*best].significant = others > 0 && significant;
+}
 
 }  // namespace
 
-Json table_of(const Json& experiments, const CompareParams& compare,
-              const std::vector<std::string>& rows) {
-  std::vector<Keys> keys;
-  for (const auto& e : experiments)
-    if (e.contains("figures")) keys.push_back(keys_of(e.at("figures")));
-  const auto parts = parted(experiments, compare.columns);
-  std::vector<Column> columns;
-  for (const auto& asked : asked_for(experiments, compare))
-    for (const auto& key : is_cost(asked) ? Keys{} : columns_of(keys, asked)) {
-      columns.emplace_back(experiments, rows, key, compare);
-      for (const auto& [text, part] : parts)
-        columns.emplace_back(part, rows, key, compare, text);
-    }
-  for (const auto& cost : kCosts)  // always beside what was bought with them
-    columns.emplace_back(experiments, rows, cost.key, compare);
-  std::erase_if(columns, [](const Column& column) { return column.is_empty(); });
-
-  std::vector<Json*> differences, pairs;
+Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
+               const std::vector<std::string>& rows) {
+  auto columns = columns_asked_for(experiments, rows, compare);
+  if (compare.correct_within == "table") correct(columns);
+  Table table;
+  for (const auto& row : rows)
+    table.rows.push_back({row, {}});
   for (auto& column : columns) {
-    const auto more = column.differences(), more_pairs = column.pairs();
-    differences.insert(differences.end(), more.begin(), more.end());
-    pairs.insert(pairs.end(), more_pairs.begin(), more_pairs.end());
-    if (compare.correct_within == "table") continue;
-    correct(more);
-    correct(more_pairs);
-  }
-  if (compare.correct_within == "table") {
-    correct(differences);
-    correct(pairs);
-  }
-
-  Json table{{"columns", Json::array()}, {"rows", Json::array()}, {"pairs", Json::array()}};
-  for (auto& column : columns) {
-    column.finish(compare.alpha);
-    table["columns"].push_back(column.head());
-    for (const auto& pair : column.all_pairs())
-      if (pair.at("n") > 1) table["pairs"].push_back(pair);
-  }
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    Json cells = Json::array();
-    for (const auto& column : columns)
-      cells.push_back(column.cells()[r]);
-    table["rows"].push_back({{"row", rows[r]}, {"cells", cells}});
+    if (compare.correct_within != "table") correct({&column, 1});
+    if (!column.head.better.empty()) mark_best(column, compare.alpha);
+    table.columns.push_back(column.head);
+    std::ranges::copy_if(column.pairs, std::back_inserter(table.pairs),
+                         [](const Pair& pair) { return pair.test.paired.difference.n > 1; });
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      table.rows[r].cells.push_back(column.cells[r]);
   }
   return table;
 }

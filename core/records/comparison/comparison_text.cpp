@@ -2,16 +2,18 @@
 /// A comparison as text: Markdown for people, LaTeX for papers, CSV for programs.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "comparison.h"
+#include "comparison_parts.h"
 #include "sdk/base/text.h"
 
 namespace marginalia {
+
+using comparison::Cell, comparison::Column, comparison::Scaling, comparison::ScalingLaw;
+using comparison::Test, comparison::text_of;
 namespace {
 
 using Words = std::vector<std::string>;
@@ -23,60 +25,46 @@ std::string plain(double value) {
   return fmt::format("{:.4g}", value);
 }
 
-std::string head_of(const Json& column) {
-  const std::string label = column.at("label"), unit = column.at("unit");
-  const auto better = column.at("better");
-  const auto* arrow = better.is_null() ? "" : better == "lower" ? " \u2193" : " \u2191";
-  return label + (unit.empty() ? "" : ", " + unit) + arrow;
+std::string head_of(const Column& column) {
+  const auto* arrow = column.better.empty() ? "" : column.better == "lower" ? " \u2193" : " \u2191";
+  return column.label + (column.unit.empty() ? "" : ", " + column.unit) + arrow;
 }
 
-bool is_quality(const Json& column) {
-  return column.at("kind") == "quality";
-}
-
-/// "**0.0123**" for a best cell that is so significantly.
-std::string cell_text(const Json& cell, const char* before, const char* after) {
-  const auto text = cell.at("text").get<std::string>();
-  return cell.value("significant", false) ? before + text + after : text;
-}
-
-/// Heads and rows of a table.
-struct Table {
+/// Heads and rows of a table, as they are printed.
+struct Grid {
   Words heads;
   std::vector<Words> rows;
 };
 
-/// Every row, with what is best between `before` and `after`.
-Table main_table(const Json& comparison, const char* before, const char* after) {
-  const auto& table = comparison.at("table");
-  Table made{{"row"}, {}};
-  for (const auto& column : table.at("columns"))
+/// Every row; a best cell that is so significantly between `before` and `after`.
+Grid main_table(const Comparison& comparison, const char* before, const char* after) {
+  Grid made{{"row"}, {}};
+  for (const auto& column : comparison.table.columns)
     made.heads.push_back(head_of(column));
-  for (const auto& row : table.at("rows")) {
-    made.rows.push_back({row.at("row").get<std::string>()});
-    for (const auto& cell : row.at("cells"))
-      made.rows.back().push_back(cell_text(cell, before, after));
+  for (const auto& row : comparison.table.rows) {
+    auto& words = made.rows.emplace_back(Words{row.name});
+    for (const auto& cell : row.cells)
+      words.push_back(cell.significant ? before + text_of(cell) + after : text_of(cell));
   }
   return made;
 }
 
 /// The differences to the baseline; no rows where there is nothing to compare.
-Table difference_table(const Json& comparison) {
-  const auto& table = comparison.at("table");
-  Table made{{"less " + comparison.at("baseline").get<std::string>()}, {}};
-  for (const auto& column : table.at("columns"))
-    if (is_quality(column)) made.heads.push_back(head_of(column));
+Grid difference_table(const Comparison& comparison) {
+  Grid made{{"less " + comparison.baseline}, {}};
+  for (const auto& column : comparison.table.columns)
+    if (!column.is_cost) made.heads.push_back(head_of(column));
   if (made.heads.size() < 2) return made;
-  for (const auto& row : table.at("rows")) {
-    if (row.at("row") == comparison.at("baseline")) continue;
-    made.rows.push_back({row.at("row").get<std::string>()});
-    for (const auto& cell : row.at("cells"))
-      if (cell.contains("difference")) made.rows.back().push_back(cell.at("difference").at("text"));
+  for (const auto& row : comparison.table.rows) {
+    if (row.name == comparison.baseline) continue;
+    auto& words = made.rows.emplace_back(Words{row.name});
+    for (const auto& cell : row.cells)
+      if (cell.difference) words.push_back(text_of(*cell.difference));
   }
   return made;
 }
 
-std::string markdown(const Table& table) {
+std::string markdown(const Grid& table) {
   if (table.rows.empty()) return "";
   auto text = fmt::format("| {} |\n|---|", fmt::join(table.heads, " | "));
   for (std::size_t i = 1; i < table.heads.size(); ++i)
@@ -87,46 +75,35 @@ std::string markdown(const Table& table) {
   return text;
 }
 
-std::string law_text(const Json& law) {
-  if (law.contains("why"))
-    return fmt::format("| {} | {} | not fitted: {} | | | |\n", law.at("axis").get<std::string>(),
-                       law.at("points").get<int>(), law.at("why").get<std::string>());
-  const auto exponent = [&](const char* key, const std::string& error) {
-    const auto* stderr_ = law.contains(error) ? law.at(error).get_ptr<const double*>() : nullptr;
-    return number_text(law.at(key).get<double>(), stderr_);
+std::string law_text(const ScalingLaw& law) {
+  if (!law.fit)
+    return fmt::format("| {} | {} | not fitted: {} | | | |\n", law.axis, law.points, law.why);
+  auto exponents = number_text(law.fit->exponent, law.alpha_error);
+  if (law.with_data) exponents += ", " + number_text(law.fit->data_exponent, law.beta_error);
+  const auto error = [&](double rms) {
+    return law.held_out.why.empty() ? fmt::format("{:.2g} %", 100 * rms) : law.held_out.why;
   };
-  auto exponents = exponent("alpha", "alpha_stderr");
-  if (law.contains("beta")) exponents += ", " + exponent("beta", "beta_stderr");
-  const auto& held_out = law.at("held_out");
-  const auto error = [&](const char* key) {
-    return held_out.contains(key) ? fmt::format("{:.2g} %", 100 * held_out.at(key).get<double>())
-                                  : held_out.value("why", "");
-  };
-  return fmt::format("| {} | {} | {} | {} | {} | {} |\n", law.at("axis").get<std::string>(),
-                     law.at("points").get<int>(), exponents, plain(law.at("E").get<double>()),
-                     error("relative_error_rms"), error("constant_relative_error_rms"));
+  return fmt::format("| {} | {} | {} | {} | {} | {} |\n", law.axis, law.points, exponents,
+                     plain(law.fit->floor), error(law.held_out.error_rms),
+                     error(law.held_out.constant_error_rms));
 }
 
-std::string markdown_scaling(const Json& scaling) {
-  if (!scaling.contains("metric")) return "";
-  auto text = fmt::format("\nPower laws of {}: L = E + A x^-exponent.\n\n",
-                          scaling.at("metric").get<std::string>());
-  if (scaling.contains("why"))
-    return text + "None: " + scaling.at("why").get<std::string>() + ".\n";
+std::string markdown_scaling(const Scaling& scaling) {
+  if (scaling.metric.empty()) return "";
+  auto text = fmt::format("\nPower laws of {}: L = E + A x^-exponent.\n\n", scaling.metric);
+  if (!scaling.why.empty()) return text + "None: " + scaling.why + ".\n";
   text += "| against | points | exponent | E | error of what was held out | of a constant |\n"
           "|---|---:|---:|---:|---:|---:|\n";
-  for (const auto& law : scaling.at("laws"))
+  for (const auto& law : scaling.laws)
     text += law_text(law);
   return text;
 }
 
-std::string explanation(const Json& comparison) {
+std::string explanation(const Comparison& comparison) {
   return fmt::format("Mean and standard error over the runs of a row; of one run, its own. "
                      "Differences are paired; p: {}; {}. Bold: the best, where it differs from "
                      "every other row at {} (all pairs of rows counted).\n",
-                     comparison.at("test").get<std::string>(),
-                     comparison.at("correction").get<std::string>(),
-                     comparison.at("alpha").get<double>());
+                     comparison.test, comparison.correction, comparison.alpha);
 }
 
 // Marks of what is bold, which no name holds, until they are LaTeX.
@@ -153,7 +130,7 @@ std::string latex_text(std::string text) {
   return text;
 }
 
-std::string latex(const Table& table) {
+std::string latex(const Grid& table) {
   const auto line = [](const Words& words) {
     Words cells;
     for (const auto& word : words)
@@ -172,14 +149,46 @@ std::string csv_text(const std::string& text) {
   return fmt::format("\"{}\"", replaced(text, "\"", "\"\""));
 }
 
-std::string csv_value(const Json& object, const char* key) {
-  if (!object.contains(key) || object.at(key).is_null()) return "";
-  return object.at(key).is_string() ? csv_text(object.at(key)) : object.at(key).dump();
+/// All digits, as in comparison.json.
+std::string csv_number(const std::optional<double>& value) {
+  return value ? Json(*value).dump() : "";
+}
+
+/// A cell's words from "difference" to "p_holm".
+Words csv_difference(const Cell& cell) {
+  if (!cell.difference) return Words(6);
+  const auto& [difference, t, p, _] = cell.difference->paired;
+  return {csv_number(difference.mean),
+          csv_number(difference.error),
+          std::to_string(difference.n),
+          csv_number(t),
+          csv_number(p),
+          csv_number(cell.difference->p_holm)};
+}
+
+std::string csv_line(const std::string& row, const Column& column, const Cell& cell) {
+  const bool has_mean = !cell.values.empty();
+  const auto if_best = [&](bool value) { return !cell.best ? "" : value ? "true" : "false"; };
+  const Words words{csv_text(row),
+                    csv_text(column.key),
+                    column.is_cost ? "cost" : "quality",
+                    csv_text(column.unit),
+                    csv_text(cell.estimator),
+                    csv_text(cell.status),
+                    std::to_string(cell.summary.n),
+                    has_mean ? csv_number(cell.summary.mean) : "",
+                    csv_number(cell.error()),
+                    has_mean ? cell.error_of() : "",
+                    if_best(true),
+                    if_best(cell.significant),
+                    fmt::format("{}", fmt::join(csv_difference(cell), ",")),
+                    csv_text(cell.why)};
+  return fmt::format("{}\n", fmt::join(words, ","));
 }
 
 }  // namespace
 
-std::string number_text(double value, const double* error) {
+std::string number_text(double value, const std::optional<double>& error) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
   if (!error || !std::isfinite(*error)) return plain(value);
   if (*error <= 0) return fmt::format("{:.6g}", value);  // all the same: there is no spread
@@ -192,48 +201,48 @@ std::string number_text(double value, const double* error) {
   return scaled ? fmt::format("({})e{}", text, exponent) : text;
 }
 
-std::string markdown_table(const Json& comparison) {
-  auto text = fmt::format("# {}\n\n", comparison.at("study").get<std::string>());
-  if (const auto note = comparison.at("note").get<std::string>(); !note.empty())
-    text += note + "\n\n";
+std::string comparison::text_of(const Cell& cell) {
+  if (cell.values.empty()) return "\u2013";
+  const auto* sign = cell.status == "upper" ? "\u2264 " : cell.status == "lower" ? "\u2265 " : "";
+  return sign + number_text(cell.summary.mean, cell.error());
+}
+
+std::string comparison::text_of(const Test& difference) {
+  const auto& [n, mean, error] = difference.paired.difference;
+  if (n == 0) return "\u2013";
+  const auto text = (mean > 0 ? "+" : "") + number_text(mean, error);
+  if (!difference.p_holm) return text;
+  const auto p = *difference.p_holm;
+  return text + (p < 0.001 ? " (p < 0.001)" : fmt::format(" (p = {:.2g})", p));
+}
+
+std::string markdown_table(const Comparison& comparison) {
+  auto text = fmt::format("# {}\n\n", comparison.study);
+  if (!comparison.note.empty()) text += comparison.note + "\n\n";
   text += markdown(main_table(comparison, "**", "**"));
   if (const auto differences = markdown(difference_table(comparison)); !differences.empty())
     text += fmt::format("\n{}", differences);
-  text += markdown_scaling(comparison.at("scaling")) + "\n" + explanation(comparison);
-  for (const auto& note : comparison.at("notes"))
-    text += fmt::format("\n- {}", replaced(note.get<std::string>(), "\n", "; "));
-  return text + (comparison.at("notes").empty() ? "" : "\n");
+  text += markdown_scaling(comparison.scaling) + "\n" + explanation(comparison);
+  for (const auto& note : comparison.notes)
+    text += fmt::format("\n- {}", replaced(note, "\n", "; "));
+  return text + (comparison.notes.empty() ? "" : "\n");
 }
 
-std::string latex_table(const Json& comparison) {
+std::string latex_table(const Comparison& comparison) {
   auto text = fmt::format("% {}: written by marginalia; needs \\usepackage{{booktabs}}\n",
-                          comparison.at("study").get<std::string>());
+                          comparison.study);
   text += latex(main_table(comparison, kBoldOpens, kBoldCloses));
   if (const auto differences = difference_table(comparison); !differences.rows.empty())
     text += fmt::format("\n{}", latex(differences));
   return text;
 }
 
-std::string csv_table(const Json& comparison) {
+std::string csv_table(const Comparison& comparison) {
   std::string text = "row,column,kind,unit,estimator,status,n,mean,stderr,stderr_of,best,"
                      "significant,difference,difference_stderr,pairs,t,p,p_holm,why\n";
-  const auto& table = comparison.at("table");
-  for (const auto& row : table.at("rows"))
-    for (std::size_t c = 0; c < row.at("cells").size(); ++c) {
-      const auto &cell = row.at("cells").at(c), &column = table.at("columns").at(c);
-      const auto difference = cell.value("difference", Json::object());
-      const Words words{csv_text(row.at("row")),       csv_value(column, "key"),
-                        csv_value(column, "kind"),     csv_value(column, "unit"),
-                        csv_value(cell, "estimator"),  csv_value(cell, "status"),
-                        csv_value(cell, "n"),          csv_value(cell, "mean"),
-                        csv_value(cell, "stderr"),     csv_value(cell, "stderr_of"),
-                        csv_value(cell, "best"),       csv_value(cell, "significant"),
-                        csv_value(difference, "mean"), csv_value(difference, "stderr"),
-                        csv_value(difference, "n"),    csv_value(difference, "t"),
-                        csv_value(difference, "p"),    csv_value(difference, "p_holm"),
-                        csv_value(cell, "why")};
-      text += fmt::format("{}\n", fmt::join(words, ","));
-    }
+  for (const auto& row : comparison.table.rows)
+    for (std::size_t c = 0; c < row.cells.size(); ++c)
+      text += csv_line(row.name, comparison.table.columns[c], row.cells[c]);
   return text;
 }
 

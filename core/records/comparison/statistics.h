@@ -11,7 +11,7 @@ namespace marginalia {
 struct Summary {
   std::int64_t n = 0;
   double mean = 0;
-  std::optional<double> error;  ///< none for n < 2
+  std::optional<double> error = {};  ///< none for n < 2
 };
 Summary summary_of(const std::vector<double>& values);
 

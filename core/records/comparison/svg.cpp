@@ -1,16 +1,18 @@
 /// \file
-/// A figure of comparison.json as an SVG document, for papers: axes, bands, lines, dots, a legend.
+/// A plot of a comparison as an SVG document, for papers: axes, bands, lines, dots, a legend.
 /// The page draws the same figures on uPlot, whose canvas is no vector; Debian's plotting libraries
 /// (PLplot, gnuplot) would be a dependency of every build for these few shapes.
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "comparison.h"
 
 namespace marginalia {
+
+using comparison::Plot, comparison::Series;
+
 namespace {
 
 // The colours --c1 to --c8 of core/records/report/page/report.css, on paper; then the same, dashed.
@@ -95,17 +97,17 @@ std::string tick_text(double value) {
 
 class Drawing {
  public:
-  explicit Drawing(const Json& figure)
-      : figure_(figure),
-        x_(scale("x", kLeft, kLeft + kWidth)),
-        y_(scale("y", kTop + kHeight, kTop)) {}
+  explicit Drawing(const Plot& plot)
+      : plot_(plot),
+        x_(scale(plot.x.log, {&Series::x}, kLeft, kLeft + kWidth)),
+        y_(scale(plot.y.log, {&Series::y, &Series::low, &Series::high}, kTop + kHeight, kTop)) {}
 
   std::string text() {
     axes();
-    if (figure_.value("diagonal", false)) line(x_(0), y_(0), x_(1), y_(1), "stroke='#888'");
-    for (const auto& one : figure_.at("series"))
+    if (plot_.diagonal) line(x_(0), y_(0), x_(1), y_(1), "stroke='#888'");
+    for (const auto& one : plot_.series)
       draw(one);
-    const auto count = double(figure_.at("series").size());
+    const auto count = double(plot_.series.size());
     return fmt::format(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0} {1}' width='{0}' height='{1}' "
         "font-family='Helvetica, Arial, sans-serif' font-size='12' fill='#1d2126'>\n"
@@ -117,22 +119,22 @@ class Drawing {
   }
 
  private:
-  Scale scale(const char* axis, double from, double to) const {
+  using Numbers = std::vector<double> Series::*;
+
+  Scale scale(bool log, std::initializer_list<Numbers> shown, double from, double to) const {
     double low = INFINITY, high = -INFINITY;
-    const auto see = [&](const Json& values) {
-      for (const auto& value : values) {
-        low = std::min(low, value.get<double>());
-        high = std::max(high, value.get<double>());
-      }
+    const auto see = [&](double value) {
+      low = std::min(low, value);
+      high = std::max(high, value);
     };
-    const bool is_y = axis[0] == 'y';
-    for (const auto& one : figure_.at("series")) {
-      see(one.at(axis));
-      if (is_y) see(one.at("low"));
-      if (is_y) see(one.at("high"));
+    for (const auto& one : plot_.series)
+      for (const auto numbers : shown)
+        std::ranges::for_each(one.*numbers, see);
+    if (plot_.diagonal) {
+      see(0);
+      see(1);
     }
-    if (figure_.value("diagonal", false)) see(Json{0, 1});
-    return {low, high, figure_.at(axis).at("log").get<bool>(), from, to};
+    return {low, high, log, from, to};
   }
 
   void line(double x0, double y0, double x1, double y1, const std::string& style) {
@@ -155,69 +157,67 @@ class Drawing {
       line(kLeft, y_(tick), right, y_(tick), "stroke='#e2dfd5'");
       words(kLeft - 6, y_(tick) + 4, "end", tick_text(tick));
     }
-    words(kLeft, kTop - 14, "start", figure_.at("title"), "font-weight='bold'");
-    words((kLeft + right) / 2, bottom + 36, "middle", figure_.at("x").at("label"));
+    words(kLeft, kTop - 14, "start", plot_.title, "font-weight='bold'");
+    words((kLeft + right) / 2, bottom + 36, "middle", plot_.x.label);
     const auto middle = (kTop + bottom) / 2;
-    words(16, middle, "middle", figure_.at("y").at("label"),
+    words(16, middle, "middle", plot_.y.label,
           fmt::format("transform='rotate(-90 16 {})'", middle));
   }
 
-  void draw(const Json& one) {
-    const auto colour_index = one.at("colour").get<std::size_t>();
-    const auto* colour = kColours[colour_index % kColourCount];
-    const auto style = one.at("style").get<std::string>();
-    const bool dashed = style == "dashed" || colour_index >= kColourCount;
+  void draw(const Series& one) {
+    const auto* colour = kColours[one.colour % kColourCount];
+    const auto& style = one.style;
+    const bool dashed = style == "dashed" || one.colour >= kColourCount;
     const auto stroke = fmt::format("stroke='{}' stroke-width='{}' fill='none'{}", colour, 1.8,
                                     dashed ? " stroke-dasharray='5 4'" : "");
     if (style != "points") {
       band(one, colour);
       body_ += fmt::format("<polyline clip-path='url(#frame)' points='{}' {}/>\n",
-                           points(one, "y", false), stroke);
+                           points(one, &Series::y, false), stroke);
     }
     if (style == "points" || style == "both") dots(one, colour);
-    if (figure_.at("group") == "costs") name(one, colour);
+    if (plot_.group == "costs") name(one, colour);
     const auto row = double(entries_++);
     const auto y = kTop + kHeight + kBelow + kLegendLine * (row + 0.5);
     if (style == "points")
       body_ += fmt::format("<circle cx='{}' cy='{}' r='3' fill='{}'/>\n", kLeft + 11, y, colour);
     else
       line(kLeft, y, kLeft + 22, y, stroke);
-    words(kLeft + 30, y + 4, "start", one.at("label"));
+    words(kLeft + 30, y + 4, "start", one.label);
   }
 
-  void dots(const Json& one, const char* colour) {
-    for (std::size_t i = 0; i < one.at("x").size(); ++i)
-      body_ += fmt::format("<circle cx='{:.2f}' cy='{:.2f}' r='3' fill='{}'/>\n",
-                           x_(one.at("x").at(i)), y_(one.at("y").at(i)), colour);
+  void dots(const Series& one, const char* colour) {
+    for (std::size_t i = 0; i < one.x.size(); ++i)
+      body_ += fmt::format("<circle cx='{:.2f}' cy='{:.2f}' r='3' fill='{}'/>\n", x_(one.x[i]),
+                           y_(one.y[i]), colour);
   }
 
   /// What a point is, beside it, on the side where there is room.
-  void name(const Json& one, const char* colour) {
-    const auto x = x_(one.at("x").at(0));
+  void name(const Series& one, const char* colour) {
+    const auto x = x_(one.x[0]);
     const bool left = x > kLeft + 0.6 * kWidth;
-    words(x + (left ? -6 : 6), y_(one.at("y").at(0)) + 4, left ? "end" : "start", one.at("label"),
+    words(x + (left ? -6 : 6), y_(one.y[0]) + 4, left ? "end" : "start", one.label,
           fmt::format("fill='{}'", colour));
   }
 
-  void band(const Json& one, const char* colour) {
-    if (one.at("low") == one.at("high")) return;
+  void band(const Series& one, const char* colour) {
+    if (one.low == one.high) return;
     body_ += fmt::format(
         "<polygon clip-path='url(#frame)' points='{} {}' fill='{}' fill-opacity='0.15'/>\n",
-        points(one, "high", false), points(one, "low", true), colour);
+        points(one, &Series::high, false), points(one, &Series::low, true), colour);
   }
 
-  std::string points(const Json& one, const char* key, bool backwards) const {
+  std::string points(const Series& one, Numbers key, bool backwards) const {
     std::string text;
-    const auto count = one.at("x").size();
+    const auto count = one.x.size();
     for (std::size_t n = 0; n < count; ++n) {
       const auto i = backwards ? count - 1 - n : n;
-      text += fmt::format("{}{:.2f},{:.2f}", n > 0 ? " " : "", x_(one.at("x").at(i)),
-                          y_(one.at(key).at(i)));
+      text += fmt::format("{}{:.2f},{:.2f}", n > 0 ? " " : "", x_(one.x[i]), y_((one.*key)[i]));
     }
     return text;
   }
 
-  const Json& figure_;
+  const Plot& plot_;
   Scale x_, y_;
   std::string body_;
   int entries_ = 0;
@@ -225,8 +225,8 @@ class Drawing {
 
 }  // namespace
 
-std::string svg_figure(const Json& figure) {
-  return Drawing(figure).text();
+std::string svg_figure(const Plot& plot) {
+  return Drawing(plot).text();
 }
 
 }  // namespace marginalia

@@ -15,8 +15,4 @@ namespace marginalia {
 /// Throws Error when `run` is no run directory or the page cannot be written.
 void write_report(const std::filesystem::path& run);
 
-/// Writes `study`/report.html likewise, from what `compare` made of its runs (comparison.h) and
-/// some samples of each row, which are read from the runs.
-void write_study_report(const std::filesystem::path& study, const Json& comparison);
-
 }  // namespace marginalia

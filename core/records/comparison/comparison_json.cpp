@@ -1,0 +1,237 @@
+/// \file
+/// comparison.json: its keys, in their order.
+#include <nlohmann/json.hpp>
+
+#include "comparison_parts.h"
+
+namespace marginalia::comparison {
+namespace {
+
+Json or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json();
+}
+
+/// `make` of each element.
+template <typename T>
+Json list_of(const std::vector<T>& all, Json (*make)(const T&)) {
+  Json list = Json::array();
+  for (const auto& one : all)
+    list.push_back(make(one));
+  return list;
+}
+
+Json json_of(const Costs& costs) {
+  Json json = Json::object();
+  for (const auto& cost : kCosts)
+    json[cost.key] = costs.*cost.total;
+  return json;
+}
+
+Json json_of(const Curve& curve) {
+  return {{"step", curve.step},
+          {"seconds", curve.seconds},
+          {"value", curve.value},
+          {"passes", curve.passes},
+          {"energy_evaluations", curve.energy_evaluations}};
+}
+
+void add_results(Json& json, const Experiment& e) {
+  json.update(e.circumstances);
+  json["rows_a_step"] = e.rows_per_step;
+  json["costs"] = json_of(e.costs);
+  auto& figures = json["figures"] = Json::object();
+  for (const auto& measurement : e.measurements)
+    figures[measurement.key] = measurement.recorded;
+  for (const auto& [metric, why] : e.unavailable)
+    json["unavailable"][metric] = why;
+  auto& curves = json["curves"] = Json::object();
+  for (const auto& curve : e.curves)
+    curves[curve.key] = json_of(curve);
+}
+
+Json json_of(const Experiment& e) {
+  Json json{{"name", e.name},
+            {"row", e.row},
+            {"pair", e.pair},
+            {"settings", e.settings},
+            {"spec_sha256", e.spec_sha256},
+            {"run", e.run},
+            {"standing", name_of(e.standing)}};
+  if (!e.reason.empty()) json["reason"] = e.reason;
+  if (e.is_finished()) add_results(json, e);
+  return json;
+}
+
+Json json_of(const Column& column) {
+  return {{"key", column.key},
+          {"label", column.label},
+          {"kind", column.is_cost ? "cost" : "quality"},
+          {"unit", column.unit},
+          {"better", column.better.empty() ? Json() : Json(column.better)}};
+}
+
+Json json_of(const PairedTest& test) {
+  Json json{{"n", test.difference.n},
+            {"mean", test.difference.mean},
+            {"stderr", or_null(test.difference.error)},
+            {"t", or_null(test.t)},
+            {"p", or_null(test.p)}};
+  if (!test.untested.empty()) json["untested"] = test.untested;
+  return json;
+}
+
+Json difference_json(const Test& test) {
+  auto json = json_of(test.paired);
+  if (test.p_holm) json["p_holm"] = *test.p_holm;
+  json["text"] = text_of(test);
+  return json;
+}
+
+Json pair_json(const Pair& pair, const std::vector<Row>& rows) {
+  auto json = json_of(pair.test.paired);
+  json["a"] = rows[pair.a].name;
+  json["b"] = rows[pair.b].name;
+  json["column"] = pair.column;
+  if (pair.test.p_holm) json["p_holm"] = *pair.test.p_holm;
+  return json;
+}
+
+Json cell_json(const Cell& cell, const Column& column) {
+  Json values = Json::object();
+  for (const auto& [experiment, value] : cell.values)
+    values[experiment] = value;
+  Json json{{"column", column.key}, {"n", cell.summary.n}, {"values", values}};
+  if (!cell.values.empty()) {
+    json["mean"] = cell.summary.mean;
+    json["stderr"] = or_null(cell.error());
+    json["stderr_of"] = cell.error_of();
+  }
+  if (!cell.estimator.empty()) json["estimator"] = cell.estimator;
+  if (!cell.status.empty()) json["status"] = cell.status;
+  if (!cell.why.empty()) json["why"] = cell.why;
+  json["text"] = text_of(cell);
+  if (cell.difference) json["difference"] = difference_json(*cell.difference);
+  if (cell.best) {
+    json["best"] = true;
+    json["significant"] = cell.significant;
+  }
+  return json;
+}
+
+Json json_of(const Table& table) {
+  Json rows = Json::array(), pairs = Json::array();
+  for (const auto& row : table.rows) {
+    Json cells = Json::array();
+    for (std::size_t c = 0; c < row.cells.size(); ++c)
+      cells.push_back(cell_json(row.cells[c], table.columns[c]));
+    rows.push_back({{"row", row.name}, {"cells", cells}});
+  }
+  for (const auto& pair : table.pairs)
+    pairs.push_back(pair_json(pair, table.rows));
+  return {{"columns", list_of<Column>(table.columns, json_of)}, {"rows", rows}, {"pairs", pairs}};
+}
+
+Json json_of(const Series& series) {
+  return {
+      {"label", series.label}, {"colour", series.colour}, {"style", series.style}, {"x", series.x},
+      {"y", series.y},         {"low", series.low},       {"high", series.high},   {"n", series.n}};
+}
+
+Json json_of(const PlotAxis& axis) {
+  return {{"label", axis.label}, {"log", axis.log}};
+}
+
+Json json_of(const Plot& plot) {
+  Json json{{"id", plot.id},        {"group", plot.group},
+            {"title", plot.title},  {"x", json_of(plot.x)},
+            {"y", json_of(plot.y)}, {"series", list_of<Series>(plot.series, json_of)}};
+  if (!plot.axis.empty()) json["axis"] = plot.axis;
+  if (plot.diagonal) json["diagonal"] = true;
+  return json;
+}
+
+Json json_of(const Checkpoint& c) {
+  return {{"experiment", c.experiment},
+          {"parameters", c.parameters},
+          {"data", c.data},
+          {"compute", c.compute},
+          {"loss", c.loss},
+          {"last", c.last}};
+}
+
+Json json_of(const Extrapolation& one) {
+  return {{"experiment", one.checkpoint.experiment},
+          {"x", one.x},
+          {"data", one.checkpoint.data},
+          {"seen", one.checkpoint.loss},
+          {"predicted", one.predicted}};
+}
+
+Json json_of(const HeldOut& held_out) {
+  Json json{{"points", held_out.points}};
+  if (!held_out.why.empty()) {
+    json["why"] = held_out.why;
+    return json;
+  }
+  json["of"] = list_of<Extrapolation>(held_out.of, json_of);
+  json["relative_error_rms"] = held_out.error_rms;
+  json["constant_relative_error_rms"] = held_out.constant_error_rms;
+  return json;
+}
+
+Json json_of(const ScalingLaw& law) {
+  Json json{{"axis", law.axis},
+            {"formula", law.with_data ? "L = E + A N^-alpha + B D^-beta" : "L = E + A x^-alpha"},
+            {"points", law.points}};
+  if (!law.fit) {
+    json["why"] = law.why;
+    return json;
+  }
+  json["E"] = law.fit->floor;
+  json["A"] = law.fit->scale;
+  json["alpha"] = law.fit->exponent;
+  if (law.with_data) {
+    json["B"] = law.fit->data_scale;
+    json["beta"] = law.fit->data_exponent;
+  }
+  json["residual_rms"] = law.fit->residual;
+  if (law.alpha_error) json["alpha_stderr"] = *law.alpha_error;
+  if (law.beta_error) json["beta_stderr"] = *law.beta_error;
+  json["held_out"] = json_of(law.held_out);
+  return json;
+}
+
+Json json_of(const Scaling& scaling) {
+  if (scaling.metric.empty()) return Json::object();
+  Json json{{"metric", scaling.metric},
+            {"points", list_of<Checkpoint>(scaling.points, json_of)},
+            {"laws", list_of<ScalingLaw>(scaling.laws, json_of)}};
+  if (!scaling.why.empty()) json["why"] = scaling.why;
+  return json;
+}
+
+}  // namespace
+}  // namespace marginalia::comparison
+
+namespace marginalia {
+
+Json to_json(const Comparison& made) {
+  using namespace comparison;
+  return {{"marginalia_comparison", 1},
+          {"study", made.study},
+          {"note", made.note},
+          {"written", made.written},
+          {"budget", made.budget},
+          {"baseline", made.baseline},
+          {"alpha", made.alpha},
+          {"test", made.test},
+          {"correction", made.correction},
+          {"samples", made.samples},
+          {"notes", made.notes},
+          {"table", json_of(made.table)},
+          {"scaling", json_of(made.scaling)},
+          {"figures", list_of<Plot>(made.figures, json_of)},
+          {"experiments", list_of<Experiment>(made.experiments, json_of)}};
+}
+
+}  // namespace marginalia
