@@ -13,6 +13,8 @@
 #include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
+#include "shared/families/role_network.h"
+
 namespace {
 
 using namespace marginalia;
@@ -31,9 +33,7 @@ class AnyOrderArm final : public Family {
   };
 
   AnyOrderArm(const Params&, const FamilyContext& context)
-      : space_(context.space),
-        device_(context.device),
-        network_(context.networks.at("conditional", kLogits)) {
+      : space_(context.space), network_(context, "conditional", kLogits) {
     if (!context.dataset) throw SpecError("learns from a \"dataset\"; the spec has none");
   }
 
@@ -43,28 +43,24 @@ class AnyOrderArm final : public Family {
   void step(Step& step) override {
     const auto x = step.batch();
     const auto masked = mask_uniformly(x, step.stream("family/masks"));
-    const auto log_p = log_conditionals(masked.partial);
-    const auto loss = masked_cross_entropy(log_p, x.to(device_), masked.unknown.to(device_));
+    const auto log_p = network_.log_conditionals(masked.partial);
+    const auto device = network_.device();
+    const auto loss = masked_cross_entropy(log_p, x.to(device), masked.unknown.to(device));
     note(masked.unknown, loss.detach().to(torch::kCPU, torch::kDouble));
     step.count_passes(x.size(0));
     step.minimise(loss.mean());
   }
 
-  std::vector<ParameterGroup> parameters() override {
-    return {{"conditional", named_parameters_of(*network_, "model.conditional.")}};
-  }
+  std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
   void visit(StateVisitor& v) override {
-    v.module("model.conditional.", *network_);
+    network_.visit(v);
     v("model.loss_by_size", loss_by_size_);
   }
   void set_training(bool training) override { network_->train(training); }
 
  private:
-  Tensor log_conditionals(const Tensor& partial) const {
-    return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
-  }
   Answer compute_answer(const Query& query, Stream& stream) const override {
-    return answer_from_conditionals(conditionals_of(*network_, device_), query, stream,
+    return answer_from_conditionals(network_.conditionals(), query, stream,
                                     {.colours = network_->colours(), .loss = smooth_loss()});
   }
 
@@ -88,8 +84,7 @@ class AnyOrderArm final : public Family {
   static constexpr double kRate = 0.05;
 
   StateSpace space_;
-  at::Device device_;
-  std::shared_ptr<Network> network_;
+  RoleNetwork network_;
   Tensor loss_by_size_;  // float64 [D]
 };
 

@@ -32,6 +32,7 @@
 #include <marginalia/plugin.h>
 
 #include "shared/families/reinforce.h"
+#include "shared/families/role_network.h"
 
 namespace {
 
@@ -79,7 +80,7 @@ class Arm final : public Family {
       : space_(context.space),
         device_(context.device),
         particles_(params.particles),
-        network_(context.networks.at("causal", kCausalLogits)),
+        network_(context, "causal", kCausalLogits),
         order_(order_of(params, context)),
         objective_(params.objective) {
     if (objective_ == "auto") objective_ = context.dataset ? "likelihood" : "reinforce";
@@ -112,11 +113,9 @@ class Arm final : public Family {
     step.minimise(-log_conditionals_of(x).mean());
   }
 
-  std::vector<ParameterGroup> parameters() override {
-    return {{"causal", named_parameters_of(*network_, "model.causal.")}};
-  }
+  std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
   void visit(StateVisitor& v) override {
-    v.module("model.causal.", *network_);
+    network_.visit(v);
     v("model.order", order_);
   }
   void set_training(bool training) override { network_->train(training); }
@@ -141,11 +140,7 @@ class Arm final : public Family {
   }
 
   /// log p(x_i = k | what comes before i): [B, D, K]. What comes later may be unknown.
-  Tensor causal(const Tensor& x) const {
-    const auto order = order_.expand({x.size(0), -1}).contiguous();
-    return network_->evaluate({x.to(device_), order.to(device_)}, kCausalLogits)
-        .causal_logits.log_softmax(2);
-  }
+  Tensor causal(const Tensor& x) const { return network_.log_causal(x, order_); }
 
   /// log p(x_i | what comes before i) of full states: [B, D].
   Tensor log_conditionals_of(const Tensor& x) const {
@@ -305,7 +300,7 @@ class Arm final : public Family {
   StateSpace space_;
   at::Device device_;
   std::int64_t particles_;
-  std::shared_ptr<Network> network_;
+  RoleNetwork network_;
   Tensor order_;  // int64 [D]
   std::string objective_;
 };

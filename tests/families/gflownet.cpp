@@ -33,7 +33,7 @@ gflownet::Paths all_paths() {
 }
 
 /// A small network of random parameters with every head that the family may ask for.
-std::shared_ptr<Network> network() {
+RoleNetwork network() {
   torch::manual_seed(5);
   const auto spec = Spec::from_text(R"({"type": "mlp", "hidden": 12, "layers": 2})", "spec.json");
   const NetworkContext context{kSmallSpace, kLogits | kPositionLogits | kLogMarginal};
@@ -41,7 +41,7 @@ std::shared_ptr<Network> network() {
   torch::NoGradGuard no_grad;
   for (auto& parameter : made->parameters())
     parameter.mul_(3);
-  return made;
+  return {"conditional", made, at::kCPU};
 }
 
 /// log of what the network's softmax says of `chosen` among `among`, of one row.
@@ -189,7 +189,7 @@ TEST_CASE("steps weigh values and positions, and sum to one over all paths") {
   const auto paths = all_paths();
   for (const bool backward : {false, true}) {
     CAPTURE(backward);
-    const gflownet::Policy policy(gflownet::Ordering::kLearned, backward, net, net, at::kCPU);
+    const gflownet::Policy policy(gflownet::Ordering::kLearned, backward, net, net);
     const auto links = policy.links(paths, 0);
     double total = 0;
     for (std::int64_t n = 0; n < paths.states.size(0); ++n) {
@@ -206,7 +206,7 @@ TEST_CASE("steps weigh values and positions, and sum to one over all paths") {
     CHECK(total == doctest::Approx(1).epsilon(1e-5));
     CHECK(policy.links(paths, 1).allclose(links.slice(1, 1), 1e-4, 1e-6));
   }
-  const gflownet::Policy random(gflownet::Ordering::kRandom, false, net, nullptr, at::kCPU);
+  const gflownet::Policy random(gflownet::Ordering::kRandom, false, net, std::nullopt);
   const auto log_q = random.links(paths, 0).sum(1).to(torch::kDouble);
   // each order alone is a law of full states
   CHECK(log_q.view({12, 6}).logsumexp(0).abs().max().item<double>() < 1e-5);
@@ -215,7 +215,7 @@ TEST_CASE("steps weigh values and positions, and sum to one over all paths") {
 TEST_CASE("paths of a learned order are drawn by its own law, and so is what completes evidence") {
   torch::NoGradGuard no_grad;
   const auto net = network();
-  const gflownet::Policy policy(gflownet::Ordering::kLearned, false, net, net, at::kCPU);
+  const gflownet::Policy policy(gflownet::Ordering::kLearned, false, net, net);
   Stream stream(4, "test");
   const auto paths = all_paths();
   const auto p = (policy.links(paths, 0).sum(1).exp() / 6).to(torch::kDouble);  // P_F
@@ -245,7 +245,7 @@ TEST_CASE("paths of a learned order are drawn by its own law, and so is what com
 TEST_CASE("a uniform backward law weighs what completes evidence, whatever b was learned") {
   torch::NoGradGuard no_grad;
   const auto net = network();
-  const gflownet::Policy policy(gflownet::Ordering::kLearned, true, net, net, at::kCPU);
+  const gflownet::Policy policy(gflownet::Ordering::kLearned, true, net, net);
   const auto paths = all_paths();
   for (std::int64_t n = 0; n < 72; n += 5) {
     double by_hand = 0;  // log p + log o, and log 2! for the uniform b of two unknown variables

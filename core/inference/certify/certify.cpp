@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <optional>
+#include <variant>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -109,9 +110,12 @@ Certificate Certifier::Impl::sum(const Tensor& x, const certify::Budget& budget,
   const auto start = Clock::now();
   const auto question = certify::question_of(subject_, x, budget.seconds);
   const certify::Means means{*proposal_, twist_, posteriors_.get(), schedule_, settings_.particles};
-  auto certificate = question.exact
-                         ? exactly(*question.exact, subject_.energy ? 0 : question.rounding)
-                         : certify::Sampling(means, question, budget, stream).run();
+  Certificate certificate;
+  if (const auto* exact = std::get_if<certify::ExactSum>(&question))
+    certificate = exactly(exact->value, exact->rounding);
+  else
+    certificate =
+        certify::Sampling(means, std::get<certify::SampledSum>(question), budget, stream).run();
   certificate.seconds = seconds_since(start);
   return certificate;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
-#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <marginalia/error.h>
@@ -48,82 +48,70 @@ bool affordable(const FactorModel& model, double seconds) {
 }
 
 Question energy_question(const Energy& energy, const Tensor& x) {
-  Question question{
-      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
-  question.open = unknown_of(x);
-  question.log_sum = [&energy](const Tensor& states) { return energy.log_density(states); };
-  if (question.open.empty()) {
-    question.exact = energy.log_density(x.unsqueeze(0)).item<double>();
-    question.route = "exact";
-  }
+  const auto log_f = [&energy](const Tensor& states) { return energy.log_density(states); };
+  SampledSum sum{.state = x, .open = unknown_of(x), .log_sum = log_f};
   if (const auto factors = energy.factors()) {
     const auto left = conditioned(*factors, x.data_ptr<std::int64_t>());
-    question.neighbours = neighbours_of(left.model);
-    for (std::size_t n = 0; n < left.variables.size(); ++n)
-      question.places.push_back(std::int64_t(n));
-    if (left.constant == -INFINITY) question.exact = -INFINITY;
+    if (left.constant == -INFINITY) return ExactSum{-INFINITY};
+    std::vector<std::int64_t> places(left.variables.size());
+    std::iota(places.begin(), places.end(), 0);
+    sum.graph = UnknownGraph{neighbours_of(left.model), places};
   }
-  return question;
+  if (sum.open.empty()) return ExactSum{energy.log_density(x.unsqueeze(0)).item<double>()};
+  return sum;
 }
 
 Question factor_question(const FactorModel& model, const Tensor& x, double islands,
                          double seconds) {
   const auto left =
       std::make_shared<const Conditioned>(conditioned(model, x.data_ptr<std::int64_t>()));
-  Question question{
-      .exact = {}, .state = x, .route = "exact", .open = {}, .log_sum = {}, .reason = {}};
-  if (left->variables.empty() || left->constant == -INFINITY) {
-    question.exact = left->constant;
-    return question;
-  }
+  if (left->variables.empty() || left->constant == -INFINITY) return ExactSum{left->constant};
   const auto U = std::int64_t(left->variables.size());
   const auto sums =
       std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
-  question.neighbours = neighbours_of(left->model);
-  if (cutset(left->model, question.neighbours, islands).empty() ||
-      affordable(left->model, seconds)) {
-    question.exact = left->constant + sums->log_z();
-    return question;
-  }
-  question.places = cutset(left->model, question.neighbours, std::min(islands, kChainBits));
-  for (const auto place : question.places)
-    question.open.push_back(left->variables[std::size_t(place)]);
-  question.route = std::int64_t(question.open.size()) < U ? "mixed" : "network";
-  question.log_sum = [left, sums](const Tensor& states) {
+  const auto neighbours = neighbours_of(left->model);
+  if (cutset(left->model, neighbours, islands).empty() || affordable(left->model, seconds))
+    return ExactSum{left->constant + sums->log_z()};
+  const auto places = cutset(left->model, neighbours, std::min(islands, kChainBits));
+  std::vector<std::int64_t> open;
+  for (const auto place : places)
+    open.push_back(left->variables[std::size_t(place)]);
+  const auto log_sum = [left, sums](const Tensor& states) {
     return left->constant + sums->log_sum(states.index_select(1, index_of(left->variables)));
   };
-  return question;
+  return SampledSum{.state = x,
+                    .open = open,
+                    .log_sum = log_sum,
+                    .route = std::int64_t(open.size()) < U ? "mixed" : "network",
+                    .graph = UnknownGraph{neighbours, places}};
+}
+
+/// log p(x_S) where the family answers it exactly.
+std::optional<double> exact_answer(const Family& family, const Tensor& x) {
+  for (const auto& c : family.capabilities())
+    if (c.kind == QueryKind::kLogMarginal && c.status == Status::kExact) {
+      Stream unused(0, "exact");
+      const Query query{.partial = x.unsqueeze(0), .estimator = c.estimator};
+      return family.answer(query, unused).value.item<double>();
+    }
+  return std::nullopt;
 }
 
 /// f = prod_t p(x_t | x_{<t}) along the forward order.
 Question model_question(const Subject& subject, const Tensor& x) {
-  Question question{
-      .exact = {}, .state = x, .route = "network", .open = {}, .log_sum = {}, .reason = {}};
-  for (const auto& c : subject.family->capabilities())
-    if (c.kind == QueryKind::kLogMarginal && c.status == Status::kExact) {
-      Stream unused(0, "exact");
-      const Query query{.partial = x.unsqueeze(0), .estimator = c.estimator};
-      question.rounding = 0;
-      question.exact = subject.family->answer(query, unused).value.item<double>();
-      question.route = "exact";
-      return question;
-    }
+  if (const auto exact = exact_answer(*subject.family, x)) return ExactSum{*exact};
   const auto D = x.size(0);
-  const auto forward = torch::arange(D);
-  question.passes = double(D);
-  question.rounding *= double(D);  // of as many terms
-  question.log_sum = [&proposal = subject.proposal, forward](const Tensor& states) {
-    return proposal.score(states, torch::full_like(states, kUnknown), forward).log_prob;
+  const auto open = unknown_of(x);
+  const auto log_p = [&proposal = subject.proposal, D](const Tensor& states) {
+    const auto nothing = torch::full_like(states, kUnknown);
+    return proposal.score(states, nothing, torch::arange(D)).log_prob;
   };
-  question.open = unknown_of(x);
+  const auto rounding = kConditionalsRounding * double(D);  // of as many terms
   // What begins the order has a probability that is a product.
-  if (question.open.empty() || question.open.front() == D - std::int64_t(question.open.size())) {
-    question.exact = question.log_sum(x.unsqueeze(0)).item<double>();
-    question.route = "exact";
-  }
-  question.reason =
-      "no samples of the model's own posterior: the evidence does not begin its forward order";
-  return question;
+  if (open.empty() || open.front() == D - std::int64_t(open.size()))
+    return ExactSum{log_p(x.unsqueeze(0)).item<double>(), rounding};
+  return SampledSum{
+      .state = x, .open = open, .log_sum = log_p, .passes = double(D), .rounding = rounding};
 }
 
 }  // namespace
@@ -135,23 +123,22 @@ Question question_of(const Subject& subject, const Tensor& x, double seconds) {
   return energy_question(*subject.energy, x);
 }
 
-Tensor RevealSchedule::times(const Question& question, std::size_t level) const {
-  auto time = torch::full_like(question.state, -1);
-  const auto open = index_of(question.open);
+Tensor RevealSchedule::times(const SampledSum& sum, std::size_t level) const {
+  auto time = torch::full_like(sum.state, -1);
+  const auto open = index_of(sum.open);
   if (kSpacings[level] == 0 && colours_.defined()) {
     // those that occur, without gaps
     const auto of_open = colours_.index_select(0, open);
     return time.index_put_({open}, std::get<1>(at::_unique2(of_open, true, true)));
   }
-  const auto spacing = question.neighbours.empty() ? 0 : kSpacings[level];
-  const auto passes = spacing > 0
-                          ? spaced_passes(question.neighbours, question.places, spacing)
-                          : spaced_passes(Neighbours(question.open.size()), question.open, 0);
+  const auto spacing = sum.graph ? kSpacings[level] : 0;
+  const auto passes = spacing > 0 ? spaced_passes(sum.graph->neighbours, sum.graph->places, spacing)
+                                  : spaced_passes(Neighbours(sum.open.size()), sum.open, 0);
   return time.index_put_({open}, index_of(passes));
 }
 
-double RevealSchedule::count(const Question& question, std::size_t level) const {
-  return double(times(question, level).max().item<std::int64_t>() + 1);
+double RevealSchedule::count(const SampledSum& sum, std::size_t level) const {
+  return double(times(sum, level).max().item<std::int64_t>() + 1);
 }
 
 void RevealSchedule::saw(std::size_t level, const Tensor& log_weight) {
@@ -170,8 +157,8 @@ void RevealSchedule::saw(std::size_t level, const Tensor& log_weight) {
 
 /// The cheapest level that was seen, by passes times the samples that a side of `needed` nats
 /// takes; one up where the variance costs more samples than the bound itself does.
-std::size_t RevealSchedule::choose(const Question& question, double needed) const {
-  if (question.neighbours.empty()) return kLevels - 1;
+std::size_t RevealSchedule::choose(const SampledSum& sum, double needed) const {
+  if (!sum.graph) return kLevels - 1;
   constexpr double kLog = 5;  // log(1 / delta), and what the mixture over bets costs
   const auto samples = [&](std::size_t level) {  // sqrt(2 v L / N) + L / N = needed
     const auto root = (std::sqrt(2 * variance_[level] * kLog) +
@@ -184,7 +171,7 @@ std::size_t RevealSchedule::choose(const Question& question, double needed) cons
   for (std::size_t level = 0; level < kLevels; ++level) {
     if (weight_[level] == 0) continue;
     ++seen;
-    if (const auto cost = samples(level) * count(question, level); cost < least) {
+    if (const auto cost = samples(level) * count(sum, level); cost < least) {
       least = cost;
       best = level;
     }

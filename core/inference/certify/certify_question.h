@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <marginalia/energy.h>
@@ -12,6 +13,9 @@
 
 namespace marginalia::certify {
 
+/// Nats that float32 conditionals may move one log-probability by.
+constexpr double kConditionalsRounding = 1e-6;
+
 /// Of what answers are certified: the density f, and the proposal that reveals its variables.
 struct Subject {
   const Family* family;  ///< null where the proposal came without one
@@ -20,23 +24,34 @@ struct Subject {
   double islands;  ///< CertifySettings::islands
 };
 
-/// One partial state whose log f(x_S) is asked for: what is exact of it, and what is to be sampled.
-struct Question {
-  std::optional<double> exact = {};  ///< log f(x_S) itself
-  Tensor state = {};                 ///< int64 [D]
-  std::string route = {};
-  std::vector<std::int64_t> open = {};  ///< variables that chains reveal
-  /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
-  std::function<Tensor(const Tensor&)> log_sum = {};
-  double passes = 0;                      ///< of the network, a row of log_sum
-  double rounding = 1e-6;                 ///< nats that float32 conditionals may move log_sum by
-  std::string reason = {};                ///< why it has no posterior samples of its own
-  Neighbours neighbours = {};             ///< of the unknown variables, by place; empty: not known
-  std::vector<std::int64_t> places = {};  ///< of `open` among them
+/// log f(x_S) itself.
+struct ExactSum {
+  double value;
+  double rounding = 0;  ///< nats that float32 conditionals may have moved it by
 };
 
-/// What is exact of log f(x_S), and what is left to sample; seconds: of which half may go into
-/// exact sums.  x: int64 [D].
+/// Which unknown variables share a factor.
+struct UnknownGraph {
+  Neighbours neighbours;             ///< of every unknown variable, by place
+  std::vector<std::int64_t> places;  ///< of those that chains reveal
+};
+
+/// log f(x_S) as a sum over the unknown variables: over `open` by chains, over the rest exactly.
+struct SampledSum {
+  Tensor state;                    ///< int64 [D]
+  std::vector<std::int64_t> open;  ///< variables that chains reveal
+  /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
+  std::function<Tensor(const Tensor&)> log_sum;
+  std::string route = "network";            ///< Certificate::route
+  std::optional<UnknownGraph> graph = {};   ///< none: not known
+  double passes = 0;                        ///< of the network, a row of log_sum
+  double rounding = kConditionalsRounding;  ///< nats that float32 conditionals may move log_sum by
+};
+
+/// log f(x_S) of one partial state: known, or left to sample.
+using Question = std::variant<ExactSum, SampledSum>;
+
+/// x: int64 [D]; seconds: of which half may go into exact sums.
 Question question_of(const Subject& subject, const Tensor& x, double seconds);
 
 /// When to reveal what: levels that take ever more passes and lose ever less of the dependence
@@ -48,14 +63,14 @@ class RevealSchedule {
 
   explicit RevealSchedule(Tensor colours) : colours_(std::move(colours)) {}
   /// A level for the next samples, before they are drawn.
-  std::size_t choose(const Question& question, double needed) const;
+  std::size_t choose(const SampledSum& sum, double needed) const;
   void saw(std::size_t level, const Tensor& log_weight);
   double log_variance() const { return log_variance_; }  ///< of the log weights seen last
   /// time[i] >= 0 for what is revealed, -1 for the rest: int64 [D].
-  Tensor times(const Question& question, std::size_t level) const;
+  Tensor times(const SampledSum& sum, std::size_t level) const;
 
  private:
-  double count(const Question& question, std::size_t level) const;
+  double count(const SampledSum& sum, std::size_t level) const;
   Tensor colours_;
   double variance_[kLevels] = {}, weight_[kLevels] = {};  // relative variance, samples
   double log_variance_ = 0;

@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::int64_t kFirstBatch = 32, kLeastBatch = 8, kMostBatch = 256;
 constexpr double kTwistVariance = 2;  // of log weights, above which particles pay
+/// Why there is no upper side where f is the model's own joint.
+constexpr const char* kNoPosterior =
+    "no samples of the model's own posterior: the evidence does not begin its forward order";
 
 void add_all(BettingBound& bound, const Tensor& log_x) {
   const auto values = log_x.to(torch::kDouble).contiguous();
@@ -26,21 +29,20 @@ Tensor copies(const Tensor& state, std::int64_t count) {
 
 }  // namespace
 
-Sampling::Sampling(const Means& means, const Question& question, const Budget& budget,
-                   Stream& stream)
+Sampling::Sampling(const Means& means, const SampledSum& sum, const Budget& budget, Stream& stream)
     : means_(means),
-      question_(question),
+      sum_(sum),
       budget_(budget),
       stream_(stream),
-      chains_{means.proposal, means.twist, question.log_sum, means.particles},
+      chains_{means.proposal, means.twist, sum.log_sum, means.particles},
       two_sided_(means.posteriors && means.posteriors->any()),
       delta_(two_sided_ ? budget.delta / 2 : budget.delta) {
-  made_.route = question.route;
+  made_.route = sum.route;
   made_.confidence = 1 - budget.delta;
   if (two_sided_)
-    posterior_ = means.posteriors->draws(question.state);
+    posterior_ = means.posteriors->draws(sum.state);
   else
-    made_.reason = means.posteriors ? means.posteriors->reason() : question.reason;
+    made_.reason = means.posteriors ? means.posteriors->reason() : kNoPosterior;
 }
 
 Certificate Sampling::run() {
@@ -81,7 +83,7 @@ std::int64_t Sampling::next_batch() const {
 /// How the next samples are drawn, before they are; begins anew where that is better than before.
 Tensor Sampling::settle() {
   auto& schedule = means_.schedule;
-  const auto next = schedule.choose(question_, std::max(budget_.width, 0.01) / 2);
+  const auto next = schedule.choose(sum_, std::max(budget_.width, 0.01) / 2);
   const bool twist = chains_.log_twist && chains_.particles > 0 && below_.count() > 0 &&
                      schedule.log_variance() > kTwistVariance;
   if (next > level_ || (twist && !twisted_)) {
@@ -90,18 +92,18 @@ Tensor Sampling::settle() {
   }
   level_ = next;
   twisted_ = twisted_ || twist;
-  return schedule.times(question_, level_);
+  return schedule.times(sum_, level_);
 }
 
 void Sampling::draw_below(std::int64_t count, const Tensor& time) {
-  double passes = question_.passes;
+  double passes = sum_.passes;
   if (twisted_) {
-    const auto drawn = chains_.draw(question_.state, time, count, {}, stream_);
+    const auto drawn = chains_.draw(sum_.state, time, count, {}, stream_);
     add_all(below_, drawn.log_estimate);
     passes += drawn.passes;
   } else {
-    const auto drawn = means_.proposal.draw(copies(question_.state, count), time, stream_);
-    const auto log_weight = question_.log_sum(drawn.states) - drawn.log_prob;
+    const auto drawn = means_.proposal.draw(copies(sum_.state, count), time, stream_);
+    const auto log_weight = sum_.log_sum(drawn.states) - drawn.log_prob;
     add_all(below_, log_weight);
     means_.schedule.saw(level_, log_weight);
     passes += drawn.passes;
@@ -111,16 +113,16 @@ void Sampling::draw_below(std::int64_t count, const Tensor& time) {
 
 void Sampling::draw_above(std::int64_t count, const Tensor& time) {
   const auto full = posterior_.sample(count, stream_);
-  double passes = question_.passes;
+  double passes = sum_.passes;
   if (twisted_) {
-    const auto drawn = chains_.draw(question_.state, time, count, full, stream_);
+    const auto drawn = chains_.draw(sum_.state, time, count, full, stream_);
     add_all(above_, -drawn.log_estimate);
     passes += drawn.passes;
   } else {
-    const auto rows = copies(question_.state, count);
+    const auto rows = copies(sum_.state, count);
     const auto states = torch::where(time >= 0, full, rows);
     const auto score = means_.proposal.score(states, rows, time);
-    add_all(above_, score.log_prob - question_.log_sum(states));
+    add_all(above_, score.log_prob - sum_.log_sum(states));
     passes += score.passes;
   }
   made_.passes += double(count) * passes;
@@ -150,8 +152,8 @@ double Sampling::estimate() const {
 
 Certificate Sampling::result() {
   auto& made = made_;
-  made.lower = below_.log_lower(delta_) - question_.rounding;
-  made.upper = -above_.log_lower(delta_) + question_.rounding;
+  made.lower = below_.log_lower(delta_) - sum_.rounding;
+  made.upper = -above_.log_lower(delta_) + sum_.rounding;
   made.log_marginal = estimate();
   made.samples = below_.count();
   if (above_.count() > 0) {

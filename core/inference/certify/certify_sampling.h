@@ -22,10 +22,10 @@ struct Means {
   std::int64_t particles;  ///< CertifySettings::particles
 };
 
-/// Samples both sides of one question until the interval is narrow enough or the budget is spent.
+/// Samples both sides of one sum until the interval is narrow enough or the budget is spent.
 class Sampling {
  public:
-  Sampling(const Means& means, const Question& question, const Budget& budget, Stream& stream);
+  Sampling(const Means& means, const SampledSum& sum, const Budget& budget, Stream& stream);
   Certificate run();
 
  private:
@@ -41,7 +41,7 @@ class Sampling {
   bool late() const { return budget_.seconds > 0 && spent() >= budget_.seconds; }
 
   const Means means_;
-  const Question& question_;
+  const SampledSum& sum_;
   const Budget budget_;
   Stream& stream_;
   const Clock::time_point start_ = Clock::now();

@@ -11,8 +11,7 @@ namespace marginalia::gflownet {
 Tensor GFlowNet::head(const Tensor& partial) const {
   std::vector<Tensor> parts;
   for (const auto& part : partial.split(rows_a_pass(partial.size(1))))
-    parts.push_back(marginal_->evaluate({part.to(device_)}, kLogMarginal)
-                        .log_marginal.to(torch::kCPU, torch::kDouble));
+    parts.push_back(marginal_->log_marginal(part).to(torch::kCPU, torch::kDouble));
   return torch::cat(parts);
 }
 

@@ -8,10 +8,6 @@ namespace marginalia::gflownet {
 
 using namespace marginalia;
 
-Tensor EnergyModel::log_density(const Tensor& x) const {
-  return network_->evaluate({x.to(device_)}, kLogMarginal).log_marginal;
-}
-
 Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) const {
   const auto B = x.size(0), D = x.size(1);
   const auto K = params_.steps == 0 ? D : std::min(params_.steps, D);
@@ -32,7 +28,7 @@ Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) 
   }
   const auto log_f = log_density(torch::cat({x, to.states}));
   const auto of_x = log_f.slice(0, 0, B), of_y = log_f.slice(0, B);
-  const auto u = stream.uniform({B}).to(device_);
+  const auto u = stream.uniform({B}).to(network_.device());
   const auto accepted = u.log() < (of_y - of_x).detach() + gain;
   step.record("train/accepted", accepted.to(torch::kFloat).mean().item<double>());
   return torch::where(accepted, of_y - of_x, torch::zeros_like(of_x)).mean();

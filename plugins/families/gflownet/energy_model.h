@@ -1,7 +1,5 @@
 #pragma once
 
-#include <memory>
-
 #include <marginalia/family.h>
 #include <marginalia/params.h>
 
@@ -33,19 +31,18 @@ struct EnergyModelParams {
 /// Source: Zhang et al. (2022), arXiv:2202.01361.
 class EnergyModel {
  public:
-  EnergyModel(const EnergyModelParams& params, std::shared_ptr<Network> network, at::Device device)
-      : params_(params), network_(std::move(network)), device_(device) {}
+  EnergyModel(const EnergyModelParams& params, RoleNetwork network)
+      : params_(params), network_(std::move(network)) {}
 
-  const std::shared_ptr<Network>& network() const { return network_; }
+  const RoleNetwork& network() const { return network_; }
   /// log f(x), with its gradient.  x: int64 [B, D]  ->  float32 [B], on the device.
-  Tensor log_density(const Tensor& x) const;
+  Tensor log_density(const Tensor& x) const { return network_.log_marginal(x); }
   /// The loss above.  x: int64 [B, D]  ->  a scalar.
   Tensor contrast(const Tensor& x, const Policy& policy, marginalia::Step& step) const;
 
  private:
   EnergyModelParams params_;
-  std::shared_ptr<Network> network_;
-  at::Device device_;
+  RoleNetwork network_;
 };
 
 }  // namespace marginalia::gflownet

@@ -28,16 +28,23 @@
 
 namespace marginalia::gflownet {
 
+/// None unless it is used.
+static std::optional<RoleNetwork> network_of(const FamilyContext& context, const char* role,
+                                             HeadSet heads, bool used) {
+  if (!used) return std::nullopt;
+  return RoleNetwork(context, role, heads);
+}
+
 GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
     : params_(params),
       space_(context.space),
       energy_(context.energy),
       device_(context.device),
       ordering_(ordering_named(params.order)),
-      conditional_(context.networks.at("conditional", kLogits)),
-      marginal_(has_flows() ? context.networks.at("marginal", kLogMarginal) : nullptr),
-      position_(is_learned() ? context.networks.at("position", kPositionLogits) : nullptr),
-      policy_(ordering_, params.backward == "learned", conditional_, position_, device_),
+      conditional_(context, "conditional", kLogits),
+      marginal_(network_of(context, "marginal", kLogMarginal, has_flows())),
+      position_(network_of(context, "position", kPositionLogits, is_learned())),
+      policy_(ordering_, params.backward == "learned", conditional_, position_),
       replay_(params.replay),
       log_z_(std::make_shared<LogZ>(space_.log_states())) {
   if (params.backward == "learned" && !is_learned())
@@ -50,24 +57,23 @@ GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
 
 void GFlowNet::build_energy_model(const FamilyContext& context) {
   if (!context.dataset) throw SpecError("learns from an \"energy\" or a \"dataset\"");
-  const auto network = context.networks.at("energy", kLogMarginal);
-  if (network == conditional_ || network == marginal_)
+  const RoleNetwork network(context, "energy", kLogMarginal);
+  if (network.shares(conditional_) || (marginal_ && network.shares(*marginal_)))
     throw SpecError(
         "from data alone the density is a network of its own: give one for each of the roles "
         "\"conditional\", \"marginal\" and \"energy\"");
-  model_ = std::make_unique<EnergyModel>(params_.model, network, device_);
+  model_ = std::make_unique<EnergyModel>(params_.model, network);
 }
 
-GFlowNet::NamedNetworks GFlowNet::networks() const {
-  NamedNetworks all{{"conditional", conditional_}};
-  const auto add = [&](const char* role, const std::shared_ptr<Network>& network) {
-    for (const auto& [_, known] : all)
-      if (known == network) return;
-    if (network) all.emplace_back(role, network);
+std::vector<RoleNetwork> GFlowNet::networks() const {
+  std::vector<RoleNetwork> all{conditional_};
+  const auto add = [&](const RoleNetwork& network) {
+    const auto same = [&](const RoleNetwork& known) { return known.shares(network); };
+    if (std::ranges::none_of(all, same)) all.push_back(network);
   };
-  add("marginal", marginal_);
-  add("position", position_);
-  if (model_) add("energy", model_->network());
+  if (marginal_) add(*marginal_);
+  if (position_) add(*position_);
+  if (model_) add(model_->network());
   return all;
 }
 
@@ -97,13 +103,13 @@ std::vector<ParameterGroup> GFlowNet::parameters() {
     if (found == groups.end()) found = groups.insert(groups.end(), {group, {}});
     found->parameters.push_back(std::move(parameter));
   };
-  for (const auto& [role, network] : networks()) {
-    const auto prefix = "model." + role + ".";
-    for (auto& parameter : named_parameters_of(*network, prefix)) {
+  for (const auto& network : networks()) {
+    for (auto& parameter : network.parameters()) {
       // of a network that has several heads, what one of them alone uses
-      std::string group = role;
+      std::string group = network.role();
       for (const std::string part : {"marginal", "position"})
-        if (role == "conditional" && parameter.first.starts_with(prefix + part)) group = part;
+        if (network.role() == "conditional" && parameter.first.starts_with(network.prefix() + part))
+          group = part;
       const bool used = (group != "marginal" || marginal_) && (group != "position" || position_);
       if (used) add(group, std::move(parameter));
     }
@@ -113,8 +119,8 @@ std::vector<ParameterGroup> GFlowNet::parameters() {
 }
 
 void GFlowNet::visit(StateVisitor& v) {
-  for (const auto& [role, network] : networks())
-    v.module("model." + role + ".", *network);
+  for (const auto& network : networks())
+    network.visit(v);
   v.module("model.log_z.", *log_z_);
   replay_.visit(v);
 }

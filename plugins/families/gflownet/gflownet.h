@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "energy_model.h"
 #include "policy.h"
 #include "replay.h"
+#include "shared/families/role_network.h"
 
 namespace marginalia::gflownet {
 
@@ -82,7 +84,7 @@ class GFlowNet final : public Family {
   std::vector<ParameterGroup> parameters() override;
   void visit(StateVisitor& v) override;
   void set_training(bool training) override {
-    for (const auto& [_, network] : networks())
+    for (const auto& network : networks())
       network->train(training);
   }
 
@@ -94,9 +96,8 @@ class GFlowNet final : public Family {
   bool has_marginals() const { return has_flows() && params_.backward == "uniform"; }
 
   void build_energy_model(const FamilyContext& context);
-  using NamedNetworks = std::vector<std::pair<std::string, std::shared_ptr<Network>>>;
-  /// Those in use, each once, by the role that names it in checkpoints.
-  NamedNetworks networks() const;
+  /// Those in use, each once: by the first of its roles.
+  std::vector<RoleNetwork> networks() const;
 
   // Training.
   Paths sampled(Step& step, std::int64_t rows) const;
@@ -121,7 +122,8 @@ class GFlowNet final : public Family {
   const Energy* energy_;
   at::Device device_;
   Ordering ordering_;
-  std::shared_ptr<Network> conditional_, marginal_, position_;
+  RoleNetwork conditional_;
+  std::optional<RoleNetwork> marginal_, position_;  // none where not in use
   Policy policy_;
   Replay replay_;
   std::shared_ptr<LogZ> log_z_;

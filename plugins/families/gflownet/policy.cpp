@@ -36,20 +36,15 @@ static Order order_of(Ordering ordering) {
   return ordering == Ordering::kBackward ? Order::kBackward : Order::kRandom;
 }
 
-Policy::Policy(Ordering ordering, bool learned_backward, std::shared_ptr<Network> conditional,
-               std::shared_ptr<Network> position, at::Device device)
+Policy::Policy(Ordering ordering, bool learned_backward, RoleNetwork conditional,
+               std::optional<RoleNetwork> position)
     : ordering_(ordering),
       learned_backward_(learned_backward),
       conditional_(std::move(conditional)),
-      position_(std::move(position)),
-      device_(device) {}
-
-Tensor Policy::log_conditionals(const Tensor& partial) const {
-  return conditional_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
-}
+      position_(std::move(position)) {}
 
 Tensor Policy::weighted_conditionals(const Tensor& partial) const {
-  const auto logits = position_->evaluate({partial.to(device_)}, kPositionLogits).position_logits;
+  const auto logits = position_->evaluate(partial, kPositionLogits).position_logits;
   const auto left = (partial == kUnknown).sum(1, true).to(logits.options());
   const auto positions = log_positions(logits, partial, true) + left.log();
   return log_conditionals(partial) + positions.unsqueeze(2);
@@ -76,7 +71,7 @@ Paths Policy::back_from(const Tensor& states, Stream& stream) const {
 }
 
 Tensor Policy::log_positions(const Tensor& logits, const Tensor& partial, bool forward) const {
-  const auto known = partial.to(device_) != kUnknown;
+  const auto known = partial.to(logits.device()) != kUnknown;
   return logits.masked_fill(forward ? known : known.logical_not(), -INFINITY).log_softmax(1);
 }
 
@@ -94,7 +89,7 @@ Policy::Walk Policy::by_learned_order(Tensor x, const Exploration& exploration,
   orders.slice(1, 0, D - U).copy_(known.nonzero().select(1, 1).view({x.size(0), D - U}));
   x = x.clone();
   for (auto t = D - U; t < D; ++t) {
-    const auto positions = position_->evaluate({x.to(device_)}, kPositionLogits).position_logits;
+    const auto positions = position_->evaluate(x, kPositionLogits).position_logits;
     const auto i = drawn(explored(log_positions(positions, x, true), exploration), stream);
     const auto log_p = explored(log_conditionals(x), exploration).to(torch::kCPU);
     const auto rows = torch::arange(x.size(0));
@@ -107,11 +102,11 @@ Policy::Walk Policy::by_learned_order(Tensor x, const Exploration& exploration,
 
 Tensor Policy::value_links(const Paths& paths, std::int64_t first, const Tensor& logits) const {
   const auto B = paths.states.size(0), D = paths.states.size(1), T = D - first;
-  const auto variable = paths.orders.slice(1, first).reshape({-1}).to(device_);  // [B T]
+  const auto variable = paths.orders.slice(1, first).reshape({-1}).to(logits.device());  // [B T]
   const auto value = paths.states.gather(1, paths.orders.slice(1, first)).reshape({-1, 1});
   const auto row = torch::arange(B * T, variable.options());
   const auto log_p = logits.index({row, variable}).log_softmax(1);  // [B T, K]
-  return log_p.gather(1, value.to(device_)).view({B, T});
+  return log_p.gather(1, value.to(logits.device())).view({B, T});
 }
 
 Tensor Policy::links(const Paths& paths, std::int64_t first, const Tensor& logits) const {
@@ -119,18 +114,17 @@ Tensor Policy::links(const Paths& paths, std::int64_t first, const Tensor& logit
   return position_ ? values + order_links(paths, first, learned_backward_) : values;
 }
 
-static Tensor logits_along(const Paths& paths, std::int64_t first, Network& conditional,
-                           at::Device device) {
-  const auto states = states_along(paths, first, paths.states.size(1) - 1).to(device);
-  return conditional.evaluate({states}, kLogits).logits;
+static Tensor logits_along(const Paths& paths, std::int64_t first, const RoleNetwork& conditional) {
+  const auto states = states_along(paths, first, paths.states.size(1) - 1);
+  return conditional.evaluate(states, kLogits).logits;
 }
 
 Tensor Policy::links(const Paths& paths, std::int64_t first) const {
-  return links(paths, first, logits_along(paths, first, *conditional_, device_));
+  return links(paths, first, logits_along(paths, first, conditional_));
 }
 
 Tensor Policy::links_of_uniform(const Paths& paths, std::int64_t first) const {
-  const auto logits = logits_along(paths, first, *conditional_, device_);
+  const auto logits = logits_along(paths, first, conditional_);
   const auto values = value_links(paths, first, logits);
   return position_ ? values + order_links(paths, first, false) : values;
 }
@@ -139,10 +133,9 @@ Tensor Policy::links_of_uniform(const Paths& paths, std::int64_t first) const {
 Tensor Policy::order_links(const Paths& paths, std::int64_t first, bool learned_backward) const {
   const auto B = paths.states.size(0), D = paths.states.size(1), T = D - first;
   const auto states = states_along(paths, first, learned_backward ? D : D - 1);
-  const auto logits =
-      position_->evaluate({states.to(device_)}, kPositionLogits).position_logits.view({B, -1, D});
+  const auto logits = position_->evaluate(states, kPositionLogits).position_logits.view({B, -1, D});
   const auto along = states.view({B, -1, D});
-  const auto variable = paths.orders.slice(1, first).to(device_).unsqueeze(2);  // [B, T, 1]
+  const auto variable = paths.orders.slice(1, first).to(logits.device()).unsqueeze(2);  // [B, T, 1]
   const auto at = [&](std::int64_t shift, bool forward) {  // of s_t, or s_{t+1}: [B, T]
     const auto part = [&](const Tensor& x) { return x.slice(1, shift, shift + T).flatten(0, 1); };
     const auto log_p = log_positions(part(logits), part(along), forward).view({B, T, D});

@@ -1,14 +1,16 @@
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 
 #include <marginalia/family.h>
 #include <marginalia/inference/any_order.h>
 
+#include "shared/families/role_network.h"
+
 namespace marginalia::gflownet {
 
-using marginalia::Network;
+using marginalia::RoleNetwork;
 using marginalia::Stream;
 using marginalia::Tensor;
 
@@ -36,13 +38,15 @@ Ordering ordering_named(const std::string& name);
 /// P_F and P_B: which variable is next, and its value.
 class Policy {
  public:
-  /// position: has kPositionLogits, null unless the order is learned.
-  Policy(Ordering ordering, bool learned_backward, std::shared_ptr<Network> conditional,
-         std::shared_ptr<Network> position, at::Device device);
+  /// conditional: has kLogits; position: has kPositionLogits, none unless the order is learned.
+  Policy(Ordering ordering, bool learned_backward, RoleNetwork conditional,
+         std::optional<RoleNetwork> position);
 
   Ordering ordering() const { return ordering_; }
   /// log p(x_i = k | x_S): float32 [B, D, K], on the device.
-  Tensor log_conditionals(const Tensor& partial) const;
+  Tensor log_conditionals(const Tensor& partial) const {
+    return conditional_.log_conditionals(partial);
+  }
   /// The same plus log((D - t) o(i | x_S)), of a learned order.
   Tensor weighted_conditionals(const Tensor& partial) const;
 
@@ -74,8 +78,8 @@ class Policy {
 
   Ordering ordering_;
   bool learned_backward_;
-  std::shared_ptr<Network> conditional_, position_;
-  at::Device device_;
+  RoleNetwork conditional_;
+  std::optional<RoleNetwork> position_;
 };
 
 }  // namespace marginalia::gflownet

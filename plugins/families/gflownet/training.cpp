@@ -54,8 +54,8 @@ Tensor GFlowNet::policy_loss(Step& step, const Paths& paths, const Tensor& log_d
   const auto B = paths.states.size(0), D = space_.dimension();
   const auto log_f = log_density.to(device_, torch::kDouble);
   const auto states = states_along(paths, 0, D - 1).to(device_);
-  const bool shared = marginal_ == conditional_;
-  const auto heads = conditional_->evaluate({states}, kLogits | (shared ? kLogMarginal : 0u));
+  const bool shared = marginal_ && marginal_->shares(conditional_);
+  const auto heads = conditional_.evaluate(states, kLogits | (shared ? kLogMarginal : 0u));
   step.count_passes(B * D * (policy_.networks() + (marginal_ && !shared ? 1 : 0)));
   const auto links = policy_.links(paths, 0, heads.logits).to(torch::kDouble);
   if (by_variance()) follow(log_f - links.detach().sum(1), step.index());
@@ -64,8 +64,7 @@ Tensor GFlowNet::policy_loss(Step& step, const Paths& paths, const Tensor& log_d
   const auto z = log_z_->value.to(torch::kDouble).expand({B, 1});
   auto between = z.expand({B, D - 1});
   if (marginal_) {
-    const auto h =
-        shared ? heads.log_marginal : marginal_->evaluate({states}, kLogMarginal).log_marginal;
+    const auto h = shared ? heads.log_marginal : marginal_->log_marginal(states);
     const auto along = h.view({B, D});  // each row begins with the empty state
     between = z + along.slice(1, 1) - along.slice(1, 0, 1);
   }

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <memory>
 #include <optional>
-#include <utility>
 
 #include <torch/types.h>
 
 #include <marginalia/family.h>
+
+#include "shared/families/role_network.h"
 
 namespace marginalia::mam {
 
@@ -22,26 +22,24 @@ class Causal {
     return Causal(context);
   }
 
-  marginalia::Network& network() const { return *network_; }
+  const marginalia::RoleNetwork& network() const { return network_; }
 
   /// partial: int64 [B, D]  ->  float64 [B], with a gradient.
   torch::Tensor log_prob(const torch::Tensor& partial) const {
-    const auto x = partial.to(order_.device());
-    const auto log_q = network_->evaluate({x, order_.expand_as(x)}, marginalia::kCausalLogits)
-                           .causal_logits.log_softmax(2);
+    const auto x = partial.to(network_.device());
+    const auto log_q = network_.log_causal(x, order_);
     const auto of_values = log_q.gather(2, x.clamp_min(0).unsqueeze(2)).squeeze(2);
     return of_values.masked_fill(x == marginalia::kUnknown, 0).sum(1, false, torch::kDouble);
   }
 
  private:
   explicit Causal(const marginalia::FamilyContext& context)
-      : network_(context.networks.at("causal", marginalia::kCausalLogits)),
-        order_(network_->causal_order()) {
+      : network_(context, "causal", marginalia::kCausalLogits), order_(network_->causal_order()) {
     if (!order_.defined()) order_ = torch::arange(context.space.dimension());
     order_ = order_.to(context.device);
   }
 
-  std::shared_ptr<marginalia::Network> network_;
+  marginalia::RoleNetwork network_;
   torch::Tensor order_;  // int64 [D]
 };
 

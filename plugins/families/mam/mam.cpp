@@ -33,6 +33,7 @@
 #include "causal.h"
 #include "objectives.h"
 #include "params.h"
+#include "shared/families/role_network.h"
 #include "state_sources.h"
 
 namespace {
@@ -57,8 +58,8 @@ class Mam final : public Family {
         space_(context.space),
         energy_(context.energy),
         device_(context.device),
-        conditional_(context.networks.at("conditional", kLogits)),
-        marginal_(context.networks.at("marginal", kLogMarginal)),
+        conditional_(context, "conditional", kLogits),
+        marginal_(context, "marginal", kLogMarginal),
         causal_(mam::Causal::of(context)),
         source_(mam::make_source(params_.states, params.chain, context)) {
     check_networks();
@@ -95,15 +96,14 @@ class Mam final : public Family {
 
   std::vector<ParameterGroup> parameters() override {
     std::vector<ParameterGroup> groups{{"conditional", group(false)}, {"marginal", group(true)}};
-    if (causal_)
-      groups.push_back({"causal", named_parameters_of(causal_->network(), "model.causal.")});
+    if (causal_) groups.push_back(causal_->network().group());
     return groups;
   }
 
   void visit(StateVisitor& v) override {
-    v.module("model.conditional.", *conditional_);
-    if (conditional_ != marginal_) v.module("model.marginal.", *marginal_);
-    if (causal_) v.module("model.causal.", causal_->network());
+    conditional_.visit(v);
+    if (!shared()) marginal_.visit(v);
+    if (causal_) causal_->network().visit(v);
     source_->visit(v);
     if (on_policy_) on_policy_->visit(v);
   }
@@ -111,7 +111,7 @@ class Mam final : public Family {
   void set_training(bool training) override {
     conditional_->train(training);
     marginal_->train(training);
-    if (causal_) causal_->network().train(training);
+    if (causal_) causal_->network()->train(training);
   }
 
  private:
@@ -126,21 +126,21 @@ class Mam final : public Family {
 
   /// The parameters that the marginal head alone uses, or the others.
   std::vector<std::pair<std::string, Tensor>> group(bool marginal) const {
-    if (conditional_ != marginal_)
-      return marginal ? named_parameters_of(*marginal_, "model.marginal.")
-                      : named_parameters_of(*conditional_, "model.conditional.");
-    const std::string prefix = "model.conditional.";
+    if (!shared()) return (marginal ? marginal_ : conditional_).parameters();
     std::vector<std::pair<std::string, Tensor>> chosen;
-    for (auto& entry : named_parameters_of(*conditional_, prefix))
-      if (entry.first.starts_with(prefix + "marginal") == marginal) chosen.push_back(entry);
+    for (auto& entry : conditional_.parameters())
+      if (entry.first.starts_with(conditional_.prefix() + "marginal") == marginal)
+        chosen.push_back(entry);
     return chosen;
   }
 
+  /// Whether both heads are of one network.
+  bool shared() const { return conditional_.shares(marginal_); }
   bool density_built_in() const { return energy_ && params_.objective != "kl_penalty"; }
 
   Tensor draw(mam::StateSource& source, Step& step, std::int64_t rows) const {
     torch::NoGradGuard no_grad;
-    return source.draw(step, rows, conditionals_of(*conditional_, device_));
+    return source.draw(step, rows, conditional_.conditionals());
   }
 
   /// x, with the last of its rows from the model's own chains where that is asked for.
@@ -148,15 +148,6 @@ class Mam final : public Family {
     const auto rows = std::int64_t(params_.on_policy * double(x.size(0)));
     if (rows == 0) return x;
     return torch::cat({x.slice(0, 0, x.size(0) - rows), draw(*on_policy_, step, rows)});
-  }
-
-  Tensor log_conditionals(const Tensor& partial) const {
-    return conditional_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
-  }
-
-  /// F less what the causal network says.
-  Tensor marginal_head(const Tensor& partial) const {
-    return marginal_->evaluate({partial.to(device_)}, kLogMarginal).log_marginal;
   }
 
   /// F with log f in its place at full states.
@@ -167,8 +158,8 @@ class Mam final : public Family {
 
   /// Both heads of one state in as few passes as the networks allow.
   std::pair<Tensor, Tensor> both(const Tensor& partial) const {
-    if (conditional_ != marginal_) return {log_conditionals(partial), marginal_head(partial)};
-    const auto heads = conditional_->evaluate({partial.to(device_)}, kLogits | kLogMarginal);
+    if (!shared()) return {conditional_.log_conditionals(partial), marginal_.log_marginal(partial)};
+    const auto heads = conditional_.evaluate(partial, kLogits | kLogMarginal);
     return {heads.logits.log_softmax(2), heads.log_marginal};
   }
 
@@ -176,7 +167,7 @@ class Mam final : public Family {
   void conditionals_alone(Step& step, const Tensor& x) {
     const auto masked = mask_uniformly(x, step.stream("family/masks"));
     step.count_passes(x.size(0));
-    const auto log_p = log_conditionals(masked.partial);
+    const auto log_p = conditional_.log_conditionals(masked.partial);
     const auto loss = denoising(step, x, masked.unknown, log_p);
     step.record("train/conditional", loss.item<double>());
     step.minimise(loss, "conditional");
@@ -207,7 +198,8 @@ class Mam final : public Family {
     if (frozen) return step.minimise(square, "marginal");
     const auto masked = mask_uniformly(x, step.stream("family/masks"));
     step.count_passes(x.size(0));
-    const auto conditional = denoising(step, x, masked.unknown, log_conditionals(masked.partial));
+    const auto conditional =
+        denoising(step, x, masked.unknown, conditional_.log_conditionals(masked.partial));
     step.record("train/conditional", conditional.item<double>());
     step.minimise(conditional + params_.consistency_weight * square);
   }
@@ -244,7 +236,7 @@ class Mam final : public Family {
     const auto last = mam::links_at(x, torch::full({B}, D - 1, torch::kLong), stream);
     const auto back = mam::links_at(x, D - mam::truncated_poisson(B, D, stream), stream);
     const auto before = both(torch::cat({last.before, back.before}));
-    const auto after = marginal_head(back.after);
+    const auto after = marginal_.log_marginal(back.after);
     step.count_passes(3 * B);
     const auto density = step.energy().log_density(x);
     const auto square = [&](const mam::Links& links, std::int64_t at, const Tensor& F) {
@@ -273,12 +265,12 @@ class Mam final : public Family {
     mam::Paths paths;
     {
       torch::NoGradGuard no_grad;
-      paths = mam::draw_paths(x, params_.blocks, params_.points,
-                              conditionals_of(*conditional_, device_), step.stream("family/links"));
+      paths = mam::draw_paths(x, params_.blocks, params_.points, conditional_.conditionals(),
+                              step.stream("family/links"));
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
     const auto states = torch::cat({paths.states, space_.empty()});
-    auto F = marginal_head(states) + learn_causal(step, states);
+    auto F = marginal_.log_marginal(states) + learn_causal(step, states);
     if (density_built_in()) {
       const auto rows = states.slice(0, -1 - x.size(0), -1);  // the last cut is the full state
       const auto density = step.energy().log_density(rows);
@@ -310,8 +302,9 @@ class Mam final : public Family {
   void kl_penalty(Step& step, const Tensor& x) {
     const auto B = x.size(0), D = x.size(1);
     const auto links = mam::draw_links(x, 1, step.stream("family/links"));
-    const auto log_p = mam::at_link(log_conditionals(links.before), links);
-    const auto F = marginal_head(torch::cat({x, links.before, links.after, space_.empty()}));
+    const auto log_p = mam::at_link(conditional_.log_conditionals(links.before), links);
+    const auto F =
+        marginal_.log_marginal(torch::cat({x, links.before, links.after, space_.empty()}));
     step.count_passes(4 * B + 1);
     const auto empty = F[3 * B];
     const auto density = step.energy().log_density(x).to(F.options());
@@ -329,7 +322,7 @@ class Mam final : public Family {
   Tensor log_sum(const Tensor& partial) const {
     std::vector<Tensor> parts;
     for (const auto& part : partial.split(rows_a_pass(partial.size(1)))) {
-      auto F = marginal_head(part);
+      auto F = marginal_.log_marginal(part);
       if (causal_) F = F + causal_->log_prob(part);
       parts.push_back(F.to(torch::kCPU, torch::kDouble));
     }
@@ -345,7 +338,7 @@ class Mam final : public Family {
     if (query.kind == QueryKind::kLogZ)
       return {log_sum(space_.empty()), {}, "", Status::kEstimate, 1};
     if (query.kind != QueryKind::kLogMarginal || query.estimator != "one_pass")
-      return answer_from_conditionals(conditionals_of(*conditional_, device_), query, stream,
+      return answer_from_conditionals(conditional_.conditionals(), query, stream,
                                       {.colours = conditional_->colours()});
     // What is divided by rides along in the same passes.
     const bool conditioned = query.given.defined();
@@ -358,7 +351,8 @@ class Mam final : public Family {
   StateSpace space_;
   const Energy* energy_;
   at::Device device_;
-  std::shared_ptr<Network> conditional_, marginal_;
+  RoleNetwork conditional_;
+  RoleNetwork marginal_;  // of F less what the causal network says
   std::optional<mam::Causal> causal_;
   std::unique_ptr<mam::StateSource> source_, on_policy_;
   std::unique_ptr<GibbsSampler> labels_;

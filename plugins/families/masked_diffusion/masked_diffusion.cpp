@@ -31,6 +31,7 @@
 #include "absorbing.h"
 #include "paths.h"
 #include "sampling.h"
+#include "shared/families/role_network.h"
 
 namespace {
 
@@ -96,8 +97,7 @@ class MaskedDiffusion final : public Family {
       : params_(params),
         schedule_(md::schedule_named(params.schedule)),
         space_(context.space),
-        device_(context.device),
-        network_(context.networks.at("conditional", kLogits)),
+        network_(context, "conditional", kLogits),
         replay_(params.replay) {
     auto& objective = params_.objective;
     if (objective == "auto") objective = context.dataset ? "elbo" : "weighted_denoising";
@@ -136,11 +136,9 @@ class MaskedDiffusion final : public Family {
     denoise(step, x.repeat({params_.replay.replicates, 1}));
   }
 
-  std::vector<ParameterGroup> parameters() override {
-    return {{"conditional", named_parameters_of(*network_, "model.conditional.")}};
-  }
+  std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
   void visit(StateVisitor& v) override {
-    v.module("model.conditional.", *network_);
+    network_.visit(v);
     if (!from_energy()) return;
     log_z_.visit(v);
     replay_.visit(v);
@@ -151,11 +149,6 @@ class MaskedDiffusion final : public Family {
   bool from_energy() const { return params_.objective != "elbo"; }
   bool corrects() const { return params_.corrector.rounds > 0; }
 
-  Tensor log_conditionals(const Tensor& partial) const {
-    return network_->evaluate({partial.to(device_)}, kLogits).logits.log_softmax(2);
-  }
-  LogConditionals answers() const { return conditionals_of(*network_, device_); }
-
   /// The bound on -log p(x), in nats a variable.
   void denoise(Step& step, const Tensor& x) const {
     auto& stream = step.stream("family/masks");
@@ -163,7 +156,7 @@ class MaskedDiffusion final : public Family {
                             ? md::hide_by_size(x, stream)
                             : md::hide_by_time(x, schedule_, params_.least_time, stream);
     step.count_passes(x.size(0));
-    const auto loss = md::bound(log_conditionals(hidden.partial), x, hidden).mean();
+    const auto loss = md::bound(network_.log_conditionals(hidden.partial), x, hidden).mean();
     step.minimise(loss / double(space_.dimension()));
   }
 
@@ -177,7 +170,7 @@ class MaskedDiffusion final : public Family {
     auto& stream = step.stream("family/paths");
     const auto key = stream.uniform(partial.sizes()).masked_fill(partial != kUnknown, -1);
     const auto orders = key.argsort(std::int64_t{1});
-    const auto sample = sample_chain(answers(), partial, orders, stream);
+    const auto sample = sample_chain(network_.conditionals(), partial, orders, stream);
     step.count_passes((partial == kUnknown).sum().item<std::int64_t>());
     const auto log_f =
         step.energy().log_density(sample.states) / step.energy().inverse_temperature();
@@ -194,7 +187,7 @@ class MaskedDiffusion final : public Family {
     const auto rank = ranks_of(stream.permutations(nothing.size(0), nothing.size(1)));
     const auto time = rank.masked_fill(rank >= sizes.unsqueeze(1), -1);  // -1: never
     step.count_passes(sizes.sum().item<std::int64_t>());
-    return sample_in_passes(answers(), nothing, time, stream).states;
+    return sample_in_passes(network_.conditionals(), nothing, time, stream).states;
   }
 
   void log_variance(Step& step) {
@@ -204,7 +197,7 @@ class MaskedDiffusion final : public Family {
     const auto roots = draw_in_part(step, branches.roots);
     const auto paths = draw_paths(step, roots.index_select(0, branches.parent));
     const auto n = params_.terms == 0 ? D : std::min(params_.terms, D);
-    const auto log_q = md::some_terms(conditionals_of(*network_, device_, device_), paths.states,
+    const auto log_q = md::some_terms(network_.conditionals(network_.device()), paths.states,
                                       paths.orders, branches.first, n, step.stream("family/terms"));
     step.count_passes(B * n);
     const auto W = step.energy().inverse_temperature() * paths.log_f - paths.log_q;
@@ -226,12 +219,14 @@ class MaskedDiffusion final : public Family {
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (query.kind == QueryKind::kLogZ) return {log_z_.value(), {}, "", Status::kEstimate, 0};
     if (query.estimator == "continuous_time") {
-      const auto s = md::score_by_time(answers(), query.partial, query.given, query.orders, stream);
+      const auto s = md::score_by_time(network_.conditionals(), query.partial, query.given,
+                                       query.orders, stream);
       return {.value = s.log_prob, .passes = s.passes};
     }
     const bool in_steps = query.estimator == "diffusion" || query.estimator == "corrected";
     if (in_steps && query.steps > 0) return in_steps_of_time(query, stream);
-    return answer_from_conditionals(answers(), query, stream, {.colours = network_->colours()});
+    return answer_from_conditionals(network_.conditionals(), query, stream,
+                                    {.colours = network_->colours()});
   }
 
   Answer in_steps_of_time(const Query& query, Stream& stream) const {
@@ -241,9 +236,9 @@ class MaskedDiffusion final : public Family {
     const auto& partial = query.partial;
     const auto time =
         md::draw_reveal_times(schedule_, partial.size(0), partial.size(1), query.steps, stream);
-    const auto s = corrects()
-                       ? md::sample_corrected(answers(), partial, time, params_.corrector, stream)
-                       : sample_in_passes(answers(), partial, time, stream);
+    const auto s = corrects() ? md::sample_corrected(network_.conditionals(), partial, time,
+                                                     params_.corrector, stream)
+                              : sample_in_passes(network_.conditionals(), partial, time, stream);
     return {.value = s.log_prob,
             .states = s.states,
             .status = corrects() ? Status::kEstimate : Status::kExact,
@@ -253,8 +248,7 @@ class MaskedDiffusion final : public Family {
   Params params_;
   md::Schedule schedule_;
   StateSpace space_;
-  at::Device device_;
-  std::shared_ptr<Network> network_;
+  RoleNetwork network_;
   md::Replay replay_;
   md::RunningLogZ log_z_;
 };

@@ -16,23 +16,35 @@ namespace {
 using marginalia::exponential;
 using torch::Tensor, torch::autograd::AutogradContext, torch::autograd::tensor_list;
 
-/// Rows of `2 * half` values, `x_step` and `y_step` apart: y = x with its pairs turned by the
-/// angles (cos, sin) of the row, [rows, half] each; copied where cos is null.
+/// Rows of values whose beginnings are `step` apart.
 template <class T>
-MARGINALIA_KERNEL void turn(const T* __restrict x, std::int64_t x_step, const float* __restrict cos,
-                            const float* __restrict sin, float direction, std::int64_t rows,
-                            std::int64_t half, T* __restrict y, std::int64_t y_step) {
+struct Rows {
+  T* __restrict data;
+  std::int64_t step;
+};
+
+/// [rows, half] each, null: none.  direction: 1, or -1 for the way back.
+struct Angles {
+  const float* __restrict cos = nullptr;
+  const float* __restrict sin = nullptr;
+  float direction = 1;
+};
+
+/// y = x, the pairs of its rows of `2 * half` values turned by the angles of each row.
+template <class T>
+MARGINALIA_KERNEL void turn(const Rows<const T>& x, const Angles& by, std::int64_t rows,
+                            std::int64_t half, const Rows<T>& y) {
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto* __restrict from = x + r * x_step;
-    auto* __restrict to = y + r * y_step;
-    if (!cos) {
+    const auto* __restrict from = x.data + r * x.step;
+    auto* __restrict to = y.data + r * y.step;
+    if (!by.cos) {
       for (std::int64_t c = 0; c < 2 * half; ++c)
         to[c] = from[c];
       continue;
     }
-    const auto* __restrict u = cos + r * half, * __restrict v = sin + r * half;
+    const auto* __restrict u = by.cos + r * half, * __restrict v = by.sin + r * half;
     for (std::int64_t c = 0; c < half; ++c) {
-      const float a = float(from[c]), b = float(from[c + half]), s = direction * v[c];
+      const float a = float(from[c]), b = float(from[c + half]), s = by.direction * v[c];
       to[c] = T(a * u[c] - b * s);
       to[c + half] = T(b * u[c] + a * s);
     }
@@ -133,10 +145,11 @@ struct Sizes {
   std::int64_t batch, length, heads, width;
 };
 
-/// Angles of a sample: null where there are none.
-const float* angles(const Tensor& t, std::int64_t sample) {
-  if (t.numel() == 0) return nullptr;
-  return t.data_ptr<float>() + (t.dim() == 3 ? sample * t.size(1) * t.size(2) : 0);
+/// Those of a sample, where there are any.  cos, sin: [L, half], [B, L, half] or without elements.
+Angles angles_of(const Tensor& cos, const Tensor& sin, std::int64_t sample, float direction) {
+  if (cos.numel() == 0) return {};
+  const auto at = cos.dim() == 3 ? sample * cos.size(1) * cos.size(2) : 0;
+  return {cos.data_ptr<float>() + at, sin.data_ptr<float>() + at, direction};
 }
 
 /// [B, L, parts C] side by side -> [parts, B H, L, d], the first two parts turned.
@@ -149,8 +162,8 @@ Tensor split(const Tensor& x, std::int64_t parts, const Tensor& cos, const Tenso
       for (auto i = begin; i < end; ++i) {
         const auto part = i / (B * H), b = i / H % B, h = i % H;
         const auto* from = x.data_ptr<T>() + (b * L * parts + part) * H * d + h * d;
-        turn<T>(from, parts * H * d, part < 2 && parts > 1 ? angles(cos, b) : nullptr,
-                angles(sin, b), 1, L, d / 2, y.data_ptr<T>() + i * L * d, d);
+        const auto by = part < 2 && parts > 1 ? angles_of(cos, sin, b, 1) : Angles();
+        turn<T>({from, parts * H * d}, by, L, d / 2, {y.data_ptr<T>() + i * L * d, d});
       }
     });
   });
@@ -168,8 +181,9 @@ Tensor join(const tensor_list& parts, const Tensor& cos, const Tensor& sin, Size
       for (auto i = begin; i < end; ++i) {
         const auto part = i / (B * H), b = i / H % B, h = i % H;
         const auto* from = parts[std::size_t(part)].template data_ptr<T>() + (b * H + h) * L * d;
-        turn<T>(from, d, part < 2 && count > 1 ? angles(cos, b) : nullptr, angles(sin, b), -1, L,
-                d / 2, y.data_ptr<T>() + (b * L * count + part) * H * d + h * d, count * H * d);
+        auto* to = y.data_ptr<T>() + (b * L * count + part) * H * d + h * d;
+        const auto by = part < 2 && count > 1 ? angles_of(cos, sin, b, -1) : Angles();
+        turn<T>({from, d}, by, L, d / 2, {to, count * H * d});
       }
     });
   });
