@@ -18,6 +18,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/cuda.h>
 #include <torch/types.h>
+#include <torch/version.h>
 
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>

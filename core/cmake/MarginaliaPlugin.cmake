@@ -5,6 +5,7 @@
 # In-tree and out-of-tree plugins call the same function; find_package(Marginalia) provides it.
 # LINKS: libraries that it needs beside. USES: parts of plugins/shared, in the tree alone. The objects
 # are a library of their own, marginalia_<name>_objects, which tests link.
+set(marginalia_stamp_source ${CMAKE_CURRENT_LIST_DIR}/MarginaliaStamp.cpp)
 function(marginalia_add_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINKS;USES")
   set(objects marginalia_${name}_objects)
@@ -24,7 +25,7 @@ function(marginalia_add_plugin name)
   target_compile_features(${objects} PRIVATE cxx_std_20)
   target_compile_definitions(${objects} PRIVATE
     MARGINALIA_PLUGIN_NAME="${name}" MARGINALIA_PLUGIN_VERSION="${PROJECT_VERSION}")
-  add_library(marginalia_${name} MODULE)
+  add_library(marginalia_${name} MODULE ${marginalia_stamp_source})
   target_link_libraries(marginalia_${name} PRIVATE ${objects})
   target_link_options(marginalia_${name} PRIVATE
     "$<$<PLATFORM_ID:Linux>:-Wl,-z,defs;-Wl,-z,nodelete;-Wl,--build-id>")
@@ -33,9 +34,12 @@ function(marginalia_add_plugin name)
     CXX_EXTENSIONS OFF
     CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON)
+  target_compile_features(marginalia_${name} PRIVATE cxx_std_20)
   set_target_properties(marginalia_${name} PROPERTIES
     PREFIX ""
-    LINKER_LANGUAGE CXX
+    CXX_EXTENSIONS OFF
+    DISABLE_PRECOMPILE_HEADERS ON
+    UNITY_BUILD OFF
     INSTALL_RPATH "$ORIGIN/../.."
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/plugins")
   install(TARGETS marginalia_${name}

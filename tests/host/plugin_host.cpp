@@ -11,6 +11,7 @@
 
 #include <marginalia/energy.h>
 #include <marginalia/files.h>
+#include <marginalia/build_stamp.h>
 #include <marginalia/plugin.h>
 
 using namespace marginalia;

@@ -1,4 +1,5 @@
 // Built with the headers of another version.
+#include <marginalia/build_stamp.h>
 #include <marginalia/plugin.h>
 
 MARGINALIA_PUT_STAMP("headers 0.0.9 0123456789abcdef, another compiler");

@@ -1,4 +1,5 @@
 // Built by another compiler.
+#include <marginalia/build_stamp.h>
 #include <marginalia/plugin.h>
 
 MARGINALIA_PUT_STAMP("headers " MARGINALIA_HEADERS_VERSION " " MARGINALIA_HEADERS_DIGEST

@@ -168,8 +168,9 @@ static std::string who_is_older(const fs::path& plugin, const std::string& stamp
 static void check_stamp(const fs::path& path, const std::string& stamp) {
   if (stamp == kBuildStamp) return;
   const auto headers = [](const std::string& text) { return text.substr(0, text.find(',')); };
-  const auto both = fmt::format("\n  plugin: {}\n  host:   {}",
-                                stamp.empty() ? "has no build stamp" : stamp, kBuildStamp);
+  const auto both = fmt::format(
+      "\n  plugin: {}\n  host:   {}",
+      stamp.empty() ? "no build stamp; marginalia_add_plugin puts it in" : stamp, kBuildStamp);
   if (headers(stamp) != headers(kBuildStamp))
     refuse(path, "built with other headers than this host; {}{}", who_is_older(path, stamp), both);
   refuse(path, "built differently from this host; rebuild it with the host's tools{}", both);

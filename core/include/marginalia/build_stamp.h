@@ -14,6 +14,11 @@
   ", " BOOST_STDLIB ", LibTorch " TORCH_VERSION                                           \
   ", CXX11_ABI=" BOOST_PP_STRINGIZE(_GLIBCXX_USE_CXX11_ABI)
 
+/// Puts a stamp, as text, into the section ".marginalia" of a plugin's file, where the host reads
+/// it before it loads the library.
+#define MARGINALIA_PUT_STAMP(...) \
+  [[gnu::section(".marginalia"), gnu::used]] static const char marginalia_stamp[] = __VA_ARGS__
+
 namespace marginalia {
 
 inline constexpr const char* kBuildStamp = MARGINALIA_BUILD_STAMP;

@@ -5,14 +5,13 @@
 #include <boost/preprocessor/seq/for_each.hpp>
 #include <boost/preprocessor/variadic/to_seq.hpp>
 
-#include <marginalia/build_stamp.h>
 #include <marginalia/registry.h>
 
 namespace marginalia {
 
-/// The one symbol a plugin exports. Beside it stands the build stamp, as text in the section
-/// ".marginalia", which the host reads from the file before it loads the library.
-/// It is weak, so that a test may link the objects of several plugins.
+/// The one symbol a plugin exports. It is weak, so that a test may link the objects of several
+/// plugins. Beside it stands the build stamp (build_stamp.h), which marginalia_add_plugin compiles
+/// into each.
 struct PluginManifest {
   const char* name;           ///< from marginalia_add_plugin
   const char* version;        ///< the version of the project that calls marginalia_add_plugin
@@ -39,12 +38,9 @@ struct PluginManifest {
   })
 
 #define MARGINALIA_MANIFEST(...)                                                               \
-  MARGINALIA_PUT_STAMP(MARGINALIA_BUILD_STAMP);                                                \
   extern "C"                                                                                   \
       [[gnu::weak]] BOOST_SYMBOL_EXPORT const marginalia::PluginManifest marginalia_plugin = { \
           MARGINALIA_PLUGIN_NAME, MARGINALIA_PLUGIN_VERSION, __VA_ARGS__}
-#define MARGINALIA_PUT_STAMP(...) \
-  [[gnu::section(".marginalia"), gnu::used]] static const char marginalia_stamp[] = __VA_ARGS__
 #define MARGINALIA_DECLARE_PART(r, data, part) \
   void BOOST_PP_CAT(marginalia_add_, part)(marginalia::Registry&);
 #define MARGINALIA_ADD_PART(r, registry, part) BOOST_PP_CAT(marginalia_add_, part)(registry);
