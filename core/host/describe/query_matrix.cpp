@@ -52,9 +52,12 @@ class SmallNetwork final : public Network {
  private:
   Heads compute(const NetworkInput& input, HeadSet) override {
     const auto B = input.partial.size(0);
-    const auto each = torch::zeros({B, kVariables, 2});
-    return {torch::zeros({B}),   each, each, torch::zeros({B, kVariables}), each,
-            torch::zeros({B, 1})};
+    Heads heads;
+    heads.log_marginal = torch::zeros({B});
+    heads.logits = heads.extensions = heads.causal_logits = torch::zeros({B, kVariables, 2});
+    heads.position_logits = torch::zeros({B, kVariables});
+    heads.embedding = torch::zeros({B, 1});
+    return heads;
   }
 };
 

@@ -17,6 +17,8 @@
 
 namespace marginalia::execution {
 
+namespace fs = std::filesystem;
+
 std::string now() {
   return utc_text(std::chrono::system_clock::now());
 }
