@@ -4,7 +4,9 @@
 
 #include "bench_step.h"
 #include "bits.h"
+#include "built.h"
 #include "host/evaluation/evaluator.h"
+#include "host/training/tensor_collector.h"
 #include "host/training/trainer.h"
 #include "marginalia_test.h"
 #include "small_models.h"
@@ -220,4 +222,19 @@ TEST_CASE("variables of fewer values take no others") {
   CHECK(test::refusal([&] { space.check(sample.states, false, "samples"); }) == "accepted");
   const auto all = experiment.family->answer({QueryKind::kLogMarginal, all_states(space)}, stream);
   CHECK(all.value.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-5));
+}
+
+TEST_CASE("arm's random order is of the seed, whatever the network") {
+  const auto order = [](int seed, int hidden) {
+    auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": {},
+          "energy": {{"type": "ising", "side": 3}},
+          "network": {{"type": "made", "hidden": {}, "layers": 1}},
+          "family": {{"type": "arm", "objective": "reinforce", "order": "random"}}}})",
+                                              seed, hidden));
+    TensorCollector state;
+    experiment.family->visit(state);
+    return state.tensors.at("model.order");
+  };
+  CHECK(order(1, 8).equal(order(1, 24)));
+  CHECK_FALSE(order(1, 8).equal(order(2, 8)));
 }

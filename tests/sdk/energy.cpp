@@ -1,6 +1,10 @@
+#include <atomic>
 #include <cmath>
+#include <thread>
+#include <vector>
 
 #include <marginalia/energy.h>
+#include <marginalia/oracle.h>
 
 #include "marginalia_test.h"
 
@@ -22,7 +26,33 @@ class Weighted final : public Energy {
   StateSpace space_ = StateSpace::uniform(1, 2);
 };
 
+/// Counts how often it sums.
+class Counting final : public Oracle {
+ public:
+  const StateSpace& space() const override { return space_; }
+  std::string method() const override { return "counting"; }
+  mutable std::atomic<int> sums{0};
+
+ private:
+  Tensor compute_log_sum(const Tensor& partial) const override {
+    ++sums;
+    return torch::full({partial.size(0)}, 1.5, torch::kDouble);
+  }
+  StateSpace space_ = StateSpace::uniform(1, 2);
+};
+
 }  // namespace
+
+TEST_CASE("an oracle sums log Z once, however many threads ask") {
+  const Counting oracle;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&] { oracle.log_z(); });
+  }
+  CHECK(oracle.log_z() == 1.5);
+  CHECK(oracle.sums == 1);
+}
 
 TEST_CASE("NaN and +inf are refused with their row; -inf is a forbidden state") {
   const auto x = torch::tensor({0, 1}, torch::kLong).unsqueeze(1);
