@@ -1,7 +1,10 @@
 #pragma once
 
+#include <marginalia/inference/certificate.h>
+
 #include "betting.h"
 #include "certify_question.h"
+#include "inference/sampling/posterior_source.h"
 #include "sdk/base/clock.h"
 #include "twisted.h"
 
