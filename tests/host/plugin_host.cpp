@@ -9,9 +9,9 @@
 
 #include <fmt/format.h>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/energy.h>
 #include <marginalia/files.h>
-#include <marginalia/build_stamp.h>
 #include <marginalia/plugin.h>
 
 using namespace marginalia;
