@@ -71,8 +71,7 @@ def strip(value):
     if isinstance(value, dict):
         return {k: strip(v) for k, v in value.items() if k not in timed and not k.endswith("seconds")}
     return [strip(v) for v in value] if isinstance(value, list) else value
-for name in ("evaluation.json",):
-    print(json.dumps(strip(json.loads((run / name).read_text())), sort_keys=True))
+print(json.dumps(strip(json.loads((run / "evaluation.json").read_text())), sort_keys=True))
 for line in (run / "metrics.jsonl").read_text().splitlines():
     print(json.dumps(strip(json.loads(line)), sort_keys=True))
 print((run / "samples" / "samples.jsonl").read_text(), end="")

@@ -1,4 +1,5 @@
-# A test: includes run down the ladder of rooms (ladder.txt), and every installed header has a room.
+# A test: includes run down the ladder of rooms (ladder.txt), every installed header has a room, and every
+# room's README.md says what the ladder says.
 #
 #   cmake -D CORE=core -P core/cmake/ladder.cmake
 cmake_minimum_required(VERSION 3.25)
@@ -57,7 +58,26 @@ function(check_file file room)
   set(faults "${faults}" PARENT_SCOPE)
 endfunction()
 
+# Checks that a room says what it may include.
+function(check_readme room)
+  list(JOIN may_${room} " " may)
+  if(may STREQUAL "")
+    set(may nothing)
+  endif()
+  set(text "")
+  if(EXISTS ${CORE}/${room}/README.md)
+    file(READ ${CORE}/${room}/README.md text)
+  endif()
+  string(FIND "${text}" " May include: ${may}.\n" at)
+  if(at EQUAL -1)
+    set(faults "${faults};${room}/README.md: must end with \"May include: ${may}.\"" PARENT_SCOPE)
+  endif()
+endfunction()
+
 foreach(room IN LISTS rooms)
+  if(room MATCHES "/")
+    check_readme(${room})
+  endif()
   file(GLOB_RECURSE files RELATIVE ${CORE} ${CORE}/${room}/*.cpp ${CORE}/${room}/*.h)
   foreach(file IN LISTS files)
     check_file(${file} ${room})

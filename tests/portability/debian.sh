@@ -24,6 +24,7 @@ fail() {
   exit 2
 }
 
+home=srv # of who types, in the system that is made
 suite= folder= keep= data= only= package= werror=OFF mirror=http://deb.debian.org/debian log=
 while [ $# -gt 0 ]; do
   case $1 in
@@ -99,7 +100,7 @@ trap 'exit 130' INT TERM
 
 # A command in the system, with nothing of this machine's environment.
 inside() {
-  chroot "$folder" /usr/bin/env -i HOME=/root TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+  chroot "$folder" /usr/bin/env -i HOME="/$home" TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     ${data:+MARGINALIA_DATA=/data} bash -c "$1"
 }
@@ -133,7 +134,7 @@ mount_devices() {
 # What the README wants to be there first, and the tree.
 prepare() {
   inside 'apt-get update && apt-get install -y --no-install-recommends git make'
-  git bundle create -q "$folder/root/marginalia.bundle" HEAD
+  git bundle create -q "$folder/$home/marginalia.bundle" HEAD
   inside 'rm -rf ~/marginalia && git clone -q ~/marginalia.bundle ~/marginalia'
 }
 
@@ -158,8 +159,8 @@ try_package() {
   folder=$folder-installed
   rm -rf --one-file-system "$folder"
   { make_system && mount_devices; } >>"$log" 2>&1 || fail "the second system could not be made: see $log"
-  mkdir -p "$folder/root/tried" "$folder/root/packages"
-  cp "$built"/root/marginalia/build/package/*.deb "$folder/root/packages/"
+  mkdir -p "$folder/$home/tried" "$folder/$home/packages"
+  cp "$built/$home"/marginalia/build/package/*.deb "$folder/$home/packages/"
   for command in 'apt-get update' \
     'apt-get install -y --no-install-recommends ../packages/marginalia_*.deb' \
     'marginalia run /usr/share/marginalia/experiments/ising/smoke.json' \
@@ -180,7 +181,7 @@ version() {
 
 # The last run of ctest: its tests, and the cases of which they are made.
 report_tests() {
-  local last=$folder/root/marginalia/build/release/Testing/Temporary/LastTest.log
+  local last=$folder/$home/marginalia/build/release/Testing/Temporary/LastTest.log
   [ -e "$last" ] || return 0
   awk '
     /^Test time =/             { ++run }

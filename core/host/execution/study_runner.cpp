@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -61,9 +62,9 @@ StudyJobEnd end_of(const StudyJob& job, const Environment& shared, const Hooks& 
 
 }  // namespace
 
-StudyLauncher in_this_process(const Environment& environment, const Hooks& hooks) {
-  return [&environment, &hooks](const std::vector<StudyJob>& jobs, int at_once,
-                                const StudyJobHooks& told) {
+StudyLauncher in_this_process(Environment environment, Hooks hooks) {
+  return [environment = std::move(environment), hooks = std::move(hooks)](
+             const std::vector<StudyJob>& jobs, int at_once, const StudyJobHooks& told) {
     std::atomic<std::size_t> next{0};
     std::mutex telling;
     const auto stopped = [&] { return hooks.stop && hooks.stop->load(); };
@@ -90,13 +91,12 @@ StudyLauncher in_this_process(const Environment& environment, const Hooks& hooks
   };
 }
 
-StudyRunner::StudyRunner(const StudyRequest& request, const Environment& environment,
-                         const Hooks& hooks)
-    : request_(request),
-      environment_(environment),
-      hooks_(hooks),
-      directory_(request.folder),
-      study_(read_study(request.manifest, environment.data, environment.registry, request.most,
+StudyRunner::StudyRunner(StudyRequest request, Environment environment, Hooks hooks)
+    : request_(std::move(request)),
+      environment_(std::move(environment)),
+      hooks_(std::move(hooks)),
+      directory_(request_.folder),
+      study_(read_study(request_.manifest, environment_.data, environment_.registry, request_.most,
                         [this](const auto& devices) { return precision_on(devices); })) {
   check_only(study_, request_.only);
   runs_ = directory_.find(study_, unrelated_);

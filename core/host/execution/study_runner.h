@@ -58,7 +58,7 @@ using StudyLauncher =
 
 /// Runs them in this process, each at_once-th of them on a thread of its own. Hooks::stop ends the
 /// runs that go on with a checkpoint, and begins no other; its other hooks are not called.
-StudyLauncher in_this_process(const Environment& environment, const Hooks& hooks = {});
+StudyLauncher in_this_process(Environment environment, Hooks hooks = {});
 
 struct StudyResult {
   std::size_t finished = 0;  ///< experiments measured, before and now
@@ -71,7 +71,7 @@ struct StudyResult {
 class StudyRunner {
  public:
   /// Reads the manifest and finds what has been run. Throws SpecError; writes nothing.
-  StudyRunner(const StudyRequest& request, const Environment& environment, const Hooks& hooks = {});
+  StudyRunner(StudyRequest request, Environment environment, Hooks hooks = {});
 
   const Study& study() const { return study_; }
   const StudyDirectory& directory() const { return directory_; }
@@ -100,8 +100,8 @@ class StudyRunner {
   void say(const std::string& text) const;
 
   StudyRequest request_;
-  const Environment& environment_;
-  const Hooks& hooks_;
+  Environment environment_;
+  Hooks hooks_;
   StudyDirectory directory_;
   Study study_;
   std::vector<std::string> unrelated_;

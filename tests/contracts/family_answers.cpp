@@ -1,0 +1,122 @@
+#include "families.h"
+
+using namespace marginalia;
+using namespace marginalia::test::families;
+using torch::Tensor;
+
+namespace {
+
+TEST_CASE("a family's answers have their shapes, repeat, and name their estimator") {
+  for (const auto kind :
+       {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample, QueryKind::kLogZ}) {
+    const std::string kind_name(name_of(kind));
+    CAPTURE(kind_name);
+    for_each_capability(kind, [&](const Family& family, const Capability& c) {
+      const auto& space = family.space();
+      const auto partial = test::mixed_states(space, 5);
+      const auto before = partial.clone();
+      const Query query{kind, partial, {}, c.estimator};
+      const auto answer = ask(family, query);
+      CHECK(partial.equal(before));
+      CHECK(answer.estimator == c.estimator);
+      CHECK(answer.passes >= 0);
+      const auto B = partial.size(0), D = space.dimension(), K = space.levels();
+      REQUIRE(answer.value.defined());
+      CHECK(answer.value.is_cpu());
+      // log q of a sample may be unknown; every other number is one
+      if (kind != QueryKind::kSample) CHECK_FALSE(answer.value.isnan().any().item<bool>());
+      if (kind == QueryKind::kConditionals)
+        CHECK(answer.value.sizes() == at::IntArrayRef{B, D, K});
+      else
+        CHECK(answer.value.sizes() == at::IntArrayRef{kind == QueryKind::kLogZ ? 1 : B});
+      if (kind != QueryKind::kConditionals) CHECK((answer.value.scalar_type() == torch::kDouble));
+      const auto again = ask(family, query);
+      CHECK(same_values(again.value, answer.value));
+      if (kind == QueryKind::kSample) CHECK(again.states.equal(answer.states));
+    });
+  }
+}
+
+TEST_CASE("the first estimator is the default, and one that is not there is refused") {
+  for_each_family([](Trained4& t) {
+    const auto first = t.family().capabilities().front();
+    const auto partial = test::mixed_states(t.family().space(), 2);
+    CHECK(ask(t.family(), {first.kind, partial}).estimator == first.estimator);
+    CHECK_THROWS_AS(ask(t.family(), {first.kind, partial, {}, "tea_leaves"}), SpecError);
+  });
+}
+
+TEST_CASE("a family refuses what is no partial state") {
+  for_each_family([](Trained4& t) {
+    const auto first = t.family().capabilities().front();
+    const auto& label = t.family().label();
+    const auto refused = [&](const Tensor& partial) {
+      return test::refusal([&] { ask(t.family(), {first.kind, partial}); });
+    };
+    CHECK(refused(torch::full({1, 9}, 2, torch::kLong)) ==
+          label + ": variable 0 must be 0 to 1 or -1 for unknown, not 2");
+    CHECK(refused(torch::zeros({1, 8}, torch::kLong)) ==
+          label + ": states must be int64 [B, 9], not Long [1, 8]");
+  });
+}
+
+TEST_CASE("probabilities of all states sum to one") {
+  for_each_capability(QueryKind::kLogMarginal, [](const Family& family, const Capability& c) {
+    const auto states = all_states(family.space());
+    const auto log_p =
+        ask(family, {QueryKind::kLogMarginal, states, {}, c.estimator, 2, Order::kForward}).value;
+    if (normalised(c)) CHECK(log_p.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-5));
+    const auto nothing =
+        ask(family, {QueryKind::kLogMarginal, family.space().empty(), {}, c.estimator});
+    CHECK(std::abs(nothing.value.item<double>()) < 1e-5);  // p(nothing known) = 1
+  });
+}
+
+TEST_CASE("probabilities given evidence sum to one over what is asked for") {
+  for_each_capability(QueryKind::kLogMarginal, [](const Family& family, const Capability& c) {
+    const auto& space = family.space();
+    const StateSpace asked{{space.cardinalities[1], space.cardinalities[4]}, {2}};
+    const auto values = all_states(asked);
+    auto given = space.empty().repeat({values.size(0), 1});
+    given.select(1, 0).fill_(1);
+    given.select(1, 7).fill_(0);
+    auto partial = given.clone();
+    partial.select(1, 1).copy_(values.select(1, 0));
+    partial.select(1, 4).copy_(values.select(1, 1));
+    const Query query{QueryKind::kLogMarginal, partial, given, c.estimator, 2, Order::kBackward};
+    const auto log_p = ask(family, query).value;
+    if (normalised(c)) CHECK(log_p.logsumexp(0).item<double>() == doctest::Approx(0).epsilon(1e-5));
+    const auto same = ask(family, {QueryKind::kLogMarginal, given, given, c.estimator}).value;
+    CHECK((same.abs() < 1e-5).all().item<bool>());  // p(evidence given itself) = 1
+  });
+}
+
+TEST_CASE("conditionals of every unknown variable sum to one") {
+  for_each_capability(QueryKind::kConditionals, [](const Family& family, const Capability& c) {
+    const auto partial = test::mixed_states(family.space(), 8);
+    const auto log_p = ask(family, {QueryKind::kConditionals, partial, {}, c.estimator}).value;
+    const auto sums = log_p.logsumexp(2).masked_select(partial == kUnknown);
+    CHECK((sums.abs() < 1e-5).all().item<bool>());
+  });
+}
+
+TEST_CASE("samples keep the evidence, and are scored along their own order") {
+  for_each_capability(QueryKind::kSample, [](const Family& family, const Capability& c) {
+    const auto& space = family.space();
+    const auto partial = test::mixed_states(space, 12);
+    for (const auto order : {Order::kForward, Order::kBackward}) {
+      const auto answer = ask(family, {QueryKind::kSample, partial, {}, c.estimator, 1, order});
+      CHECK(test::refusal([&] { space.check(answer.states, false, "samples"); }) == "accepted");
+      const auto known = partial != kUnknown;
+      CHECK(answer.states.masked_select(known).equal(partial.masked_select(known)));
+      for (const std::string estimator : {"chain", "exact"}) {
+        if (!has(family, QueryKind::kLogMarginal, estimator)) continue;
+        const auto scored =
+            ask(family, {QueryKind::kLogMarginal, answer.states, partial, estimator, 1, order});
+        CHECK(test::close(scored.value, answer.value, 1e-4));
+      }
+    }
+  });
+}
+
+}  // namespace
