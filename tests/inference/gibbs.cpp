@@ -70,6 +70,23 @@ TEST_CASE("Gibbs draws depend on the stream, not on the number of threads") {
   CHECK(x.eq(0).all().item<bool>());  // the input is left alone
 }
 
+TEST_CASE("sweeps of a metered energy are counted there, and follow its inverse temperature") {
+  const auto energy = test::make<Energy>(kIsing);
+  MeteredEnergy metered(*energy);
+  GibbsSampler sampler(*energy);
+  Stream stream(9, "test");
+  const auto x = torch::zeros({5, 9}, torch::kLong);
+  auto free = torch::zeros({5, 9}, torch::kBool);
+  free.select(1, 2).fill_(true);
+  sampler.sweep(metered, x, free, 4, stream, false);
+  CHECK(metered.evaluations() == 5 * 1 * 4);  // rows, free variables, sweeps
+  sampler.sweep(metered, x, {}, 2, stream, false);
+  CHECK(metered.evaluations() == 20 + 5 * 9 * 2);
+  metered.set_inverse_temperature(1e-6);  // every value becomes as likely as the other
+  const auto mean = sampler.sweep(metered, x, {}, 1, stream, true).mean;
+  CHECK(torch::allclose(mean, torch::full({1}, 0.5F), 1e-4, 1e-4));
+}
+
 TEST_CASE("Gibbs sweeps over factors of all kinds sample the exact distribution") {
   const test::TextFile file("MARKOV 4 2 3 2 3 3  3 0 1 2  2 2 3  1 3  12 1 2 0 3 1 1 2 2 4 1 0.5 3"
                             "  6 1 0 2 3 1 1  3 1 2 1.5");
