@@ -34,6 +34,7 @@ struct ResumeArguments {
 struct CheckArguments {
   std::string spec;
   std::vector<std::string> settings;
+  bool upgrade = false;
 };
 
 struct EvaluateArguments {

@@ -12,7 +12,9 @@
 
 #include "cli.h"
 #include "host/execution/run.h"
+#include "host/experiment/upgrade.h"
 #include "host/study/read_study.h"
+#include "host/study/upgrade_study.h"
 #include "progress.h"
 
 namespace marginalia::app {
@@ -166,7 +168,10 @@ static void gather_strings(const Json& json, std::vector<std::string>& strings) 
 /// them, whose names the messages then tell.
 void check(Session& session, const CheckArguments& a) {
   if (a.settings.empty() && is_study(a.spec)) {
-    std::cout << check_study(session, a.spec).dump(2) << "\n";
+    std::cout << (a.upgrade ? upgraded_study(a.spec, session.data(), session.registry())
+                            : check_study(session, a.spec))
+                     .dump(2)
+              << "\n";
     return;
   }
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
@@ -179,6 +184,7 @@ void check(Session& session, const CheckArguments& a) {
     resolved = Experiment::check(spec, session.registry(), all);
     all.throw_if_any();
   }
+  if (a.upgrade) resolved = upgraded(spec, session.registry_of(names)).json();
   std::cout << resolved.dump(2) << "\n";
 }
 

@@ -32,8 +32,9 @@ namespace {
 
 constexpr std::int64_t kMostSites = 1 << 24;
 
-class Ising final : public Energy, private LocalConditionals {
- public:
+/// The component: a lattice or a graph, by what is given.
+struct Ising {
+  using Interface = Energy;
   static constexpr const char* kName = "ising";
   static constexpr const char* kSummary =
       "Ising model on a lattice of any dimension, or on a graph";
@@ -68,35 +69,29 @@ class Ising final : public Energy, private LocalConditionals {
     }
   };
 
-  explicit Ising(const Params& params)
+  static std::shared_ptr<Energy> make(const Params& params);
+};
+
+class LatticeIsing final : public Energy, private LocalConditionals {
+ public:
+  explicit LatticeIsing(const Ising::Params& params)
       : params_(params),
-        lattice_(params.graph ? ising::uniform_lattice({1}, false, 0, 0) : lattice_of(params)),
+        lattice_(lattice_of(params)),
         space_(StateSpace::uniform(lattice_.sites(), 2, lattice_.sides)),
         colours_(torch::tensor(ising::colouring(lattice_))),
         obstacle_(ising::TransferMatrix::obstacle(lattice_)) {
-    if (params.graph) {
-      use_graph();
-      return;
-    }
     if (obstacle_.empty()) oracle_ = std::make_unique<ising::TransferMatrix>(lattice_, space_);
     list_neighbours();
     list_factors();
   }
 
   const StateSpace& space() const override { return space_; }
-  Offer<LocalConditionals> local() const override {
-    return graph_ ? graph_->local() : Offer<LocalConditionals>{this};
-  }
-  Offer<PairwiseFactors> pairwise() const override {
-    return graph_ ? graph_->pairwise() : Offer<PairwiseFactors>{&pairs_};
-  }
-  Offer<FactorModel> factors() const override {
-    return graph_ ? graph_->factors() : Offer<FactorModel>{&factors_};
-  }
+  Offer<LocalConditionals> local() const override { return {this}; }
+  Offer<PairwiseFactors> pairwise() const override { return {&pairs_}; }
+  Offer<FactorModel> factors() const override { return {&factors_}; }
   Offer<Oracle> exact() const override;
   std::optional<KnownLogZ> known_log_z() const override {
-    if (graph_ || params_.boundary != "periodic" || params_.couplings || params_.fields)
-      return std::nullopt;
+    if (params_.boundary != "periodic" || params_.couplings || params_.fields) return std::nullopt;
     std::call_once(extrapolated_, [&] {
       known_log_z_ = ising::wide_torus(lattice_.sides, params_.coupling, params_.field);
     });
@@ -104,19 +99,9 @@ class Ising final : public Energy, private LocalConditionals {
   }
 
  private:
-  static ising::Lattice lattice_of(const Params& params);
+  static ising::Lattice lattice_of(const Ising::Params& params);
 
-  void use_graph() {
-    if (!params_.sides.empty() || params_.couplings || params_.fields)
-      throw SpecError("\"graph\" stands in place of \"sides\", \"couplings\" and \"fields\"");
-    graph_ = std::make_unique<ising::GraphIsing>(params_.graph.found, params_.coupling,
-                                                 params_.field, params_.memory);
-    space_ = graph_->space();
-  }
-
-  Tensor compute_log_density(const Tensor& x) const override {
-    return graph_ ? graph_->log_density(x) : sum_of_factors(x);
-  }
+  Tensor compute_log_density(const Tensor& x) const override { return sum_of_factors(x); }
   Tensor known_part(const Tensor& partial) const override { return sum_of_factors(partial); }
   Tensor logits(const Tensor& partial) const override;
   const Tensor& colours() const override { return colours_; }
@@ -126,8 +111,7 @@ class Ising final : public Energy, private LocalConditionals {
   void list_neighbours();
   void list_factors();
 
-  Params params_;
-  std::unique_ptr<ising::GraphIsing> graph_;  // does it all where there is one
+  Ising::Params params_;
   ising::Lattice lattice_;
   StateSpace space_;
   Tensor colours_;
@@ -140,8 +124,16 @@ class Ising final : public Energy, private LocalConditionals {
   Tensor neighbour_, J_, h_;  // int64 [D, 2d] and float64 [D, 2d]: J = 0 where there is none; [D]
 };
 
+std::shared_ptr<Energy> Ising::make(const Params& params) {
+  if (!params.graph) return std::make_shared<LatticeIsing>(params);
+  if (!params.sides.empty() || params.couplings || params.fields)
+    throw SpecError("\"graph\" stands in place of \"sides\", \"couplings\" and \"fields\"");
+  return std::make_shared<ising::GraphIsing>(params.graph.found, params.coupling, params.field,
+                                             params.memory);
+}
+
 /// The lattice, or the reason why there is none.
-ising::Lattice Ising::lattice_of(const Params& params) {
+ising::Lattice LatticeIsing::lattice_of(const Ising::Params& params) {
   const bool periodic = params.boundary == "periodic";
   const auto sides = ising::sides_of(params.sides, params.side, periodic);
   double sites = 1;
@@ -156,8 +148,7 @@ ising::Lattice Ising::lattice_of(const Params& params) {
   return lattice;
 }
 
-Offer<Oracle> Ising::exact() const {
-  if (graph_) return graph_->exact();
+Offer<Oracle> LatticeIsing::exact() const {
   if (!obstacle_.empty() && space_.log_states() > std::log(double(kEnumerationLimit)))
     return Offer<Oracle>::none(obstacle_);
   std::call_once(enumerated_, [&] {
@@ -166,7 +157,7 @@ Offer<Oracle> Ising::exact() const {
   return {oracle_.get()};
 }
 
-void Ising::list_neighbours() {
+void LatticeIsing::list_neighbours() {
   const auto D = lattice_.sites(), d = static_cast<std::int64_t>(lattice_.sides.size());
   neighbour_ = torch::zeros({D, 2 * d}, torch::kLong);
   J_ = torch::zeros({D, 2 * d}, torch::kDouble);
@@ -180,7 +171,7 @@ void Ising::list_neighbours() {
   }
 }
 
-void Ising::list_factors() {
+void LatticeIsing::list_factors() {
   std::vector<std::int64_t> ends;
   std::vector<float> couplings;
   factors_.cardinalities = space_.cardinalities;
@@ -222,7 +213,7 @@ void for_each_row(const Tensor& x, F f) {
 }
 
 /// sum_<ij> J_ij s_i s_j + sum_i h_i s_i.  x: int64 [B, D], may be partial  ->  float64 [B].
-Tensor Ising::sum_of_factors(const Tensor& x) const {
+Tensor LatticeIsing::sum_of_factors(const Tensor& x) const {
   if (!x.is_cpu()) {  // each bond acts at both its ends: half
     const auto s = spins(x);
     return 0.5 * (s * (h_.to(x.device()) + field_at(s))).sum(1);
@@ -241,7 +232,7 @@ Tensor Ising::sum_of_factors(const Tensor& x) const {
 }
 
 /// At spin i, s_i (h_i + sum_{known j} J_ij s_j), for s_i = -1 and +1.
-Tensor Ising::logits(const Tensor& partial) const {
+Tensor LatticeIsing::logits(const Tensor& partial) const {
   const auto B = partial.size(0), D = partial.size(1);
   if (!partial.is_cpu()) {
     const auto field = field_at(spins(partial));
@@ -264,7 +255,7 @@ Tensor Ising::logits(const Tensor& partial) const {
 }
 
 /// h_i + sum_j J_ij s_j, in tensor operations, for any device.  s: float64 [B, D]  ->  [B, D].
-Tensor Ising::field_at(const Tensor& s) const {
+Tensor LatticeIsing::field_at(const Tensor& s) const {
   const auto neighbour = neighbour_.to(s.device()), J = J_.to(s.device());  // [D, 2d]
   const auto pull = s.index_select(1, neighbour.flatten()).view({-1, J.size(0), J.size(1)}) * J;
   return h_.to(s.device()) + pull.sum(2);

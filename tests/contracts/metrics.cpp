@@ -14,10 +14,10 @@ struct SmallModel {
   std::string name;
   std::string spec;
 };
-const SmallModel kSmallModels[] = {{"a model of an energy", R"({"marginalia": 1, "seed": 1,
+const SmallModel kSmallModels[] = {{"a model of an energy", R"({"marginalia": 2, "seed": 1,
       "energy": {"type": "ising", "side": 3}, "network": {"type": "mlp", "hidden": 16, "layers": 2},
       "family": {"type": "mam"}})"},
-                                   {"a model of a dataset", R"({"marginalia": 1, "seed": 1,
+                                   {"a model of a dataset", R"({"marginalia": 2, "seed": 1,
       "dataset": {"type": "table", "name": "tiny"},
       "network": {"type": "mlp", "hidden": 16, "layers": 2},
       "family": {"type": "any_order_arm"}})"}};

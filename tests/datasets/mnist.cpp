@@ -267,7 +267,7 @@ TEST_CASE("an evaluation on some of the static test rows draws them from all") {
   folder.write("binarized_mnist/binarized_mnist_test.amat", rows);
   auto registry = test::loaded_registry();
   registry.add<test::toy::Idle, test::toy::Flat, Seen>();
-  Experiment experiment(Spec::from_text(R"({"marginalia": 1, "dataset": {"type": "mnist"},
+  Experiment experiment(Spec::from_text(R"({"marginalia": 2, "dataset": {"type": "mnist"},
                           "network": {"type": "flat"}, "family": {"type": "idle"},
                           "training": {"steps": 1}, "evaluation": {"metrics": ["seen"]}})",
                                         "spec.json", {folder.path / "beside", folder.path}),

@@ -24,7 +24,7 @@ struct Chained {
 
   explicit Chained(const std::string& order) {
     test::write_bits(folder / "rows.txt");
-    const auto text = R"({"marginalia": 1, "seed": 1,
+    const auto text = R"({"marginalia": 2, "seed": 1,
       "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"},
       "network": {"type": "transformer", "channels": 16, "depth": 1, "heads": 2},
       "family": {"type": "arm", "particles": 4000, )" +
@@ -142,7 +142,7 @@ TEST_CASE(
 
 TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
   test::TempDir folder;
-  auto experiment = test::built(R"({"marginalia": 1, "seed": 1,
+  auto experiment = test::built(R"({"marginalia": 2, "seed": 1,
       "energy": {"type": "ising", "side": 3, "coupling": 0.3, "field": 0.1},
       "network": {"type": "made", "hidden": 64, "layers": 2},
       "family": {"type": "arm"},
@@ -173,7 +173,7 @@ TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
 TEST_CASE("what an autoregressive model cannot learn from is refused") {
   const auto refused = [](const std::string& energy, const std::string& objective) {
     return test::refusal([&] {
-      auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": 1, "energy": {},
+      auto experiment = test::built(fmt::format(R"({{"marginalia": 2, "seed": 1, "energy": {},
           "network": {{"type": "made", "hidden": 4, "layers": 1}},
           "family": {{"type": "arm", "objective": "{}"}}}})",
                                                 energy, objective));
@@ -194,7 +194,7 @@ TEST_CASE("what an autoregressive model cannot learn from is refused") {
 TEST_CASE("a network that sees its variables in one order is given no other") {
   const auto refused = [](const std::string& order) {
     return test::refusal([&] {
-      test::built(R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
+      test::built(R"({"marginalia": 2, "energy": {"type": "ising", "side": 3},
                       "network": {"type": "pixel_cnn", "channels": 4, "layers": 1},
                       "family": {"type": "arm", "order": ")" +
                   order + "\"}}");
@@ -209,7 +209,7 @@ TEST_CASE("a network that sees its variables in one order is given no other") {
 
 TEST_CASE("variables of fewer values take no others") {
   const auto experiment =
-      Experiment(test::in_float32(Spec::from_text(R"({"marginalia": 1, "seed": 1,
+      Experiment(test::in_float32(Spec::from_text(R"({"marginalia": 2, "seed": 1,
           "energy": {"type": "factor_graph", "file": "tiny.uai"},
           "network": {"type": "made", "hidden": 8, "layers": 1}, "family": {"type": "arm"}})",
                                                   "spec.json", {MARGINALIA_TEST_DATA, {}})),
@@ -226,7 +226,7 @@ TEST_CASE("variables of fewer values take no others") {
 
 TEST_CASE("arm's random order is of the seed, whatever the network") {
   const auto order = [](int seed, int hidden) {
-    auto experiment = test::built(fmt::format(R"({{"marginalia": 1, "seed": {},
+    auto experiment = test::built(fmt::format(R"({{"marginalia": 2, "seed": {},
           "energy": {{"type": "ising", "side": 3}},
           "network": {{"type": "made", "hidden": {}, "layers": 1}},
           "family": {{"type": "arm", "objective": "reinforce", "order": "random"}}}})",

@@ -40,7 +40,7 @@ inline double divergence_of_bits(const Tensor& log_q) {
 inline double divergence_of_bits(const std::string& family, const std::string& training) {
   const TempDir folder;
   write_bits(folder / "rows.txt");
-  const auto text = fmt::format(R"({{"marginalia": 1, "seed": 1, "family": {}, "training": {},
+  const auto text = fmt::format(R"({{"marginalia": 2, "seed": 1, "family": {}, "training": {},
     "dataset": {{"type": "table", "train": "rows.txt", "valid": "rows.txt", "test": "rows.txt"}}}})",
                                 family, training);
   const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});

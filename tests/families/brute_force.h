@@ -40,7 +40,7 @@ struct TrainedOnRows {
       for (std::int64_t i = 0; i < 5; ++i)
         file << x[n][i].item<std::int64_t>() << (i == 4 ? "\n" : ",");
     file.close();
-    const auto text = R"({"marginalia": 1, "seed": 1, "family": )" + family +
+    const auto text = R"({"marginalia": 2, "seed": 1, "family": )" + family +
                       R"(, "training": {"batch_size": 40, "steps": )" + std::to_string(steps) +
                       (more.empty() ? "" : ", " + more) +
                       R"(, "optimizer": {"learning_rate": 0.03}},

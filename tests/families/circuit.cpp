@@ -121,7 +121,7 @@ TEST_CASE("the most probable completion keeps the evidence and beats most draws"
 
 TEST_CASE("circuits learn from data alone, and answer after a step") {
   for (const std::string name : {"circuit", "mixture_of_trees"}) {
-    const auto text = R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},
+    const auto text = R"({"marginalia": 2, "energy": {"type": "ising", "side": 3},
                           "family": {"type": ")" +
                       name + "\"}}";
     CHECK(test::refusal([&] {

@@ -138,16 +138,18 @@ TEST_CASE("balance is the weighted sum over pieces of trajectories") {
       }
     }
   const auto c = gflownet::potentials(flow, links);
-  const auto loss = [&](const char* objective) {
-    const auto w = gflownet::pair_weights(objective, D, lambda);
+  const auto loss = [&](const gflownet::Objective& objective) {
+    const auto w = gflownet::pair_weights(objective, D);
     CHECK(w.sum().item<double>() == doctest::Approx(1).epsilon(1e-6));
     return gflownet::balance(c, w).item<double>();
   };
-  CHECK(loss("trajectory_balance") == doctest::Approx(whole).epsilon(1e-5));
-  CHECK(loss("detailed_balance") == doctest::Approx(single).epsilon(1e-5));
-  CHECK(loss("subtrajectory_balance") == doctest::Approx(pieces / total).epsilon(1e-5));
+  CHECK(loss(gflownet::TrajectoryBalance{}) == doctest::Approx(whole).epsilon(1e-5));
+  CHECK(loss(gflownet::DetailedBalance{}) == doctest::Approx(single).epsilon(1e-5));
+  CHECK(loss(gflownet::SubtrajectoryBalance{lambda}) ==
+        doctest::Approx(pieces / total).epsilon(1e-5));
   // far from 1, lambda^n of hundreds of steps still has a sum
-  CHECK(gflownet::pair_weights("subtrajectory_balance", 300, 0.01).isfinite().all().item<bool>());
+  const gflownet::SubtrajectoryBalance far{0.01};
+  CHECK(gflownet::pair_weights(far, 300).isfinite().all().item<bool>());
 
   const auto log_f = torch::randn({4}), sums = links.sum(1);
   double mean = 0, square = 0;

@@ -8,7 +8,7 @@
 #include "host/evaluation/evaluator.h"
 #include "host/training/trainer.h"
 #include "marginalia_test.h"
-#include "plugins/families/mam/objectives.h"
+#include "plugins/families/mam/links.h"
 
 using namespace marginalia;
 
@@ -309,9 +309,9 @@ TEST_CASE("parameters that would not be used are refused") {
              "\"label_changes\" is for \"objective\": \"denoising\""));
   CHECK(says(R"("label_changes": true, "label_sweeps": 2)", "give one"));
   CHECK(says(R"("label_changes": true, "states": "model")", "needs states of the target"));
-  for (const std::string rest : {R"("blocks": 2)", R"("stages": "two_stage")",
-                                 R"("objective": "particle")", R"("objective": "kl_penalty")"}) {
+  for (const std::string rest :
+       {R"("blocks": 2)", R"("objective": "particle")", R"("objective": "kl_penalty")"}) {
     CAPTURE(rest);
-    CHECK(says(R"("size_power": 2, )" + rest, "\"size_power\" is for joint training at links"));
+    CHECK(says(R"("size_power": 2, )" + rest, "\"size_power\" is for marginals fitted at links"));
   }
 }

@@ -22,7 +22,7 @@ struct Chains {
   test::TempDir folder;
   Experiment experiment;
   Chains(const std::string& energy, const std::string& params)
-      : experiment(Spec::from_text(fmt::format(R"({{"marginalia": 1, "seed": 4, "energy": {},
+      : experiment(Spec::from_text(fmt::format(R"({{"marginalia": 2, "seed": 4, "energy": {},
                        "family": {{"type": "mcmc", {}}}, "training": {{"steps": 20}}}})",
                                                energy, params),
                                    "spec.json"),

@@ -16,7 +16,7 @@ inline const StateSpace kSmallSpace{{2, 3, 2}, {3}};
 
 /// A model of four spins on an open square, far from its start, by `noise`, and from the energy.
 inline Experiment square(const std::string& network, const std::string& family, double noise) {
-  auto experiment = built(fmt::format(R"({{"marginalia": 1, "seed": 2,
+  auto experiment = built(fmt::format(R"({{"marginalia": 2, "seed": 2,
       "energy": {{"type": "ising", "side": 2, "boundary": "open", "coupling": 0.7, "field": 0.2}},
       "network": {}, "family": {}}})",
                                       network, family));

@@ -45,7 +45,7 @@ std::unique_ptr<Fitted> fitted(const std::string& family) {
       file << x[n][i].item<std::int64_t>() << (i == 4 ? "\n" : ",");
   file.close();
   const auto text =
-      R"({"marginalia": 1, "seed": 1, "training": {"steps": 1}, "family": {"type": ")" + family +
+      R"({"marginalia": 2, "seed": 1, "training": {"steps": 1}, "family": {"type": ")" + family +
       R"("}, "dataset": {"type": "table", "train": "rows.txt", "valid": "rows.txt",
                                       "test": "rows.txt"}})";
   const auto spec = Spec::from_text(text, "spec.json", {made->folder.path(), made->folder.path()});
@@ -233,7 +233,7 @@ TEST_CASE("figures of training are of validation rows, whether or not they selec
   write_atomically(folder / "test.txt", "1,1\n1,1\n");
   for (const std::string select : {"", R"("select": {"metric": "nll/one_pass"},)"}) {
     CAPTURE(select);
-    const auto spec = Spec::from_text(R"({"marginalia": 1, "family": {"type": "independent"},
+    const auto spec = Spec::from_text(R"({"marginalia": 2, "family": {"type": "independent"},
         "dataset": {"type": "table", "train": "train.txt", "valid": "valid.txt",
                     "test": "test.txt"},
         "training": {"steps": 1}, "evaluation": {)" +

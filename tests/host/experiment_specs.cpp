@@ -24,11 +24,11 @@ Json resolved(const Spec& spec, const Registry& registry) {
   return json;
 }
 
-constexpr const char* kSound = R"({"marginalia": 1, "energy": {"type": "toy"},
+constexpr const char* kSound = R"({"marginalia": 2, "energy": {"type": "toy"},
   "network": {"type": "flat"}, "family": {"type": "idle"}})";
 
 TEST_CASE("an experiment's faults come all at once, across its parts") {
-  const auto spec = parsed(R"({"marginalia": 2, "sed": 1, "seed": -1, "note": 3, "device": 4,
+  const auto spec = parsed(R"({"marginalia": 3, "sed": 1, "seed": -1, "note": 3, "device": 4,
     "energy": {"type": "toyy"},
     "network": {"conditonal": {"type": "flat", "width": 0}, "marginal": {"type": "flatt"}},
     "family": {"type": "idle", "marginal": 1},
@@ -38,7 +38,7 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
         "spec.json: /: \"sed\" is no key of a spec; did you mean \"seed\"?\n"
         "  it takes: marginalia, note, seed, device, dataset, energy, network, family, training, "
         "evaluation\n"
-        "spec.json: /: \"marginalia\" must be 1, not 2\n"
+        "spec.json: /: \"marginalia\" must be 2, or 1, not 3\n"
         "spec.json: /: \"seed\" must be an integer >= 0, not -1\n"
         "spec.json: /: \"note\" must be a string\n"
         "spec.json: /: \"device\" must be a string\n"
@@ -86,7 +86,7 @@ TEST_CASE("the best can be selected of what is measured in training alone") {
 TEST_CASE("what every experiment needs is asked for") {
   CHECK(faults_of(parsed(kSound)) == "accepted");
   CHECK(faults_of(parsed("{}")) ==
-        "spec.json: /: needs \"marginalia\": 1, the version of the format\n"
+        "spec.json: /: needs \"marginalia\": 2, the version of the format\n"
         "spec.json: /: needs an \"energy\" or a \"dataset\"\n"
         "spec.json: /: needs a \"family\"");
   CHECK(faults_of(parsed("[1]")) == "spec.json: /: a spec is a JSON object");

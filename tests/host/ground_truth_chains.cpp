@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// 13 x 13: the transfer matrix is past its limit. The model is chains too, nothing to learn.
-constexpr const char* kSpec = R"({"marginalia": 1, "seed": 3,
+constexpr const char* kSpec = R"({"marginalia": 2, "seed": 3,
     "energy": {"type": "ising", "side": 13, "coupling": 0.2, "field": 0.1},
     "family": {"type": "mcmc", "sampler": "gibbs", "chains": 10, "burn_in": 30, "sweeps": 3},
     "training": {"steps": 1},

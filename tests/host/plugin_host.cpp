@@ -242,7 +242,7 @@ TEST_CASE("the program exits with 3 for a refused plugin that was asked for, els
 
 TEST_CASE("a spec that needs what is not loaded exits with 3 when a plugin was refused, else 2") {
   const test::TempDir folder;
-  write(folder / "spec.json", R"({"marginalia": 1, "energy": {"type": "older_headers"},
+  write(folder / "spec.json", R"({"marginalia": 2, "energy": {"type": "older_headers"},
                                   "network": {"type": "mlp"}, "family": {"type": "mam"}})");
   const auto check = fmt::format("check '{}'", (folder / "spec.json").string());
   const auto refused = program(check, bad("older_headers").parent_path().string());

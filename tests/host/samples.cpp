@@ -16,7 +16,7 @@ using namespace marginalia;
 
 TEST_CASE("samples of an energy that people can read carry its text and its score") {
   const test::TempDir folder;
-  const auto text = R"({"marginalia": 1, "seed": 2,
+  const auto text = R"({"marginalia": 2, "seed": 2,
     "energy": {"type": "max_cut", "vertices": 5, "edges": ["1 2", "2 3", "3 4", "4 5", "5 1"],
                "inverse_temperature": 0.7},
     "family": {"type": "mcmc", "chains": 4, "burn_in": 5}, "training": {"steps": 1}})";
@@ -50,7 +50,7 @@ TEST_CASE("the best of the samples are drawn, what reads the same once") {
     return;
   }
   const test::TempDir folder;
-  const auto text = R"({"marginalia": 1, "seed": 2,
+  const auto text = R"({"marginalia": 2, "seed": 2,
     "energy": {"type": "molecule_property", "property": "logp", "target": 1, "length": 3,
                "alphabet": ["[C]", "[=O]", "[N]"]},
     "family": {"type": "mcmc", "sampler": "metropolis", "chains": 4, "burn_in": 5},
@@ -96,7 +96,7 @@ TEST_CASE("the best of the samples are drawn, what reads the same once") {
 
 TEST_CASE("samples are drawn in the order of the evaluation") {
   const test::TempDir folder;
-  const auto text = R"({"marginalia": 1, "energy": {"type": "ising", "side": 4},
+  const auto text = R"({"marginalia": 2, "energy": {"type": "ising", "side": 4},
     "network": {"type": "lattice_conv", "channels": 4, "depth": 1}, "family": {"type": "mam"},
     "evaluation": {"order": "parallel"}})";
   Experiment experiment(Spec::from_text(text, "spec.json"), test::loaded_registry(), "cpu");

@@ -136,7 +136,7 @@ TEST_CASE("exact answers without training, and refuses what is too large") {
   write_atomically(folder / "none.uai",
                    "MARKOV\n2\n2 2\n2\n2 0 1\n2 0 1\n4\n1 0 0 1\n4\n0 1 1 0\n");
   write_atomically(folder / "none.json",
-                   R"({"marginalia": 1, "energy": {"type": "factor_graph", "file": "none.uai"}})");
+                   R"({"marginalia": 2, "energy": {"type": "factor_graph", "file": "none.uai"}})");
   const auto none = marginalia_(fmt::format("exact '{}'", (folder / "none.json").string()));
   CHECK(none.code == 2);
   CHECK(none.out.empty());

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kRunRecord = R"({"marginalia_run": 1, "name": "small", "status": "finished",
-  "spec": {"marginalia": 1, "energy": {"type": "ising", "side": 3}}, "overrides": [], "seed": 0,
+  "spec": {"marginalia": 2, "energy": {"type": "ising", "side": 3}}, "overrides": [], "seed": 0,
   "space": {"dimension": 9, "levels": 2, "shape": [3, 3], "alphabet": []}, "steps": 2})";
 
 /// A run directory that is removed when the test ends.

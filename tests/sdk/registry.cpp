@@ -229,7 +229,7 @@ void unknown_keys(const Json& spec, const Json& schema, const Json& root, const 
 
 TEST_CASE("a resolved spec keeps to the schema") {
   const auto all = test::toy::registry();
-  const auto spec = Spec::from_text(R"({"marginalia": 1, "seed": 1,
+  const auto spec = Spec::from_text(R"({"marginalia": 2, "seed": 1,
     "energy": {"type": "toy", "metrics": ["one"], "base": {"type": "toy"}},
     "network": {"conditional": {"type": "flat"}}, "family": {"type": "idle"},
     "evaluation": {"metrics": ["one"], "rows": "all"}})");

@@ -85,6 +85,8 @@ void add_check(Verbs& verbs, CheckArguments& a) {
       ->required()
       ->type_name("SPEC");
   add_settings(verb, a.settings);
+  verb.add_flag("--upgrade", a.upgrade,
+                "print it as it is given, in today's format, in place of resolved");
 }
 
 void add_evaluate(Verbs& verbs, EvaluateArguments& a) {

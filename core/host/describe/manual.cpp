@@ -29,10 +29,22 @@ std::string range(const F& field) {
   return "";
 }
 
-/// Writes the rows of a parameter table.
+constexpr const char* kTableHead =
+    "| parameter | type | default | accepts | meaning |\n|---|---|---|---|---|\n";
+constexpr const char* kChoiceHead =
+    "| | parameter | type | default | accepts | meaning |\n|---|---|---|---|---|---|\n";
+
+/// Writes a table of parameters, and one of each choice among them.
 class TableWriter final : public ParamVisitor {
  public:
-  std::string rows;
+  std::string text() const {
+    if (rows_.empty()) return "It takes no parameters.\n";
+    auto text = kTableHead + rows_;
+    for (const auto& choice : choices_)
+      text += fmt::format("\n`{}`{}: {}\n\n{}{}", choice.name, choice.inside, choice.doc,
+                          kChoiceHead, choice.rows);
+    return text;
+  }
 
   void operator()(const char* n, bool& v, Of<bool> f) override { row(n, "boolean", v, "", f.doc); }
   void operator()(const char* n, double& v, Of<double> f) override {
@@ -79,6 +91,31 @@ class TableWriter final : public ParamVisitor {
     prefix_.erase(prefix_.rfind('.') + 1);
   }
 
+  void begin_choice(const char* name, const char* doc, const std::vector<Alternative>& all,
+                    std::size_t by_default) override {
+    std::vector<std::string> names;
+    for (const auto& one : all)
+      names.emplace_back(one.name);
+    row(name, "choice", names[by_default], fmt::format("{}", fmt::join(names, ", ")), doc);
+    const auto inside = open_.empty() ? "" : fmt::format(" of `{}`", choices_[open_.back()].walked);
+    open_.push_back(choices_.size());
+    choices_.push_back({prefix_ + name, inside, doc, "", "", all, by_default});
+    prefix_ += std::string(name) + ".";
+  }
+  bool begin_alternative(std::size_t index) override {
+    auto& choice = choices_[open_.back()];
+    choice.walked = choice.all[index].name;
+    choice.rows +=
+        fmt::format("| `{}`{} | | | | | {} |\n", choice.all[index].name,
+                    index == choice.by_default ? " (default)" : "", escaped(choice.all[index].doc));
+    return true;
+  }
+  void end_alternative() override {}
+  void end_choice() override {
+    open_.pop_back();
+    end_section();
+  }
+
   /// A bar would end the cell.
   static std::string escaped(std::string text) {
     for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
@@ -89,10 +126,22 @@ class TableWriter final : public ParamVisitor {
   template <class T>
   void row(const char* name, std::string_view type, const T& value, const std::string& accepted,
            const char* doc) {
-    rows += fmt::format("| `{}{}` | {} | {} | {} | {} |\n", prefix_, name, type, value, accepted,
-                        escaped(doc));
+    const auto cells = fmt::format("`{}{}` | {} | {} | {} | {} |\n", prefix_, name, type, value,
+                                   accepted, escaped(doc));
+    if (open_.empty())
+      rows_ += "| " + cells;
+    else
+      choices_[open_.back()].rows += "| | " + cells;
   }
-  std::string prefix_;
+
+  struct Choice {
+    std::string name, inside, doc, rows, walked;  // the alternative that it stands in; that is open
+    std::vector<Alternative> all;
+    std::size_t by_default;
+  };
+  std::string prefix_, rows_;
+  std::vector<Choice> choices_;    // in the order they were met
+  std::vector<std::size_t> open_;  // those being walked, by place
 };
 
 /// Writes JSON Schema of the same parameters.
@@ -171,16 +220,47 @@ class SchemaWriter final : public ParamVisitor {
     properties()[names_.back()] = std::move(section);
     names_.pop_back();
   }
+  void begin_choice(const char* name, const char* doc, const std::vector<Alternative>& all,
+                    std::size_t by_default) override {
+    names_.emplace_back(name);
+    choices_.push_back({all, by_default});
+    auto words = Json::array();
+    for (const auto& one : all)
+      words.push_back(one.name);
+    properties()[name] = {{"description", doc},
+                          {"default", all[by_default].name},
+                          {"anyOf", Json::array({Json{{"enum", words}}})}};
+  }
+  bool begin_alternative(std::size_t index) override {
+    const auto& [all, by_default] = choices_.back();
+    stack_.push_back(object());
+    stack_.back()["description"] = all[index].doc;
+    stack_.back()["properties"]["type"] = {{"const", all[index].name}};
+    if (index != by_default) stack_.back()["required"] = {"type"};
+    return true;
+  }
+  void end_alternative() override {
+    auto alternative = std::move(stack_.back());
+    stack_.pop_back();
+    properties()[names_.back()]["anyOf"].push_back(std::move(alternative));
+  }
+  void end_choice() override {
+    choices_.pop_back();
+    names_.pop_back();
+  }
+  struct Choice {
+    std::vector<Alternative> all;
+    std::size_t by_default;
+  };
   std::vector<Json> stack_;
   std::vector<std::string> names_;
+  std::vector<Choice> choices_;
 };
 
 std::string table(const std::function<void(ParamVisitor&)>& visit) {
   TableWriter writer;
   visit(writer);
-  if (writer.rows.empty()) return "It takes no parameters.\n";
-  return "| parameter | type | default | accepts | meaning |\n|---|---|---|---|---|\n" +
-         writer.rows;
+  return writer.text();
 }
 
 Json schema_of(const Description& d) {
@@ -305,7 +385,8 @@ std::string spec_schema(const Registry& registry) {
   auto& properties = schema["properties"];
   properties["evaluation"]["properties"]["metrics"] = {{"type", "array"},
                                                        {"items", {{"$ref", "#/$defs/metric"}}}};
-  properties["marginalia"] = {{"const", 1}, {"description", "version of the spec's format"}};
+  properties["marginalia"] = {{"enum", {1, kSpecFormat}},
+                              {"description", "version of the spec's format"}};
   properties["note"] = {{"type", "string"}};
   properties["seed"] = {{"type", "integer"}, {"description", "root of all random streams"}};
   properties["device"] = {{"type", "string"}, {"description", "auto, cpu, cuda or cuda:N"}};

@@ -12,6 +12,7 @@
 #include <marginalia/files.h>
 #include <marginalia/precision.h>
 
+#include "host/study/older_runs.h"
 #include "host/study/read_study.h"
 #include "records/comparison/comparison.h"
 #include "run.h"
@@ -99,6 +100,7 @@ StudyRunner::StudyRunner(StudyRequest request, Environment environment, Hooks ho
       study_(read_study(request_.manifest, environment_.data, environment_.registry, request_.most,
                         [this](const auto& devices) { return precision_on(devices); })) {
   check_only(study_, request_.only);
+  recognise_older_runs(study_, directory_.run_records(), environment_.registry);
   runs_ = directory_.find(study_, unrelated_);
   for (std::size_t i = 0; i < runs_.size(); ++i)
     if (is_chosen(study_.experiments[i], request_.only)) sort(i);
@@ -170,14 +172,14 @@ std::vector<StudyRunner::Plan> StudyRunner::plan() const {
 std::vector<StudyJob> StudyRunner::jobs(int threads) const {
   std::vector<StudyJob> all;
   for (const auto i : pending_) {
-    const auto& [name, variant, settings, row, pair, spec, hash] = study_.experiments[i];
-    all.push_back({.name = name,
-                   .spec = directory_.path() / "specs" / (name + ".json"),
+    const auto& e = study_.experiments[i];
+    all.push_back({.name = e.name,
+                   .spec = directory_.path() / "specs" / (e.name + ".json"),
                    .folder = runs_[i].folder,
-                   .log = directory_.path() / "logs" / (name + ".txt"),
+                   .log = directory_.path() / "logs" / (e.name + ".txt"),
                    .resume = runs_[i].standing == Standing::kUnfinished,
                    .force = runs_[i].in_the_way,
-                   .precision = spec.at("training").at("precision"),
+                   .precision = e.spec.at("training").at("precision"),
                    .threads = threads});
   }
   return all;

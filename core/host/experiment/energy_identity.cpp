@@ -9,6 +9,7 @@
 #include <marginalia/unpack.h>
 
 #include "energy_identity.h"
+#include "spec_walker.h"
 
 namespace marginalia {
 namespace {
@@ -17,30 +18,14 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kProbes = 16;  // states whose log f is part of the key
 
-/// Walks the parameters of an energy and of its parts for the files that they name.
-class FileFinder final : public ParamVisitor {
+/// Finds the files that an energy and its parts name.
+class FileFinder final : public SpecWalker {
  public:
   FileFinder(const DataPaths& paths, const Registry& registry)
-      : paths_(paths), registry_(registry) {}
+      : SpecWalker(registry), paths_(paths) {}
   std::vector<EnergyFile> found;
 
-  /// json: the resolved parameters of a component, which stand at `place`.
-  void walk(const char* kind, const Json& json, const std::string& place) {
-    const auto* component = registry_.find(kind, json.value("type", ""));
-    if (!component) return;
-    frames_.push_back({&json, place});
-    component->visit(*this);
-    frames_.pop_back();
-  }
-
-  void operator()(const char*, bool&, Of<bool>) override {}
-  void operator()(const char*, double&, Of<double>) override {}
-  void operator()(const char*, std::int64_t&, Of<std::int64_t>) override {}
-  void operator()(const char*, std::string&, Of<std::string>) override {}
-  void operator()(const char*, Integers&, Of<Integers>) override {}
-  void operator()(const char*, Numbers&, Of<Numbers>) override {}
-  void operator()(const char*, Named&, Of<double>) override {}
-  void operator()(const char*, Count&, Of<std::int64_t>) override {}
+  using SpecWalker::operator();
   void operator()(const char* name, Strings&, Of<std::string> field) override {
     if (!field.files_in || !json().contains(name)) return;
     const auto folder = paths_.find(json().value(field.files_in, ""));
@@ -52,43 +37,13 @@ class FileFinder final : public ParamVisitor {
     const auto file = paths_.find(json().value(name, ""));
     if (!fs::is_directory(file)) add(find_packed(file), name);
   }
-  void operator()(const char* name, AnyChild& value, Of<bool>) override {
-    if (json().contains(name)) walk(value.kind(), json().at(name), place(name));
-  }
 
  private:
-  struct Frame {
-    const Json* json;
-    std::string place;
-  };
-  const Json& json() const { return *frames_.back().json; }
-  std::string place(const std::string& name) const { return frames_.back().place + "/" + name; }
-
   void add(const fs::path& file, const std::string& name) {
     std::error_code none;
     if (fs::is_regular_file(file, none)) found.push_back({place(name), file.lexically_normal()});
   }
-
-  std::size_t begin_list(const char* name, const char*, std::size_t, Of<bool>) override {
-    list_ = name;
-    return json().contains(name) ? json().at(name).size() : 0;
-  }
-  void element(std::size_t index, AnyChild& value) override {
-    const auto list = list_;  // a part may have lists of its own
-    walk(value.kind(), json().at(list)[index], place(fmt::format("{}/{}", list, index)));
-    list_ = list;
-  }
-  void end_list() override {}
-  void begin_section(const char* name, const char*) override {
-    static const Json none = Json::object();  // in a run of old, from before the section
-    frames_.push_back({json().contains(name) ? &json().at(name) : &none, place(name)});
-  }
-  void end_section() override { frames_.pop_back(); }
-
   const DataPaths& paths_;
-  const Registry& registry_;
-  std::vector<Frame> frames_;
-  std::string list_;
 };
 
 /// SHA-256 of a file's bytes; empty where they cannot be read.
@@ -115,7 +70,8 @@ void add_versions(const Json& json, const Registry& registry, Json& versions) {
 std::vector<EnergyFile> files_of_energy(const Json& resolved, const DataPaths& paths,
                                         const Registry& registry) {
   FileFinder finder(paths, registry);
-  finder.walk("energy", resolved, "");
+  auto energy = resolved;
+  finder.walk("energy", energy, "");
   return std::move(finder.found);
 }
 

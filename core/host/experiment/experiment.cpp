@@ -12,11 +12,12 @@
 #include "experiment.h"
 #include "experiment_check.h"
 #include "precision_record.h"
+#include "upgrade.h"
 
 namespace marginalia {
 
 std::shared_ptr<Energy> Experiment::energy_of(const Spec& spec, const Registry& registry) {
-  return registry.make<Energy>(spec.child("energy"));
+  return registry.make<Energy>(upgraded(spec, registry).child("energy"));
 }
 
 /// The heads that the family asks of a role; those of all roles for "".
@@ -96,8 +97,9 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
   parts.family = registry.make<Family>(spec.child("family"), context);
 }
 
-Experiment::Experiment(const Spec& spec, const Registry& registry, const std::string& device_name)
-    : ResolvedSpec(resolve(spec, registry, device_name)) {
+Experiment::Experiment(const Spec& given, const Registry& registry, const std::string& device_name)
+    : ResolvedSpec(resolve(given, registry, device_name)) {
+  const auto spec = upgraded(given, registry);
   if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
   if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
   check_spaces(spec, *this);

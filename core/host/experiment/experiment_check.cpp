@@ -13,6 +13,7 @@
 
 #include "experiment.h"
 #include "sdk/base/text.h"
+#include "upgrade.h"
 
 namespace marginalia {
 namespace {
@@ -34,9 +35,10 @@ void check_top(const Spec& spec, Faults& faults) {
                            fmt::join(kKeys, ", ")));
   }
   if (!json.contains("marginalia"))
-    faults.add(spec.where() + ": needs \"marginalia\": 1, the version of the format");
-  else if (json.at("marginalia") != 1)
-    faults.add(fmt::format("{}: \"marginalia\" must be 1, not {}", spec.where(),
+    faults.add(fmt::format("{}: needs \"marginalia\": {}, the version of the format", spec.where(),
+                           kSpecFormat));
+  else if (json.at("marginalia") != kSpecFormat)
+    faults.add(fmt::format("{}: \"marginalia\" must be {}, or 1, not {}", spec.where(), kSpecFormat,
                            json.at("marginalia").dump()));
   if (json.contains("seed") && !json.at("seed").is_null() && !json.at("seed").is_number_unsigned())
     faults.add(fmt::format("{}: \"seed\" must be an integer >= 0, not {}", spec.where(),
@@ -161,9 +163,19 @@ at::Device device_named(const std::string& name, const std::string& where) {
   return device;
 }
 
-Json Experiment::check(const Spec& spec, const Registry& registry, Faults& faults) {
+static Spec upgraded_or_fault(const Spec& given, const Registry& registry, Faults& faults) {
+  try {
+    return upgraded(given, registry);
+  } catch (const SpecError& e) {
+    faults.add(e.what());
+    return given;
+  }
+}
+
+Json Experiment::check(const Spec& given, const Registry& registry, Faults& faults) {
+  const auto spec = upgraded_or_fault(given, registry, faults);
   check_top(spec, faults);
-  Json resolved{{"marginalia", 1}};
+  Json resolved{{"marginalia", kSpecFormat}};
   if (!spec.json().is_object()) return resolved;
   if (spec.has("note")) resolved["note"] = spec.child("note").json();
   resolved["seed"] = spec.has("seed") ? spec.child("seed").json() : Json();

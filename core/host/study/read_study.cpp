@@ -38,14 +38,6 @@ struct StudyBudget : BudgetParams {
   }
 };
 
-/// "seed=3", as Spec::with takes it.
-std::vector<std::string> settings_of(const Changes& changes) {
-  std::vector<std::string> all;
-  for (const auto& [key, value] : changes.items())
-    all.push_back(key + "=" + value.dump());
-  return all;
-}
-
 bool sets_steps(const Changes& changes) {
   const auto training = changes.find("training");
   const bool inside =
@@ -89,7 +81,7 @@ Resolved resolve(const study::Draft& draft, const std::string& where, const Regi
     bool steps_are_set = false;
     for (const auto& changes : draft.changes) {
       try {
-        spec = spec.with(settings_of(changes));
+        spec = spec.with(study::settings_of(changes));
       } catch (const SpecError& e) {
         throw SpecError(fmt::format("{}: {}", where, e.what()));
       }

@@ -49,6 +49,13 @@ void make_names_unique(std::vector<Draft>& drafts) {
 
 }  // namespace
 
+std::vector<std::string> settings_of(const Changes& changes) {
+  std::vector<std::string> all;
+  for (const auto& [key, value] : changes.items())
+    if (key != "name" && key != "variant" && key != "base") all.push_back(key + "=" + value.dump());
+  return all;
+}
+
 Manifest::Manifest(const Spec& spec, fs::path file, Faults& faults)
     : spec_(spec), json_(spec.json()), file_(std::move(file)), where_(file_.string()) {
   check_keys(faults);
@@ -67,11 +74,12 @@ Manifest::Manifest(const Spec& spec, fs::path file, Faults& faults)
 void Manifest::check_keys(Faults& faults) const {
   if (!json_.is_object()) return faults.add(where_ + ": /: a study is a JSON object");
   if (!json_.contains("marginalia_study"))
-    faults.add(where_ + ": /: needs \"marginalia_study\": 1, the version of the format; an "
-                        "experiment's spec goes to \"base\"");
-  else if (json_.at("marginalia_study") != 1)
-    faults.add(fmt::format("{}: /: \"marginalia_study\" must be 1, not {}", where_,
-                           json_.at("marginalia_study").dump()));
+    faults.add(fmt::format("{}: /: needs \"marginalia_study\": {}, the version of the format; an "
+                           "experiment's spec goes to \"base\"",
+                           where_, kSpecFormat));
+  else if (json_.at("marginalia_study") != 1 && json_.at("marginalia_study") != kSpecFormat)
+    faults.add(fmt::format("{}: /: \"marginalia_study\" must be {}, or 1, not {}", where_,
+                           kSpecFormat, json_.at("marginalia_study").dump()));
   for (const auto& [key, _] : json_.items()) {
     if (std::ranges::count(kKeys, key)) continue;
     const auto guess = nearest(key, kKeys);

@@ -28,6 +28,9 @@ struct Draft {
   const Base* base = nullptr;    ///< of the manifest
 };
 
+/// "seed=3", as Spec::with takes it.
+std::vector<std::string> settings_of(const Changes& changes);
+
 /// A manifest: what experiments it yields, and what is wrong with it. Knows nothing of components.
 class Manifest {
  public:
@@ -42,6 +45,8 @@ class Manifest {
   /// Throws SpecError for no experiments, and for more than `most`.
   void check_count(double most) const;
   std::vector<Draft> drafts() const;
+  /// What these changes start from: the base that they name, or the study's.
+  const Base& base_of(const Changes& changes) const;
 
  private:
   void check_keys(Faults& faults) const;
@@ -51,7 +56,6 @@ class Manifest {
   void check_variants(Faults& faults) const;
   void check_entry(const Spec& entry, Faults& faults) const;
   std::vector<Spec> group_of(const char* name) const;
-  const Base& base_of(const Changes& changes) const;
   bool has_product() const;
   std::vector<Changes> changes_with(Changes variant) const;
   void add_product(std::vector<Draft>& drafts) const;

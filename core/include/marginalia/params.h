@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <marginalia/api.h>
@@ -81,6 +82,12 @@ class Child final : public AnyChild {
 template <class Interface>
 using Children = std::vector<Child<Interface>>;
 
+/// One way of a choice, as its struct declares it: `T::kName`, `T::kDoc`.
+struct Alternative {
+  const char* name;
+  const char* doc;
+};
+
 /// Walks the parameters of a component, each declared once in its `Params::visit`.
 ///
 /// One declaration serves every use: the spec reader fills the fields and checks them, the
@@ -126,6 +133,17 @@ class MARGINALIA_API ParamVisitor {
     end_section();
   }
 
+  /// One of several alternatives, each a struct with `kName`, `kDoc` and a `visit` of its own,
+  /// whose parameters exist only where it is chosen. In a spec {"type": NAME, ...}, or the name
+  /// alone; by default the one that `value` holds.
+  template <class... T>
+  void choice(const char* name, std::variant<T...>& value, const char* doc) {
+    begin_choice(name, doc, {{T::kName, T::kDoc}...}, value.index());
+    std::size_t index = 0;
+    (alternative<T>(index++, value), ...);
+    end_choice();
+  }
+
  protected:
   ~ParamVisitor() = default;
   virtual std::size_t begin_list(const char* name, const char* kind, std::size_t current,
@@ -134,6 +152,21 @@ class MARGINALIA_API ParamVisitor {
   virtual void end_list() = 0;
   virtual void begin_section(const char* name, const char* doc) = 0;
   virtual void end_section() = 0;
+  virtual void begin_choice(const char* name, const char* doc, const std::vector<Alternative>& all,
+                            std::size_t by_default) = 0;
+  /// Whether the parameters of this one are walked: end_alternative() follows them.
+  virtual bool begin_alternative(std::size_t index) = 0;
+  virtual void end_alternative() = 0;
+  virtual void end_choice() = 0;
+
+ private:
+  template <class T, class Choice>
+  void alternative(std::size_t index, Choice& value) {
+    if (!begin_alternative(index)) return;
+    if (value.index() != index) value.template emplace<T>();
+    std::get<T>(value).visit(*this);
+    end_alternative();
+  }
 };
 
 /// Of a component without parameters.

@@ -23,7 +23,8 @@ class Metric;
 class Network;
 class Tool;
 
-/// What a class must show to be registered.
+/// What a class must show to be registered: a component that is built from its parameters; or one
+/// name for several of them, with a static make() that chooses by the parameters.
 template <class T>
 concept Registrable = requires(typename T::Params params, ParamVisitor& visitor) {
   { T::kName } -> std::convertible_to<std::string>;
@@ -32,6 +33,12 @@ concept Registrable = requires(typename T::Params params, ParamVisitor& visitor)
   requires std::derived_from<T, typename T::Interface>;
   requires std::constructible_from<T, const typename T::Params&> ||
       std::constructible_from<T, const typename T::Params&, const typename T::Interface::Context&>;
+}
+|| requires(typename T::Params params, ParamVisitor& visitor) {
+  { T::kName } -> std::convertible_to<std::string>;
+  { T::kSummary } -> std::convertible_to<std::string>;
+  params.visit(visitor);
+  { T::make(params) } -> std::convertible_to<std::shared_ptr<typename T::Interface>>;
 };
 
 /// What is known of a component before one is built.
@@ -44,6 +51,9 @@ struct Description {
   std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
   std::vector<Source> sources;               ///< of a dataset: T::sources(), the public files
   std::vector<OptionalPart> parts;           ///< T::parts(), what it can be built without
+  /// T::upgrade: parameters as a spec of format `from` gives them -> the same in today's words.
+  /// Empty where nothing has changed. Throws SpecError for what has no such words.
+  std::function<Json(const Json&, int from)> upgrade;
 };
 
 /// The components a host knows, by kind and name. A value: make one in a test and drop it.
@@ -118,6 +128,7 @@ void Registry::add_one() {
       d.roles[role] = heads;
   if constexpr (requires { T::sources(); }) d.sources = T::sources();
   if constexpr (requires { T::parts(); }) d.parts = T::parts();
+  if constexpr (requires { &T::upgrade; }) d.upgrade = &T::upgrade;
   d.visit = [](ParamVisitor& visitor) { Params().visit(visitor); };
 
   auto& table = std::get<Table<Interface>>(tables_);
@@ -129,7 +140,9 @@ void Registry::add_one() {
         d.name, [&](ParamVisitor& visitor) { params.visit(visitor); }, registry);
     std::shared_ptr<Interface> made;
     detail::at_the_border(d, [&] {
-      if constexpr (std::constructible_from<T, const Params&>)
+      if constexpr (requires { T::make(params); })
+        made = T::make(params);
+      else if constexpr (std::constructible_from<T, const Params&>)
         made = std::make_shared<T>(params);
       else
         made = std::make_shared<T>(params, *static_cast<const Context*>(context));

@@ -13,6 +13,9 @@
 
 namespace marginalia {
 
+/// The version of the spec's format that is written; older ones are read.
+inline constexpr int kSpecFormat = 2;
+
 /// Where the files that a spec names are looked for, and where what was computed is kept.
 struct DataPaths {
   std::filesystem::path beside;      ///< the folder of the spec
@@ -77,6 +80,8 @@ class MARGINALIA_API Spec {
   /// The same document with `key=value` settings applied; keys are dotted, values JSON or bare
   /// words, and `null` removes.
   Spec with(const std::vector<std::string>& settings) const;
+  /// Another document in the place of this one, with the same name and folders.
+  Spec with_document(Json document) const;
 
   /// Fills the parameters that `visit` walks and adds every fault to `faults`.
   ///

@@ -36,6 +36,7 @@ Json to_json(const Study& study) {
                            {"row", e.row},
                            {"pair", e.pair},
                            {"spec_sha256", e.hash},
+                           {"older_spec_sha256", e.older_hashes},
                            {"spec", e.spec}});
   Json compare{{"rows", study.compare.rows},
                {"columns", study.compare.columns},
@@ -73,7 +74,8 @@ Study study_from_json(const Json& record, const std::string& where) try {
   faults.throw_if_any();
   for (const auto& e : record.at("experiments"))
     study.experiments.push_back({e.at("name"), e.at("variant"), e.at("settings"), e.at("row"),
-                                 e.at("pair"), e.at("spec"), e.at("spec_sha256")});
+                                 e.at("pair"), e.at("spec"), e.at("spec_sha256"),
+                                 e.value("older_spec_sha256", std::vector<std::string>())});
   return study;
 } catch (const nlohmann::json::exception& e) {
   throw Error(fmt::format("{}: is no record of a study: {}", where, e.what()));

@@ -62,6 +62,8 @@ struct StudyExperiment {
   Json pair;            ///< what must be equal for a paired difference: dotted key to value
   Json spec;            ///< resolved
   std::string hash;     ///< spec_hash(spec)
+  /// Hashes of runs that are of this experiment and were recorded in an older format of specs.
+  std::vector<std::string> older_hashes = {};
 };
 
 /// Many experiments from one manifest, and how they are compared (DESIGN.md 5).

@@ -162,20 +162,30 @@ Study StudyDirectory::study() const {
   return study_from_json(Json::parse(read_text(file)), file.string());
 }
 
+std::vector<Json> StudyDirectory::run_records() const {
+  std::vector<Json> records;
+  for (auto& run : runs_below(path_ / "runs"))
+    if (run.fault.empty()) records.push_back(std::move(run.record));
+  return records;
+}
+
 std::vector<StudyRun> StudyDirectory::find(const Study& study,
                                            std::vector<std::string>& strangers) const {
   std::map<std::string, const Found*> by_hash;
   const auto found = runs_below(path_ / "runs");
   std::vector<const Found*> left;
-  std::set<std::string> wanted;
-  for (const auto& e : study.experiments)
-    wanted.insert(e.hash);
+  std::map<std::string, std::string> wanted;  // the hash in a record -> the experiment's
+  for (const auto& e : study.experiments) {
+    wanted[e.hash] = e.hash;
+    for (const auto& older : e.older_hashes)
+      wanted[older] = e.hash;
+  }
   for (const auto& run : found) {
     if (!run.fault.empty() || !wanted.contains(run.hash)) {
       left.push_back(&run);
       continue;
     }
-    auto& best = by_hash[run.hash];
+    auto& best = by_hash[wanted.at(run.hash)];
     if (best) left.push_back(better(run, *best) ? best : &run);
     if (!best || better(run, *best)) best = &run;
   }
@@ -192,7 +202,7 @@ std::vector<StudyRun> StudyDirectory::find(const Study& study,
     for (const auto& e : study.experiments)
       if (run->fault.empty() && run->folder.filename() == e.name)
         why += fmt::format(" ({})", differences(run->record.at("spec"), e.spec));
-    if (by_hash.contains(run->hash)) why = "is a second run of an experiment; the other is used";
+    if (wanted.contains(run->hash)) why = "is a second run of an experiment; the other is used";
     strangers.push_back(fmt::format("{}: {}; left alone", run->folder.string(), why));
   }
   return runs;

@@ -50,6 +50,9 @@ class StudyDirectory {
   /// What study.json holds; throws SpecError where there is none.
   Study study() const;
 
+  /// run.json of all runs in its folder that can be read.
+  std::vector<Json> run_records() const;
+
   /// The run of each experiment, recognised by the hash of its resolved spec, whatever its folder
   /// is called. Run folders that belong to no experiment are named in `strangers`.
   std::vector<StudyRun> find(const Study& study, std::vector<std::string>& strangers) const;

@@ -19,7 +19,8 @@ void Registry::set_plugin(std::string name, std::string version) {
 }
 
 Description Registry::describe(std::string kind, std::string name) const {
-  return {std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}, {}};
+  return {
+      std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}, {}, {}};
 }
 
 /// Calls `f` with the descriptions of one kind.
@@ -54,6 +55,27 @@ std::vector<const Description*> Registry::descriptions() const {
   return all;
 }
 
+/// What is left of a spec's parameters once those of format 1, which today stand elsewhere, are
+/// named as a fault with what to write in their place.
+static Spec without_old_words(const Description& component, const Spec& spec, Faults& faults) {
+  if (!component.upgrade || !spec.json().is_object()) return spec;
+  auto today = component.upgrade(spec.json(), 1);
+  auto left = Json::object();
+  std::vector<std::string> old;
+  for (const auto& [key, value] : spec.json().items())
+    if (today.contains(key))
+      left[key] = value;
+    else
+      old.push_back(fmt::format("\"{}\"", key));
+  if (old.empty()) return spec;
+  for (const auto& [key, value] : left.items())
+    if (today.at(key) == value) today.erase(key);
+  const auto instead = today.empty() ? "leave it out" : "write " + today.dump();
+  faults.add(fmt::format("{}: {} of {} is of format 1; in format {} {}", spec.where(),
+                         fmt::join(old, ", "), component.name, kSpecFormat, instead));
+  return spec.with_document(std::move(left));
+}
+
 Json Registry::check(const std::string& kind, const Spec& spec, Faults& faults) const {
   std::string type;
   try {
@@ -67,7 +89,13 @@ Json Registry::check(const std::string& kind, const Spec& spec, Faults& faults) 
     faults.add_unknown(fmt::format("{}: {}", spec.where(), unknown_name(kind, type, names(kind))));
     return spec.json();
   }
-  return spec.read(type, component->visit, this, false, faults);
+  try {
+    const auto current = without_old_words(*component, spec, faults);
+    return current.read(type, component->visit, this, false, faults);
+  } catch (const SpecError& e) {  // what format 1 had no meaning for either
+    faults.add(fmt::format("{}: {}", spec.where(), e.what()));
+    return spec.json();
+  }
 }
 
 namespace detail {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdint>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -115,7 +116,7 @@ class SpecReader final : public ParamVisitor {
 
   /// Reports what was given and is no parameter. -> the resolved parameters.
   Json finish() {
-    close_frame();
+    close_frame(component_);
     if (!faults_.empty())
       all_faults_.add(fmt::format("{}: {} cannot be built\n  - {}\n  it takes: {}",
                                   frame().spec.where(), component_, fmt::join(faults_, "\n  - "),
@@ -132,6 +133,14 @@ class SpecReader final : public ParamVisitor {
     std::string prefix;  // "optimizer." inside a section
   };
   Frame& frame() { return frames_.back(); }
+  /// A choice being read.
+  static constexpr std::size_t kNone = SIZE_MAX;
+  struct Choice {
+    const char* name;
+    std::vector<Alternative> all;
+    std::size_t chosen;  // kNone: what was given names none of them
+    const Json* given;   // null: nothing
+  };
 
   std::size_t begin_list(const char* name, const char*, std::size_t, Of<bool>) override {
     list_ = name;
@@ -160,11 +169,66 @@ class SpecReader final : public ParamVisitor {
     sections_.push_back(name);
   }
   void end_section() override {
-    close_frame();
+    close_frame(component_);
     auto resolved = std::move(frame().resolved);
     frames_.pop_back();
     frame().resolved[sections_.back()] = std::move(resolved);
     sections_.pop_back();
+  }
+
+  void begin_choice(const char* name, const char*, const std::vector<Alternative>& all,
+                    std::size_t by_default) override {
+    choices_.push_back({name, all, by_default, nullptr});
+    auto& choice = choices_.back();
+    choice.given = look(name);
+    if (!choice.given) return;
+    const auto& given = *choice.given;
+    if (given.is_string())
+      find_alternative(name, given.get<std::string>());
+    else if (!given.is_object())
+      fault("\"{}{}\" must be {}, or an object with one of them as \"type\", not {}",
+            frame().prefix, name, fmt::join(names_of(all), ", "), given.dump());
+    else if (given.contains("type"))
+      find_alternative(fmt::format("{}.type", name), given.at("type"));
+  }
+  bool begin_alternative(std::size_t index) override {
+    const auto& choice = choices_.back();
+    if (index != choice.chosen) return false;
+    const bool has_parameters = choice.given && choice.given->is_object();
+    const auto prefix = fmt::format("{}{}.", frame().prefix, choice.name);
+    auto spec = has_parameters ? frame().spec.child(choice.name) : Spec::from_text("{}");
+    const auto* const name = choice.all[index].name;
+    frames_.push_back({std::move(spec), {"type"}, Json{{"type", name}}, prefix});
+    return true;
+  }
+  void end_alternative() override {
+    const auto& choice = choices_.back();
+    close_frame(fmt::format("{} {}", choice.name, choice.all[choice.chosen].name));
+    auto resolved = std::move(frame().resolved);
+    frames_.pop_back();
+    frame().resolved[choice.name] = std::move(resolved);
+  }
+  void end_choice() override {
+    const auto& choice = choices_.back();
+    if (choice.chosen == kNone) frame().resolved[choice.name] = *choice.given;
+    choices_.pop_back();
+  }
+
+  /// The alternative of that name; a fault, and none, where there is no such one.
+  void find_alternative(const std::string& where, const Json& given) {
+    auto& choice = choices_.back();
+    const auto names = names_of(choice.all);
+    const auto name = given.is_string() ? given.get<std::string>() : given.dump();
+    const auto found = std::ranges::find(names, name);
+    choice.chosen = found == names.end() ? kNone : std::size_t(found - names.begin());
+    check_choice(where.c_str(), name, {.doc = "", .one_of = names});
+  }
+
+  static std::vector<std::string> names_of(const std::vector<Alternative>& all) {
+    std::vector<std::string> names;
+    for (const auto& one : all)
+      names.emplace_back(one.name);
+    return names;
   }
 
   /// Whether "type" is the name of what is read; a section has none.
@@ -236,15 +300,15 @@ class SpecReader final : public ParamVisitor {
           guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess));
   }
 
-  /// Names the keys of the object being read that are no parameters.
-  void close_frame() {
+  /// Names the keys of the object being read that are no parameters of `owner`.
+  void close_frame(const std::string& owner) {
     if (!frame().spec.json().is_object()) return;
     const auto& known = frame().known;
     for (const auto& [key, _] : frame().spec.json().items()) {
       const bool is_type = frames_.size() == 1 && key == "type" && names_component();
       if (is_type || std::ranges::count(known, key)) continue;
       const auto guess = nearest(key, known);
-      fault("\"{}{}\" is no parameter of {}{}", frame().prefix, key, component_,
+      fault("\"{}{}\" is no parameter of {}{}", frame().prefix, key, owner,
             guess.empty() ? "" : fmt::format("; did you mean \"{}{}\"?", frame().prefix, guess));
     }
   }
@@ -259,6 +323,7 @@ class SpecReader final : public ParamVisitor {
   bool build_;
   Faults& all_faults_;
   std::vector<Frame> frames_;
+  std::vector<Choice> choices_;
   std::vector<std::string> sections_, faults_;
   std::string list_;
 };

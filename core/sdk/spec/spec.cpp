@@ -114,6 +114,17 @@ static Json value_of(const std::string& text) {
   return parsed.is_discarded() ? Json(text) : parsed;
 }
 
+/// The object below `key`: a bare name is short for one that has it as "type".
+static Json* object_below(Json& parent, const std::string& key, const std::string& setting) {
+  auto& node = parent[key];
+  if (node.is_null()) node = Json::object();
+  if (node.is_string()) node = {{"type", node}};
+  if (!node.is_object())
+    throw SpecError(fmt::format("\"{}\": \"{}\" is {}, not an object with keys of its own", setting,
+                                key, node.dump()));
+  return &node;
+}
+
 static void apply(Json& document, const std::string& setting) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
@@ -124,11 +135,7 @@ static void apply(Json& document, const std::string& setting) {
   std::string key, next;
   std::getline(keys, key, '.');
   while (std::getline(keys, next, '.')) {
-    node = &(*node)[key];
-    if (node->is_null()) *node = Json::object();
-    if (!node->is_object())
-      throw SpecError(fmt::format("\"{}\": \"{}\" is {}, not an object with keys of its own",
-                                  setting, key, node->dump()));
+    node = object_below(*node, key, setting);
     key = next;
   }
   if (const auto value = value_of(setting.substr(equals + 1)); value.is_null())
@@ -144,6 +151,10 @@ Spec Spec::with(const std::vector<std::string>& settings) const {
   for (const auto& setting : settings)
     apply(*document, setting);
   return {std::move(document), file_, pointer_, paths_};
+}
+
+Spec Spec::with_document(Json document) const {
+  return {std::make_shared<const Json>(std::move(document)), file_, pointer_, paths_};
 }
 
 }  // namespace marginalia

@@ -51,7 +51,7 @@ Answer GFlowNet::from_policy(const Query& query, Stream& stream) const {
   const auto unknown = (x == kUnknown).sum(1);
   if (query.kind == QueryKind::kLogMarginal) {
     const auto some = (unknown > 0).logical_and(unknown < x.size(1)).any().item<bool>();
-    if (params_.backward == "learned" && (some || query.given.defined()))
+    if (learns_backward() && (some || query.given.defined()))
       throw SpecError(label() + ": with a learned backward policy only whole states have answers");
     const auto score = score_ensemble([this](const Tensor& s) { return along_order(s); }, x,
                                       query.given, query.orders, stream);
@@ -85,17 +85,17 @@ void GFlowNet::check_prefix(const Tensor& partial) const {
     throw SpecError(fmt::format(
         "{}: learned in {} order alone, what is known must come first in it; in random order "
         "(\"order\" of the family) it answers all questions",
-        label(), params_.order));
+        label(), name_of(ordering_)));
 }
 
 Answer GFlowNet::from_conditionals(Query query, Stream& stream) const {
   if (is_fixed()) {
     check_prefix(query.partial);
     if (query.given.defined()) check_prefix(query.given);
-    const auto own = order_named(params_.order);
+    const auto own = order_named(name_of(ordering_));
     if (query.order != Order::kRandom && query.order != own)
       throw SpecError(fmt::format("{}: learned in {} order alone, asked for {}", label(),
-                                  params_.order, name_of(query.order)));
+                                  name_of(ordering_), name_of(query.order)));
     query.order = own;
   }
   const auto log_p = [this](const Tensor& s) {

@@ -8,14 +8,32 @@
 
 namespace marginalia::gflownet {
 
-Tensor pair_weights(const std::string& objective, std::int64_t dimension, double lambda) {
+namespace {
+
+/// w_ij but for a factor, by j - i of 1..D.
+struct PairWeight {
+  std::int64_t dimension;
+  double operator()(const SubtrajectoryBalance& objective, std::int64_t apart) const {
+    return std::pow(objective.lambda, double(apart - 1));  // from 1, which cannot underflow to 0
+  }
+  double operator()(const DetailedBalance&, std::int64_t apart) const { return apart == 1 ? 1 : 0; }
+  double operator()(const TrajectoryBalance&, std::int64_t apart) const {
+    return apart == dimension ? 1 : 0;
+  }
+  double operator()(const LogVariance&, std::int64_t) const {
+    throw Error("the log-partition variance holds no pairs");
+  }
+};
+
+}  // namespace
+
+Tensor pair_weights(const Objective& objective, std::int64_t dimension) {
   auto weights = torch::zeros({dimension + 1, dimension + 1}, torch::kDouble);
-  const bool whole = objective == "trajectory_balance", links = objective == "detailed_balance";
+  const PairWeight weight{dimension};
   for (std::int64_t i = 0; i < dimension; ++i)
     for (auto j = i + 1; j <= dimension; ++j)
-      if ((!whole || j - i == dimension) && (!links || j - i == 1))
-        weights[i][j] = std::pow(lambda, double(j - i - 1));  // from 1, which cannot underflow to 0
-  if (whole) weights[0][dimension] = 1;
+      weights[i][j] =
+          std::visit([&](const auto& chosen) { return weight(chosen, j - i); }, objective);
   return weights / weights.sum();
 }
 

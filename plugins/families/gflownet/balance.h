@@ -1,8 +1,8 @@
 #pragma once
 
-#include <string>
-
 #include <marginalia/tensor.h>
+
+#include "params.h"
 
 /// The equations of a generative flow network that reveals one variable a step.
 ///
@@ -35,9 +35,9 @@ namespace marginalia::gflownet {
 
 using marginalia::Tensor;
 
-/// w_ij of equation (3), zero for i >= j: float64 [D + 1, D + 1], of sum 1. objective:
-/// "trajectory_balance", "detailed_balance" or "subtrajectory_balance"; lambda > 0.
-Tensor pair_weights(const std::string& objective, std::int64_t dimension, double lambda);
+/// w_ij of equation (3), zero for i >= j: float64 [D + 1, D + 1], of sum 1. Throws Error for the
+/// log-partition variance, which holds no pairs.
+Tensor pair_weights(const Objective& objective, std::int64_t dimension);
 
 /// c_t.  log_flow: log G(s_t), [B, D + 1]; links: l_t, [B, D]  ->  [B, D + 1].
 Tensor potentials(const Tensor& log_flow, const Tensor& links);

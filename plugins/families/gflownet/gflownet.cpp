@@ -35,22 +35,28 @@ static std::optional<RoleNetwork> network_of(const FamilyContext& context, const
   return RoleNetwork(context, role, heads);
 }
 
+static Ordering ordering_of(const Reveal& order) {
+  return std::visit([](const auto& chosen) { return ordering_named(chosen.kName); }, order);
+}
+
+bool GFlowNet::learns_backward() const {
+  const auto* learned = std::get_if<LearnedReveal>(&params_.order);
+  return learned && learned->backward == "learned";
+}
+
 GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
     : params_(params),
       space_(context.space),
       energy_(context.energy),
       device_(context.device),
-      ordering_(ordering_named(params.order)),
+      ordering_(ordering_of(params.order)),
       conditional_(context, "conditional", kLogits),
       marginal_(network_of(context, "marginal", kLogMarginal, has_flows())),
       position_(network_of(context, "position", kPositionLogits, is_learned())),
-      policy_(ordering_, params.backward == "learned", conditional_, position_),
+      policy_(ordering_, learns_backward(), conditional_, position_),
       replay_(params.replay),
       log_z_(std::make_shared<LogZ>(space_.log_states())) {
-  if (params.backward == "learned" && !is_learned())
-    throw SpecError("\"backward\": \"learned\" is for \"order\": \"learned\"");
-  if (!by_variance())
-    weights_ = pair_weights(params.objective, space_.dimension(), params.lambda).to(device_);
+  if (!by_variance()) weights_ = pair_weights(params.objective, space_.dimension()).to(device_);
   if (!energy_) build_energy_model(context);
   log_z_->to(device_, type_beside(context.precision.training));
 }

@@ -10,9 +10,9 @@
 #include <torch/types.h>
 
 #include <marginalia/family.h>
-#include <marginalia/params.h>
 
 #include "energy_model.h"
+#include "params.h"
 #include "policy.h"
 #include "replay.h"
 #include "shared/families/role_network.h"
@@ -24,13 +24,6 @@ using namespace marginalia;
 struct LogZ final : torch::nn::Module {
   explicit LogZ(double start) { value = register_parameter("value", torch::full({1}, start)); }
   Tensor value;
-};
-
-struct ExplorationParams : Exploration {
-  void visit(ParamVisitor& p) {
-    p("uniform", uniform, {.doc = "chance of a uniformly random choice", .min = 0.0, .max = 1.0});
-    p("temperature", temperature, {.doc = "of all other choices", .min = 1e-3});
-  }
 };
 
 class GFlowNet final : public Family {
@@ -48,33 +41,8 @@ class GFlowNet final : public Family {
                                                                 {"position", kPositionLogits},
                                                                 {"energy", kLogMarginal}};
 
-  struct Params {
-    std::string objective = "subtrajectory_balance", order = "random", backward = "uniform";
-    double lambda = 0.9;
-    ExplorationParams exploration;
-    ReplayParams replay;
-    EnergyModelParams model;
-    void visit(ParamVisitor& p) {
-      p("objective", objective,
-        {.doc = "what is held in balance: whole trajectories, single steps, or all pieces of them, "
-                "from F(empty) to f; or the variance of f / P_F over a batch, which needs no Z. F, "
-                "and with it marginals in one pass, is learned by the second and the third",
-         .one_of = {"trajectory_balance", "detailed_balance", "subtrajectory_balance",
-                    "log_variance"}});
-      p("lambda", lambda,
-        {.doc = "weight of a piece of n steps, lambda^n (subtrajectory_balance)", .min = 1e-6});
-      p("order", order,
-        {.doc = "in which variables are revealed; learned: by the \"position\" network",
-         .one_of = {"random", "forward", "backward", "learned"}});
-      p("backward", backward,
-        {.doc = "which variable came last (learned order): uniform, whose only solution is the "
-                "uniform order, or learned, and then F says no marginals",
-         .one_of = {"uniform", "learned"}});
-      p.section("exploration", exploration, "beyond what the policy would do");
-      p.section("replay", replay, "of past samples");
-      p.section("energy_model", model, "learned with it where there is a dataset and no energy");
-    }
-  };
+  using Params = gflownet::Params;
+  static Json upgrade(const Json& old, int) { return gflownet::upgrade(old); }
 
   GFlowNet(const Params& params, const FamilyContext& context);
 
@@ -89,11 +57,12 @@ class GFlowNet final : public Family {
   }
 
  private:
-  bool by_variance() const { return params_.objective == "log_variance"; }
-  bool has_flows() const { return !by_variance() && params_.objective != "trajectory_balance"; }
+  bool by_variance() const { return std::holds_alternative<LogVariance>(params_.objective); }
+  bool has_flows() const { return learns_flows(params_.objective); }
   bool is_learned() const { return ordering_ == Ordering::kLearned; }
   bool is_fixed() const { return !is_learned() && ordering_ != Ordering::kRandom; }
-  bool has_marginals() const { return has_flows() && params_.backward == "uniform"; }
+  bool learns_backward() const;
+  bool has_marginals() const { return has_flows() && !learns_backward(); }
 
   void build_energy_model(const FamilyContext& context);
   /// Those in use, each once: by the first of its roles.

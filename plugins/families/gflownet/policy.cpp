@@ -31,6 +31,20 @@ Ordering ordering_named(const std::string& name) {
   return name == "backward" ? Ordering::kBackward : Ordering::kRandom;
 }
 
+std::string name_of(Ordering ordering) {
+  switch (ordering) {
+    case Ordering::kRandom:
+      return "random";
+    case Ordering::kForward:
+      return "forward";
+    case Ordering::kBackward:
+      return "backward";
+    case Ordering::kLearned:
+      return "learned";
+  }
+  return "";
+}
+
 static Order order_of(Ordering ordering) {
   if (ordering == Ordering::kForward) return Order::kForward;
   return ordering == Ordering::kBackward ? Order::kBackward : Order::kRandom;

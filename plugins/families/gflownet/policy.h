@@ -34,6 +34,7 @@ Tensor states_along(const Paths& paths, std::int64_t first, std::int64_t last);
 /// The order in which a policy reveals variables: o and b of balance.h.
 enum class Ordering { kRandom, kForward, kBackward, kLearned };
 Ordering ordering_named(const std::string& name);
+std::string name_of(Ordering ordering);
 
 /// P_F and P_B: which variable is next, and its value.
 class Policy {

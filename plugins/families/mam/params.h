@@ -2,110 +2,255 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 
-#include <marginalia/error.h>
-#include <marginalia/family.h>
+#include <marginalia/json.h>
 #include <marginalia/params.h>
 
-#include "state_sources.h"
-
+/// Parameters of a marginalization model. An alternative's stand in its own struct, and exist in a
+/// spec only where it is chosen.
 namespace marginalia::mam {
 
-struct Params {
-  std::string objective = "denoising", states = "auto", stages = "joint";
-  double size_power = 1, consistency_weight = 1, alpha = 4, conditional_fraction = 0.5,
-         on_policy = 0;
-  std::int64_t label_sweeps = 0, masks = 1, blocks = 0, points = 1;
-  bool label_changes = false;
-  ChainParams chain;
-  void visit(marginalia::ParamVisitor& p) {
-    p("objective", objective,
-      {.doc = "what is minimised: kl_penalty, REINFORCE on KL plus alpha (D R^2 + (F(empty) - "
-              "log K^D)^2); consistency, R^2 in both networks; particle, R^2 in both at the last "
-              "link and at one k from the end, k ~ Poisson(log D); denoising, masked cross-entropy "
-              "in the conditionals and R^2 in the marginals",
-       .one_of = {"kl_penalty", "consistency", "particle", "denoising"}});
-    p("states", states,
-      {.doc = "where training states come from; auto: gibbs where the energy has local "
-              "conditionals, else metropolis; without an energy data",
-       .one_of = {"auto", "gibbs", "model", "metropolis", "data"}});
-    p("stages", stages,
-      {.doc = "both heads at once, or conditionals first and then marginals of those on what is "
-              "frozen of them",
-       .one_of = {"joint", "two_stage"}});
+// What persistent chains have in common.
+struct ChainParams {
+  std::int64_t chains = 2048, replay = 0;
+  double rejuvenate = 0;
+  std::string watch = "mean";
+  void visit(ParamVisitor& p) {
+    p("count", chains, {.doc = "persistent chains", .min = 2});
+    p("replay", replay, {.doc = "past states kept and mixed in, half and half; 0: none", .min = 0});
+    p("rejuvenate", rejuvenate,
+      {.doc = "split R-hat above which all chains are drawn anew by the model; 0: never",
+       .min = 0.0});
+    p("watch", watch,
+      {.doc = "what split R-hat is of: the mean value of a state, or what the conditional network "
+              "says at it, an image of its last layer, of which the largest counts",
+       .one_of = {"mean", "outputs"}});
+  }
+};
+
+// Where chains start.
+struct RandomStart : NoParams {
+  static constexpr const char* kName = "random";
+  static constexpr const char* kDoc = "uniform states; metropolis chains as with \"model\"";
+};
+struct ModelStart : NoParams {
+  static constexpr const char* kName = "model";
+  static constexpr const char* kDoc = "rows of the dataset where there is one, else of the model";
+};
+struct ExactStart : NoParams {
+  static constexpr const char* kName = "exact";
+  static constexpr const char* kDoc =
+      "exact samples of the energy's oracle, which need no burn-in and reach what single changes "
+      "never would";
+};
+struct ResampledStart {
+  static constexpr const char* kName = "resampled";
+  static constexpr const char* kDoc =
+      "uniform states resampled by f, for targets that a part of all states comes near";
+  std::int64_t pool = 65536;
+  void visit(ParamVisitor& p) {
+    p("pool", pool, {.doc = "uniform states that chains are resampled from", .min = 1});
+  }
+};
+
+// Where the full states that training sees come from.
+struct SweepParams {
+  std::int64_t sweeps = 4, burn_in = 200;
+  void visit(ParamVisitor& p) {
+    p("sweeps", sweeps, {.doc = "Gibbs sweeps each time a chain is used", .min = 1});
+    p("burn_in", burn_in, {.doc = "Gibbs sweeps before the first use", .min = 0});
+  }
+};
+struct BlockParams {
+  std::int64_t block = 4;
+  void visit(ParamVisitor& p) {
+    p("block", block, {.doc = "variables redrawn by the model at a time", .min = 1});
+  }
+};
+
+struct GibbsStates : ChainParams, SweepParams {
+  static constexpr const char* kName = "gibbs";
+  static constexpr const char* kDoc = "sweeps of the energy's local conditionals";
+  std::variant<RandomStart, ExactStart, ResampledStart> start;
+  void visit(ParamVisitor& p) {
+    ChainParams::visit(p);
+    SweepParams::visit(p);
+    p.choice("start", start, "where chains start");
+  }
+};
+
+struct ModelStates : ChainParams, BlockParams {
+  static constexpr const char* kName = "model";
+  static constexpr const char* kDoc = "chains in which blocks are redrawn by the model, from rows "
+                                      "of the dataset where there is one";
+  void visit(ParamVisitor& p) {
+    ChainParams::visit(p);
+    BlockParams::visit(p);
+  }
+};
+
+struct MetropolisStates : ChainParams, BlockParams {
+  static constexpr const char* kName = "metropolis";
+  static constexpr const char* kDoc =
+      "the same, accepted or refused so that the target stays invariant";
+  std::variant<ModelStart, ResampledStart> start;
+  void visit(ParamVisitor& p) {
+    ChainParams::visit(p);
+    BlockParams::visit(p);
+    p.choice("start", start, "where chains start");
+  }
+};
+
+struct NoOnPolicy : NoParams {
+  static constexpr const char* kName = "none";
+  static constexpr const char* kDoc = "data alone";
+};
+struct OnPolicyChains : ModelStates {
+  static constexpr const char* kName = "chains";
+  static constexpr const char* kDoc = "chains of the model, in which blocks are redrawn";
+  double share = 0.5;
+  void visit(ParamVisitor& p) {
+    p("share", share, {.doc = "of the states of R^2", .min = 0.0, .max = 1.0});
+    ModelStates::visit(p);
+  }
+};
+struct DataStates {
+  static constexpr const char* kName = "data";
+  static constexpr const char* kDoc = "rows of the dataset";
+  std::variant<NoOnPolicy, OnPolicyChains> on_policy;
+  void visit(ParamVisitor& p) {
+    p.choice("on_policy", on_policy, "what takes the place of rows in R^2");
+  }
+};
+
+struct AutoStates : ChainParams, SweepParams, BlockParams {
+  static constexpr const char* kName = "auto";
+  static constexpr const char* kDoc =
+      "gibbs where the energy has local conditionals, else metropolis; without an energy data";
+  std::variant<RandomStart, ResampledStart> start;
+  void visit(ParamVisitor& p) {
+    ChainParams::visit(p);
+    SweepParams::visit(p);
+    BlockParams::visit(p);
+    p.choice("start", start, "where chains start");
+  }
+};
+
+using States = std::variant<AutoStates, GibbsStates, MetropolisStates, ModelStates, DataStates>;
+
+// What the conditionals are taught where they are denoised.
+struct HardLabels : NoParams {
+  static constexpr const char* kName = "hard";
+  static constexpr const char* kDoc = "the values of the state";
+};
+struct GibbsSweeps {
+  static constexpr const char* kName = "gibbs_sweeps";
+  static constexpr const char* kDoc =
+      "p(x_i | all others), averaged over Gibbs sweeps of the unknown variables from the state";
+  std::int64_t count = 32;
+  void visit(ParamVisitor& p) { p("count", count, {.doc = "sweeps", .min = 1}); }
+};
+struct SingleChanges : NoParams {
+  static constexpr const char* kName = "single_changes";
+  static constexpr const char* kDoc = "p(x_i | all others), from log f at every single change of a "
+                                      "state: 1 + D (K - 1) evaluations "
+                                      "of it, for energies without local conditionals";
+};
+using LabelParams = std::variant<HardLabels, GibbsSweeps, SingleChanges>;
+
+// When marginals are fitted, and to what.
+struct Joint : NoParams {
+  static constexpr const char* kName = "joint";
+  static constexpr const char* kDoc = "both heads at once";
+};
+struct TwoStage {
+  static constexpr const char* kName = "two_stage";
+  static constexpr const char* kDoc =
+      "conditionals first, then marginals of those on what is frozen of them";
+  double conditional_fraction = 0.5;
+  void visit(ParamVisitor& p) {
     p("conditional_fraction", conditional_fraction,
       {.doc = "of training spent on the first stage; 0 with training.init from a run of it",
        .min = 0.0,
        .max = 1.0});
-    p("on_policy", on_policy,
-      {.doc = "share of the states of R^2 that come from chains of the model (states: data)",
-       .min = 0.0,
-       .max = 1.0});
+  }
+};
+struct LinkTargets {
+  static constexpr const char* kName = "links";
+  static constexpr const char* kDoc = "R^2 at one link, as published";
+  double size_power = 1;
+  void visit(ParamVisitor& p) {
     p("size_power", size_power,
       {.doc = "a: training states know D u^a variables, u uniform; above 1 more of them know few, "
-              "where evidence tells the most (at links)",
+              "where evidence tells the most",
        .min = 0.1,
        .max = 10.0});
-    p("blocks", blocks,
-      {.doc = "m: marginals are fitted to m sums of conditionals along a whole order in place of "
-              "R^2 at one link; 0: R^2, as published",
-       .min = 0});
+  }
+};
+struct PathTargets {
+  static constexpr const char* kName = "paths";
+  static constexpr const char* kDoc =
+      "sums of conditionals along a whole order, so that errors of links do not add up";
+  std::int64_t blocks = 8, points = 1;
+  void visit(ParamVisitor& p) {
+    p("blocks", blocks, {.doc = "m, sums of an order, each to a random cut of it", .min = 1});
     p("points", points,
       {.doc = "passes inside each block that its sum is estimated from: more of them, less noise",
        .min = 1});
-    p("consistency_weight", consistency_weight, {.doc = "of R^2 (denoising)", .min = 0.0});
-    p("label_sweeps", label_sweeps,
-      {.doc = "Gibbs sweeps that soften labels (denoising with local conditionals); 0: none",
-       .min = 0});
-    p("label_changes", label_changes,
-      {.doc =
-           "labels p(x_i | all others), from log f at every single change of a state: "
-           "1 + D (K - 1) evaluations of it, for energies without local conditionals (denoising)"});
+  }
+};
+
+// What is minimised.
+struct DenoisingParams {
+  static constexpr const char* kName = "denoising";
+  static constexpr const char* kDoc =
+      "masked cross-entropy in the conditionals, R^2 in the marginals";
+  LabelParams labels;
+  std::variant<Joint, TwoStage> stages;
+  std::variant<LinkTargets, PathTargets> targets;
+  double consistency_weight = 1;
+  void visit(ParamVisitor& p) {
+    p.choice("labels", labels, "what the conditionals are taught at a state");
+    p.choice("stages", stages, "when the marginals are fitted");
+    p.choice("targets", targets, "what the marginals are fitted to");
+    p("consistency_weight", consistency_weight, {.doc = "of the marginals' loss", .min = 0.0});
+  }
+};
+struct ConsistencyParams : LinkTargets {
+  static constexpr const char* kName = "consistency";
+  static constexpr const char* kDoc = "R^2 at one link, in both networks";
+};
+struct ParticleParams : NoParams {
+  static constexpr const char* kName = "particle";
+  static constexpr const char* kDoc =
+      "R^2 in both networks at the last link and at one k from the end, k ~ Poisson(log D)";
+};
+struct KlPenaltyParams {
+  static constexpr const char* kName = "kl_penalty";
+  static constexpr const char* kDoc =
+      "REINFORCE on KL plus alpha (D R^2 + (F(empty) - log K^D)^2), as published";
+  double alpha = 4;
+  void visit(ParamVisitor& p) { p("alpha", alpha, {.doc = "weight of the penalty", .min = 0.0}); }
+};
+using ObjectiveParams =
+    std::variant<DenoisingParams, ConsistencyParams, ParticleParams, KlPenaltyParams>;
+
+struct Params {
+  ObjectiveParams objective;
+  States states;
+  std::int64_t masks = 1;
+  void visit(ParamVisitor& p) {
+    p.choice("objective", objective, "what is minimised");
+    p.choice("states", states, "where training states come from");
     p("masks", masks,
       {.doc = "sets of variables hidden of each state, which share its labels; a step takes "
               "batch_size / masks states",
        .min = 1});
-    p("alpha", alpha, {.doc = "weight of the penalty (kl_penalty)", .min = 0.0});
-    p.section("chain", chain, "of the states");
   }
 };
 
-/// `params` with "auto" resolved; throws SpecError where one of them needs what is not there.
-inline Params checked(Params p, const marginalia::FamilyContext& context) {
-  using marginalia::SpecError;
-  if (p.states == "auto")
-    p.states = !context.energy ? "data" : context.energy->local() ? "gibbs" : "metropolis";
-  const bool of_target = p.states == "gibbs" || p.states == "metropolis";
-  if (p.objective != "denoising" && !context.energy)
-    throw SpecError("\"objective\": \"" + p.objective + "\" needs an \"energy\"");
-  if (p.label_sweeps > 0 && !context.energy)
-    throw SpecError("\"label_sweeps\" needs an \"energy\"");
-  if (p.label_sweeps > 0 && !of_target)
-    throw SpecError("\"label_sweeps\" needs states of the target: \"gibbs\" or \"metropolis\"");
-  if (p.label_changes && !context.energy) throw SpecError("\"label_changes\" needs an \"energy\"");
-  if (p.label_changes && !of_target)
-    throw SpecError("\"label_changes\" needs states of the target: \"gibbs\" or \"metropolis\"");
-  if (p.label_changes && p.label_sweeps > 0)
-    throw SpecError("\"label_changes\" and \"label_sweeps\" are two ways to one thing: give one");
-  if (p.label_changes && p.objective != "denoising")
-    throw SpecError("\"label_changes\" is for \"objective\": \"denoising\"");
-  const bool at_links = p.blocks == 0 && p.stages == "joint" &&
-                        (p.objective == "denoising" || p.objective == "consistency");
-  if (p.size_power != 1 && !at_links)
-    throw SpecError("\"size_power\" is for joint training at links: \"objective\" \"denoising\" or "
-                    "\"consistency\", without \"blocks\" or \"two_stage\"");
-  if (p.chain.start == "exact" && p.states != "gibbs")
-    throw SpecError("\"start\": \"exact\" is for \"states\": \"gibbs\"");
-  if (p.chain.start == "resampled" && !of_target)
-    throw SpecError(
-        "\"start\": \"resampled\" needs states of the target: \"gibbs\" or \"metropolis\"");
-  if (p.on_policy > 0 && p.states != "data")
-    throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
-  if (p.blocks > 0 && p.objective != "denoising")
-    throw SpecError("\"blocks\" is for \"objective\": \"denoising\"");
-  if (p.stages == "two_stage" && p.objective != "denoising")
-    throw SpecError("\"stages\": \"two_stage\" is for \"objective\": \"denoising\"");
-  return p;
-}
+/// The parameters of a spec of format 1, where all alternatives stood side by side.
+Json upgrade(const Json& old);
 
 }  // namespace marginalia::mam

@@ -15,16 +15,14 @@
 
 namespace marginalia::mam {
 
-using namespace marginalia;
-
 namespace {
 
 /// Persistent chains, used in a fixed rotation.
 class Chains : public StateSource {
  public:
-  Chains(const ChainParams& params, const StateSpace& space) : params_(params), space_(space) {}
+  Chains(const ChainParams& params, const StateSpace& space) : chain_(params), space_(space) {}
 
-  Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) override {
+  Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) final {
     if (!states_.defined()) states_ = start(step, model);
     const auto C = states_.size(0);
     const auto index = (torch::arange(rows) + position_.item<std::int64_t>()).remainder(C);
@@ -32,10 +30,10 @@ class Chains : public StateSource {
     auto x = move(states_.index({index}), step, model);
     states_.index_put_({index}, x);
     watch(step, model, x);
-    return params_.replay > 0 ? mix_with_past(x, step) : x;
+    return chain_.replay > 0 ? mix_with_past(x, step) : x;
   }
 
-  void visit(StateVisitor& v) override {
+  void visit(StateVisitor& v) final {
     v("chain.states", states_);
     v("chain.position", position_);
     v("chain.history", history_);
@@ -43,15 +41,13 @@ class Chains : public StateSource {
   }
 
  protected:
-  virtual Tensor start(Step& step, const LogConditionals&) {
-    return uniform_states(space_, params_.chains, step.stream("family/chains"));
-  }
+  virtual Tensor start(Step& step, const LogConditionals& model) = 0;
   virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
 
-  /// Chains drawn from `pool` uniform states with probabilities f / sum of f.
-  Tensor resampled(Step& step) const {
+  /// Chains drawn from a pool of uniform states with probabilities f / sum of f.
+  Tensor resampled(Step& step, const ResampledStart& from) const {
     auto& stream = step.stream("family/chains");
-    const auto pool = uniform_states(space_, params_.pool, stream);
+    const auto pool = uniform_states(space_, from.pool, stream);
     std::vector<Tensor> log_f;
     for (const auto& part : pool.split(kPooled))
       log_f.push_back(step.energy().log_density(part));
@@ -59,14 +55,14 @@ class Chains : public StateSource {
     if (weight.isnan().any().item<bool>())
       throw Error(fmt::format("\"start\": \"resampled\": all of {} uniform states are forbidden; "
                               "a larger \"pool\" or another start is needed",
-                              params_.pool));
+                              from.pool));
     step.record("chain/effective_pool", 1 / weight.square().sum().item<double>());
-    return pool.index_select(0, resample_systematically(weight, params_.chains, stream));
+    return pool.index_select(0, resample_systematically(weight, chain_.chains, stream));
   }
 
   static constexpr std::int64_t kPooled = 8192;  // rows of an energy's batch
 
-  ChainParams params_;
+  ChainParams chain_;
   StateSpace space_;
 
  private:
@@ -84,19 +80,19 @@ class Chains : public StateSource {
       r_hat = std::fmax(r_hat, split_r_hat(history_.select(2, c)));
     step.record("chain/split_r_hat", r_hat);
     history_ = Tensor();
-    if (params_.rejuvenate > 0 && r_hat > params_.rejuvenate) {
-      const Query all{QueryKind::kSample, space_.empty().expand({params_.chains, -1}).contiguous()};
+    if (chain_.rejuvenate > 0 && r_hat > chain_.rejuvenate) {
+      const Query all{QueryKind::kSample, space_.empty().expand({chain_.chains, -1}).contiguous()};
       auto& stream = step.stream("family/chains");
-      const auto orders = draw_orders(Order::kRandom, params_.chains, space_.dimension(), stream);
+      const auto orders = draw_orders(Order::kRandom, chain_.chains, space_.dimension(), stream);
       states_ = sample_chain(model, all.partial, orders, stream).states;
-      step.count_passes(params_.chains * space_.dimension());
+      step.count_passes(chain_.chains * space_.dimension());
       step.record("chain/rejuvenated", 1);
     }
   }
 
   /// What is watched of each row: float64 [rows, C].
   Tensor watched(Step& step, const LogConditionals& model, const Tensor& rows) const {
-    if (params_.watch == "mean") return rows.to(torch::kDouble).mean(1, true);
+    if (chain_.watch == "mean") return rows.to(torch::kDouble).mean(1, true);
     step.count_passes(rows.size(0));
     const auto outputs = model(rows).flatten(1).to(torch::kDouble).clamp_min(-1e3);
     const auto every = (outputs.size(1) + kOutputs - 1) / kOutputs;  // kOutputs of them at most
@@ -104,7 +100,7 @@ class Chains : public StateSource {
   }
 
   Tensor mix_with_past(const Tensor& x, Step& step) {
-    past_ = past_.defined() ? torch::cat({past_, x}, 0).slice(0, -params_.replay) : x.clone();
+    past_ = past_.defined() ? torch::cat({past_, x}, 0).slice(0, -chain_.replay) : x.clone();
     const auto half = x.size(0) / 2;
     const auto index = step.stream("family/replay").integers(past_.size(0), {half});
     return torch::cat({x.slice(0, half), past_.index({index})}, 0);
@@ -115,29 +111,35 @@ class Chains : public StateSource {
 
 class GibbsChains final : public Chains {
  public:
-  GibbsChains(const ChainParams& params, const FamilyContext& context)
-      : Chains(params, context.space), sampler_(*context.energy) {
-    if (params.start == "exact") oracle_.emplace(*context.energy);
-    if (oracle_ && !oracle_->oracle())
+  GibbsChains(const GibbsStates& params, const FamilyContext& context)
+      : Chains(params, context.space), params_(params), sampler_(*context.energy) {
+    if (!std::holds_alternative<ExactStart>(params.start)) return;
+    oracle_.emplace(*context.energy);
+    if (!oracle_->oracle())
       throw SpecError("\"start\": \"exact\" needs exact samples, but of " +
                       context.energy->label() + ": " + oracle_->oracle().reason);
   }
+  bool is_of_target() const override { return true; }
 
  private:
   Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
     return sampler_.sweep(step.energy(), x, {}, sweeps, step.stream("family/chains"), false).states;
   }
-  Tensor start(Step& step, const LogConditionals& model) override {
+  Tensor start(Step& step, const LogConditionals&) override {
+    auto& stream = step.stream("family/chains");
     if (oracle_)
-      return oracle_->oracle()->sample(space_.empty().expand({params_.chains, -1}).contiguous(),
-                                       step.stream("family/chains"));
-    const bool weighed = params_.start == "resampled";
-    return sweep(weighed ? resampled(step) : Chains::start(step, model), params_.burn_in, step);
+      return oracle_->oracle()->sample(space_.empty().expand({chain_.chains, -1}).contiguous(),
+                                       stream);
+    const auto* weighed = std::get_if<ResampledStart>(&params_.start);
+    const auto x =
+        weighed ? resampled(step, *weighed) : uniform_states(space_, chain_.chains, stream);
+    return sweep(x, params_.burn_in, step);
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals&) override {
     return sweep(x, params_.sweeps, step);
   }
 
+  GibbsStates params_;
   GibbsSampler sampler_;
   std::optional<ExactAnswers> oracle_;  // none: chains begin at random
 };
@@ -145,18 +147,17 @@ class GibbsChains final : public Chains {
 /// A random block of each row is made unknown and redrawn by the model along a random order.
 class ModelChains : public Chains {
  public:
-  using Chains::Chains;
+  ModelChains(const ChainParams& params, std::int64_t block, const StateSpace& space)
+      : Chains(params, space), block_(block) {}
 
  protected:
-  /// Resampled where asked for; else from data where there are any, which costs nothing; else from
-  /// the model.
+  /// From data where there are any, which costs nothing; else from the model.
   Tensor start(Step& step, const LogConditionals& model) override {
-    if (params_.start == "resampled") return resampled(step);
     if (step.has_dataset()) return rows_of_data(step);
     auto& stream = step.stream("family/chains");
-    const auto partial = space_.empty().expand({params_.chains, -1}).contiguous();
-    const auto orders = draw_orders(Order::kRandom, params_.chains, space_.dimension(), stream);
-    step.count_passes(params_.chains * space_.dimension());
+    const auto partial = space_.empty().expand({chain_.chains, -1}).contiguous();
+    const auto orders = draw_orders(Order::kRandom, chain_.chains, space_.dimension(), stream);
+    step.count_passes(chain_.chains * space_.dimension());
     return sample_chain(model, partial, orders, stream).states;
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
@@ -165,9 +166,9 @@ class ModelChains : public Chains {
 
   Tensor rows_of_data(Step& step) const {
     std::vector<Tensor> batches;
-    for (std::int64_t rows = 0; rows < params_.chains; rows += step.batch_size())
+    for (std::int64_t rows = 0; rows < chain_.chains; rows += step.batch_size())
       batches.push_back(step.batch());
-    return torch::cat(batches).slice(0, 0, params_.chains);
+    return torch::cat(batches).slice(0, 0, chain_.chains);
   }
 
   struct Proposal {
@@ -176,24 +177,32 @@ class ModelChains : public Chains {
   Proposal propose(const Tensor& x, Step& step, const LogConditionals& model) {
     auto& stream = step.stream("family/chains");
     const auto orders = stream.permutations(x.size(0), x.size(1));
-    const auto hidden = x.masked_fill(ranks_of(orders) < params_.block, kUnknown);
+    const auto hidden = x.masked_fill(ranks_of(orders) < block_, kUnknown);
     const auto sample = sample_chain(model, hidden, orders, stream);
-    step.count_passes(x.size(0) * params_.block);
+    step.count_passes(x.size(0) * block_);
     return {sample.states, hidden, orders, sample.log_prob};
   }
+
+  std::int64_t block_;
 };
 
 /// Accepts with min(1, f(y) q(x) / f(x) q(y)), q along the same order: p stays invariant.
 class MetropolisChains final : public ModelChains {
  public:
-  using ModelChains::ModelChains;
+  MetropolisChains(const MetropolisStates& params, const StateSpace& space)
+      : ModelChains(params, params.block, space), start_(params.start) {}
+  bool is_of_target() const override { return true; }
 
  private:
+  Tensor start(Step& step, const LogConditionals& model) override {
+    const auto* weighed = std::get_if<ResampledStart>(&start_);
+    return weighed ? resampled(step, *weighed) : ModelChains::start(step, model);
+  }
   Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
     const auto proposal = propose(x, step, model);
     const auto& y = proposal.states;
     const auto back = score_chain(model, x, proposal.hidden, proposal.orders).log_prob;
-    step.count_passes(x.size(0) * params_.block);
+    step.count_passes(x.size(0) * block_);
     const auto density = step.energy().log_density(torch::cat({x, y}));
     const auto gain = density.slice(0, x.size(0)) - density.slice(0, 0, x.size(0));
     const auto log_accept = gain + back - proposal.log_prob;
@@ -202,29 +211,80 @@ class MetropolisChains final : public ModelChains {
     step.record("chain/accepted", accepted.to(torch::kDouble).mean().item<double>());
     return torch::where(accepted.unsqueeze(1), y, x);
   }
+
+  std::variant<ModelStart, ResampledStart> start_;
 };
 
 class DataRows final : public StateSource {
  public:
+  DataRows(const DataStates& params, const StateSpace& space) {
+    const auto* on_policy = std::get_if<OnPolicyChains>(&params.on_policy);
+    if (!on_policy || on_policy->share == 0) return;
+    share_ = on_policy->share;
+    chains_ = std::make_unique<ModelChains>(*on_policy, on_policy->block, space);
+  }
+  std::int64_t on_policy_rows(std::int64_t rows) const override {
+    return std::int64_t(share_ * double(rows));
+  }
+  Tensor with_on_policy(Step& step, const Tensor& x, const LogConditionals& model) override {
+    const auto rows = on_policy_rows(x.size(0));
+    if (rows == 0) return x;
+    return torch::cat({x.slice(0, 0, x.size(0) - rows), chains_->draw_some(step, rows, model)});
+  }
+  void visit(StateVisitor& v) override {
+    if (chains_) chains_->visit(v);
+  }
+
+ private:
   Tensor draw(Step& step, std::int64_t rows, const LogConditionals&) override {
     auto x = step.batch();
     return rows < x.size(0) ? x.slice(0, 0, rows) : x;
   }
+  double share_ = 0;
+  std::unique_ptr<ModelChains> chains_;  // null: none on policy
 };
+
+/// What "auto" comes to.
+States settled(const AutoStates& params, const FamilyContext& context) {
+  if (!context.energy) return DataStates{};
+  const auto* weighed = std::get_if<ResampledStart>(&params.start);
+  if (context.energy->local()) {
+    GibbsStates gibbs{params, params, {}};
+    if (weighed) gibbs.start = *weighed;
+    return gibbs;
+  }
+  MetropolisStates metropolis{params, params, {}};
+  if (weighed) metropolis.start = *weighed;
+  return metropolis;
+}
+
+std::unique_ptr<StateSource> make(const AutoStates& params, const FamilyContext& context) {
+  return make_source(settled(params, context), context);
+}
+std::unique_ptr<StateSource> make(const DataStates& params, const FamilyContext& context) {
+  if (!context.dataset) throw SpecError("\"states\": \"data\" needs a \"dataset\" in the spec");
+  return std::make_unique<DataRows>(params, context.space);
+}
+std::unique_ptr<StateSource> make(const ModelStates& params, const FamilyContext& context) {
+  return std::make_unique<ModelChains>(params, params.block, context.space);
+}
+void check_energy(const char* states, const FamilyContext& context) {
+  if (!context.energy)
+    throw SpecError(fmt::format("\"states\": \"{}\" needs an \"energy\" in the spec", states));
+}
+std::unique_ptr<StateSource> make(const MetropolisStates& params, const FamilyContext& context) {
+  check_energy(params.kName, context);
+  return std::make_unique<MetropolisChains>(params, context.space);
+}
+std::unique_ptr<StateSource> make(const GibbsStates& params, const FamilyContext& context) {
+  check_energy(params.kName, context);
+  return std::make_unique<GibbsChains>(params, context);
+}
 
 }  // namespace
 
-std::unique_ptr<StateSource> make_source(const std::string& kind, const ChainParams& params,
-                                         const FamilyContext& context) {
-  if (kind == "data") {
-    if (!context.dataset) throw SpecError("\"states\": \"data\" needs a \"dataset\" in the spec");
-    return std::make_unique<DataRows>();
-  }
-  if (kind == "model") return std::make_unique<ModelChains>(params, context.space);
-  if (!context.energy)
-    throw SpecError("\"states\": \"" + kind + "\" needs an \"energy\" in the spec");
-  if (kind == "metropolis") return std::make_unique<MetropolisChains>(params, context.space);
-  return std::make_unique<GibbsChains>(params, context);
+std::unique_ptr<StateSource> make_source(const States& params, const FamilyContext& context) {
+  return std::visit([&](const auto& chosen) { return make(chosen, context); }, params);
 }
 
 }  // namespace marginalia::mam

@@ -29,7 +29,8 @@
 #include <marginalia/plugin.h>
 
 #include "absorbing.h"
-#include "paths.h"
+#include "objective.h"
+#include "params.h"
 #include "sampling.h"
 #include "shared/families/role_network.h"
 
@@ -49,67 +50,23 @@ class MaskedDiffusion final : public Family {
   static constexpr const char* kSource =
       "Sahoo et al. (2024), arXiv:2406.07524; Shi et al. (2024), arXiv:2406.04329; from an energy: "
       "Zhu et al. (2025), arXiv:2508.10684";
-  static constexpr const char* kExample = R"({"replay": {"size": 32, "fresh": 16, "every": 2}})";
+  static constexpr const char* kExample =
+      R"({"objective": {"replay": {"size": 32, "fresh": 16, "every": 2}}})";
   static constexpr std::pair<const char*, unsigned> kRoles[] = {{"conditional", kLogits}};
 
-  struct Params {
-    std::string objective = "auto", schedule = "linear", hidden = "by_time";
-    double least_time = 1e-3;
-    std::int64_t terms = 0, siblings = 1;
-    double whole = 0.5;
-    md::ReplayParams replay;
-    md::Corrector corrector;
-    void visit(ParamVisitor& p) {
-      p("objective", objective,
-        {.doc = "the continuous-time bound of a dataset; of an energy the variance of log f - log "
-                "q over paths, or the bound of weighted paths; auto: the first where there is a "
-                "dataset, else the last",
-         .one_of = {"auto", "elbo", "log_variance", "weighted_denoising"}});
-      p("schedule", schedule,
-        {.doc = "m(t), the share hidden by time t: t, t^2 or sin(pi t / 2); also of the steps of "
-                "samples",
-         .one_of = {"linear", "quadratic", "cosine"}});
-      p("hidden", hidden,
-        {.doc = "what the bound is estimated from: a time for each row, as published, or a number "
-                "of variables, which integrates over times in closed form and is less noisy",
-         .one_of = {"by_time", "by_size"}});
-      p("least_time", least_time,
-        {.doc = "t from which the bound is integrated (by_time)", .min = 1e-6, .max = 0.5});
-      p("terms", terms,
-        {.doc = "of each path that log-variance takes the gradient of, drawn at random; 0: all D",
-         .min = 0});
-      p("siblings", siblings,
-        {.doc =
-             "paths that begin together at a state which the model has drawn in part, and have a "
-             "variance of their own, so that what came before is no noise (log_variance); 1: all "
-             "begin at nothing",
-         .min = 1});
-      p("whole", whole,
-        {.doc = "share of the paths that begin at nothing where there are siblings",
-         .min = 0.0,
-         .max = 1.0});
-      p.section("replay", replay, "paths kept (weighted_denoising)");
-      p.section("corrector", corrector, "of samples in steps");
-    }
-  };
+  using Params = md::Params;
+  static Json upgrade(const Json& old, int) { return md::upgrade(old); }
 
   MaskedDiffusion(const Params& params, const FamilyContext& context)
       : params_(params),
         schedule_(md::schedule_named(params.schedule)),
         space_(context.space),
         network_(context, "conditional", kLogits),
-        replay_(params.replay) {
-    auto& objective = params_.objective;
-    if (objective == "auto") objective = context.dataset ? "elbo" : "weighted_denoising";
-    if (objective == "elbo" && !context.dataset)
-      throw SpecError("\"objective\": \"elbo\" learns from a \"dataset\"; the spec has none");
-    if (objective != "elbo" && !context.energy)
-      throw SpecError("\"objective\": \"" + objective + "\" learns from an \"energy\"");
-    if (params.siblings > 1 && objective != "log_variance")
-      throw SpecError("\"siblings\" is for \"objective\": \"log_variance\"");
-    if (params.replay.fresh > params.replay.size)
-      throw SpecError("\"replay.fresh\" must not exceed \"replay.size\"");
-  }
+        objective_(std::visit(
+            [&](const auto& chosen) {
+              return md::make_objective(chosen, {space_, network_, schedule_}, context);
+            },
+            params.objective)) {}
 
   const StateSpace& space() const override { return space_; }
 
@@ -123,101 +80,25 @@ class MaskedDiffusion final : public Family {
                           "|U|, or steps (1 + rounds)"});
     else
       all.insert(sample, {QueryKind::kSample, "diffusion", Status::kExact, "|U|, or steps"});
-    if (from_energy()) all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "0"});
+    if (objective_->log_z()) all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "0"});
     return all;
   }
 
-  void step(Step& step) override {
-    if (params_.objective == "elbo") return denoise(step, step.batch());
-    if (params_.objective == "log_variance") return log_variance(step);
-    if (replay_.due(step.index())) draw_fresh(step);
-    const auto b = step.energy().inverse_temperature();
-    const auto x = replay_.draw(step.batch_size(), b, step.stream("family/replay"));
-    denoise(step, x.repeat({params_.replay.replicates, 1}));
-  }
+  void step(Step& step) override { objective_->step(step); }
 
   std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
   void visit(StateVisitor& v) override {
     network_.visit(v);
-    if (!from_energy()) return;
-    log_z_.visit(v);
-    replay_.visit(v);
+    objective_->visit(v);
   }
   void set_training(bool training) override { network_->train(training); }
 
  private:
-  bool from_energy() const { return params_.objective != "elbo"; }
   bool corrects() const { return params_.corrector.rounds > 0; }
 
-  /// The bound on -log p(x), in nats a variable.
-  void denoise(Step& step, const Tensor& x) const {
-    auto& stream = step.stream("family/masks");
-    const auto hidden = params_.hidden == "by_size"
-                            ? md::hide_by_size(x, stream)
-                            : md::hide_by_time(x, schedule_, params_.least_time, stream);
-    step.count_passes(x.size(0));
-    const auto loss = md::bound(network_.log_conditionals(hidden.partial), x, hidden).mean();
-    step.minimise(loss / double(space_.dimension()));
-  }
-
-  /// The model's own paths from partial states [B, D] on: log q of what was unknown, and log f of
-  /// their ends at b = 1. `orders` begin with what is known.
-  struct Paths {
-    Tensor states, orders, log_q, log_f;
-  };
-  Paths draw_paths(Step& step, const Tensor& partial) {
-    torch::NoGradGuard no_grad;
-    auto& stream = step.stream("family/paths");
-    const auto key = stream.uniform(partial.sizes()).masked_fill(partial != kUnknown, -1);
-    const auto orders = key.argsort(std::int64_t{1});
-    const auto sample = sample_chain(network_.conditionals(), partial, orders, stream);
-    step.count_passes((partial == kUnknown).sum().item<std::int64_t>());
-    const auto log_f =
-        step.energy().log_density(sample.states) / step.energy().inverse_temperature();
-    const auto whole = (partial == kUnknown).all(1);
-    if (whole.any().item<bool>()) log_z_.add((log_f - sample.log_prob).masked_select(whole));
-    return {sample.states, orders, sample.log_prob, log_f};
-  }
-
-  /// States of which the model has drawn `sizes` variables, int64 [G], in a random order.
-  Tensor draw_in_part(Step& step, const Tensor& sizes) const {
-    torch::NoGradGuard no_grad;
-    auto& stream = step.stream("family/paths");
-    const auto nothing = space_.empty().expand({sizes.size(0), -1}).contiguous();
-    const auto rank = ranks_of(stream.permutations(nothing.size(0), nothing.size(1)));
-    const auto time = rank.masked_fill(rank >= sizes.unsqueeze(1), -1);  // -1: never
-    step.count_passes(sizes.sum().item<std::int64_t>());
-    return sample_in_passes(network_.conditionals(), nothing, time, stream).states;
-  }
-
-  void log_variance(Step& step) {
-    const auto B = step.batch_size(), D = space_.dimension();
-    const auto branches =
-        md::draw_branches(B, D, params_.siblings, params_.whole, step.stream("family/branches"));
-    const auto roots = draw_in_part(step, branches.roots);
-    const auto paths = draw_paths(step, roots.index_select(0, branches.parent));
-    const auto n = params_.terms == 0 ? D : std::min(params_.terms, D);
-    const auto log_q = md::some_terms(network_.conditionals(network_.device()), paths.states,
-                                      paths.orders, branches.first, n, step.stream("family/terms"));
-    step.count_passes(B * n);
-    const auto W = step.energy().inverse_temperature() * paths.log_f - paths.log_q;
-    const auto whole = branches.first == 0;
-    if (whole.any().item<bool>())
-      step.record("train/elbo", W.masked_select(whole).mean().item<double>());
-    step.minimise(md::log_variance(W, log_q, branches.parent));
-  }
-
-  void draw_fresh(Step& step) {
-    const auto nothing = space_.empty().expand({params_.replay.fresh, -1}).contiguous();
-    const auto paths = draw_paths(step, nothing);
-    replay_.add(step.index(), paths.states, paths.log_f, paths.log_q);
-    const auto weights = replay_.weights(step.energy().inverse_temperature());
-    const auto effective = 1 / weights.square().sum().item<double>();
-    step.record("train/replay_ess", effective / double(weights.numel()));
-  }
-
   Answer compute_answer(const Query& query, Stream& stream) const override {
-    if (query.kind == QueryKind::kLogZ) return {log_z_.value(), {}, "", Status::kEstimate, 0};
+    if (query.kind == QueryKind::kLogZ)
+      return {objective_->log_z()->value(), {}, "", Status::kEstimate, 0};
     if (query.estimator == "continuous_time") {
       const auto s = md::score_by_time(network_.conditionals(), query.partial, query.given,
                                        query.orders, stream);
@@ -249,8 +130,7 @@ class MaskedDiffusion final : public Family {
   md::Schedule schedule_;
   StateSpace space_;
   RoleNetwork network_;
-  md::Replay replay_;
-  md::RunningLogZ log_z_;
+  std::unique_ptr<md::Objective> objective_;
 };
 
 }  // namespace

@@ -53,10 +53,10 @@ Tensor some_terms(const LogConditionals& conditionals, const Tensor& x, const Te
 }
 
 Branches draw_branches(std::int64_t rows, std::int64_t dimension, std::int64_t siblings,
-                       double whole, Stream& stream) {
+                       double root_fraction, Stream& stream) {
   auto groups = siblings < 2 || dimension < 2
                     ? 0
-                    : std::int64_t((1 - whole) * double(rows) / double(siblings));
+                    : std::int64_t((1 - root_fraction) * double(rows) / double(siblings));
   if (groups > 0 && rows - groups * siblings == 1) --groups;  // one path alone has no variance
   const auto roots = groups > 0 ? 1 + stratified_sizes(groups, dimension - 1, stream)
                                 : torch::empty({0}, torch::kLong);

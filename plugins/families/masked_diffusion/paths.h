@@ -5,7 +5,8 @@
 
 #include <marginalia/family.h>
 #include <marginalia/inference/any_order.h>
-#include <marginalia/params.h>
+
+#include "params.h"
 
 namespace marginalia::masked_diffusion {
 
@@ -29,15 +30,15 @@ Tensor some_terms(const marginalia::LogConditionals& conditionals, const Tensor&
                   const Tensor& orders, const Tensor& first, std::int64_t n,
                   marginalia::Stream& stream);
 
-/// Which paths begin together: a share of the batch from nothing, the others in pairs or more from
-/// a state that the model has drawn in part, of stratified size 1..D-1.
+/// Which paths begin together: `root_fraction` of the batch from the empty state, the others in
+/// pairs or more from a state that the model has drawn in part, of stratified size 1..D-1.
 struct Branches {
   Tensor first;   ///< int64 [B], how many variables are known where the row begins
   Tensor parent;  ///< int64 [B], the row of `roots` that it begins at
   Tensor roots;   ///< int64 [G], the number of variables known in each
 };
 Branches draw_branches(std::int64_t rows, std::int64_t dimension, std::int64_t siblings,
-                       double whole, marginalia::Stream& stream);
+                       double root_fraction, marginalia::Stream& stream);
 
 /// log Z as it was met on the way: the log of a moving average of exp W, at the energy's own
 /// temperature whatever the annealing.
@@ -51,17 +52,6 @@ class RunningLogZ {
  private:
   static constexpr double kRate = 0.05;
   Tensor state_;  // float64 [2]: its log, how often it was added to
-};
-
-struct ReplayParams {
-  std::int64_t size = 1024, fresh = 256, every = 10, replicates = 4;
-  void visit(marginalia::ParamVisitor& p) {
-    p("size", size, {.doc = "paths kept at most, the latest", .min = 2});
-    p("fresh", fresh, {.doc = "paths drawn at a time", .min = 2});
-    p("every", every, {.doc = "steps between draws of fresh paths", .min = 1});
-    p("replicates", replicates,
-      {.doc = "R, sets of variables hidden of each state that a step takes", .min = 1});
-  }
 };
 
 /// The ends of the latest paths, whatever model drew them, with what their weights are made of.

@@ -3,6 +3,7 @@
 #include <marginalia/inference/any_order.h>
 
 #include "absorbing.h"
+#include "params.h"
 
 namespace marginalia::masked_diffusion {
 
@@ -13,20 +14,6 @@ namespace marginalia::masked_diffusion {
 /// Source: Sahoo et al. (2024), arXiv:2406.07524.
 Tensor draw_reveal_times(Schedule schedule, std::int64_t rows, std::int64_t dimension,
                          std::int64_t steps, marginalia::Stream& stream);
-
-/// After each step `rounds` times: a `share` of the variables that were drawn so far, one at least,
-/// is hidden again and redrawn.
-struct Corrector {
-  std::int64_t rounds = 0;
-  double share = 0.1;
-  void visit(marginalia::ParamVisitor& p) {
-    p("rounds", rounds, {.doc = "after each of the steps that a sample is asked in", .min = 0});
-    p("share", share,
-      {.doc = "of the variables drawn so far that a round hides and redraws, one at least",
-       .min = 0.0,
-       .max = 1.0});
-  }
-};
 
 /// A random `share` of the variables of `among` in each row, one at least: bool [B, D].
 Tensor some_of(const Tensor& among, double share, marginalia::Stream& stream);

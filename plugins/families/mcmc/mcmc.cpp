@@ -20,6 +20,7 @@
 #include <marginalia/plugin.h>
 
 #include "samplers.h"
+#include "shared/families/upgrade.h"
 
 namespace {
 
@@ -37,31 +38,43 @@ class Mcmc final : public Family, private ChainSource {
   static constexpr const char* kExample = R"({"chains": 16, "burn_in": 20, "sweeps": 2})";
 
   struct Params {
-    std::string sampler = "gibbs";
+    mcmc::Moves sampler;
     std::int64_t chains = 256, sweeps = 10, burn_in = 500;
-    mcmc::Ladder ladder;
     void visit(ParamVisitor& p) {
-      p("sampler", sampler,
-        {.doc = "kind of moves; auto: swendsen_wang of a ferromagnet, else parallel_tempering of "
-                "factors, else gibbs of local conditionals, else metropolis",
-         .one_of = {"auto", "gibbs", "block_gibbs", "metropolis", "swendsen_wang", "wolff",
-                    "parallel_tempering"}});
+      p.choice("sampler", sampler, "kind of moves");
       p("chains", chains, {.doc = "C, chains side by side", .min = 2});
       p("sweeps", sweeps,
         {.doc = "between one step, or sample of a chain, and the next", .min = 1});
       p("burn_in", burn_in, {.doc = "sweeps before the first, also under evidence", .min = 0});
-      p("temperatures", ladder.temperatures,
-        {.doc = "T of parallel_tempering", .min = 2, .max = 256});
-      p("hottest", ladder.hottest, {.doc = "its least inverse temperature", .min = 1e-6, .max = 1});
     }
   };
+
+  /// Format 1 had the temperatures of parallel_tempering beside "sampler".
+  static Json upgrade(const Json& given, int) {
+    OldParams old(given);
+    Json now = Json::object();
+    old.move({"type"}, now);
+    const auto sampler = old.take("sampler");
+    auto moves = choice_as_object(sampler, mcmc::GibbsMoves::kName);
+    Json ladder = Json::object();
+    old.move({"temperatures", "hottest"}, ladder);
+    const Json type = moves.at("type");
+    const bool idle = ladder.value("temperatures", 8) == 8 && ladder.value("hottest", 0.2) == 0.2;
+    if (type == mcmc::SuitedMoves::kName && !idle)
+      throw SpecError("\"temperatures\" and \"hottest\" are for \"sampler\": "
+                      "\"parallel_tempering\", not \"auto\"");
+    if (type == mcmc::ParallelTemperingMoves::kName) moves.update(ladder);
+    put_given(now, "sampler", shortest_choice(moves, !sampler.is_null()));
+    now.update(old.left());
+    return now;
+  }
 
   Mcmc(const Params& params, const FamilyContext& context)
       : params_(params), space_(context.space) {
     if (!context.energy) throw SpecError("draws from an \"energy\"; the spec has none");
-    if (params.sampler == "auto") params_.sampler = mcmc::suited_to(*context.energy);
-    sampler_ = mcmc::make_sampler(params_.sampler, *context.energy, params.ladder);
-    if (!sampler_->clamps()) clamped_ = mcmc::make_sampler("gibbs", *context.energy, params.ladder);
+    params_.sampler = mcmc::settled(params.sampler, *context.energy);
+    sampler_ = mcmc::make_sampler(params_.sampler, *context.energy);
+    if (!sampler_->clamps()) clamped_ = mcmc::make_sampler(mcmc::GibbsMoves{}, *context.energy);
     if (const bool can = context.energy->local() || context.energy->factors(); can)
       gibbs_ = std::make_unique<GibbsSampler>(*context.energy);
   }
@@ -100,7 +113,9 @@ class Mcmc final : public Family, private ChainSource {
   Offer<ChainSource> chains() const override { return {this}; }
 
  private:
-  std::string method() const override { return params_.sampler; }
+  std::string method() const override {
+    return std::visit([](const auto& moves) { return moves.kName; }, params_.sampler);
+  }
   std::int64_t count() const override { return params_.chains; }
   std::int64_t evaluations(std::int64_t draws) const override {
     return (params_.burn_in + draws * params_.sweeps) * params_.chains * sampler_->replicas() *

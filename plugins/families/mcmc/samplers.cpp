@@ -190,7 +190,7 @@ class Tempered final : public FactoredEnergy {
 /// Geyer (1991); Hukushima and Nemoto (1996), doi:10.1143/JPSJ.65.1604.
 class ParallelTempering final : public Sampler {
  public:
-  ParallelTempering(const Energy& energy, const Ladder& ladder) : energy_(energy) {
+  ParallelTempering(const Energy& energy, const ParallelTemperingMoves& ladder) : energy_(energy) {
     const auto factors = energy.factors();
     if (!factors)
       throw SpecError(fmt::format("\"parallel_tempering\" needs factors, but of {}: {}",
@@ -238,25 +238,49 @@ class ParallelTempering final : public Sampler {
   std::vector<std::unique_ptr<GibbsSampler>> gibbs_;
 };
 
-}  // namespace
-
-std::string suited_to(const Energy& energy) {
+bool is_ferromagnet(const Energy& energy) {
   try {
     const ClusterMoves possible(energy, false);
-    return "swendsen_wang";
+    return true;
   } catch (const SpecError&) {  // no pairs, or some that like unequal values
+    return false;
   }
-  if (energy.factors()) return "parallel_tempering";
-  return energy.local() ? "gibbs" : "metropolis";
 }
 
-std::unique_ptr<Sampler> make_sampler(const std::string& name, const Energy& energy,
-                                      const Ladder& ladder) {
-  if (name == "gibbs") return std::make_unique<Gibbs>(energy);
-  if (name == "block_gibbs") return std::make_unique<BlockGibbs>(energy);
-  if (name == "metropolis") return std::make_unique<Metropolis>(energy);
-  if (name == "parallel_tempering") return std::make_unique<ParallelTempering>(energy, ladder);
-  return std::make_unique<ClusterMoves>(energy, name == "wolff");
+std::unique_ptr<Sampler> make(const GibbsMoves&, const Energy& energy) {
+  return std::make_unique<Gibbs>(energy);
+}
+std::unique_ptr<Sampler> make(const BlockGibbsMoves&, const Energy& energy) {
+  return std::make_unique<BlockGibbs>(energy);
+}
+std::unique_ptr<Sampler> make(const MetropolisMoves&, const Energy& energy) {
+  return std::make_unique<Metropolis>(energy);
+}
+std::unique_ptr<Sampler> make(const SwendsenWangMoves&, const Energy& energy) {
+  return std::make_unique<ClusterMoves>(energy, false);
+}
+std::unique_ptr<Sampler> make(const WolffMoves&, const Energy& energy) {
+  return std::make_unique<ClusterMoves>(energy, true);
+}
+std::unique_ptr<Sampler> make(const ParallelTemperingMoves& moves, const Energy& energy) {
+  return std::make_unique<ParallelTempering>(energy, moves);
+}
+std::unique_ptr<Sampler> make(const SuitedMoves& moves, const Energy& energy) {
+  return make_sampler(settled(moves, energy), energy);
+}
+
+}  // namespace
+
+Moves settled(const Moves& moves, const Energy& energy) {
+  if (!std::holds_alternative<SuitedMoves>(moves)) return moves;
+  if (is_ferromagnet(energy)) return SwendsenWangMoves{};
+  if (energy.factors()) return ParallelTemperingMoves{};
+  if (energy.local()) return GibbsMoves{};
+  return MetropolisMoves{};
+}
+
+std::unique_ptr<Sampler> make_sampler(const Moves& moves, const Energy& energy) {
+  return std::visit([&](const auto& chosen) { return make(chosen, energy); }, moves);
 }
 
 }  // namespace marginalia::mcmc

@@ -2,18 +2,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include <marginalia/energy.h>
 #include <marginalia/stream.h>
 
-namespace marginalia::mcmc {
+#include "params.h"
 
-/// Replicas of a chain at other temperatures, where a sampler has them.
-struct Ladder {
-  std::int64_t temperatures = 8;
-  double hottest = 0.2;  ///< the least inverse temperature
-};
+namespace marginalia::mcmc {
 
 /// One kind of move on a batch of chains, all of which leave p invariant.
 class Sampler {
@@ -29,12 +24,10 @@ class Sampler {
                                    std::int64_t sweeps, marginalia::Stream& stream) const = 0;
 };
 
-/// The sampler that "auto" stands for.
-std::string suited_to(const marginalia::Energy& energy);
+/// The moves that "auto" stands for; others stay as they are.
+Moves settled(const Moves& moves, const marginalia::Energy& energy);
 
-/// "gibbs", "block_gibbs", "metropolis", "swendsen_wang", "wolff" or "parallel_tempering". Throws
-/// SpecError where the energy does not offer what the moves need.
-std::unique_ptr<Sampler> make_sampler(const std::string& name, const marginalia::Energy& energy,
-                                      const Ladder& ladder);
+/// moves: settled. Throws SpecError where the energy does not offer what they need.
+std::unique_ptr<Sampler> make_sampler(const Moves& moves, const marginalia::Energy& energy);
 
 }  // namespace marginalia::mcmc

@@ -1,4 +1,4 @@
-#include "objectives.h"
+#include "links.h"
 
 #include <algorithm>
 #include <cmath>

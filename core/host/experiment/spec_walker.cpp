@@ -1,0 +1,67 @@
+#include "spec_walker.h"
+
+#include <fmt/format.h>
+
+namespace marginalia {
+
+/// The name of the component, or of the alternative, that is given.
+static std::string type_of(const Json& json) {
+  if (json.is_string()) return json.get<std::string>();
+  const bool names = json.is_object() && json.contains("type") && json.at("type").is_string();
+  return names ? json.at("type").get<std::string>() : "";
+}
+
+void SpecWalker::walk(const char* kind, Json& json, const std::string& place) {
+  const auto* component = registry_.find(kind, type_of(json));
+  if (!component) return;
+  meet(*component, json, place);
+  walk_section(component->visit, json, place);
+}
+
+void SpecWalker::walk_section(const std::function<void(ParamVisitor&)>& visit, Json& json,
+                              const std::string& place) {
+  frames_.push_back({json.is_object() ? &json : &none_, place});
+  visit(*this);
+  frames_.pop_back();
+}
+
+void SpecWalker::operator()(const char* name, AnyChild& value, Of<bool>) {
+  if (json().contains(name)) walk(value.kind(), given(name), place(name));
+}
+
+Json& SpecWalker::given(const std::string& name) {
+  auto& json = *frames_.back().json;
+  return json.contains(name) ? json.at(name) : none_;
+}
+
+std::size_t SpecWalker::begin_list(const char* name, const char*, std::size_t, Of<bool>) {
+  list_ = name;
+  return given(list_).is_array() ? given(list_).size() : 0;
+}
+
+void SpecWalker::element(std::size_t index, AnyChild& value) {
+  const auto list = list_;  // a part may have lists of its own
+  walk(value.kind(), given(list).at(index), place(fmt::format("{}/{}", list, index)));
+  list_ = list;
+}
+
+void SpecWalker::begin_section(const char* name, const char*) {
+  auto& section = given(name);
+  frames_.push_back({section.is_object() ? &section : &none_, place(name)});
+}
+
+void SpecWalker::begin_choice(const char* name, const char*, const std::vector<Alternative>& all,
+                              std::size_t by_default) {
+  const auto type = type_of(given(name));
+  choices_.push_back({name, by_default});
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (type == all[i].name) choices_.back().chosen = i;
+}
+
+bool SpecWalker::begin_alternative(std::size_t index) {
+  if (index != choices_.back().chosen) return false;
+  begin_section(choices_.back().name.c_str(), "");
+  return true;
+}
+
+}  // namespace marginalia
