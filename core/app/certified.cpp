@@ -74,7 +74,7 @@ class CertifiedLines {
         in_(states_in(run.experiment)),
         certifier_(*experiment_.family, experiment_.energy.get(), settings),
         kept_(run, energy, settings),
-        one_pass_(experiment_.family->offers(QueryKind::kLogMarginal, "one_pass")),
+        one_pass_(experiment_.family->by_route(QueryKind::kLogMarginal, Route::kOnePass)),
         streams_(experiment_.seed) {
     kept_.give_to(certifier_);
     keep_ = experiment_.energy && !certifier_.has_log_z();
@@ -93,9 +93,9 @@ class CertifiedLines {
     auto answer = certificate.to_json();
     answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
     if (one_pass_) {
-      const Query query{.partial = x, .given = given, .estimator = "one_pass"};
+      const Query query{.partial = x, .given = given, .estimator = one_pass_->estimator};
       const auto log_p = experiment_.family->answer(query, stream).value.item<double>();
-      answer["one_pass"] = json_number(log_p);
+      answer[one_pass_->estimator] = json_number(log_p);
     }
     return answer;
   }
@@ -120,7 +120,8 @@ class CertifiedLines {
   States in_;
   Certifier certifier_;
   KeptLogZ kept_;
-  bool one_pass_, keep_ = false;
+  std::optional<Capability> one_pass_;
+  bool keep_ = false;
   Streams streams_;
 };
 

@@ -134,10 +134,11 @@ void sample(Session& session, const SampleArguments& a) {
   const auto& space = experiment.space();
   Streams streams(run.experiment.seed);
   const auto order = order_named(a.order);
+  const auto kind = a.most_probable ? QueryKind::kMostProbable : QueryKind::kSample;
   const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
     std::int64_t done = 0;
     for (const auto& part : given.split(std::int64_t{kBatch})) {
-      const Query query{QueryKind::kSample, part.contiguous(), {}, "", 1, order, a.steps};
+      const Query query{kind, part.contiguous(), {}, "", 1, order, a.steps};
       const auto answer = experiment.family->answer(query, streams.at("samples"));
       for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
         const auto x = answer.states[n];

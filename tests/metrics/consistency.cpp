@@ -86,8 +86,8 @@ TEST_CASE("many sizes are joined to ten") {
    public:
     const StateSpace& space() const override { return space_; }
     std::vector<Capability> capabilities() const override {
-      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"},
-              {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"}};
+      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass},
+              {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
     }
     void step(Step&) override {}
     std::vector<ParameterGroup> parameters() override { return {}; }
@@ -127,7 +127,7 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
    public:
     const StateSpace& space() const override { return space_; }
     std::vector<Capability> capabilities() const override {
-      return {{QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"}};
+      return {{QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
     }
     void step(Step&) override {}
     std::vector<ParameterGroup> parameters() override { return {}; }

@@ -95,7 +95,7 @@ class TableFamily final : public Family {
   double tilt = 0, offset = 0, noise = 0, learned_log_z = 3;
   std::vector<Capability> can = [] {
     auto all = capabilities_of_conditionals();
-    all.insert(all.begin(), {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+    all.insert(all.begin(), {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass});
     all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "1"});
     return all;
   }();

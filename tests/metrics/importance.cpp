@@ -218,7 +218,7 @@ TEST_CASE("an exact model has no forward divergence, and a family with exact ans
   CHECK(figures_of("eubo", b.evaluation).at("chain").value ==
         doctest::Approx(b.energy.log_z()).epsilon(1e-12));
   b.family.offset = 0.1;
-  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"}};
+  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact}};
   const auto figure = figures_of("kl_forward", b.evaluation).at("exact");
   CHECK(figure.value == doctest::Approx(-0.3));
   CHECK(figure.status == Status::kEstimate);

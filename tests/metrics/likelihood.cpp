@@ -97,8 +97,8 @@ TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble
 
 TEST_CASE("nll takes the status of the family's answer, turned round") {
   DataBench b;
-  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"},
-                  {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1"}};
+  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact},
+                  {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1", Route::kOnePass}};
   const auto figures = figures_of("nll", b.evaluation);
   CHECK(figures.at("exact").status == Status::kExact);
   CHECK(figures.at("one_pass").status == Status::kUpper);
@@ -107,7 +107,7 @@ TEST_CASE("nll takes the status of the family's answer, turned round") {
 TEST_CASE("nll of a state that the model forbids is infinite and has no standard error") {
   DataBench b;
   b.family.noise = INFINITY;
-  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
   const auto forbidden = rows_of({{0, 0, 0}});
   REQUIRE(scatter({0, 0, 0}) < 0);
   const Rows data(b.energy.space(), forbidden.repeat({3, 1}));

@@ -165,7 +165,7 @@ TEST_CASE("without an oracle the reference is the ensemble") {
         "needs a reference: no oracle (too many states), and the family offers no ensemble of "
         "orders");
   b.evaluation.rows_given = nullptr;
-  b.family.can.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, ""});
+  b.family.can.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "", Route::kEnsemble});
   CHECK(
       unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");

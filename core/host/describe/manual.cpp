@@ -263,6 +263,7 @@ static Json rows_of(const std::vector<AnswersOfFamily>& matrix) {
                       {"source", row.source},
                       {"query", name_of(c.kind)},
                       {"estimator", c.estimator},
+                      {"route", name_of(c.route)},
                       {"status", name_of(c.status)},
                       {"passes", c.passes}});
   return rows;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,8 @@ class MARGINALIA_API Family : public Component {
   virtual std::vector<Capability> capabilities() const = 0;
   /// Whether `kind` of query is answered, by `estimator` where one is named.
   bool offers(QueryKind kind, const std::string& estimator = "") const;
+  /// The first way in which it answers `kind` by `route`; none where it offers no such way.
+  std::optional<Capability> by_route(QueryKind kind, Route route) const;
 
   /// One optimisation step (a micro-batch of it when gradients are accumulated).
   virtual void step(Step& step) = 0;
