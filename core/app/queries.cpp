@@ -84,7 +84,7 @@ void marginals(Session& session, const MarginalsArguments& a) {
   auto run = load_run(session, a);
   if (a.certify) return certified_marginals(session, run, a.input, a.certified);
   LogMarginals log_marginals(run, a);
-  std::optional<ConformalRadii> radii;
+  std::optional<MeasuredRadii> radii;
   if (a.conformal) radii.emplace(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
     const auto [x, value, estimator] = log_marginals(lines);
@@ -92,8 +92,8 @@ void marginals(Session& session, const MarginalsArguments& a) {
       const auto row = std::int64_t(b);
       const auto answered = value[row].item<double>();
       Json answer{{"log_marginal", json_number(answered)}, {"estimator", estimator}};
-      if (radii && estimator == "one_pass" && !lines[b].json.contains("given"))
-        radii->add_to(answer, answered, (x[row] != kUnknown).sum().item<std::int64_t>());
+      if (radii && !lines[b].json.contains("given"))
+        radii->add_to(answer, estimator, answered, (x[row] != kUnknown).sum().item<std::int64_t>());
       print_answer(std::move(answer), lines[b]);
     }
   });

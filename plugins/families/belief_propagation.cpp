@@ -51,8 +51,7 @@ class BeliefPropagationFamily final : public Family {
   std::vector<Capability> capabilities() const override {
     std::vector<Capability> all;
     for (const auto kind : {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kLogZ})
-      all.push_back(
-          {kind, "one_pass", Status::kEstimate, "1, without a network", Route::kOnePass});
+      all.push_back({kind, "one_pass", Status::kEstimate, "1, without a network", Route::kOnePass});
     return all;
   }
 

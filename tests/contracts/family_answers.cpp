@@ -113,8 +113,8 @@ TEST_CASE("samples keep the evidence, and are scored along their own order") {
       for (const auto route : {Route::kAlongOrder, Route::kExact}) {
         const auto way = family.by_route(QueryKind::kLogMarginal, route);
         if (!way) continue;
-        const auto scored =
-            ask(family, {QueryKind::kLogMarginal, answer.states, partial, way->estimator, 1, order});
+        const auto scored = ask(
+            family, {QueryKind::kLogMarginal, answer.states, partial, way->estimator, 1, order});
         CHECK(test::close(scored.value, answer.value, 1e-4));
       }
     }

@@ -87,7 +87,15 @@ class MARGINALIA_API Step {
   ~Step() = default;
 };
 
+/// What a family whose training runs chains records of their health (Step::record): split R-hat.
+inline constexpr const char* kChainHealth = "chain/split_r_hat";
+
 /// A probability model: learns from a dataset, an energy or both, and answers queries.
+///
+/// One that runs chains of any energy without being trained may say with which parameters they
+/// stand for exact samples where a spec names no other (evaluation.reference):
+///
+///   static constexpr const char* kReferenceChains = R"({"sampler": "auto"})";
 class MARGINALIA_API Family : public Component {
  public:
   using Interface = Family;

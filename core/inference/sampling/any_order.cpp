@@ -266,11 +266,12 @@ static std::vector<std::int64_t> blocks_of(const Query& query, const std::vector
 }
 
 std::vector<Capability> capabilities_of_conditionals() {
-  return {{QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder},
-          {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|", Route::kEnsemble},
-          {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
-          {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass},
-          {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder}};
+  return {
+      {QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder},
+      {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|", Route::kEnsemble},
+      {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
+      {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass},
+      {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder}};
 }
 
 /// In parts, so that a large batch does not need its activations all at once.
