@@ -26,7 +26,8 @@ class Leaning final : public Family {
   const StateSpace& space() const override { return energy_.space(); }
   std::vector<Capability> capabilities() const override {
     auto all = capabilities_of_conditionals();
-    all.insert(all.begin(), {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+    all.insert(all.begin(),
+               {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass});
     return all;
   }
   void step(Step&) override {}

@@ -155,16 +155,19 @@ class One final : public Metric {
  public:
   static constexpr const char* kName = "one";
   static constexpr const char* kSummary = "is 1";
+  static constexpr MeasurementInfo kMeasurements[] = {{"exact", "unity", "1 | 1 to some power",
+                                                       "nats", Better::kHigher, PlotKind::kNone,
+                                                       ColumnKind::kShared}};
   struct Params {
     std::int64_t power = 1;
     void visit(ParamVisitor& p) { p("power", power, {.doc = "of 1", .min = 0}); }
   };
   explicit One(const Params& given) : power(given.power) {}
-  std::vector<Figure> measure(Evaluation&) const override {
-    Figure figure;
-    figure.estimator = "exact";
-    figure.value = 1;
-    return {figure};
+  std::vector<Measurement> measure(Evaluation&) const override {
+    Measurement measurement;
+    measurement.estimator = "exact";
+    measurement.value = 1;
+    return {measurement};
   }
   const std::int64_t power;
 };

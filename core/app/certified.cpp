@@ -74,7 +74,7 @@ class CertifiedLines {
         in_(states_in(run.experiment)),
         certifier_(*experiment_.family, experiment_.energy.get(), settings),
         kept_(run, energy, settings),
-        one_pass_(experiment_.family->offers(QueryKind::kLogMarginal, "one_pass")),
+        one_pass_(experiment_.family->by_route(QueryKind::kLogMarginal, Route::kOnePass)),
         streams_(experiment_.seed) {
     kept_.give_to(certifier_);
     keep_ = experiment_.energy && !certifier_.has_log_z();
@@ -93,9 +93,9 @@ class CertifiedLines {
     auto answer = certificate.to_json();
     answer["seconds"] = std::round(certificate.seconds * 1e6) / 1e6;
     if (one_pass_) {
-      const Query query{.partial = x, .given = given, .estimator = "one_pass"};
+      const Query query{.partial = x, .given = given, .estimator = one_pass_->estimator};
       const auto log_p = experiment_.family->answer(query, stream).value.item<double>();
-      answer["one_pass"] = json_number(log_p);
+      answer[one_pass_->estimator] = json_number(log_p);
     }
     return answer;
   }
@@ -120,7 +120,8 @@ class CertifiedLines {
   States in_;
   Certifier certifier_;
   KeptLogZ kept_;
-  bool one_pass_, keep_ = false;
+  std::optional<Capability> one_pass_;
+  bool keep_ = false;
   Streams streams_;
 };
 
@@ -143,13 +144,17 @@ void certified_marginals(Session& session, OpenRun& run, const std::string& inpu
   });
 }
 
-ConformalRadii::ConformalRadii(const OpenRun& run) {
+MeasuredRadii::MeasuredRadii(const OpenRun& run) {
   const auto directory = run.directory.path();
   const auto file = directory / "evaluation.json";
   const auto evaluation =
       fs::exists(file) ? Json::parse(read_text(file), nullptr, false) : Json::object();
-  const auto path = Json::json_pointer("/metrics/conformal/one_pass");
-  if (!evaluation.is_object() || !evaluation.contains(path))
+  if (evaluation.is_object() && evaluation.contains("metrics"))
+    for (const auto& [_, by_estimator] : evaluation.at("metrics").items())
+      for (const auto& [estimator, measurement] : by_estimator.items())
+        if (auto radii = ConformalRadii::from_json(measurement))
+          radii_.emplace(estimator, std::move(*radii));
+  if (radii_.empty())
     throw SpecError(
         fmt::format("{}: has no conformal radii; \"marginalia evaluate {} --metrics conformal\" "
                     "measures them, and keeps what else was measured",
@@ -158,18 +163,17 @@ ConformalRadii::ConformalRadii(const OpenRun& run) {
     throw SpecError(
         fmt::format("{}: its conformal radii are of step {}, and the answers would be of step {}",
                     file.string(), evaluation.at("step").get<std::int64_t>(), run.step));
-  figure_ = evaluation.at(path);
 }
 
-void ConformalRadii::add_to(Json& answer, double log_marginal, std::int64_t size) const {
-  answer["lower"] = answer["upper"] = nullptr;
-  for (const auto& bin : figure_.at("radii")) {
-    if (size < bin.at("from") || size > bin.at("to") || !bin.at("radius").is_number()) continue;
-    answer["lower"] = log_marginal - bin.at("radius").get<double>();
-    answer["upper"] = log_marginal + bin.at("radius").get<double>();
-  }
-  answer["confidence"] = figure_.at("confidence");
-  answer["law"] = figure_.at("law");
+void MeasuredRadii::add_to(Json& answer, const std::string& estimator, double log_marginal,
+                           std::int64_t size) const {
+  const auto found = radii_.find(estimator);
+  if (found == radii_.end()) return;
+  const auto radius = found->second.radius(size);
+  answer["lower"] = radius ? Json(log_marginal - *radius) : Json();
+  answer["upper"] = radius ? Json(log_marginal + *radius) : Json();
+  answer["confidence"] = found->second.confidence;
+  answer["law"] = found->second.law;
 }
 
 }  // namespace marginalia::app

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+
+#include <marginalia/inference/conformal.h>
 
 #include "cli.h"
 
@@ -12,18 +15,20 @@ namespace marginalia::app {
 void certified_marginals(Session& session, OpenRun& run, const std::string& input,
                          const CertifyArguments& arguments);
 
-/// What the metric "conformal" found for a run: radii of one-pass answers, by |S|.
-class ConformalRadii {
+/// Radii of answers that were measured of a run, by estimator and |S|.
+class MeasuredRadii {
  public:
-  /// Throws SpecError where the run has none, or those of another checkpoint, saying how to get
-  /// them.
-  explicit ConformalRadii(const OpenRun& run);
-  /// Adds "lower", "upper", "confidence" and "law" to the answer to a question about `size`
-  /// variables; null where there is no radius for that size.
-  void add_to(Json& answer, double log_marginal, std::int64_t size) const;
+  /// Throws SpecError where no measurement of the run holds radii, or those are of another
+  /// checkpoint, saying how to get them.
+  explicit MeasuredRadii(const OpenRun& run);
+  /// Adds "lower", "upper", "confidence" and "law" to what `estimator` answered to a question about
+  /// `size` variables; null where there is no radius for that size. Nothing where there are radii
+  /// for no such estimator.
+  void add_to(Json& answer, const std::string& estimator, double log_marginal,
+              std::int64_t size) const;
 
  private:
-  Json figure_;
+  std::map<std::string, ConformalRadii> radii_;
 };
 
 }  // namespace marginalia::app

@@ -84,7 +84,7 @@ void marginals(Session& session, const MarginalsArguments& a) {
   auto run = load_run(session, a);
   if (a.certify) return certified_marginals(session, run, a.input, a.certified);
   LogMarginals log_marginals(run, a);
-  std::optional<ConformalRadii> radii;
+  std::optional<MeasuredRadii> radii;
   if (a.conformal) radii.emplace(run);
   for_batches(a.input, [&](std::vector<Line>& lines) {
     const auto [x, value, estimator] = log_marginals(lines);
@@ -92,8 +92,8 @@ void marginals(Session& session, const MarginalsArguments& a) {
       const auto row = std::int64_t(b);
       const auto answered = value[row].item<double>();
       Json answer{{"log_marginal", json_number(answered)}, {"estimator", estimator}};
-      if (radii && estimator == "one_pass" && !lines[b].json.contains("given"))
-        radii->add_to(answer, answered, (x[row] != kUnknown).sum().item<std::int64_t>());
+      if (radii && !lines[b].json.contains("given"))
+        radii->add_to(answer, estimator, answered, (x[row] != kUnknown).sum().item<std::int64_t>());
       print_answer(std::move(answer), lines[b]);
     }
   });
@@ -134,10 +134,11 @@ void sample(Session& session, const SampleArguments& a) {
   const auto& space = experiment.space();
   Streams streams(run.experiment.seed);
   const auto order = order_named(a.order);
+  const auto kind = a.most_probable ? QueryKind::kMostProbable : QueryKind::kSample;
   const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
     std::int64_t done = 0;
     for (const auto& part : given.split(std::int64_t{kBatch})) {
-      const Query query{QueryKind::kSample, part.contiguous(), {}, "", 1, order, a.steps};
+      const Query query{kind, part.contiguous(), {}, "", 1, order, a.steps};
       const auto answer = experiment.family->answer(query, streams.at("samples"));
       for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
         const auto x = answer.states[n];

@@ -67,6 +67,7 @@ struct ConditionalsArguments : RunQuery {
 struct SampleArguments : RunQuery {
   std::string given, order = "random";
   std::int64_t count = 1, steps = 0;
+  bool most_probable = false;
 };
 
 struct ExactArguments {

@@ -118,6 +118,7 @@ SlurmArray array_of(const StudyRunner& runner, const Session& session, const Stu
     array.calls.push_back(std::move(words));
   }
   array.report_call = {"report", array.folder.string()};
+  array.report_call.insert(array.report_call.end(), options.begin(), options.end());
   return array;
 }
 

@@ -100,10 +100,12 @@ class Arm final : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "importance", Status::kEstimate,
-             "1 where S begins the order, else the place of its last variable"},
-            {QueryKind::kConditionals, "importance", Status::kEstimate, "up to D"},
-            {QueryKind::kSample, "importance", Status::kEstimate, "D; exact without evidence"}};
+    return {
+        {QueryKind::kLogMarginal, "importance", Status::kEstimate,
+         "1 where S begins the order, else the place of its last variable", Route::kImportance},
+        {QueryKind::kConditionals, "importance", Status::kEstimate, "up to D", Route::kImportance},
+        {QueryKind::kSample, "importance", Status::kEstimate, "D; exact without evidence",
+         Route::kImportance}};
   }
 
   void step(Step& step) override {

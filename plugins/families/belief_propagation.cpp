@@ -49,9 +49,10 @@ class BeliefPropagationFamily final : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1, without a network"},
-            {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1, without a network"},
-            {QueryKind::kLogZ, "one_pass", Status::kEstimate, "1, without a network"}};
+    std::vector<Capability> all;
+    for (const auto kind : {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kLogZ})
+      all.push_back({kind, "one_pass", Status::kEstimate, "1, without a network", Route::kOnePass});
+    return all;
   }
 
   void step(Step&) override {}
@@ -82,6 +83,7 @@ class BeliefPropagationFamily final : public Family {
         answer.value = bethe(space_.empty());
         break;
       case QueryKind::kSample:
+      case QueryKind::kMostProbable:
         throw Error("draws no samples");
     }
     return answer;

@@ -55,6 +55,10 @@ class Certificates final : public Metric {
   static constexpr const char* kSummary =
       "width and seconds of certified log p(x_S), by subset size, and why a side is missing";
   static constexpr const char* kFormula = "median of upper - lower";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"width", "certificates", "median width of an interval that holds log p(x_S)", "nats"},
+      {"two_sided", "certificates", "share of them that have both ends", "fraction"},
+      {"seconds", "certificates", "median time of one", "seconds"}};
   static constexpr const char* kExample =
       R"({"sizes": [50], "queries": 4, "seconds": 0.1, "base_seconds": 0.1})";
 
@@ -71,10 +75,9 @@ class Certificates final : public Metric {
   };
   explicit Certificates(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     if (!evaluation.energy()) throw Unavailable("needs an energy: its log f is what is certified");
-    if (!evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
-      throw Unavailable("needs conditionals in one pass, and the family offers none");
+    need_one_pass_conditionals(evaluation.family());
     auto& stream = evaluation.stream("certificates");
     const auto queries = random_subsets(evaluation, params_.subsets, stream);
     Certifier certifier(evaluation.family(), evaluation.energy(), settings());

@@ -16,6 +16,7 @@
 #include <torch/types.h>
 
 #include <marginalia/inference/certify.h>
+#include <marginalia/inference/conformal.h>
 #include <marginalia/plugin.h>
 
 #include "shared/measure/measure.h"
@@ -33,6 +34,8 @@ class Conformal final : public Metric {
   static constexpr const char* kFormula = "P(|log q(x_S) - log p(x_S)| <= radius) >= confidence";
   static constexpr const char* kSource =
       "Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "conformal radius", "around one-pass log p(x_S), for queries of its law", "nats"}};
   static constexpr const char* kExample = R"({"queries": 40, "bins": 1, "samples": 16})";
 
   struct Params {
@@ -53,11 +56,11 @@ class Conformal final : public Metric {
   };
   explicit Conformal(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     if (!evaluation.energy()) throw Unavailable("needs an energy: labels are certificates of it");
-    if (!family.offers(QueryKind::kLogMarginal, "one_pass") ||
-        !family.offers(QueryKind::kConditionals, "one_pass"))
+    const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
+    if (!way || !family.by_route(QueryKind::kConditionals, Route::kOnePass))
       throw Unavailable("needs log-marginals and conditionals in one pass");
     std::string source;
     const auto x = true_states(evaluation, source);
@@ -67,9 +70,16 @@ class Conformal final : public Metric {
     const auto size = stream.integers(D + 1, {n});
     const auto unknown = stream.permutations(n, D) >= size.unsqueeze(1);
     const auto partial = x.index({row}).masked_fill(unknown, kUnknown);
-    const auto answers = log_marginals(family, partial, "one_pass", stream).value;
-    auto scores = label(evaluation, partial, answers);
-    return {figure(evaluation, size, scores, source)};
+    const auto answers = log_marginals(family, partial, way->estimator, stream).value;
+    const auto radii = radii_of(size, label(evaluation, partial, answers), D, source);
+    double largest = 0;
+    for (const auto& bin : radii.bins)
+      largest = std::max(largest, bin.radius);
+    return {{.estimator = way->estimator,
+             .value = largest,
+             .samples = n,
+             .more = radii.to_json(),
+             .route = way->route}};
   }
 
  private:
@@ -95,36 +105,28 @@ class Conformal final : public Metric {
     return scores;
   }
 
-  Figure figure(Evaluation& evaluation, const Tensor& size, const std::vector<double>& scores,
-                const std::string& source) const {
-    const auto D = evaluation.space().dimension();
+  ConformalRadii radii_of(const Tensor& size, const std::vector<double>& scores, std::int64_t D,
+                          const std::string& source) const {
     std::vector<std::vector<double>> by_bin(std::size_t(params_.bins));
     for (std::size_t b = 0; b < scores.size(); ++b)
       by_bin[std::size_t(size[std::int64_t(b)].item<std::int64_t>() * params_.bins / (D + 1))]
           .push_back(scores[b]);
-    auto rows = Json::array();
-    double largest = 0;
+    ConformalRadii radii{
+        .confidence = params_.confidence - kLabelDelta,
+        .law = "|S| uniform on 0.." + std::to_string(D) + ", S uniform, x from " + source};
+    const auto edge = [&](std::size_t k) {
+      return (std::int64_t(k) * (D + 1) + params_.bins - 1) / params_.bins;
+    };
     for (std::size_t bin = 0; bin < by_bin.size(); ++bin) {
       auto& all = by_bin[bin];
       std::ranges::sort(all);
       const auto rank = std::size_t(std::ceil(double(all.size() + 1) * params_.confidence));
-      const auto radius = rank <= all.size() ? all[rank - 1] : INFINITY;  // too few to say
-      largest = std::max(largest, radius);
-      const auto edge = [&](std::int64_t k) {
-        return (k * (D + 1) + params_.bins - 1) / params_.bins;
-      };
-      rows.push_back({{"from", edge(std::int64_t(bin))},
-                      {"to", edge(std::int64_t(bin) + 1) - 1},
-                      {"radius", json_number(radius)},
-                      {"count", all.size()}});
+      radii.bins.push_back({.from = edge(bin),
+                            .to = edge(bin + 1) - 1,
+                            .radius = rank <= all.size() ? all[rank - 1] : INFINITY,  // too few
+                            .count = std::int64_t(all.size())});
     }
-    return {.estimator = "one_pass",
-            .value = largest,
-            .samples = std::int64_t(scores.size()),
-            .more = {
-                {"confidence", params_.confidence - kLabelDelta},
-                {"law", "|S| uniform on 0.." + std::to_string(D) + ", S uniform, x from " + source},
-                {"radii", std::move(rows)}}};
+    return radii;
   }
 
   Params params_;

@@ -26,12 +26,6 @@ using namespace marginalia::measure;
 
 constexpr std::int64_t kBins = 10;
 
-void need_one_pass(const Family& family) {
-  if (!family.offers(QueryKind::kLogMarginal, "one_pass"))
-    throw Unavailable("needs log-marginals by \"one_pass\"; the family offers: " +
-                      names_of(offered(family, QueryKind::kLogMarginal)));
-}
-
 void need_conditionals(const Family& family) {
   if (offered(family, QueryKind::kConditionals).empty())
     throw Unavailable("needs conditionals, which the family does not answer");
@@ -42,6 +36,9 @@ class SelfConsistency final : public Metric {
   static constexpr const char* kName = "self_consistency";
   static constexpr const char* kSummary = "one-step residual of marginals and conditionals";
   static constexpr const char* kFormula = "R = log p(x_S) + log p(x_i | x_S) - log p(x_{S+i})";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "self-consistency", "rms of log p(x_S) + log p(x_i | x_S) - log p(x_S, x_i)", "nats",
+       Better::kLower, PlotKind::kBySize}};
 
   struct Params {
     std::int64_t queries = 1000;
@@ -51,20 +48,21 @@ class SelfConsistency final : public Metric {
   };
   explicit SelfConsistency(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    need_one_pass(family);
+    const auto way = one_pass_of(family);
     need_conditionals(family);
     auto& stream = evaluation.stream("self_consistency");
     const auto links = random_links(evaluation, params_.queries, stream);
     const auto i = links.variable.unsqueeze(1);
     const auto extended = links.partial.scatter(1, i, links.x.gather(1, i));
-    const auto before = log_marginals(family, links.partial, "one_pass", stream).value;
-    const auto after = log_marginals(family, extended, "one_pass", stream).value;
+    const auto before = log_marginals(family, links.partial, way.estimator, stream).value;
+    const auto after = log_marginals(family, extended, way.estimator, stream).value;
     const auto step = log_conditionals(family, links.partial, links.x, links.variable, stream);
-    auto figure = error_figure("one_pass", difference(before + step, after), links.size, kBins);
-    figure.more["source"] = links.source;
-    return {figure};
+    auto measurement = error_measurement(way.estimator, way.route, difference(before + step, after),
+                                         links.size, kBins);
+    measurement.more["source"] = links.source;
+    return {measurement};
   }
 
  private:
@@ -76,6 +74,9 @@ class SumRule final : public Metric {
   static constexpr const char* kName = "sum_rule";
   static constexpr const char* kSummary = "one-pass marginals against the sum of their extensions";
   static constexpr const char* kFormula = "V = log sum_k p(x_S, x_i = k) - log p(x_S)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "sum rule", "|log of the sum over k of p(x_S, x_i = k), - log p(x_S)|", "nats",
+       Better::kLower, PlotKind::kBySize}};
 
   struct Params {
     std::int64_t queries = 200;
@@ -86,21 +87,23 @@ class SumRule final : public Metric {
   };
   explicit SumRule(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    need_one_pass(family);
+    const auto way = one_pass_of(family);
     auto& stream = evaluation.stream("sum_rule");
     const auto links = random_links(evaluation, params_.queries, stream);
-    const auto whole = log_marginals(family, links.partial, "one_pass", stream).value;
-    const auto sum = log_sum_of_extensions(evaluation, links, stream);
-    auto figure = error_figure("one_pass", difference(sum, whole), links.size, kBins);
-    figure.more["source"] = links.source;
-    return {figure};
+    const auto whole = log_marginals(family, links.partial, way.estimator, stream).value;
+    const auto sum = log_sum_of_extensions(evaluation, links, way.estimator, stream);
+    auto measurement =
+        error_measurement(way.estimator, way.route, difference(sum, whole), links.size, kBins);
+    measurement.more["source"] = links.source;
+    return {measurement};
   }
 
  private:
   /// log sum_k p(x_S, x_i = k) over the values that x_i can take: float64 [B].
-  static Tensor log_sum_of_extensions(Evaluation& evaluation, const Links& links, Stream& stream) {
+  static Tensor log_sum_of_extensions(Evaluation& evaluation, const Links& links,
+                                      const std::string& estimator, Stream& stream) {
     const auto can = evaluation.space().possible().index({links.variable});  // bool [B, K]
     const auto pairs = can.nonzero();                                        // [P, 2]: row, k
     const auto row = pairs.select(1, 0), k = pairs.select(1, 1);
@@ -108,7 +111,7 @@ class SumRule final : public Metric {
     const auto extended = links.partial.index({row}).scatter(1, i, k.unsqueeze(1));
     auto terms = torch::full(can.sizes(), -INFINITY, torch::kDouble);
     terms.index_put_({row, k},
-                     log_marginals(evaluation.family(), extended, "one_pass", stream).value);
+                     log_marginals(evaluation.family(), extended, estimator, stream).value);
     return terms.logsumexp(1);
   }
 
@@ -120,6 +123,9 @@ class Calibration final : public Metric {
   static constexpr const char* kName = "calibration";
   static constexpr const char* kSummary = "whether values come as often as conditionals say";
   static constexpr const char* kFormula = "sum_b N_b / N |mean predicted - mean observed|";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "calibration error", "mean |predicted - observed| probability of conditionals",
+       "probability", Better::kLower, PlotKind::kReliability}};
   static constexpr const char* kSource = "Kull et al. (2019), arXiv:1910.12656, pooled";
 
   struct Params {
@@ -131,7 +137,7 @@ class Calibration final : public Metric {
   };
   explicit Calibration(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     need_conditionals(evaluation.family());
     if (evaluation.true_chains().of_model)
       throw Unavailable("needs states of the truth: no dataset, no chains, and no exact samples (" +
@@ -143,11 +149,11 @@ class Calibration final : public Metric {
          at < links.x.size(0); at += step)
       count(evaluation, links.x.slice(0, at, at + step), links.partial.slice(0, at, at + step),
             stream, bins);
-    auto figure =
-        bins.figure(offered(evaluation.family(), QueryKind::kConditionals).front().estimator);
-    figure.samples = links.x.size(0);
-    figure.more["source"] = links.source;
-    return {figure};
+    auto measurement =
+        bins.measurement(offered(evaluation.family(), QueryKind::kConditionals).front());
+    measurement.samples = links.x.size(0);
+    measurement.more["source"] = links.source;
+    return {measurement};
   }
 
  private:
@@ -164,21 +170,23 @@ class Calibration final : public Metric {
       observed.index_add_(0, bin, outcome.to(torch::kDouble));
       counts.index_add_(0, bin, torch::ones_like(p));
     }
-    Figure figure(const std::string& estimator) const {
+    Measurement measurement(const Capability& of) const {
       const auto total = counts.sum().item<double>();
       if (total == 0) throw Unavailable("no variable has more than one value");
-      Figure figure{.estimator = estimator,
-                    .value = (predicted - observed).abs().sum().item<double>() / total,
-                    .unit = "probability",
-                    .more = {{"predictions", std::int64_t(total)}, {"bins", Json::array()}}};
+      Measurement measurement{
+          .estimator = of.estimator,
+          .value = (predicted - observed).abs().sum().item<double>() / total,
+          .unit = "probability",
+          .more = {{"predictions", std::int64_t(total)}, {"bins", Json::array()}},
+          .route = of.route};
       for (std::int64_t b = 0; b < counts.numel(); ++b) {
         const auto N = counts[b].item<double>();
         if (N == 0) continue;
-        figure.more["bins"].push_back({{"predicted", predicted[b].item<double>() / N},
-                                       {"observed", observed[b].item<double>() / N},
-                                       {"count", std::int64_t(N)}});
+        measurement.more["bins"].push_back({{"predicted", predicted[b].item<double>() / N},
+                                            {"observed", observed[b].item<double>() / N},
+                                            {"count", std::int64_t(N)}});
       }
-      return figure;
+      return measurement;
     }
   };
 

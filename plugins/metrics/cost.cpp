@@ -23,6 +23,10 @@ class MarginalSeconds final : public Metric {
   static constexpr const char* kName = "marginal_seconds";
   static constexpr const char* kSummary =
       "seconds for one log p(x_S) by each estimator, and for one pass of conditionals";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "time of a marginal", "one log p(x_S)", "seconds", Better::kLower, PlotKind::kTime},
+      {"conditionals", "time of a marginal", "all p(x_i = k | x_S), in one pass", "seconds",
+       Better::kLower}};
 
   struct Params {
     std::int64_t batch = 16, repeats = 5, percent = 50;
@@ -41,37 +45,39 @@ class MarginalSeconds final : public Metric {
   };
   explicit MarginalSeconds(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     auto& stream = evaluation.stream("marginal_seconds");
     const auto partial = random_queries(evaluation.space(), stream);
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     for (const auto& name : params_.estimators) {
       if (family.offers(QueryKind::kLogMarginal, name)) {
         double passes = 0;
-        auto figure =
+        auto measurement =
             timed(name, [&] { passes = log_marginals(family, partial, name, stream).passes; });
-        figure.more["passes"] = passes;
-        if (passes > 0) figure.more["seconds_a_pass"] = figure.value / passes;
-        figures.push_back(std::move(figure));
+        measurement.route = route_of(family, QueryKind::kLogMarginal, name);
+        measurement.more["passes"] = passes;
+        if (passes > 0) measurement.more["seconds_a_pass"] = measurement.value / passes;
+        measurements.push_back(std::move(measurement));
       } else if (name == Routed::kName && Routed::obstacle(family, evaluation.energy()).empty()) {
         const Routed routed(family, *evaluation.energy());
-        figures.push_back(timed(name, [&] { routed.log_marginal(partial, {}, stream); }));
+        measurements.push_back(timed(name, [&] { routed.log_marginal(partial, {}, stream); }));
       } else if (const auto oracle = evaluation.oracle(); oracle && name == "oracle") {
-        figures.push_back(timed(name, [&] { oracle->log_marginal(partial); }));
+        measurements.push_back(timed(name, [&] { oracle->log_marginal(partial); }));
+        measurements.back().route = Route::kExact;
       }
     }
-    if (figures.empty())
+    if (measurements.empty())
       throw Unavailable("none of the estimators asked for is among the family's: " +
                         names_of(offered(family, QueryKind::kLogMarginal)));
-    if (family.offers(QueryKind::kConditionals, "one_pass")) {
+    if (family.by_route(QueryKind::kConditionals, Route::kOnePass)) {
       const Query query{QueryKind::kConditionals, partial};
-      figures.push_back(timed("conditionals", [&] { family.answer(query, stream); }));
+      measurements.push_back(timed("conditionals", [&] { family.answer(query, stream); }));
     }
-    for (auto& figure : figures)
-      if (figures.front().estimator == "one_pass" && figures.front().value > 0)
-        figure.more["times_one_pass"] = figure.value / figures.front().value;
-    return figures;
+    for (auto& measurement : measurements)
+      if (measurements.front().route == Route::kOnePass && measurements.front().value > 0)
+        measurement.more["times_one_pass"] = measurement.value / measurements.front().value;
+    return measurements;
   }
 
  private:
@@ -91,7 +97,7 @@ class MarginalSeconds final : public Metric {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  Figure timed(const std::string& name, const std::function<void()>& ask) const {
+  Measurement timed(const std::string& name, const std::function<void()>& ask) const {
     std::vector<double> seconds{seconds_of(ask)};
     if (seconds.front() < params_.patience) {
       seconds.clear();  // that one allocated and tuned
@@ -120,13 +126,15 @@ class SplitRHat final : public Metric {
   static constexpr const char* kName = "split_r_hat";
   static constexpr const char* kSummary = "agreement of the training chains; 1 when mixed";
   static constexpr const char* kSource = "Gelman et al. (2013), Bayesian Data Analysis, sect. 11.4";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"chain", "split R-hat", "agreement of chains; 1 when mixed", "ratio", Better::kLower}};
 
   struct Params {
     void visit(ParamVisitor&) {}
   };
   explicit SplitRHat(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto value = evaluation.chain_health();
     if (std::isnan(value)) throw Unavailable("training logged no split R-hat of a chain");
     return {{.estimator = "chain", .value = value, .unit = "ratio"}};

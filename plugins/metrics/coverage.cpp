@@ -57,6 +57,11 @@ class Coverage final : public Metric {
       "how often certificates of log p(x_S) hold, by subset size and sabotage of the network";
   static constexpr const char* kFormula =
       "P(lower <= log p(x_S) <= upper), at least the confidence";
+  static constexpr const char* kTime = "time of a certificate";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "coverage of certificates", "share of intervals that hold the exact log p(x_S)",
+       "fraction"},
+      {kTime, "coverage of certificates", "mean time of one interval", "seconds"}};
   static constexpr const char* kExample =
       R"({"sizes": [50], "queries": 4, "samples": 16, "base_samples": 32})";
 
@@ -78,23 +83,22 @@ class Coverage final : public Metric {
   };
   explicit Coverage(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto oracle = evaluation.oracle();
     if (!evaluation.energy() || !oracle) throw Unavailable("needs the truth: " + oracle.reason);
-    if (!evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
-      throw Unavailable("needs conditionals in one pass, and the family offers none");
+    need_one_pass_conditionals(evaluation.family());
     const auto queries = random_subsets(evaluation, params_.subsets, evaluation.stream("coverage"));
     const auto truth = oracle->log_marginal(queries.partial);
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     double seconds = 0;
     for (const auto noise : params_.noise)
-      figures.push_back(cell(evaluation, queries, truth, noise, seconds));
+      measurements.push_back(cell(evaluation, queries, truth, noise, seconds));
     const auto count = double(queries.partial.size(0)) * double(params_.noise.size());
-    figures.push_back({.estimator = "time of a certificate",
-                       .value = seconds / count,
-                       .unit = "seconds",
-                       .samples = std::int64_t(count)});
-    return figures;
+    measurements.push_back({.estimator = kTime,
+                            .value = seconds / count,
+                            .unit = "seconds",
+                            .samples = std::int64_t(count)});
+    return measurements;
   }
 
  private:
@@ -106,8 +110,8 @@ class Coverage final : public Metric {
     return settings;
   }
 
-  Figure cell(Evaluation& evaluation, const Subsets& queries, const Tensor& truth, double noise,
-              double& seconds) const {
+  Measurement cell(Evaluation& evaluation, const Subsets& queries, const Tensor& truth,
+                   double noise, double& seconds) const {
     const Noised spoilt(evaluation.family(), noise);
     Certifier certifier(noise > 0 ? spoilt : evaluation.family(), evaluation.energy(), settings());
     auto& stream = evaluation.stream(fmt::format("coverage/{}", noise));

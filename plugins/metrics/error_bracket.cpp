@@ -36,6 +36,10 @@ class ErrorBracket final : public Metric {
       "Grosse, Ghahramani, Adams (2015), Sandwiching the marginal likelihood using bidirectional "
       "Monte Carlo, arXiv:1511.02543";
   static constexpr const char* kExample = R"({"sizes": [50], "queries": 4})";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"lower", "error bracket", "mean error of one-pass log p(x_S): at least this", "nats",
+       Better::kNeither, PlotKind::kBySize},
+      {"upper", "error bracket", "mean error of one-pass log p(x_S): at most this", "nats"}};
 
   struct Params {
     SubsetParams subsets{.sizes = {10, 30, 50, 70, 90}, .queries = 50};
@@ -43,13 +47,13 @@ class ErrorBracket final : public Metric {
   };
   explicit ErrorBracket(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     if (evaluation.energy())
       throw Unavailable(
           "the target is the energy, not the model's joint: ask coverage or certificates");
-    if (!family.offers(QueryKind::kLogMarginal, "one_pass") ||
-        !family.offers(QueryKind::kConditionals, "one_pass"))
+    if (!family.by_route(QueryKind::kLogMarginal, Route::kOnePass) ||
+        !family.by_route(QueryKind::kConditionals, Route::kOnePass))
       throw Unavailable("needs log-marginals and conditionals in one pass");
     const Joint joint(family);
     auto& stream = evaluation.stream("error_bracket");
@@ -61,9 +65,9 @@ class ErrorBracket final : public Metric {
       lower.push_back(low);
       upper.push_back(high);
     }
-    auto low = figure("lower", Status::kLower, torch::cat(lower));
+    auto low = measurement("lower", Status::kLower, torch::cat(lower));
     low.more = {{"by_size", std::move(rows)}};
-    return {std::move(low), figure("upper", Status::kUpper, torch::cat(upper))};
+    return {std::move(low), measurement("upper", Status::kUpper, torch::cat(upper))};
   }
 
  private:
@@ -88,7 +92,7 @@ class ErrorBracket final : public Metric {
     const auto B = params_.subsets.queries;
     const auto x = p.sample(B, stream);
     const auto partial = x.masked_fill(stream.permutations(B, x.size(1)) >= size, kUnknown);
-    const auto answer = log_marginals(family, partial, "one_pass", stream).value;
+    const auto answer = log_marginals(family, partial, one_pass_of(family).estimator, stream).value;
     const auto order = stream.permutations(1, x.size(1))[0];
     const auto drawn = p.chain->draw(partial, order, stream);
     return {answer - p.log_prob(x) + p.chain->score(x, partial, order).log_prob,
@@ -102,7 +106,7 @@ class ErrorBracket final : public Metric {
             {"upper", json_number(high.value)},
             {"upper_stderr", high.error ? Json(*high.error) : Json()}};
   }
-  static Figure figure(const char* end, Status status, const Tensor& values) {
+  static Measurement measurement(const char* end, Status status, const Tensor& values) {
     const auto mean = mean_of(values);
     return {.estimator = end,
             .value = mean.value,

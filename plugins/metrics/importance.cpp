@@ -35,26 +35,32 @@ Tensor model_weights(Evaluation& evaluation) {
   return samples.log_density - samples.log_prob;
 }
 
-/// "chain", else "exact", else the family's first: how it says log q(x) of a given state.
-std::string scorer_of(const Family& family) {
-  for (const auto* estimator : {"chain", "exact"})
-    if (family.offers(QueryKind::kLogMarginal, estimator)) return estimator;
+/// Whether it is of one order, or exact: log q(x | order) of a given state.
+bool is_along_orders(const Capability& c) {
+  return c.route == Route::kAlongOrder || c.route == Route::kExact;
+}
+
+/// How the family says log q(x) of a given state: along one order, else exactly, else by its first.
+std::optional<Capability> scorer_of(const Family& family) {
+  for (const auto route : {Route::kAlongOrder, Route::kExact})
+    if (const auto way = family.by_route(QueryKind::kLogMarginal, route)) return way;
   const auto others = offered(family, QueryKind::kLogMarginal);
-  return others.empty() ? "" : others.front().estimator;
+  if (others.empty()) return std::nullopt;
+  return others.front();
 }
 
 /// Whether log q(x | order) is log q(x) for every order.
 bool order_is_immaterial(const Family& family) {
   for (const auto& c : offered(family, QueryKind::kLogMarginal))
-    if ((c.estimator == "chain" || c.estimator == "exact") && c.status == Status::kExact)
-      return true;
+    if (is_along_orders(c) && c.status == Status::kExact) return true;
   return false;
 }
 
 /// log f(x) - log q(x | order) of exact samples x: float64 [N].
 struct TrueWeights {
   Tensor log_weight;
-  std::string scorer, source;
+  Capability scorer;
+  std::string source;
   bool order_is_immaterial;
 };
 TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
@@ -63,16 +69,16 @@ TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   if (!oracle) throw Unavailable("needs exact samples: " + oracle.reason);
   const auto& family = evaluation.family();
   const auto scorer = scorer_of(family);
-  const bool along_orders = scorer == "chain" || scorer == "exact";
+  const bool along_orders = scorer && is_along_orders(*scorer);
   std::string source;
   const auto x = true_states(evaluation, source);
-  const auto log_q = scorer.empty() ? Answers{{}, 0, false}
-                                    : log_marginals(family, x, scorer, evaluation.stream(name));
+  const auto log_q = scorer ? log_marginals(family, x, scorer->estimator, evaluation.stream(name))
+                            : Answers{{}, 0, false};
   // Another estimator will do where nothing has to be summed out, as of full states of an arm.
   if (!along_orders && !log_q.exact)
-    throw Unavailable("needs log q(x) by \"chain\" or \"exact\"; the family offers: " +
+    throw Unavailable("needs log q(x) along one order, or exactly; the family offers: " +
                       names_of(offered(family, QueryKind::kLogMarginal)));
-  return {evaluation.energy()->log_density(x) - log_q.value, scorer, source,
+  return {evaluation.energy()->log_density(x) - log_q.value, *scorer, source,
           !along_orders || order_is_immaterial(family)};
 }
 
@@ -83,12 +89,30 @@ std::optional<KnownLogZ> log_z_of(const Evaluation& evaluation) {
   return evaluation.energy() ? evaluation.energy()->known_log_z() : std::nullopt;
 }
 
+constexpr MeasurementInfo log_z_by(const char* estimator, const char* meaning, ColumnKind column) {
+  return {.estimator = estimator,
+          .label = "log Z",
+          .meaning = meaning,
+          .unit = "nats",
+          .column = column};
+}
+
 class LogZ final : public Metric {
  public:
   static constexpr const char* kName = "log_z";
   static constexpr const char* kSummary = "log of the normaliser Z = sum of f(x)";
   static constexpr const char* kFormula = "log Z = log E_q[f(x) / q(x | order)]";
   static constexpr const char* kExample = R"({"samples": 16})";
+  static constexpr const char* kExact = "exact";
+  static constexpr const char* kExtrapolated = "extrapolated";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      log_z_by("*", "log of the normaliser, sum of f(x) over all x", ColumnKind::kShared),
+      log_z_by("learned", "a parameter of the model", ColumnKind::kShared),
+      log_z_by("importance", "log of the mean weight of the model's samples", ColumnKind::kShared),
+      log_z_by("certified", "an interval that holds with its confidence, whenever it is stopped",
+               ColumnKind::kShared),
+      log_z_by(kExact, "by the energy's oracle", ColumnKind::kAside),
+      log_z_by(kExtrapolated, "from what is known of other sizes", ColumnKind::kAside)};
 
   struct Params {
     std::int64_t samples = 256;
@@ -103,38 +127,41 @@ class LogZ final : public Metric {
   };
   explicit LogZ(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     if (!evaluation.energy()) throw Unavailable("needs an energy");
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     std::string reason;
     for (const auto& c : offered(evaluation.family(), QueryKind::kLogZ))
-      if (c.estimator != "exact") figures.push_back(answered(evaluation, c));
+      if (c.estimator != kExact) measurements.push_back(answered(evaluation, c));
     try {
-      figures.push_back(sampled(model_weights(evaluation)));
+      measurements.push_back(sampled(model_weights(evaluation)));
     } catch (const Unavailable& e) {
       reason = e.what();
     }
-    if (params_.samples > 0 && evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
-      figures.push_back(certified(evaluation));
+    if (params_.samples > 0 &&
+        evaluation.family().by_route(QueryKind::kConditionals, Route::kOnePass))
+      measurements.push_back(certified(evaluation));
     if (const auto known = log_z_of(evaluation))
-      figures.push_back({.estimator = known->error > 0 ? "extrapolated" : "exact",
-                         .value = known->value,
-                         .status = known->error > 0 ? Status::kEstimate : Status::kExact,
-                         .more = {{"method", known->method}, {"error", known->error}}});
-    if (figures.empty()) throw Unavailable(reason);
-    return figures;
+      measurements.push_back({.estimator = known->error > 0 ? kExtrapolated : kExact,
+                              .value = known->value,
+                              .status = known->error > 0 ? Status::kEstimate : Status::kExact,
+                              .more = {{"method", known->method}, {"error", known->error}},
+                              .route = known->error > 0 ? Route::kOther : Route::kExact});
+    if (measurements.empty()) throw Unavailable(reason);
+    return measurements;
   }
 
  private:
-  static Figure answered(Evaluation& evaluation, const Capability& capability) {
+  static Measurement answered(Evaluation& evaluation, const Capability& capability) {
     const auto answer = evaluation.family().answer(
         {.kind = QueryKind::kLogZ, .estimator = capability.estimator}, evaluation.stream("log_z"));
     return {.estimator = capability.estimator,
             .value = answer.value.item<double>(),
-            .status = capability.status};
+            .status = capability.status,
+            .route = capability.route};
   }
   /// An interval that holds; where there is one side alone, that.
-  Figure certified(Evaluation& evaluation) const {
+  Measurement certified(Evaluation& evaluation) const {
     CertifySettings settings;
     settings.confidence = params_.confidence;
     settings.width = 0;
@@ -144,28 +171,29 @@ class LogZ final : public Metric {
     const auto certificate =
         certifier.certify_sum(evaluation.space().empty()[0], evaluation.stream("log_z/certified"));
     const bool one_sided = std::isinf(certificate.upper);
-    Figure figure{.estimator = "certified",
-                  .value = one_sided ? certificate.lower : certificate.log_marginal,
-                  .status = certificate.route == "exact" ? Status::kExact
-                            : one_sided                  ? Status::kLower
-                                                         : Status::kEstimate,
-                  .samples = certificate.samples,
-                  .more = {{"lower", json_number(certificate.lower)},
-                           {"upper", json_number(certificate.upper)},
-                           {"confidence", certificate.confidence},
-                           {"route", certificate.route},
-                           {"passes", certificate.passes}}};
-    if (!certificate.upper_by.empty()) figure.more["upper_by"] = certificate.upper_by;
-    if (!certificate.reason.empty()) figure.more["reason"] = certificate.reason;
-    return figure;
+    Measurement measurement{.estimator = "certified",
+                            .value = one_sided ? certificate.lower : certificate.log_marginal,
+                            .status = certificate.route == "exact" ? Status::kExact
+                                      : one_sided                  ? Status::kLower
+                                                                   : Status::kEstimate,
+                            .samples = certificate.samples,
+                            .more = {{"lower", json_number(certificate.lower)},
+                                     {"upper", json_number(certificate.upper)},
+                                     {"confidence", certificate.confidence},
+                                     {"certified_by", certificate.route},
+                                     {"passes", certificate.passes}}};
+    if (!certificate.upper_by.empty()) measurement.more["upper_by"] = certificate.upper_by;
+    if (!certificate.reason.empty()) measurement.more["reason"] = certificate.reason;
+    return measurement;
   }
-  static Figure sampled(const Tensor& log_weight) {
+  static Measurement sampled(const Tensor& log_weight) {
     const auto log_z = log_mean_exp(log_weight);
     return {.estimator = "importance",
             .value = log_z.value,
             .stderr_ = log_z.error,
             .samples = log_weight.numel(),
-            .more = {{"in_expectation", "lower"}}};
+            .more = {{"in_expectation", "lower"}},
+            .route = Route::kImportance};
   }
 
   Params params_;
@@ -176,10 +204,13 @@ class Ess final : public Metric {
   static constexpr const char* kName = "ess";
   static constexpr const char* kSummary = "effective fraction of the model's samples, as weighted";
   static constexpr const char* kFormula = "E_q[w]^2 / E_q[w^2],  w = f(x) / q(x | order)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"importance", "effective sample size", "of importance weights, model against target",
+       "fraction", Better::kHigher}};
   using Params = NoParams;
   explicit Ess(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
     const auto log_z = log_mean_exp(log_weight).value;
     if (log_z == -INFINITY) throw Unavailable("f(x) = 0 at every sample of the model");
@@ -192,7 +223,8 @@ class Ess final : public Metric {
              .unit = "fraction",
              .stderr_ = spread.error,
              .samples = w.numel(),
-             .more = {{"largest_weight", w.max().item<double>() / w.sum().item<double>()}}}};
+             .more = {{"largest_weight", w.max().item<double>() / w.sum().item<double>()}},
+             .route = Route::kImportance}};
   }
 };
 
@@ -201,6 +233,10 @@ class Elbo final : public Metric {
   static constexpr const char* kName = "elbo";
   static constexpr const char* kSummary = "lower bound on log Z from the model's samples";
   static constexpr const char* kFormula = "E_q[log f(x) - log q(x | order)] <= log Z";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "ELBO", "lower bound on log Z, or on log p(x) of data", "nats", Better::kHigher},
+      {"published", "ELBO", "log q along another random order than that of drawing: no bound",
+       "nats", Better::kHigher}};
   struct Params {
     bool published = false;
     void visit(ParamVisitor& p) {
@@ -211,36 +247,39 @@ class Elbo final : public Metric {
   };
   explicit Elbo(const Params& params) : published_(params.published) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
     const auto mean = mean_of(log_weight);
-    std::vector<Figure> figures{{.estimator = "importance",
-                                 .value = mean.value,
-                                 .status = Status::kLower,
-                                 .stderr_ = mean.error,
-                                 .samples = log_weight.numel(),
-                                 .more = {{"bound_on", "log_z"}}}};
-    if (published_) figures.push_back(along_another_order(evaluation));
-    return figures;
+    std::vector<Measurement> measurements{{.estimator = "importance",
+                                           .value = mean.value,
+                                           .status = Status::kLower,
+                                           .stderr_ = mean.error,
+                                           .samples = log_weight.numel(),
+                                           .more = {{"bound_on", "log_z"}},
+                                           .route = Route::kImportance}};
+    if (published_) measurements.push_back(along_another_order(evaluation));
+    return measurements;
   }
 
  private:
   /// E_q[log f(x) - log q(x | order')], order' independent of the one that x was drawn in. Larger
   /// than the bound by how much a sample's own order favours it.
-  static Figure along_another_order(Evaluation& evaluation) {
+  static Measurement along_another_order(Evaluation& evaluation) {
     const auto& family = evaluation.family();
-    if (!family.offers(QueryKind::kLogMarginal, "chain"))
-      throw Unavailable("\"published\" needs log q(x) by \"chain\"; the family offers: " +
+    const auto chain = family.by_route(QueryKind::kLogMarginal, Route::kAlongOrder);
+    if (!chain)
+      throw Unavailable("\"published\" needs log q(x) along one order; the family offers: " +
                         names_of(offered(family, QueryKind::kLogMarginal)));
     const auto& samples = evaluation.model_samples();
     const auto log_q =
-        log_marginals(family, samples.states, "chain", evaluation.stream("elbo")).value;
+        log_marginals(family, samples.states, chain->estimator, evaluation.stream("elbo")).value;
     const auto mean = mean_of(samples.log_density - log_q);
     return {.estimator = "published",
             .value = mean.value,
             .stderr_ = mean.error,
             .samples = log_q.numel(),
-            .more = {{"orders", "another, random"}}};
+            .more = {{"orders", "another, random"}},
+            .route = Route::kAlongOrder};
   }
 
   bool published_;
@@ -251,10 +290,13 @@ class KlReverse final : public Metric {
   static constexpr const char* kName = "kl_reverse";
   static constexpr const char* kSummary = "KL(model || target) from the model's samples";
   static constexpr const char* kFormula = "E_q[log q(x | order) - log f(x)] + log Z >= KL(q || p)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"importance", "KL(model, target)", "mean of log model(x) - log target(x), x from the model",
+       "nats", Better::kLower}};
   using Params = NoParams;
   explicit KlReverse(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
     const auto known = log_z_of(evaluation);
     const auto log_z = known ? known->value : log_mean_exp(log_weight).value;
@@ -273,7 +315,8 @@ class KlReverse final : public Metric {
                                      : known->error > 0 ? "extrapolated"
                                                         : "exact"},
                       {"log_z", log_z},
-                      {"orders", evaluation.model_samples().order}}}};
+                      {"orders", evaluation.model_samples().order}},
+             .route = Route::kImportance}};
   }
 };
 
@@ -282,18 +325,21 @@ class Eubo final : public Metric {
   static constexpr const char* kName = "eubo";
   static constexpr const char* kSummary = "upper bound on log Z from exact samples";
   static constexpr const char* kFormula = "E_p[log f(x) - log q(x | order)] >= log Z";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "EUBO", "upper bound on log Z, or on log p(x) of data", "nats", Better::kLower}};
   using Params = NoParams;
   explicit Eubo(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto weights = true_weights(evaluation, "eubo");
     const auto mean = mean_of(weights.log_weight);
-    return {{.estimator = weights.scorer,
+    return {{.estimator = weights.scorer.estimator,
              .value = mean.value,
              .status = Status::kUpper,
              .stderr_ = mean.error,
              .samples = weights.log_weight.numel(),
-             .more = {{"bound_on", "log_z"}, {"source", weights.source}}}};
+             .more = {{"bound_on", "log_z"}, {"source", weights.source}},
+             .route = weights.scorer.route}};
   }
 };
 
@@ -302,19 +348,23 @@ class KlForward final : public Metric {
   static constexpr const char* kName = "kl_forward";
   static constexpr const char* kSummary = "KL(target || model) from exact samples";
   static constexpr const char* kFormula = "E_p[log f(x) - log q(x | order)] - log Z >= KL(p || q)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "KL(target, model)", "mean of log target(x) - log model(x), x from the target", "nats",
+       Better::kLower}};
   using Params = NoParams;
   explicit KlForward(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto weights = true_weights(evaluation, "kl_forward");
     const auto log_z = evaluation.oracle()->log_z();
     const auto mean = mean_of(weights.log_weight - log_z);
-    return {{.estimator = weights.scorer,
+    return {{.estimator = weights.scorer.estimator,
              .value = mean.value,
              .status = weights.order_is_immaterial ? Status::kEstimate : Status::kUpper,
              .stderr_ = mean.error,
              .samples = weights.log_weight.numel(),
-             .more = {{"log_z_from", "exact"}, {"log_z", log_z}, {"source", weights.source}}}};
+             .more = {{"log_z_from", "exact"}, {"log_z", log_z}, {"source", weights.source}},
+             .route = weights.scorer.route}};
   }
 };
 

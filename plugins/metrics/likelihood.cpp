@@ -20,11 +20,25 @@ namespace {
 using namespace marginalia;
 using namespace marginalia::measure;
 
+constexpr MeasurementInfo likelihood_by(const char* estimator) {
+  return {.estimator = estimator,
+          .label = "negative log-likelihood",
+          .meaning = "mean of -log p(x) over held-out states",
+          .unit = "nats",
+          .better = Better::kLower,
+          .column = ColumnKind::kShared};
+}
+
 class Nll final : public Metric {
  public:
   static constexpr const char* kName = "nll";
   static constexpr const char* kSummary = "negative log-likelihood of held-out states";
   static constexpr const char* kFormula = "mean over x of -log p(x)";
+  /// The tightest first: an exact one, then bounds by how close they are.
+  static constexpr MeasurementInfo kMeasurements[] = {
+      likelihood_by("exact"),    likelihood_by("ensemble"), likelihood_by("one_order"),
+      likelihood_by("chain"),    likelihood_by("masked"),   likelihood_by("importance"),
+      likelihood_by("one_pass"), likelihood_by("*")};
 
   struct Params {
     std::int64_t orders = 5;
@@ -37,29 +51,30 @@ class Nll final : public Metric {
   };
   explicit Nll(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     if (!evaluation.dataset()) throw Unavailable("needs a dataset");
     const auto all = offered(evaluation.family(), QueryKind::kLogMarginal);
     const auto& x = evaluation.data_rows();
     if (x.size(0) == 0)
       throw Unavailable("there are no rows in the split " +
                         std::string(name_of(evaluation.split())));
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     for (const auto& c : all)
       if (params_.estimators.empty() || std::ranges::count(params_.estimators, c.estimator))
-        figures.push_back(figure(evaluation, x, c));
-    if (figures.empty())
+        measurements.push_back(measurement(evaluation, x, c));
+    if (measurements.empty())
       throw Unavailable("none of the estimators asked for is among the family's: " + names_of(all));
-    return figures;
+    return measurements;
   }
 
  private:
-  Figure figure(Evaluation& evaluation, const Tensor& x, const Capability& capability) const {
+  Measurement measurement(Evaluation& evaluation, const Tensor& x,
+                          const Capability& capability) const {
     const auto& name = capability.estimator;
     const auto answers = log_marginals(evaluation.family(), x, name,
                                        evaluation.stream("nll/" + name), params_.orders);
     const auto nll = mean_of(-answers.value);
-    Figure figure{
+    Measurement measurement{
         .estimator = name == "chain" ? "one_order" : name,
         .value = nll.value,
         .status = answers.exact ? Status::kExact : status_of(capability),
@@ -67,15 +82,16 @@ class Nll final : public Metric {
         .samples = x.size(0),
         .more = {{"bits_per_dim", json_number(nll.value / (double(x.size(1)) * std::log(2)))},
                  {"split", name_of(evaluation.split())},
-                 {"passes", answers.passes}}};
-    if (name == "chain") figure.more["orders"] = 1;
-    if (name == "ensemble") figure.more["orders"] = params_.orders;
-    return figure;
+                 {"passes", answers.passes}},
+        .route = capability.route};
+    if (capability.route == Route::kAlongOrder) measurement.more["orders"] = 1;
+    if (capability.route == Route::kEnsemble) measurement.more["orders"] = params_.orders;
+    return measurement;
   }
 
   /// A lower bound on log p is an upper one on -log p.
   static Status status_of(const Capability& capability) {
-    const bool by_order = capability.estimator != "one_pass";  // in expectation, by Jensen
+    const bool by_order = capability.route != Route::kOnePass;  // in expectation, by Jensen
     switch (capability.status) {
       case Status::kExact:
         return Status::kExact;
@@ -97,24 +113,28 @@ class Gap final : public Metric {
   static constexpr const char* kName = "gap";
   static constexpr const char* kSummary = "one-pass log-marginals against those of the chain";
   static constexpr const char* kFormula = "rms of one_pass - chain, of log p(x_S)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "one pass against chain", "rms difference of the two answers to log p(x_S)", "nats",
+       Better::kLower, PlotKind::kBySize}};
   using Params = SubsetParams;
   explicit Gap(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    for (const auto* estimator : {"one_pass", "chain"})
-      if (!family.offers(QueryKind::kLogMarginal, estimator))
-        throw Unavailable(
-            "needs log-marginals by \"one_pass\" and by \"chain\"; the family offers: " +
-            names_of(offered(family, QueryKind::kLogMarginal)));
+    const auto one_pass = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
+    const auto chain = family.by_route(QueryKind::kLogMarginal, Route::kAlongOrder);
+    if (!one_pass || !chain)
+      throw Unavailable("needs log-marginals in one pass and along one order; the family offers: " +
+                        names_of(offered(family, QueryKind::kLogMarginal)));
     auto& stream = evaluation.stream("gap");
     const auto queries = random_subsets(evaluation, params_, stream);
-    const auto one_pass = log_marginals(family, queries.partial, "one_pass", stream).value;
-    const auto chain = log_marginals(family, queries.partial, "chain", stream).value;
-    auto figure = error_figure("one_pass", difference(one_pass, chain), queries.size, 51);
-    figure.more["reference"] = "chain";
-    figure.more["source"] = queries.source;
-    return {figure};
+    const auto at_once = log_marginals(family, queries.partial, one_pass->estimator, stream).value;
+    const auto in_steps = log_marginals(family, queries.partial, chain->estimator, stream).value;
+    auto measurement = error_measurement(one_pass->estimator, one_pass->route,
+                                         difference(at_once, in_steps), queries.size, 51);
+    measurement.more["reference"] = chain->estimator;
+    measurement.more["source"] = queries.source;
+    return {measurement};
   }
 
  private:

@@ -55,16 +55,16 @@ Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
 }
 
 /// Errors and correlations of what one estimator answered.
-Figure compare(const std::string& name, const Tensor& size, const Tensor& truth,
-               const Tensor& answered) {
-  auto figure = error_figure(name, difference(answered, truth), size, 51);
+Measurement compare(const std::string& name, Route route, const Tensor& size, const Tensor& truth,
+                    const Tensor& answered) {
+  auto measurement = error_measurement(name, route, difference(answered, truth), size, 51);
   const auto x = numbers(truth), y = numbers(answered);
-  figure.more["spearman"] = json_number(spearman(x, y));
-  figure.more["pearson"] = json_number(pearson(x, y));
-  figure.more["kendall"] = json_number(kendall(x, y));
-  figure.more["spearman_within_size"] = json_number(within_size(size, truth, answered));
-  figure.more["pairs"] = pairs(size, x, y);
-  return figure;
+  measurement.more["spearman"] = json_number(spearman(x, y));
+  measurement.more["pearson"] = json_number(pearson(x, y));
+  measurement.more["kendall"] = json_number(kendall(x, y));
+  measurement.more["spearman_within_size"] = json_number(within_size(size, truth, answered));
+  measurement.more["pairs"] = pairs(size, x, y);
+  return measurement;
 }
 
 class MarginalError final : public Metric {
@@ -72,6 +72,12 @@ class MarginalError final : public Metric {
   static constexpr const char* kName = "marginal_error";
   static constexpr const char* kSummary = "error of log-marginals, by the size of the subset";
   static constexpr const char* kFormula = "rms over S of log q(x_S) - log p(x_S)";
+  static constexpr const char* kLabel = "marginal error";
+  static constexpr const char* kMeaning = "rms over subsets S of answered - reference log p(x_S)";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", kLabel, kMeaning, "nats", Better::kLower, PlotKind::kPairs},
+      {Routed::kName, kLabel, "one pass, after what evidence leaves narrow was summed out exactly",
+       "nats", Better::kLower, PlotKind::kPairs}};
 
   struct Params {
     SubsetParams subsets;
@@ -85,34 +91,36 @@ class MarginalError final : public Metric {
   };
   explicit MarginalError(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
     const bool exact = bool(evaluation.oracle());
     std::vector<std::string> estimators;
     for (const auto& name : params_.estimators)
       if (name == Routed::kName
               ? Routed::obstacle(family, evaluation.energy()).empty()
-              : family.offers(QueryKind::kLogMarginal, name) && (exact || name != "ensemble"))
+              : family.offers(QueryKind::kLogMarginal, name) &&
+                    (exact || route_of(family, QueryKind::kLogMarginal, name) != Route::kEnsemble))
         estimators.push_back(name);
     if (estimators.empty())
       throw Unavailable(fmt::format("none of the estimators asked for is among the family's: {}",
                                     names_of(offered(family, QueryKind::kLogMarginal))));
-    if (!exact && !family.offers(QueryKind::kLogMarginal, "ensemble"))
+    if (!exact && !family.by_route(QueryKind::kLogMarginal, Route::kEnsemble))
       throw Unavailable(fmt::format("needs a reference: no oracle ({}), and the family offers no "
                                     "ensemble of orders",
                                     evaluation.oracle().reason));
     const auto queries = random_subsets(evaluation, params_.subsets, stream(evaluation, "queries"));
     const auto truth = reference(evaluation, queries.partial);
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     for (const auto& name : estimators) {
       const auto answers = answered(evaluation, queries.partial, name);
-      auto figure = compare(name, queries.size, truth, answers.value);
-      figure.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
-      figure.more["source"] = queries.source;
-      figure.more["passes"] = answers.passes;
-      figures.push_back(std::move(figure));
+      const auto route = route_of(family, QueryKind::kLogMarginal, name);
+      auto measurement = compare(name, route, queries.size, truth, answers.value);
+      measurement.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
+      measurement.more["source"] = queries.source;
+      measurement.more["passes"] = answers.passes;
+      measurements.push_back(std::move(measurement));
     }
-    return figures;
+    return measurements;
   }
 
  private:
@@ -130,8 +138,9 @@ class MarginalError final : public Metric {
 
   static Tensor reference(Evaluation& evaluation, const Tensor& partial) {
     if (const auto oracle = evaluation.oracle()) return oracle->log_marginal(partial);
-    return log_marginals(evaluation.family(), partial, "ensemble", stream(evaluation, "reference"),
-                         5)
+    const auto& family = evaluation.family();
+    const auto ensemble = family.by_route(QueryKind::kLogMarginal, Route::kEnsemble);
+    return log_marginals(family, partial, ensemble->estimator, stream(evaluation, "reference"), 5)
         .value;
   }
 
@@ -148,6 +157,9 @@ class RegenerationError final : public Metric {
   static constexpr const char* kFormula = "rms of log q(x) - log-mean-exp over orders of the chain";
   static constexpr const char* kSource =
       "Liu, Ramadge, Adams (2024), arXiv:2310.12920, sect. 6.2; without its thinning";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "regeneration error", "rms of answered - reference log p(x), x redrawn in part", "nats",
+       Better::kLower, PlotKind::kBySize}};
 
   struct Params {
     std::vector<std::int64_t> percent{13, 51, 89};
@@ -163,13 +175,13 @@ class RegenerationError final : public Metric {
   };
   explicit RegenerationError(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    for (const auto* estimator : {"one_pass", "ensemble"})
-      if (!family.offers(QueryKind::kLogMarginal, estimator))
-        throw Unavailable(fmt::format("needs log-marginals by \"one_pass\" and by \"ensemble\"; "
-                                      "the family offers: {}",
-                                      names_of(offered(family, QueryKind::kLogMarginal))));
+    const auto ensemble = family.by_route(QueryKind::kLogMarginal, Route::kEnsemble);
+    if (!ensemble || !family.by_route(QueryKind::kLogMarginal, Route::kOnePass))
+      throw Unavailable(fmt::format("needs log-marginals in one pass and by an ensemble of orders; "
+                                    "the family offers: {}",
+                                    names_of(offered(family, QueryKind::kLogMarginal))));
     std::string source;
     const auto truth = true_states(evaluation, source).slice(0, 0, params_.queries);
     auto& stream = evaluation.stream("regeneration_error");
@@ -183,17 +195,19 @@ class RegenerationError final : public Metric {
       sizes.push_back(torch::full({truth.size(0)}, hidden, torch::kLong));
     }
     const auto x = torch::cat(states), size = torch::cat(sizes);
-    const auto reference = log_marginals(family, x, "ensemble", stream, params_.orders).value;
-    std::vector<Figure> figures;
-    for (const auto* estimator : {"one_pass", "chain"}) {
-      if (!family.offers(QueryKind::kLogMarginal, estimator)) continue;
-      const auto answered = log_marginals(family, x, estimator, stream).value;
-      auto figure = compare(estimator, size, reference, answered);
-      figure.more["reference"] = fmt::format("ensemble of {} orders", params_.orders);
-      figure.more["source"] = source + ", redrawn in part";
-      figures.push_back(std::move(figure));
+    const auto reference =
+        log_marginals(family, x, ensemble->estimator, stream, params_.orders).value;
+    std::vector<Measurement> measurements;
+    for (const auto route : {Route::kOnePass, Route::kAlongOrder}) {
+      const auto way = family.by_route(QueryKind::kLogMarginal, route);
+      if (!way) continue;
+      const auto answered = log_marginals(family, x, way->estimator, stream).value;
+      auto measurement = compare(way->estimator, route, size, reference, answered);
+      measurement.more["reference"] = fmt::format("ensemble of {} orders", params_.orders);
+      measurement.more["source"] = source + ", redrawn in part";
+      measurements.push_back(std::move(measurement));
     }
-    return figures;
+    return measurements;
   }
 
  private:

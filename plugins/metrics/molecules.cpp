@@ -196,6 +196,16 @@ class MoleculeMetric final : public Metric {
       "validity, uniqueness, novelty and diversity of sampled molecules; distances of properties";
   static constexpr const char* kSource =
       "Polykovskiy et al. (2020), Front. Pharmacol. 11, 565644; chemistry by RDKit";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"validity", "molecules", "share of samples that are molecules", "fraction", Better::kHigher},
+      {"uniqueness", "molecules", "share of molecules that are different", "fraction",
+       Better::kHigher},
+      {"novelty", "molecules", "share of different ones that are not in train", "fraction",
+       Better::kHigher},
+      {"internal_diversity", "molecules", "mean distance of fingerprints of two samples",
+       "fraction", Better::kHigher},
+      {"wasserstein_*", "molecules", "distance of a property's law from that of the data", "",
+       Better::kLower}};
   static std::vector<OptionalPart> parts() {
     return {{"RDKit", chemistry::rdkit_version(), chemistry::kRdkitRemedy}};
   }
@@ -214,7 +224,7 @@ class MoleculeMetric final : public Metric {
   };
   explicit MoleculeMetric(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& dataset = molecules_of(evaluation);
     const Reader reader(dataset.space(), params_.constraints);
     const auto data = texts_of(dataset, evaluation.data_rows());
@@ -223,14 +233,15 @@ class MoleculeMetric final : public Metric {
     const auto scores = read_scores();
     const auto valid = measured(samples, reader, scores ? &*scores : nullptr);
 
-    std::vector<Figure> figures{share("validity", valid.size(), samples.size())};
-    if (!scores) figures[0].more["left_out"] = "wasserstein_SA: no " + params_.fragments.given;
-    if (valid.empty()) return figures;
-    add_shares(figures, dataset, reader, valid);
-    figures.push_back(plain("internal_diversity", diversity_of(valid), "fraction", valid.size()));
-    add_distances(figures, valid, measured(data, reader, scores ? &*scores : nullptr),
+    std::vector<Measurement> measurements{share("validity", valid.size(), samples.size())};
+    if (!scores) measurements[0].more["left_out"] = "wasserstein_SA: no " + params_.fragments.given;
+    if (valid.empty()) return measurements;
+    add_shares(measurements, dataset, reader, valid);
+    measurements.push_back(
+        plain("internal_diversity", diversity_of(valid), "fraction", valid.size()));
+    add_distances(measurements, valid, measured(data, reader, scores ? &*scores : nullptr),
                   evaluation.split());
-    return figures;
+    return measurements;
   }
 
  private:
@@ -257,7 +268,8 @@ class MoleculeMetric final : public Metric {
     return chemistry::FragmentScores(read_unpacked(file));
   }
 
-  static Figure plain(const std::string& name, double value, const char* unit, std::size_t count) {
+  static Measurement plain(const std::string& name, double value, const char* unit,
+                           std::size_t count) {
     return {.estimator = name,
             .value = value,
             .unit = unit,
@@ -266,38 +278,39 @@ class MoleculeMetric final : public Metric {
   }
 
   /// p and sqrt(p (1 - p) / N).
-  static Figure share(const std::string& name, std::size_t part, std::size_t of) {
+  static Measurement share(const std::string& name, std::size_t part, std::size_t of) {
     const double p = static_cast<double>(part) / static_cast<double>(of);
-    auto figure = plain(name, p, "fraction", of);
-    figure.stderr_ = std::sqrt(p * (1 - p) / static_cast<double>(of));
-    return figure;
+    auto measurement = plain(name, p, "fraction", of);
+    measurement.stderr_ = std::sqrt(p * (1 - p) / static_cast<double>(of));
+    return measurement;
   }
 
-  void add_shares(std::vector<Figure>& figures, const Dataset& dataset, const Reader& reader,
-                  const std::vector<Measured>& valid) const {
+  void add_shares(std::vector<Measurement>& measurements, const Dataset& dataset,
+                  const Reader& reader, const std::vector<Measured>& valid) const {
     std::set<std::string> different;
     for (const auto& molecule : valid)
       different.insert(molecule.canonical);
     const auto uniqueness =
         static_cast<double>(different.size()) / static_cast<double>(valid.size());
-    figures.push_back(plain("uniqueness", uniqueness, "fraction", valid.size()));
+    measurements.push_back(plain("uniqueness", uniqueness, "fraction", valid.size()));
     if (!params_.novelty) return;
     const auto known = found_in_train(dataset, reader, different);
-    figures.push_back(share("novelty", different.size() - known.size(), different.size()));
-    figures.back().more["train_rows"] = dataset.size(Split::kTrain);
+    measurements.push_back(share("novelty", different.size() - known.size(), different.size()));
+    measurements.back().more["train_rows"] = dataset.size(Split::kTrain);
   }
 
-  static void add_distances(std::vector<Figure>& figures, const std::vector<Measured>& model,
-                            const std::vector<Measured>& data, Split split) {
+  static void add_distances(std::vector<Measurement>& measurements,
+                            const std::vector<Measured>& model, const std::vector<Measured>& data,
+                            Split split) {
     for (const auto& property : properties()) {
       if (std::string(property.name) == "SA" && !model.front().accessibility) continue;
       Numbers a, b;
       std::ranges::transform(model, std::back_inserter(a), property.of);
       std::ranges::transform(data, std::back_inserter(b), property.of);
-      figures.push_back(plain(std::string("wasserstein_") + property.name, wasserstein(a, b),
-                              property.unit, a.size()));
-      figures.back().more["split"] = name_of(split);
-      figures.back().more["data_rows"] = b.size();
+      measurements.push_back(plain(std::string("wasserstein_") + property.name, wasserstein(a, b),
+                                   property.unit, a.size()));
+      measurements.back().more["split"] = name_of(split);
+      measurements.back().more["data_rows"] = b.size();
     }
   }
 

@@ -221,29 +221,29 @@ Json by_distance(const Observable& observable, const Samples& q, const Chains& p
 }
 
 /// weight: f / q of the samples, [N], or undefined.
-Figure compare(const Observable& observable, const Samples& q, const Chains& p,
-               const Tensor& weight) {
+Measurement compare(const Observable& observable, const Samples& q, const Chains& p,
+                    const Tensor& weight) {
   const auto every = torch::arange(q.values.size(1));
   const auto gap = gap_between(q, p, every);
   const auto gaps = gaps_between(q, p);
-  Figure figure{.estimator = observable.name,
-                .value = gap.value,
-                .unit = observable.unit,
-                .samples = q.values.size(0),
-                .more = {{"by_chance", json_number(by_chance(gaps))},
-                         {"model", plain(q.mean())},
-                         {"reference", plain(p.mean())},
-                         {"reference_samples", p.values.size(0) * p.values.size(1)},
-                         {"autocorrelation_time", json_number(gap.time)}}};
-  if (std::isfinite(gap.error)) figure.stderr_ = gap.error;
+  Measurement measurement{.estimator = observable.name,
+                          .value = gap.value,
+                          .unit = observable.unit,
+                          .samples = q.values.size(0),
+                          .more = {{"by_chance", json_number(by_chance(gaps))},
+                                   {"model", plain(q.mean())},
+                                   {"reference", plain(p.mean())},
+                                   {"reference_samples", p.values.size(0) * p.values.size(1)},
+                                   {"autocorrelation_time", json_number(gap.time)}}};
+  if (std::isfinite(gap.error)) measurement.stderr_ = gap.error;
   if (weight.defined()) {
     const auto weighed = gap_between({q.values, weight}, p, every);
-    figure.more["weighted"] = {{"value", json_number(weighed.value)},
-                               {"stderr", json_number(weighed.error)}};
+    measurement.more["weighted"] = {{"value", json_number(weighed.value)},
+                                    {"stderr", json_number(weighed.error)}};
   }
   if (!observable.distances.empty())
-    figure.more["by_distance"] = by_distance(observable, q, p, gaps);
-  return figure;
+    measurement.more["by_distance"] = by_distance(observable, q, p, gaps);
+  return measurement;
 }
 
 class Observables final : public Metric {
@@ -253,12 +253,18 @@ class Observables final : public Metric {
       "errors of magnetisation, energy and two-point correlation of the model's samples";
   static constexpr const char* kFormula = "|E_q o(x) - E_p o(x)|";
   static constexpr const char* kSource = "Wu (1982), doi:10.1103/RevModPhys.54.235";
+  static constexpr const char* kLabel = "observables";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"magnetisation", kLabel, "mean over k of |E_q m_k - E_p m_k|", "magnetisation"},
+      {"absolute_magnetisation", kLabel, "|E_q m - E_p m|, m = max_k m_k", "magnetisation"},
+      {"energy", kLabel, "|E_q e - E_p e|, e = -log f / D", "nats per site"},
+      {"two_point", kLabel, "mean over r of |E_q c(r) - E_p c(r)|", "correlation"}};
   struct Params {
     void visit(ParamVisitor&) {}
   };
   explicit Observables(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& space = evaluation.space();
     if (space.mixed() || space.levels() < 2)
       throw Unavailable("needs variables with the same two values or more");
@@ -272,13 +278,13 @@ class Observables final : public Metric {
     const auto N = model.states.size(0), C = truth.states.size(0), n = truth.states.size(1);
     const auto equal = torch::full({N}, 1 / double(N), torch::kDouble);
     const auto weight = weights_of(model);
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     for (const auto& observable : observables_of(evaluation)) {
       const Chains p{observable.of(truth.states.flatten(0, 1)).view({C, n, -1})};
-      figures.push_back(compare(observable, {observable.of(model.states), equal}, p, weight));
-      figures.back().more["source"] = truth.source;
+      measurements.push_back(compare(observable, {observable.of(model.states), equal}, p, weight));
+      measurements.back().more["source"] = truth.source;
     }
-    return figures;
+    return measurements;
   }
 
  private:

@@ -24,46 +24,49 @@ class ScoreMetric final : public Metric {
       "mean and spread of the energy's scores over the model's samples, against their targets";
   static constexpr const char* kFormula = "E_q[g(x)], sd_q[g(x)], sqrt E_q[(g(x) - target)^2]";
 
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "score", "what the energy says of the model's samples: mean over them", ""}};
+
   struct Params {
     void visit(ParamVisitor&) {}
   };
   explicit ScoreMetric(const Params&) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     if (!evaluation.energy()) throw Unavailable("needs an energy");
     const auto readable = evaluation.energy()->readable();
     if (!readable) throw Unavailable("needs an energy that gives a score: " + readable.reason);
     if (measure::offered(evaluation.family(), QueryKind::kSample).empty())
       throw Unavailable("needs samples of the model, and the family does not sample");
-    std::vector<Figure> figures;
+    std::vector<Measurement> measurements;
     for (const auto& score : readable->scores(evaluation.model_samples().states))
-      if (auto figure = figure_of(score)) figures.push_back(std::move(*figure));
-    if (figures.empty()) throw Unavailable("none of the model's samples has a score");
-    return figures;
+      if (auto measurement = measurement_of(score)) measurements.push_back(std::move(*measurement));
+    if (measurements.empty()) throw Unavailable("none of the model's samples has a score");
+    return measurements;
   }
 
  private:
   /// None where no sample has one.
-  static std::optional<Figure> figure_of(const Score& score) {
+  static std::optional<Measurement> measurement_of(const Score& score) {
     const auto g = score.values.masked_select(score.values.isnan().logical_not());
     const auto N = g.numel(), without = score.values.numel() - N;
     if (N == 0) return {};
     const auto mean = measure::mean_of(g);
-    Figure figure{.estimator = score.name,
-                  .value = mean.value,
-                  .unit = score.unit.empty() ? "score" : score.unit,
-                  .stderr_ = mean.error,
-                  .samples = N};
-    figure.more = {{"spread", json_number(g.std(N > 1).item<double>())},
-                   {"min", json_number(g.min().item<double>())},
-                   {"max", json_number(g.max().item<double>())}};
+    Measurement measurement{.estimator = score.name,
+                            .value = mean.value,
+                            .unit = score.unit.empty() ? "score" : score.unit,
+                            .stderr_ = mean.error,
+                            .samples = N};
+    measurement.more = {{"spread", json_number(g.std(N > 1).item<double>())},
+                        {"min", json_number(g.min().item<double>())},
+                        {"max", json_number(g.max().item<double>())}};
     if (score.target) {
-      figure.more["target"] = *score.target;
-      figure.more["bias"] = json_number(mean.value - *score.target);
-      figure.more["rms"] = json_number(measure::root_mean_square(g - *score.target).value);
+      measurement.more["target"] = *score.target;
+      measurement.more["bias"] = json_number(mean.value - *score.target);
+      measurement.more["rms"] = json_number(measure::root_mean_square(g - *score.target).value);
     }
-    if (without > 0) figure.more["without_one"] = without;
-    return figure;
+    if (without > 0) measurement.more["without_one"] = without;
+    return measurement;
   }
 };
 

@@ -25,13 +25,17 @@ class SingleMarginals final : public Metric {
   static constexpr const char* kSource =
       "Gogate, UAI 2014 Inference Competition (task MAR), there the largest deviation by variable";
 
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"*", "single marginals", "mean |q(x_i = k | x_S) - p(x_i = k | x_S)| over i, k and S",
+       "probability", Better::kLower, PlotKind::kBySize}};
+
   struct Params {
     SubsetParams subsets{{0, 10, 30, 50}, 25};
     void visit(ParamVisitor& p) { subsets.visit(p); }
   };
   explicit SingleMarginals(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto oracle = evaluation.oracle();
     if (!oracle)
       throw Unavailable("needs exact marginals, but there is no oracle: " + oracle.reason);
@@ -52,15 +56,15 @@ class SingleMarginals final : public Metric {
       error[b] = apart.mean();
       worst = std::max(worst, apart.max().item<double>());
     }
-    const auto estimator = offered(evaluation.family(), QueryKind::kConditionals)[0].estimator;
-    auto figure = error_figure(estimator, error, queries.size, 51);
+    const auto way = offered(evaluation.family(), QueryKind::kConditionals)[0];
+    auto measurement = error_measurement(way.estimator, way.route, error, queries.size, 51);
     const auto mean = mean_of(error);
-    figure.value = mean.value;
-    figure.stderr_ = mean.error;
-    figure.unit = "probability";
-    figure.more["max"] = worst;
-    figure.more["source"] = queries.source;
-    return {figure};
+    measurement.value = mean.value;
+    measurement.stderr_ = mean.error;
+    measurement.unit = "probability";
+    measurement.more["max"] = worst;
+    measurement.more["source"] = queries.source;
+    return {measurement};
   }
 
  private:

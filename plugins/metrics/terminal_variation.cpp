@@ -169,6 +169,9 @@ class TerminalVariation final : public Metric {
       "total variation between the exact law of the model's samples and a small target";
   static constexpr const char* kFormula =
       "1/2 sum_x |q(x) - p(x)|,  q by pushing mass through all partial states";
+  static constexpr MeasurementInfo kMeasurements[] = {
+      {"exact", "terminal variation", "1/2 sum over x of |q(x) - p(x)|, q the law of the samples",
+       "probability", Better::kLower}};
 
   struct Params {
     std::string order = "samples";
@@ -185,12 +188,12 @@ class TerminalVariation final : public Metric {
   };
   explicit TerminalVariation(const Params& params) : params_(params) {}
 
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     if (!evaluation.energy()) throw Unavailable("needs an energy");
     const auto& space = evaluation.space();
     if (space.log_states() > std::log(double(kEnumerationLimit)) + 1e-9)
       throw Unavailable(fmt::format("needs at most {} states, to list them", kEnumerationLimit));
-    if (!evaluation.family().offers(QueryKind::kConditionals, "one_pass"))
+    if (!evaluation.family().by_route(QueryKind::kConditionals, Route::kOnePass))
       throw Unavailable("needs the conditionals that samples are drawn by, in one pass; of these "
                         "the family offers: " +
                         names_of(offered(evaluation.family(), QueryKind::kConditionals)));
@@ -221,8 +224,8 @@ class TerminalVariation final : public Metric {
     return (evaluation.energy()->log_density(all_states(evaluation.space())) - log_z).exp();
   }
 
-  static Figure compared(const Tensor& q, const Tensor& p, const std::string& order,
-                         std::int64_t passes) {
+  static Measurement compared(const Tensor& q, const Tensor& p, const std::string& order,
+                              std::int64_t passes) {
     const auto kl = [](const Tensor& a, const Tensor& b) {
       return (at::xlogy(a, a) - at::xlogy(a, b)).sum().item<double>();
     };
@@ -235,7 +238,8 @@ class TerminalVariation final : public Metric {
                      {"kl_reverse", json_number(kl(q, p))},
                      {"kl_forward", json_number(kl(p, q))},
                      {"largest", (q - p).abs().max().item<double>()},
-                     {"passes", passes}}};
+                     {"passes", passes}},
+            .route = Route::kExact};
   }
 
   Params params_;

@@ -7,8 +7,8 @@ using torch::Tensor;
 namespace {
 
 TEST_CASE("a family's answers have their shapes, repeat, and name their estimator") {
-  for (const auto kind :
-       {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample, QueryKind::kLogZ}) {
+  for (const auto kind : {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample,
+                          QueryKind::kMostProbable, QueryKind::kLogZ}) {
     const std::string kind_name(name_of(kind));
     CAPTURE(kind_name);
     for_each_capability(kind, [&](const Family& family, const Capability& c) {
@@ -32,7 +32,8 @@ TEST_CASE("a family's answers have their shapes, repeat, and name their estimato
       if (kind != QueryKind::kConditionals) CHECK((answer.value.scalar_type() == torch::kDouble));
       const auto again = ask(family, query);
       CHECK(same_values(again.value, answer.value));
-      if (kind == QueryKind::kSample) CHECK(again.states.equal(answer.states));
+      if (kind == QueryKind::kSample || kind == QueryKind::kMostProbable)
+        CHECK(again.states.equal(answer.states));
     });
   }
 }
@@ -109,13 +110,39 @@ TEST_CASE("samples keep the evidence, and are scored along their own order") {
       CHECK(test::refusal([&] { space.check(answer.states, false, "samples"); }) == "accepted");
       const auto known = partial != kUnknown;
       CHECK(answer.states.masked_select(known).equal(partial.masked_select(known)));
-      for (const std::string estimator : {"chain", "exact"}) {
-        if (!has(family, QueryKind::kLogMarginal, estimator)) continue;
-        const auto scored =
-            ask(family, {QueryKind::kLogMarginal, answer.states, partial, estimator, 1, order});
+      for (const auto route : {Route::kAlongOrder, Route::kExact}) {
+        const auto way = family.by_route(QueryKind::kLogMarginal, route);
+        if (!way) continue;
+        const auto scored = ask(
+            family, {QueryKind::kLogMarginal, answer.states, partial, way->estimator, 1, order});
         CHECK(test::close(scored.value, answer.value, 1e-4));
       }
     }
+  });
+}
+
+TEST_CASE("the most probable completion keeps the evidence, and says how probable it is") {
+  for_each_capability(QueryKind::kMostProbable, [](const Family& family, const Capability& c) {
+    const auto partial = test::mixed_states(family.space(), 6);
+    const auto answer = ask(family, {QueryKind::kMostProbable, partial, {}, c.estimator});
+    CHECK(test::refusal([&] { family.space().check(answer.states, false, "states"); }) ==
+          "accepted");
+    const auto known = partial != kUnknown;
+    CHECK(answer.states.masked_select(known).equal(partial.masked_select(known)));
+    const auto scored = ask(family, {QueryKind::kLogMarginal, answer.states, partial});
+    CHECK(test::close(scored.value, answer.value, 1e-6));
+  });
+}
+
+TEST_CASE("the way of a route answers as its name does") {
+  for_each_family([](Trained4& t) {
+    for (const auto& c : t.family().capabilities()) {
+      const auto way = t.family().by_route(c.kind, c.route);
+      REQUIRE(way);
+      CHECK((way->kind == c.kind && way->route == c.route));
+      CHECK(has(t.family(), way->kind, way->estimator));
+    }
+    CHECK_FALSE(t.family().by_route(QueryKind::kLogZ, Route::kEnsemble));
   });
 }
 

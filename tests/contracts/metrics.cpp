@@ -3,7 +3,9 @@
 
 #include <cmath>
 
+#include "host/describe/measurements.h"
 #include "host/evaluation/evaluator.h"
+#include "records/report/measurement_facts.h"
 
 using namespace marginalia;
 
@@ -74,6 +76,43 @@ TEST_CASE("every metric gives figures with unit and status, or says why not") {
   }
   for (const auto& [name, why] : reasons)
     MESSAGE(name, " is not computed", why);
+}
+
+/// What `metric` declares of its measurement by `estimator`.
+const MeasurementFacts* declared(const std::string& metric, const std::string& estimator) {
+  static const MetricFacts facts(measurement_facts_of(test::loaded_registry()));
+  return facts.find(metric + "/" + estimator);
+}
+
+TEST_CASE("every metric declares what it measures, in the unit that it gives") {
+  for (const auto& [name, entry] : test::loaded_registry().all<Metric>()) {
+    CAPTURE(name);
+    const auto& all = entry.description.measurements;
+    CHECK_FALSE(all.empty());
+    for (const auto& m : all) {
+      CAPTURE(m.estimator);
+      CHECK_FALSE(std::string(m.label).empty());
+      CHECK_FALSE(std::string(m.meaning).empty());
+      CHECK(std::string(m.label) == all.front().label);  // of the metric
+    }
+  }
+  for (const auto& subject : kSmallModels) {
+    CAPTURE(subject.name);
+    auto experiment = build(subject);
+    for (const auto& [name, measured] : measure(experiment)["metrics"].items())
+      for (const auto& [estimator, measurement] : measured.items()) {
+        CAPTURE(name);
+        CAPTURE(estimator);
+        const auto* facts = declared(name, estimator);
+        REQUIRE(facts);
+        if (!facts->unit.empty()) CHECK(measurement.at("unit") == facts->unit);
+        if (facts->plot == PlotKind::kReliability) CHECK(measurement.contains("bins"));
+        if (facts->plot == PlotKind::kBySize || facts->plot == PlotKind::kPairs)
+          CHECK(measurement.contains("by_size"));
+        if (facts->plot == PlotKind::kPairs) CHECK(measurement.contains("pairs"));
+        if (facts->plot == PlotKind::kTime) CHECK(measurement.at("unit") == "seconds");
+      }
+  }
 }
 
 TEST_CASE("a metric measured again gives the same figures") {

@@ -92,14 +92,14 @@ class Seen final : public Metric {
     void visit(ParamVisitor&) {}
   };
   explicit Seen(const Params&) {}
-  std::vector<Figure> measure(Evaluation& evaluation) const override {
+  std::vector<Measurement> measure(Evaluation& evaluation) const override {
     std::vector<std::int64_t> indices;
     for (const auto& row : evaluation.data_rows().unbind())
       indices.push_back(row.sum().item<std::int64_t>());
-    Figure figure;
-    figure.estimator = "exact";
-    figure.more = {{"indices", indices}};
-    return {figure};
+    Measurement measurement;
+    measurement.estimator = "exact";
+    measurement.more = {{"indices", indices}};
+    return {measurement};
   }
 };
 

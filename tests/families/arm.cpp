@@ -156,7 +156,7 @@ TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
   const auto result =
       evaluate(experiment,
                {experiment.evaluation.metrics, {2000, false}, Split::kTest, experiment.seed, NAN});
-  const auto figure_of = [&](const std::string& key) { return figure(result, key); };
+  const auto figure_of = [&](const std::string& key) { return measured_value(result, key); };
   CHECK(figure_of("kl_reverse/importance") < 0.03);
   CHECK(figure_of("kl_forward/importance") < 0.03);
   CHECK(figure_of("ess/importance") > 0.95);

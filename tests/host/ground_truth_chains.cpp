@@ -253,6 +253,54 @@ TEST_CASE("a reference that cannot be is refused before any work") {
         }).find("need couplings that favour equal values") != std::string::npos);
 }
 
+/// A family that offers reference chains, and none otherwise.
+class Offering final : public Family {
+ public:
+  static constexpr const char* kName = "offering";
+  static constexpr const char* kSummary = "offers chains that it does not run";
+  static constexpr const char* kReferenceChains = R"({"pace": 3})";
+  struct Params {
+    std::int64_t pace = 1;
+    void visit(ParamVisitor& p) { p("pace", pace, {.doc = "of no chain"}); }
+  };
+  Offering(const Params& params, const FamilyContext& context)
+      : pace_(params.pace), space_(context.space) {}
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override { return {}; }
+  void step(Step&) override {}
+  std::vector<ParameterGroup> parameters() override { return {}; }
+  void visit(StateVisitor&) override {}
+  void set_training(bool) override {}
+  Offer<ChainSource> chains() const override {
+    return Offer<ChainSource>::none(fmt::format("at pace {} it runs none", pace_));
+  }
+
+ private:
+  Answer compute_answer(const Query&, Stream&) const override { return {}; }
+  std::int64_t pace_;
+  StateSpace space_;
+};
+
+TEST_CASE("the family that declares reference chains is the one, whatever its name") {
+  const auto refused = [](const Registry& registry) {
+    const auto spec = Spec::from_text(kSpec, "spec.json");
+    const ReferenceParams params{.use = "always", .samples = 10, .seed = 0, .family = {}};
+    const std::shared_ptr<Energy> energy = test::make<Energy>(R"({"type": "ising", "side": 3})");
+    return test::refusal([&] { Reference(spec, spec.json(), params, registry, energy); });
+  };
+  Registry registry;
+  CHECK(refused(registry) ==
+        "evaluation.reference.family: no loaded family offers reference chains");
+  registry.add<Offering>();
+  CHECK(refused(registry) ==
+        "evaluation.reference: family offering (plugin host): at pace 3 it runs none; take "
+        "offering");
+  auto both = test::loaded_registry();
+  both.add<Offering>();
+  CHECK(refused(both) == "evaluation.reference.family: several families offer reference chains; "
+                         "name one: mcmc or offering");
+}
+
 TEST_CASE("a metric that needs states says that there are none of any kind") {
   const auto result =
       evaluated({"family={\"type\": \"belief_propagation\"}", "evaluation.reference.use=never",

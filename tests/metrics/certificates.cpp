@@ -10,13 +10,14 @@ using namespace marginalia::test::metrics;
 TEST_CASE("certificates are narrower the longer one samples, by subset size") {
   TableBench b;
   b.family.tilt = 0.5;
-  const auto figures = [&](double width) {
-    return figures_of("certificates", b.evaluation,
-                      fmt::format(R"("sizes": [34, 67], "queries": 6, "islands": 0, "width": {},
+  const auto measurements = [&](double width) {
+    return measurements_of(
+        "certificates", b.evaluation,
+        fmt::format(R"("sizes": [34, 67], "queries": 6, "islands": 0, "width": {},
                                      "seconds": 20, "base_seconds": 20)",
-                                  width));
+                    width));
   };
-  const auto wide = figures(1), narrow = figures(0.3);
+  const auto wide = measurements(1), narrow = measurements(0.3);
   CHECK(narrow.at("width").value <= 0.3);
   CHECK(narrow.at("width").value < wide.at("width").value);
   CHECK(wide.at("width").value <= 1);

@@ -8,13 +8,14 @@ using namespace marginalia::test::metrics;
 TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for others") {
   TableBench b(12);      // more states than queries
   b.family.noise = 0.4;  // errors in the marginals; conditionals are exact
-  const auto figure =
-      figures_of("conformal", b.evaluation,
-                 R"("queries": 400, "bins": 2, "confidence": 0.8, "samples": 400, "islands": 0)")
+  const auto measurement =
+      measurements_of(
+          "conformal", b.evaluation,
+          R"("queries": 400, "bins": 2, "confidence": 0.8, "samples": 400, "islands": 0)")
           .at("one_pass");
-  CHECK(figure.samples == 400);
-  CHECK(figure.more["confidence"].get<double>() == doctest::Approx(0.798));
-  const auto& radii = figure.more["radii"];
+  CHECK(measurement.samples == 400);
+  CHECK(measurement.more["confidence"].get<double>() == doctest::Approx(0.798));
+  const auto& radii = measurement.more["radii"];
   REQUIRE(radii.size() == 2);
   CHECK(radii[0]["from"] == 0);
   CHECK(radii[0]["to"] == 1);
@@ -43,16 +44,18 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
 
 TEST_CASE("no state calibrates twice") {
   TableBench b(1);
-  const auto figure = figures_of("conformal", b.evaluation, R"("queries": 400, "bins": 1)");
-  CHECK(figure.at("one_pass").samples == b.energy.repeated().size(0));
+  const auto measurement =
+      measurements_of("conformal", b.evaluation, R"("queries": 400, "bins": 1)");
+  CHECK(measurement.at("one_pass").samples == b.energy.repeated().size(0));
 }
 
 TEST_CASE("too few queries for a bin leave it without a radius, and what is missing is said") {
   TableBench b;
-  const auto figure = figures_of("conformal", b.evaluation,
-                                 R"("queries": 6, "bins": 3, "confidence": 0.95, "samples": 8)")
-                          .at("one_pass");
-  for (const auto& row : figure.more["radii"])
+  const auto measurement =
+      measurements_of("conformal", b.evaluation,
+                      R"("queries": 6, "bins": 3, "confidence": 0.95, "samples": 8)")
+          .at("one_pass");
+  for (const auto& row : measurement.more["radii"])
     CHECK(row["radius"] == "inf");
   b.evaluation.target = nullptr;
   CHECK(unavailable("conformal", b.evaluation) == "needs an energy: labels are certificates of it");

@@ -34,20 +34,20 @@ double mean_square(const ConsistencyBench& b, Each each) {
 TEST_CASE("an exact model is consistent and sums") {
   ConsistencyBench b;
   for (const auto* metric : {"self_consistency", "sum_rule"}) {
-    const auto figure = figures_of(metric, b.evaluation).at("one_pass");
-    CHECK(figure.value < 1e-12);
-    CHECK(figure.more["source"] == "exact samples");
-    CHECK(figure.more["by_size"].size() == 3);
+    const auto measurement = measurements_of(metric, b.evaluation).at("one_pass");
+    CHECK(measurement.value < 1e-12);
+    CHECK(measurement.more["source"] == "exact samples");
+    CHECK(measurement.more["by_size"].size() == 3);
   }
 }
 
 TEST_CASE("marginals that fall too fast with size break both rules by the same step") {
   ConsistencyBench b;
   b.family.offset = -0.1;
-  const auto residual = figures_of("self_consistency", b.evaluation).at("one_pass");
+  const auto residual = measurements_of("self_consistency", b.evaluation).at("one_pass");
   CHECK(residual.value == doctest::Approx(0.1).epsilon(1e-9));
   CHECK(residual.more["bias"].get<double>() == doctest::Approx(0.1).epsilon(1e-9));
-  const auto sum = figures_of("sum_rule", b.evaluation).at("one_pass");
+  const auto sum = measurements_of("sum_rule", b.evaluation).at("one_pass");
   CHECK(sum.value == doctest::Approx(0.1).epsilon(1e-9));
   CHECK(sum.more["bias"].get<double>() == doctest::Approx(-0.1).epsilon(1e-9));
   CHECK(sum.samples == 200);
@@ -59,19 +59,19 @@ TEST_CASE("self_consistency and sum_rule meet the sum over states, subsets and v
   ConsistencyBench b;
   b.family.tilt = 0.6;
   b.family.noise = 0.4;
-  const auto squared = [](const Figure& figure, double truth) {
-    CAPTURE(figure.value);
+  const auto squared = [](const Measurement& measurement, double truth) {
+    CAPTURE(measurement.value);
     CAPTURE(std::sqrt(truth));
-    CHECK(std::abs(figure.value - std::sqrt(truth)) < 5 * *figure.stderr_);
-    CHECK(*figure.stderr_ < 0.05 * figure.value);
+    CHECK(std::abs(measurement.value - std::sqrt(truth)) < 5 * *measurement.stderr_);
+    CHECK(*measurement.stderr_ < 0.05 * measurement.value);
   };
-  squared(figures_of("self_consistency", b.evaluation, R"("queries": 1800)").at("one_pass"),
+  squared(measurements_of("self_consistency", b.evaluation, R"("queries": 1800)").at("one_pass"),
           mean_square(b, [&](State s, const State& x, std::size_t i) {
             const auto before = b.family.one_pass(s) + b.family.conditional(s, i, x[i]);
             s[i] = x[i];
             return before - b.family.one_pass(s);
           }));
-  squared(figures_of("sum_rule", b.evaluation, R"("queries": 1800)").at("one_pass"),
+  squared(measurements_of("sum_rule", b.evaluation, R"("queries": 1800)").at("one_pass"),
           mean_square(b, [&](State s, const State&, std::size_t i) {
             const auto whole = b.family.one_pass(s);
             double sum = 0;
@@ -86,8 +86,8 @@ TEST_CASE("many sizes are joined to ten") {
    public:
     const StateSpace& space() const override { return space_; }
     std::vector<Capability> capabilities() const override {
-      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"},
-              {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"}};
+      return {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass},
+              {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
     }
     void step(Step&) override {}
     std::vector<ParameterGroup> parameters() override { return {}; }
@@ -110,10 +110,10 @@ TEST_CASE("many sizes are joined to ten") {
   evaluation.truth = torch::zeros({400, 40}, torch::kLong);
   const Rows data(family.space(), evaluation.truth);
   evaluation.rows_given = &data;
-  const auto figure = figures_of("self_consistency", evaluation).at("one_pass");
-  REQUIRE(figure.more["by_size"].size() == 10);
+  const auto measurement = measurements_of("self_consistency", evaluation).at("one_pass");
+  REQUIRE(measurement.more["by_size"].size() == 10);
   for (std::size_t n = 0; n < 10; ++n) {
-    const auto& row = figure.more["by_size"][n];
+    const auto& row = measurement.more["by_size"][n];
     CHECK(row["count"] == 40);
     CHECK(row["size"].get<double>() == doctest::Approx(4.0 * double(n) + 1.5));
     CHECK(row["bias"].get<double>() == doctest::Approx(4.0 * double(n) + 2 - std::log(2)));
@@ -127,7 +127,7 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
    public:
     const StateSpace& space() const override { return space_; }
     std::vector<Capability> capabilities() const override {
-      return {{QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"}};
+      return {{QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
     }
     void step(Step&) override {}
     std::vector<ParameterGroup> parameters() override { return {}; }
@@ -146,15 +146,15 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
   evaluation.truth = torch::tensor({{1, 0}, {0, 0}}, torch::kLong).repeat({50, 1});
   const Rows data(family.space(), evaluation.truth);
   evaluation.rows_given = &data;
-  const auto figure =
-      figures_of("calibration", evaluation, R"("queries": 100, "bins": 4)").at("one_pass");
-  CHECK(figure.unit == "probability");
-  REQUIRE(figure.more["bins"].size() == 1);
-  const auto& bin = figure.more["bins"][0];
+  const auto measurement =
+      measurements_of("calibration", evaluation, R"("queries": 100, "bins": 4)").at("one_pass");
+  CHECK(measurement.unit == "probability");
+  REQUIRE(measurement.more["bins"].size() == 1);
+  const auto& bin = measurement.more["bins"][0];
   CHECK(bin["predicted"].get<double>() == doctest::Approx(0.3));
   CHECK(std::abs(bin["observed"].get<double>() - 0.5) < 0.2);
-  CHECK(figure.value == doctest::Approx(std::abs(bin["observed"].get<double>() - 0.3)));
-  CHECK(figure.more["predictions"] == bin["count"]);
+  CHECK(measurement.value == doctest::Approx(std::abs(bin["observed"].get<double>() - 0.3)));
+  CHECK(measurement.more["predictions"] == bin["count"]);
   CHECK(bin["count"].get<int>() > 50);  // known in half of the rows of |S| = 1
   CHECK(bin["count"].get<int>() < 100);
 }
@@ -162,10 +162,10 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
 TEST_CASE("an exact model is calibrated, a bent one is not, and impossible values do not count") {
   ConsistencyBench b;
   const auto params = R"("queries": 1800)";
-  const auto exact = figures_of("calibration", b.evaluation, params).at("one_pass");
+  const auto exact = measurements_of("calibration", b.evaluation, params).at("one_pass");
   CHECK(exact.value < 0.03);
   b.family.tilt = 2;
-  const auto bent = figures_of("calibration", b.evaluation, params).at("one_pass");
+  const auto bent = measurements_of("calibration", b.evaluation, params).at("one_pass");
   CHECK(bent.value > 0.1);
   // Of the unknown variables two count once, the middle one three times: at |S| = 0, 1, 2 all,
   // two thirds and one third are unknown, so 5 * 2 / 3 a query on average.
@@ -193,5 +193,5 @@ TEST_CASE("what cannot be computed of consistency is said") {
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
   for (const auto* metric : {"self_consistency", "sum_rule"})
     CHECK(unavailable(metric, b.evaluation) ==
-          "needs log-marginals by \"one_pass\"; the family offers: chain, ensemble, masked");
+          "needs log-marginals in one pass; the family offers: chain, ensemble, masked");
 }

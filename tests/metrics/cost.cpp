@@ -10,21 +10,22 @@ TEST_CASE("marginal_seconds asks a batch of half-known states, after a warm-up")
   const WholeEnergy energy;
   const TableFamily family(energy);
   FakeEvaluation evaluation(family);
-  const auto figures = figures_of("marginal_seconds", evaluation, R"("batch": 8, "repeats": 3)");
-  CHECK(figures.size() == 3);  // and a pass of conditionals
-  CHECK(figures.at("one_pass").more["times_one_pass"] == 1);
-  CHECK(figures.at("one_pass").more["passes"] == 1);
-  CHECK(figures.at("chain").more["passes"] == 2);  // two of three known
+  const auto measurements =
+      measurements_of("marginal_seconds", evaluation, R"("batch": 8, "repeats": 3)");
+  CHECK(measurements.size() == 3);  // and a pass of conditionals
+  CHECK(measurements.at("one_pass").more["times_one_pass"] == 1);
+  CHECK(measurements.at("one_pass").more["passes"] == 1);
+  CHECK(measurements.at("chain").more["passes"] == 2);  // two of three known
   CHECK(family.asked.size() == 3 * 4);
   for (const auto& [_, partial] : family.asked)
     CHECK((partial != kUnknown).sum(1).eq(2).all().item<bool>());
-  for (const auto& [_, figure] : figures) {
-    CHECK(figure.unit == "seconds");
-    CHECK(figure.value > 0);
-    CHECK(figure.value >= figure.more["min"].get<double>());
-    CHECK(figure.value <= figure.more["max"].get<double>());
-    CHECK(figure.more["batch"] == 8);
-    CHECK(figure.samples == 3);
+  for (const auto& [_, measurement] : measurements) {
+    CHECK(measurement.unit == "seconds");
+    CHECK(measurement.value > 0);
+    CHECK(measurement.value >= measurement.more["min"].get<double>());
+    CHECK(measurement.value <= measurement.more["max"].get<double>());
+    CHECK(measurement.more["batch"] == 8);
+    CHECK(measurement.samples == 3);
   }
 }
 
@@ -67,13 +68,13 @@ TEST_CASE("marginal_seconds is the time of one query, the oracle's when asked fo
   FakeEvaluation rest(family);
   WithOracle evaluation(rest);
   const auto start = std::chrono::steady_clock::now();
-  const auto figure = figures_of("marginal_seconds", evaluation,
-                                 R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")
-                          .at("oracle");
+  const auto measurement = measurements_of("marginal_seconds", evaluation,
+                                           R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")
+                               .at("oracle");
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-  CHECK(figure.value >= 0.04 / 4);              // a quarter of a batch's, which sleeps that long
-  CHECK(figure.value <= wall.count() / 2 / 4);  // of the two batches, however busy the machine
-  CHECK(!figure.more.contains("passes"));
+  CHECK(measurement.value >= 0.04 / 4);  // a quarter of a batch's, which sleeps that long
+  CHECK(measurement.value <= wall.count() / 2 / 4);  // of the two batches, however busy the machine
+  CHECK(!measurement.more.contains("passes"));
   remove(family, QueryKind::kLogMarginal);
   CHECK(unavailable("marginal_seconds", evaluation) ==
         "none of the estimators asked for is among the family's: none");
@@ -85,7 +86,7 @@ TEST_CASE("split_r_hat is what training logged last") {
   FakeEvaluation evaluation(family);
   CHECK(unavailable("split_r_hat", evaluation) == "training logged no split R-hat of a chain");
   evaluation.health = 1.02;
-  const auto figure = figures_of("split_r_hat", evaluation).at("chain");
-  CHECK(figure.value == 1.02);
-  CHECK(figure.unit == "ratio");
+  const auto measurement = measurements_of("split_r_hat", evaluation).at("chain");
+  CHECK(measurement.value == 1.02);
+  CHECK(measurement.unit == "ratio");
 }

@@ -50,11 +50,11 @@ TEST_CASE("the mean error of one-pass answers lies between the two ends, by subs
   for (const double tilt : {0.0, 0.8}) {
     CAPTURE(tilt);
     b.family.tilt = tilt;
-    const auto figures =
-        figures_of("error_bracket", b.evaluation, R"("sizes": [34, 67], "queries": 4000)");
-    const auto& low = figures.at("lower");
+    const auto measurements =
+        measurements_of("error_bracket", b.evaluation, R"("sizes": [34, 67], "queries": 4000)");
+    const auto& low = measurements.at("lower");
     CHECK(low.status == Status::kLower);
-    CHECK(figures.at("upper").status == Status::kUpper);
+    CHECK(measurements.at("upper").status == Status::kUpper);
     REQUIRE(low.more["by_size"].size() == 2);
     for (const auto& row : low.more["by_size"]) {
       const auto at = [&](const char* key) { return row[key].get<double>(); };

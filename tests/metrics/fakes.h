@@ -95,7 +95,8 @@ class TableFamily final : public Family {
   double tilt = 0, offset = 0, noise = 0, learned_log_z = 3;
   std::vector<Capability> can = [] {
     auto all = capabilities_of_conditionals();
-    all.insert(all.begin(), {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+    all.insert(all.begin(),
+               {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass});
     all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "1"});
     return all;
   }();
@@ -243,23 +244,24 @@ class FakeEvaluation final : public Evaluation {
   Tensor data_;
 };
 
-inline std::map<std::string, Figure> figures_of(const std::string& metric, Evaluation& evaluation,
-                                                const std::string& params = "") {
+inline std::map<std::string, Measurement> measurements_of(const std::string& metric,
+                                                          Evaluation& evaluation,
+                                                          const std::string& params = "") {
   torch::NoGradGuard no_grad;
   const auto json = "{\"type\": \"" + metric + "\"" + (params.empty() ? "" : ", ") + params + "}";
-  std::map<std::string, Figure> figures;
-  for (auto& figure : make<Metric>(json)->measure(evaluation)) {
-    REQUIRE_MESSAGE(!figures.contains(figure.estimator), figure.estimator);
-    figures[figure.estimator] = figure;
+  std::map<std::string, Measurement> measurements;
+  for (auto& measurement : make<Metric>(json)->measure(evaluation)) {
+    REQUIRE_MESSAGE(!measurements.contains(measurement.estimator), measurement.estimator);
+    measurements[measurement.estimator] = measurement;
   }
-  return figures;
+  return measurements;
 }
 
 /// Why a metric cannot be computed; any other exception is a failure.
 inline std::string unavailable(const std::string& metric, Evaluation& evaluation,
                                const std::string& params = "") {
   try {
-    figures_of(metric, evaluation, params);
+    measurements_of(metric, evaluation, params);
   } catch (const Unavailable& e) {
     return e.what();
   }

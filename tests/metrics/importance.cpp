@@ -16,13 +16,13 @@ struct ImportanceBench : TableBench {
 TEST_CASE("log_z is learned, weighed and exact") {
   ImportanceBench b;
   b.evaluation.weigh({0.5, 1.5, -2, 3});
-  const auto figures = figures_of("log_z", b.evaluation);
-  CHECK(figures.size() == 4);
-  CHECK(figures.at("learned").value == 3);
-  CHECK(figures.at("exact").value == doctest::Approx(b.energy.log_z()).epsilon(1e-12));
-  CHECK(figures.at("exact").status == Status::kExact);
-  CHECK(figures.at("exact").more["method"] == "enumeration");
-  const auto& drawn = figures.at("importance");
+  const auto measurements = measurements_of("log_z", b.evaluation);
+  CHECK(measurements.size() == 4);
+  CHECK(measurements.at("learned").value == 3);
+  CHECK(measurements.at("exact").value == doctest::Approx(b.energy.log_z()).epsilon(1e-12));
+  CHECK(measurements.at("exact").status == Status::kExact);
+  CHECK(measurements.at("exact").more["method"] == "enumeration");
+  const auto& drawn = measurements.at("importance");
   std::vector<double> w;
   for (const auto v : {0.5, 1.5, -2.0, 3.0})
     w.push_back(std::exp(v));
@@ -30,12 +30,12 @@ TEST_CASE("log_z is learned, weighed and exact") {
   CHECK(*drawn.stderr_ == doctest::Approx(deviation(w) / mean(w) / 2).epsilon(1e-12));
   CHECK(drawn.status == Status::kEstimate);
   CHECK(drawn.samples == 4);
-  const auto& certified = figures.at("certified");
+  const auto& certified = measurements.at("certified");
   CHECK(certified.more["lower"].get<double>() < b.energy.log_z());
   CHECK(certified.more["upper"].get<double>() > b.energy.log_z());
   CHECK(certified.more["upper_by"] == "enumeration");
   CHECK(std::abs(certified.value - b.energy.log_z()) < 0.1);
-  CHECK(figures_of("log_z", b.evaluation, R"("samples": 0)").size() == 3);
+  CHECK(measurements_of("log_z", b.evaluation, R"("samples": 0)").size() == 3);
 }
 
 TEST_CASE("log_z leaves out what the family cannot answer") {
@@ -43,7 +43,7 @@ TEST_CASE("log_z leaves out what the family cannot answer") {
   remove(b.family, QueryKind::kLogZ);
   remove(b.family, QueryKind::kSample);
   remove(b.family, QueryKind::kConditionals);
-  CHECK(figures_of("log_z", b.evaluation).size() == 1);
+  CHECK(measurements_of("log_z", b.evaluation).size() == 1);
   b.evaluation.with_oracle = false;
   CHECK(unavailable("log_z", b.evaluation) ==
         "needs samples of the model, and the family does not sample");
@@ -57,15 +57,15 @@ TEST_CASE("importance weights survive e^900 and forbidden states") {
   const auto forbidden = -std::numeric_limits<double>::infinity();
   for (const auto shift : {-900.0, 0.0, 900.0}) {
     b.evaluation.weigh({shift, shift + std::log(3), forbidden, forbidden});
-    CHECK(figures_of("log_z", b.evaluation).at("importance").value ==
+    CHECK(measurements_of("log_z", b.evaluation).at("importance").value ==
           doctest::Approx(shift).epsilon(1e-9));  // (1 + 3) / 4 = 1
-    const auto ess = figures_of("ess", b.evaluation).at("importance");
+    const auto ess = measurements_of("ess", b.evaluation).at("importance");
     CHECK(ess.value == doctest::Approx(16.0 / (4 * 10)).epsilon(1e-9));
     CHECK(ess.unit == "fraction");
     CHECK(ess.more["largest_weight"].get<double>() == doctest::Approx(0.75).epsilon(1e-9));
-    CHECK(figures_of("elbo", b.evaluation).at("importance").value == forbidden);
-    CHECK(!figures_of("elbo", b.evaluation).at("importance").stderr_);
-    const auto kl = figures_of("kl_reverse", b.evaluation).at("importance");
+    CHECK(measurements_of("elbo", b.evaluation).at("importance").value == forbidden);
+    CHECK(!measurements_of("elbo", b.evaluation).at("importance").stderr_);
+    const auto kl = measurements_of("kl_reverse", b.evaluation).at("importance");
     CHECK(kl.value == -forbidden);
     CHECK(!kl.stderr_);
   }
@@ -75,7 +75,7 @@ TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
   ImportanceBench b;
   b.evaluation.with_oracle = false;
   b.evaluation.weigh({-INFINITY, -INFINITY});
-  const auto log_z = figures_of("log_z", b.evaluation).at("importance");
+  const auto log_z = measurements_of("log_z", b.evaluation).at("importance");
   CHECK(log_z.value == -INFINITY);
   CHECK(!log_z.stderr_);
   CHECK(unavailable("ess", b.evaluation) == "f(x) = 0 at every sample of the model");
@@ -85,11 +85,11 @@ TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
 TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ratio") {
   ImportanceBench b;
   b.evaluation.weigh({2, 2, 2, 2});
-  CHECK(figures_of("ess", b.evaluation).at("importance").value == doctest::Approx(1));
-  CHECK(*figures_of("ess", b.evaluation).at("importance").stderr_ ==
+  CHECK(measurements_of("ess", b.evaluation).at("importance").value == doctest::Approx(1));
+  CHECK(*measurements_of("ess", b.evaluation).at("importance").stderr_ ==
         doctest::Approx(0).epsilon(1e-12));
   b.evaluation.weigh({0, -800, -800, -800});
-  CHECK(figures_of("ess", b.evaluation).at("importance").value == doctest::Approx(0.25));
+  CHECK(measurements_of("ess", b.evaluation).at("importance").value == doctest::Approx(0.25));
 
   // The standard error against the jackknife's.
   std::vector<double> log_weight;
@@ -106,7 +106,7 @@ TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ra
   }
   b.evaluation.weigh(log_weight);
   const auto jackknife = deviation(left_out) * (N - 1) / std::sqrt(N);
-  CHECK(*figures_of("ess", b.evaluation).at("importance").stderr_ / jackknife ==
+  CHECK(*measurements_of("ess", b.evaluation).at("importance").stderr_ / jackknife ==
         doctest::Approx(1).epsilon(0.005));
 }
 
@@ -114,19 +114,19 @@ TEST_CASE("elbo and kl_reverse are means of log weights") {
   ImportanceBench b;
   const std::vector<double> log_weight{0.5, 1.5, -2, 3};
   b.evaluation.weigh(log_weight);
-  const auto elbo = figures_of("elbo", b.evaluation).at("importance");
+  const auto elbo = measurements_of("elbo", b.evaluation).at("importance");
   CHECK(elbo.value == doctest::Approx(0.75));
   CHECK(*elbo.stderr_ == doctest::Approx(deviation(log_weight) / 2));
   CHECK(elbo.status == Status::kLower);
 
-  auto kl = figures_of("kl_reverse", b.evaluation).at("importance");
+  auto kl = measurements_of("kl_reverse", b.evaluation).at("importance");
   CHECK(kl.value == doctest::Approx(b.energy.log_z() - 0.75));
   CHECK(*kl.stderr_ == doctest::Approx(deviation(log_weight) / 2));
   CHECK(kl.status == Status::kUpper);
   CHECK(kl.more["log_z_from"] == "exact");
 
   b.evaluation.with_oracle = false;
-  kl = figures_of("kl_reverse", b.evaluation).at("importance");
+  kl = measurements_of("kl_reverse", b.evaluation).at("importance");
   CHECK(kl.value == doctest::Approx(log_mean_exp(log_weight) - 0.75));
   CHECK(kl.status == Status::kEstimate);
   CHECK(kl.more["log_z_from"] == "importance");
@@ -145,11 +145,11 @@ TEST_CASE("kl_reverse with an estimated log Z has the standard error of both") {
     left_out.push_back(std::log((weights - std::exp(v)) / (N - 1)) - (total - v) / (N - 1));
   b.evaluation.weigh(log_weight);
   const auto jackknife = deviation(left_out) * (N - 1) / std::sqrt(N);
-  CHECK(*figures_of("kl_reverse", b.evaluation).at("importance").stderr_ / jackknife ==
+  CHECK(*measurements_of("kl_reverse", b.evaluation).at("importance").stderr_ / jackknife ==
         doctest::Approx(1).epsilon(0.005));
 }
 
-TEST_CASE("the reverse figures meet the sum over all states and orders") {
+TEST_CASE("the reverse measurements meet the sum over all states and orders") {
   ImportanceBench b;
   b.family.tilt = 0.7;
   auto& stream = b.evaluation.stream("test");
@@ -171,28 +171,30 @@ TEST_CASE("the reverse figures meet the sum over all states and orders") {
     published += std::exp(log_q) * (log_p + log_z - mean(chains));
   }
   CHECK(kl > mixture_kl + 0.01);  // else the model's orders agree, and the test says little
-  const auto within = [](const Figure& figure, double truth) {
-    CAPTURE(figure.value);
+  const auto within = [](const Measurement& measurement, double truth) {
+    CAPTURE(measurement.value);
     CAPTURE(truth);
-    CHECK(std::abs(figure.value - truth) < 5 * *figure.stderr_);
+    CHECK(std::abs(measurement.value - truth) < 5 * *measurement.stderr_);
   };
-  within(figures_of("kl_reverse", b.evaluation).at("importance"), kl);
-  within(figures_of("elbo", b.evaluation).at("importance"), log_z - kl);
-  const auto elbo = figures_of("elbo", b.evaluation, R"("published": true)");
-  CHECK(elbo.at("importance").value == figures_of("elbo", b.evaluation).at("importance").value);
+  within(measurements_of("kl_reverse", b.evaluation).at("importance"), kl);
+  within(measurements_of("elbo", b.evaluation).at("importance"), log_z - kl);
+  const auto elbo = measurements_of("elbo", b.evaluation, R"("published": true)");
+  CHECK(elbo.at("importance").value ==
+        measurements_of("elbo", b.evaluation).at("importance").value);
   within(elbo.at("published"), published);
   CHECK(published > log_z - kl + 0.01);  // the order of drawing favours the sample
   CHECK(elbo.at("published").status == Status::kEstimate);
-  within(figures_of("ess", b.evaluation).at("importance"), 1 / second);
-  within(figures_of("log_z", b.evaluation).at("importance"), log_z);
+  within(measurements_of("ess", b.evaluation).at("importance"), 1 / second);
+  within(measurements_of("log_z", b.evaluation).at("importance"), log_z);
   b.evaluation.with_oracle = false;
-  within(figures_of("kl_reverse", b.evaluation).at("importance"), kl);
+  within(measurements_of("kl_reverse", b.evaluation).at("importance"), kl);
   remove(b.family, QueryKind::kLogMarginal, "chain");
   CHECK(unavailable("elbo", b.evaluation, R"("published": true)") ==
-        "\"published\" needs log q(x) by \"chain\"; the family offers: one_pass, ensemble, masked");
+        "\"published\" needs log q(x) along one order; the family offers: one_pass, ensemble, "
+        "masked");
 }
 
-TEST_CASE("the forward figures meet the sum over all states and orders") {
+TEST_CASE("the forward measurements meet the sum over all states and orders") {
   ImportanceBench b;
   b.family.tilt = 0.7;
   double kl = 0;
@@ -202,8 +204,8 @@ TEST_CASE("the forward figures meet the sum over all states and orders") {
   }
   kl /= double(b.evaluation.truth.size(0));
   b.evaluation.truth = b.evaluation.truth.repeat({50, 1});
-  const auto forward = figures_of("kl_forward", b.evaluation).at("chain");
-  const auto eubo = figures_of("eubo", b.evaluation).at("chain");
+  const auto forward = measurements_of("kl_forward", b.evaluation).at("chain");
+  const auto eubo = measurements_of("eubo", b.evaluation).at("chain");
   CHECK(kl > 0.02);
   CHECK(std::abs(forward.value - kl) < 5 * *forward.stderr_);
   CHECK(std::abs(eubo.value - b.energy.log_z() - kl) < 5 * *eubo.stderr_);
@@ -214,14 +216,14 @@ TEST_CASE("the forward figures meet the sum over all states and orders") {
 
 TEST_CASE("an exact model has no forward divergence, and a family with exact answers is asked") {
   ImportanceBench b;
-  CHECK(std::abs(figures_of("kl_forward", b.evaluation).at("chain").value) < 1e-12);
-  CHECK(figures_of("eubo", b.evaluation).at("chain").value ==
+  CHECK(std::abs(measurements_of("kl_forward", b.evaluation).at("chain").value) < 1e-12);
+  CHECK(measurements_of("eubo", b.evaluation).at("chain").value ==
         doctest::Approx(b.energy.log_z()).epsilon(1e-12));
   b.family.offset = 0.1;
-  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"}};
-  const auto figure = figures_of("kl_forward", b.evaluation).at("exact");
-  CHECK(figure.value == doctest::Approx(-0.3));
-  CHECK(figure.status == Status::kEstimate);
+  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact}};
+  const auto measurement = measurements_of("kl_forward", b.evaluation).at("exact");
+  CHECK(measurement.value == doctest::Approx(-0.3));
+  CHECK(measurement.status == Status::kEstimate);
 }
 
 TEST_CASE("what cannot be computed of weights is said") {
@@ -231,8 +233,9 @@ TEST_CASE("what cannot be computed of weights is said") {
   CHECK(unavailable("ess", b.evaluation) ==
         "needs log q(x) of the model's samples, which the family does not give");
   remove(b.family, QueryKind::kLogMarginal, "chain");
-  CHECK(unavailable("eubo", b.evaluation) ==
-        "needs log q(x) by \"chain\" or \"exact\"; the family offers: one_pass, ensemble, masked");
+  CHECK(
+      unavailable("eubo", b.evaluation) ==
+      "needs log q(x) along one order, or exactly; the family offers: one_pass, ensemble, masked");
   b.evaluation.with_oracle = false;
   CHECK(unavailable("kl_forward", b.evaluation) == "needs exact samples: too many states");
   b.evaluation.target = nullptr;

@@ -45,26 +45,26 @@ TEST_CASE("nll of an exact model is the entropy, by every estimator") {
   double entropy = 0;
   for (std::int64_t n = 0; n < b.data.all().size(0); ++n)
     entropy -= b.energy.log_marginal(row_of(b.data.all(), n)) / double(b.data.all().size(0));
-  const auto figures = figures_of("nll", b.evaluation);
-  CHECK(figures.size() == 4);
-  for (const auto& [name, figure] : figures) {
+  const auto measurements = measurements_of("nll", b.evaluation);
+  CHECK(measurements.size() == 4);
+  for (const auto& [name, measurement] : measurements) {
     CAPTURE(name);
     if (name == "masked") {  // a mean over masks
-      CHECK(std::abs(figure.value - entropy) < 5 * *figure.stderr_ + 0.1);
-      CHECK((figure.status == Status::kUpper));
+      CHECK(std::abs(measurement.value - entropy) < 5 * *measurement.stderr_ + 0.1);
+      CHECK((measurement.status == Status::kUpper));
       continue;
     }
-    CHECK(figure.value == doctest::Approx(entropy).epsilon(1e-9));
-    CHECK(figure.more["bits_per_dim"].get<double>() ==
+    CHECK(measurement.value == doctest::Approx(entropy).epsilon(1e-9));
+    CHECK(measurement.more["bits_per_dim"].get<double>() ==
           doctest::Approx(entropy / 3 / std::log(2)).epsilon(1e-9));
-    CHECK(figure.more["split"] == "valid");
-    CHECK(figure.samples == b.data.all().size(0));
-    CHECK(figure.status == (name == "one_pass" ? Status::kEstimate : Status::kUpper));
+    CHECK(measurement.more["split"] == "valid");
+    CHECK(measurement.samples == b.data.all().size(0));
+    CHECK(measurement.status == (name == "one_pass" ? Status::kEstimate : Status::kUpper));
   }
-  CHECK(figures.at("one_order").more["orders"] == 1);
-  CHECK(figures.at("ensemble").more["orders"] == 5);
-  CHECK(figures.at("ensemble").more["passes"] == 15);
-  CHECK(!figures.at("one_pass").more.contains("orders"));
+  CHECK(measurements.at("one_order").more["orders"] == 1);
+  CHECK(measurements.at("ensemble").more["orders"] == 5);
+  CHECK(measurements.at("ensemble").more["passes"] == 15);
+  CHECK(!measurements.at("one_pass").more.contains("orders"));
 }
 
 TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble") {
@@ -79,43 +79,43 @@ TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble
     two.push_back(-expected_ensemble(b.family.chain_log_probs(x), 2));
     pass.push_back(-b.family.one_pass(x));
   }
-  const auto figures = figures_of("nll", b.evaluation, R"("orders": 2)");
-  const auto& by_order = figures.at("one_order");
-  const auto& ensemble = figures.at("ensemble");
+  const auto measurements = measurements_of("nll", b.evaluation, R"("orders": 2)");
+  const auto& by_order = measurements.at("one_order");
+  const auto& ensemble = measurements.at("ensemble");
   CHECK(std::abs(by_order.value - mean(one)) < 5 * *by_order.stderr_);
   CHECK(std::abs(ensemble.value - mean(two)) < 5 * *ensemble.stderr_);
   // The rows are the same, so the estimates move together and their difference is sharper.
   CHECK((by_order.value - ensemble.value) / (mean(one) - mean(two)) ==
         doctest::Approx(1).epsilon(0.15));
-  CHECK(figures.at("one_pass").value == doctest::Approx(mean(pass)).epsilon(1e-9));
+  CHECK(measurements.at("one_pass").value == doctest::Approx(mean(pass)).epsilon(1e-9));
   std::vector<double> repeated;
   for (int copy = 0; copy < 40; ++copy)
     repeated.insert(repeated.end(), pass.begin(), pass.end());
-  CHECK(*figures.at("one_pass").stderr_ ==
+  CHECK(*measurements.at("one_pass").stderr_ ==
         doctest::Approx(deviation(repeated) / std::sqrt(double(repeated.size()))).epsilon(1e-9));
 }
 
 TEST_CASE("nll takes the status of the family's answer, turned round") {
   DataBench b;
-  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1"},
-                  {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1"}};
-  const auto figures = figures_of("nll", b.evaluation);
-  CHECK(figures.at("exact").status == Status::kExact);
-  CHECK(figures.at("one_pass").status == Status::kUpper);
+  b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact},
+                  {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1", Route::kOnePass}};
+  const auto measurements = measurements_of("nll", b.evaluation);
+  CHECK(measurements.at("exact").status == Status::kExact);
+  CHECK(measurements.at("one_pass").status == Status::kUpper);
 }
 
 TEST_CASE("nll of a state that the model forbids is infinite and has no standard error") {
   DataBench b;
   b.family.noise = INFINITY;
-  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"}};
+  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
   const auto forbidden = rows_of({{0, 0, 0}});
   REQUIRE(scatter({0, 0, 0}) < 0);
   const Rows data(b.energy.space(), forbidden.repeat({3, 1}));
   b.evaluation.rows_given = &data;
-  const auto figure = figures_of("nll", b.evaluation).at("one_pass");
-  CHECK(figure.value == INFINITY);
-  CHECK(!figure.stderr_);
-  CHECK(figure.more["bits_per_dim"] == "inf");
+  const auto measurement = measurements_of("nll", b.evaluation).at("one_pass");
+  CHECK(measurement.value == INFINITY);
+  CHECK(!measurement.stderr_);
+  CHECK(measurement.more["bits_per_dim"] == "inf");
 }
 
 TEST_CASE("what cannot be computed of likelihoods is said") {
@@ -124,9 +124,10 @@ TEST_CASE("what cannot be computed of likelihoods is said") {
       unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, ensemble, masked");
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
-  CHECK(figures_of("nll", b.evaluation).size() == 3);
-  CHECK(unavailable("gap", b.evaluation) == "needs log-marginals by \"one_pass\" and by \"chain\"; "
-                                            "the family offers: chain, ensemble, masked");
+  CHECK(measurements_of("nll", b.evaluation).size() == 3);
+  CHECK(unavailable("gap", b.evaluation) ==
+        "needs log-marginals in one pass and along one order; the family offers: chain, ensemble, "
+        "masked");
   b.evaluation.rows_given = nullptr;
   CHECK(unavailable("nll", b.evaluation) == "needs a dataset");
 }
@@ -134,7 +135,8 @@ TEST_CASE("what cannot be computed of likelihoods is said") {
 TEST_CASE("gap is the offset of the marginals, by size") {
   DataBench b;
   b.family.offset = -0.1;
-  const auto gap = figures_of("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
+  const auto gap =
+      measurements_of("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
   CHECK(gap.samples == 20);
   CHECK(gap.value == doctest::Approx(std::sqrt((0.01 + 0.04 + 0.09) / 4)).epsilon(1e-9));
   CHECK(gap.more["bias"].get<double>() == doctest::Approx(-0.15).epsilon(1e-9));

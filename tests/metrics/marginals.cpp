@@ -48,44 +48,45 @@ std::vector<double> column(const Json& pairs, std::size_t which) {
 
 TEST_CASE("an exact model has no marginal error, by either way of asking") {
   TableBench b;
-  const auto figures = figures_of("marginal_error", b.evaluation);
-  CHECK(figures.size() == 2);
+  const auto measurements = measurements_of("marginal_error", b.evaluation);
+  CHECK(measurements.size() == 2);
   for (const auto* name : {"one_pass", "chain"}) {
-    CHECK(figures.at(name).value < 1e-12);
-    CHECK(figures.at(name).more["spearman"].get<double>() > 0.999);
-    CHECK(figures.at(name).more["reference"] == "exact");
-    CHECK(figures.at(name).more["source"] == "exact samples");
+    CHECK(measurements.at(name).value < 1e-12);
+    CHECK(measurements.at(name).more["spearman"].get<double>() > 0.999);
+    CHECK(measurements.at(name).more["reference"] == "exact");
+    CHECK(measurements.at(name).more["source"] == "exact samples");
   }
-  CHECK(figures.at("one_pass").more["passes"] == 1);
+  CHECK(measurements.at("one_pass").more["passes"] == 1);
 }
 
 TEST_CASE("marginal_error is the rms over sizes of a known offset") {
   TableBench b;
   b.family.offset = 0.2;
-  const auto figure =
-      figures_of("marginal_error", b.evaluation, R"("sizes": [0, 34, 100], "queries": 40)")
+  const auto measurement =
+      measurements_of("marginal_error", b.evaluation, R"("sizes": [0, 34, 100], "queries": 40)")
           .at("one_pass");
-  CHECK(figure.value == doctest::Approx(std::sqrt((0 + 0.04 + 0.36) / 3)).epsilon(1e-9));
-  CHECK(figure.more["max"].get<double>() == doctest::Approx(0.6).epsilon(1e-9));
-  CHECK(figure.more["bias"].get<double>() == doctest::Approx(0.8 / 3).epsilon(1e-9));
-  CHECK(figure.samples == 120);
-  REQUIRE(figure.more["by_size"].size() == 3);
+  CHECK(measurement.value == doctest::Approx(std::sqrt((0 + 0.04 + 0.36) / 3)).epsilon(1e-9));
+  CHECK(measurement.more["max"].get<double>() == doctest::Approx(0.6).epsilon(1e-9));
+  CHECK(measurement.more["bias"].get<double>() == doctest::Approx(0.8 / 3).epsilon(1e-9));
+  CHECK(measurement.samples == 120);
+  REQUIRE(measurement.more["by_size"].size() == 3);
   const int sizes[] = {0, 1, 3};
   for (std::size_t n = 0; n < 3; ++n) {
-    CHECK(figure.more["by_size"][n]["size"] == sizes[n]);
-    CHECK(std::abs(figure.more["by_size"][n]["rms"].get<double>() - 0.2 * sizes[n]) < 1e-9);
-    CHECK(figure.more["by_size"][n]["count"] == 40);
+    CHECK(measurement.more["by_size"][n]["size"] == sizes[n]);
+    CHECK(std::abs(measurement.more["by_size"][n]["rms"].get<double>() - 0.2 * sizes[n]) < 1e-9);
+    CHECK(measurement.more["by_size"][n]["count"] == 40);
   }
   // An offset that depends on the size alone leaves the ranks of one size as they are.
-  CHECK(figure.more["spearman_within_size"].get<double>() == doctest::Approx(1));
+  CHECK(measurement.more["spearman_within_size"].get<double>() == doctest::Approx(1));
 }
 
-TEST_CASE("pairs are exact marginals beside the model's, and the figures follow from them") {
+TEST_CASE("pairs are exact marginals beside the model's, and the measurements follow from them") {
   TableBench b;
   b.family.noise = 0.5;
-  const auto figure =
-      figures_of("marginal_error", b.evaluation, R"("sizes": [], "queries": 50)").at("one_pass");
-  const auto& pairs = figure.more["pairs"];
+  const auto measurement =
+      measurements_of("marginal_error", b.evaluation, R"("sizes": [], "queries": 50)")
+          .at("one_pass");
+  const auto& pairs = measurement.more["pairs"];
   REQUIRE(pairs.size() == 200);
   // All the partial states there are, by size: (log p, answered).
   std::map<std::int64_t, Pairs> possible;
@@ -103,8 +104,8 @@ TEST_CASE("pairs are exact marginals beside the model's, and the figures follow 
     squares += (y - x) * (y - x);
     largest = std::max(largest, std::abs(y - x));
   }
-  CHECK(figure.value == doctest::Approx(std::sqrt(squares / 200)).epsilon(1e-9));
-  CHECK(figure.more["max"].get<double>() == doctest::Approx(largest).epsilon(1e-9));
+  CHECK(measurement.value == doctest::Approx(std::sqrt(squares / 200)).epsilon(1e-9));
+  CHECK(measurement.more["max"].get<double>() == doctest::Approx(largest).epsilon(1e-9));
 
   const auto x = column(pairs, 1), y = column(pairs, 2);  // with many ties
   std::vector<double> x_ranks, y_ranks;
@@ -112,20 +113,20 @@ TEST_CASE("pairs are exact marginals beside the model's, and the figures follow 
     x_ranks.push_back(rank_by_counting(x, n));
     y_ranks.push_back(rank_by_counting(y, n));
   }
-  CHECK(figure.more["pearson"].get<double>() ==
+  CHECK(measurement.more["pearson"].get<double>() ==
         doctest::Approx(pearson_by_moments(x, y)).epsilon(1e-9));
-  CHECK(figure.more["spearman"].get<double>() ==
+  CHECK(measurement.more["spearman"].get<double>() ==
         doctest::Approx(pearson_by_moments(x_ranks, y_ranks)).epsilon(1e-9));
-  CHECK(figure.more["kendall"].get<double>() ==
+  CHECK(measurement.more["kendall"].get<double>() ==
         doctest::Approx(tau_b_by_pairs(x, y)).epsilon(1e-9));
-  CHECK(figure.more["kendall"].get<double>() < 0.95);
+  CHECK(measurement.more["kendall"].get<double>() < 0.95);
 }
 
 TEST_CASE("every subset of a size is asked alike") {
   TableBench b;
   b.evaluation.truth = rows_of({{1, 2, 1}}).repeat({6000, 1});
-  figures_of("marginal_error", b.evaluation,
-             R"("sizes": [34], "queries": 6000, "estimators": ["one_pass"])");
+  measurements_of("marginal_error", b.evaluation,
+                  R"("sizes": [34], "queries": 6000, "estimators": ["one_pass"])");
   std::vector<double> counts(3, 0);
   for (const auto& [_, partial] : b.family.asked)
     for (std::int64_t i = 0; i < 3; ++i)
@@ -138,10 +139,10 @@ TEST_CASE("every subset of a size is asked alike") {
 TEST_CASE("sizes are percent of D, and queries no more than states") {
   TableBench b;
   b.evaluation.truth = b.energy.repeated().slice(0, 0, 7);
-  const auto figure = figures_of("marginal_error", b.evaluation).at("one_pass");
-  CHECK(figure.samples == 3 * 7);  // 10, 30 % and 50, 70 % and 90 % of 3 are 1, 2 and 3
-  CHECK(figure.more["by_size"][0]["size"] == 1);
-  CHECK(figure.more["by_size"][2]["size"] == 3);
+  const auto measurement = measurements_of("marginal_error", b.evaluation).at("one_pass");
+  CHECK(measurement.samples == 3 * 7);  // 10, 30 % and 50, 70 % and 90 % of 3 are 1, 2 and 3
+  CHECK(measurement.more["by_size"][0]["size"] == 1);
+  CHECK(measurement.more["by_size"][2]["size"] == 3);
 }
 
 TEST_CASE("without an oracle the reference is the ensemble") {
@@ -151,21 +152,22 @@ TEST_CASE("without an oracle the reference is the ensemble") {
   b.evaluation.with_oracle = false;
   const Rows data(b.energy.space(), b.evaluation.truth);
   b.evaluation.rows_given = &data;
-  const auto figures = figures_of("marginal_error", b.evaluation,
-                                  R"("estimators": ["one_pass", "chain", "ensemble"])");
-  CHECK(figures.size() == 2);
-  CHECK(figures.at("one_pass").more["reference"] == "ensemble of 5 orders");
-  CHECK(figures.at("chain").value > 0.01);
-  CHECK(figures.at("one_pass").value > figures.at("chain").value);
+  const auto measurements = measurements_of("marginal_error", b.evaluation,
+                                            R"("estimators": ["one_pass", "chain", "ensemble"])");
+  CHECK(measurements.size() == 2);
+  CHECK(measurements.at("one_pass").more["reference"] == "ensemble of 5 orders");
+  CHECK(measurements.at("chain").value > 0.01);
+  CHECK(measurements.at("one_pass").value > measurements.at("chain").value);
   // One order is known the same by chain and ensemble: the only subsets without an error.
-  CHECK(figures.at("chain").more["by_size"][0]["rms"].get<double>() < 1e-12);
+  CHECK(measurements.at("chain").more["by_size"][0]["rms"].get<double>() < 1e-12);
 
   remove(b.family, QueryKind::kLogMarginal, "ensemble");
   CHECK(unavailable("marginal_error", b.evaluation) ==
         "needs a reference: no oracle (too many states), and the family offers no ensemble of "
         "orders");
   b.evaluation.rows_given = nullptr;
-  b.family.can.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, ""});
+  b.family.can.push_back(
+      {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "", Route::kEnsemble});
   CHECK(
       unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");
@@ -176,24 +178,26 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
   b.family.noise = INFINITY;
   REQUIRE(scatter({0, 0, 0}) < 0);
   b.evaluation.truth = rows_of({{0, 0, 0}}).repeat({8, 1});
-  const auto figure =
-      figures_of("marginal_error", b.evaluation, R"("sizes": [100], "estimators": ["one_pass"])")
-          .at("one_pass");
-  CHECK(figure.value == INFINITY);
-  CHECK(!figure.stderr_);
-  CHECK(figure.more["max"] == "inf");
-  CHECK(figure.more["bias"] == "-inf");
-  CHECK(figure.more["pearson"] == "nan");
-  CHECK(figure.more["pairs"][0][2] == "-inf");
+  const auto measurement = measurements_of("marginal_error", b.evaluation,
+                                           R"("sizes": [100], "estimators": ["one_pass"])")
+                               .at("one_pass");
+  CHECK(measurement.value == INFINITY);
+  CHECK(!measurement.stderr_);
+  CHECK(measurement.more["max"] == "inf");
+  CHECK(measurement.more["bias"] == "-inf");
+  CHECK(measurement.more["pearson"] == "nan");
+  CHECK(measurement.more["pairs"][0][2] == "-inf");
 }
 
 TEST_CASE("single marginals of an exact model are right, of another off by what is counted") {
   TableBench b;
-  CHECK(figures_of("single_marginals", b.evaluation).begin()->second.value < 1e-12);
+  CHECK(measurements_of("single_marginals", b.evaluation).begin()->second.value < 1e-12);
 
   b.family.tilt = 0.6;
-  const auto figure =
-      figures_of("single_marginals", b.evaluation, R"("sizes": [0], "queries": 3)").begin()->second;
+  const auto measurement =
+      measurements_of("single_marginals", b.evaluation, R"("sizes": [0], "queries": 3)")
+          .begin()
+          ->second;
   double sum = 0, worst = 0;
   for (const auto& [i, k] : std::vector<std::pair<std::size_t, std::int64_t>>{
            {0, 0}, {0, 1}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}}) {
@@ -204,8 +208,8 @@ TEST_CASE("single marginals of an exact model are right, of another off by what 
     sum += apart;
     worst = std::max(worst, apart);
   }
-  CHECK(figure.value == doctest::Approx(sum / 7));
-  CHECK(figure.more.at("max").get<double>() == doctest::Approx(worst));
-  CHECK(figure.unit == "probability");
+  CHECK(measurement.value == doctest::Approx(sum / 7));
+  CHECK(measurement.more.at("max").get<double>() == doctest::Approx(worst));
+  CHECK(measurement.unit == "probability");
   CHECK(worst > 0.01);
 }

@@ -36,22 +36,22 @@ TEST_CASE("molecules counts what is valid, different and new, and compares prope
     CHECK(unavailable("molecules", subject.evaluation).find("librdkit-dev") != std::string::npos);
     return;
   }
-  auto figures = figures_of("molecules", subject.evaluation);
-  CHECK(figures["validity"].value == Approx(4.0 / 6));
-  CHECK(*figures["validity"].stderr_ == Approx(std::sqrt(4.0 / 6 * 2 / 6 / 6)));
-  CHECK(figures["validity"].more["rdkit"] == chemistry::rdkit_version());
-  CHECK(figures["validity"].more["left_out"] ==
+  auto measurements = measurements_of("molecules", subject.evaluation);
+  CHECK(measurements["validity"].value == Approx(4.0 / 6));
+  CHECK(*measurements["validity"].stderr_ == Approx(std::sqrt(4.0 / 6 * 2 / 6 / 6)));
+  CHECK(measurements["validity"].more["rdkit"] == chemistry::rdkit_version());
+  CHECK(measurements["validity"].more["left_out"] ==
         "wasserstein_SA: no chem_reference/sa_fragment_scores.bin");
-  CHECK(figures["uniqueness"].value == Approx(3.0 / 4));
-  CHECK(figures["novelty"].value == Approx(2.0 / 3));
-  CHECK(figures["novelty"].more["train_rows"] == 2);
+  CHECK(measurements["uniqueness"].value == Approx(3.0 / 4));
+  CHECK(measurements["novelty"].value == Approx(2.0 / 3));
+  CHECK(measurements["novelty"].more["train_rows"] == 2);
   // Sorted and brought to the same number: 16.043 31.058 46.069 46.069 and 41.053 twice, 46.069
   // twice.
-  CHECK(figures["wasserstein_weight"].value ==
+  CHECK(measurements["wasserstein_weight"].value ==
         Approx((41.053 - 16.043 + 41.053 - 31.058) / 4).epsilon(1e-4));
-  CHECK(figures["wasserstein_weight"].unit == "g/mol");
-  CHECK(figures["wasserstein_weight"].more["split"] == "valid");
-  CHECK_FALSE(figures.contains("wasserstein_SA"));
+  CHECK(measurements["wasserstein_weight"].unit == "g/mol");
+  CHECK(measurements["wasserstein_weight"].more["split"] == "valid");
+  CHECK_FALSE(measurements.contains("wasserstein_SA"));
 
   std::vector<chemistry::Fingerprint> prints;
   for (const auto* smiles : {"CCO", "CN", "OCC", "C"})
@@ -60,28 +60,28 @@ TEST_CASE("molecules counts what is valid, different and new, and compares prope
   for (const auto& a : prints)
     for (const auto& b : prints)
       sum += chemistry::similarity(a, b);
-  CHECK(figures["internal_diversity"].value == Approx(1 - sum / 16));
+  CHECK(measurements["internal_diversity"].value == Approx(1 - sum / 16));
 }
 
 TEST_CASE("molecules of the data itself are valid, known and at no distance") {
   Subject subject;
   if (chemistry::rdkit_version().empty()) return;
   subject.evaluation.samples.states = rows_of({kNitrile, kEthanol});
-  auto figures = figures_of("molecules", subject.evaluation);
-  CHECK(figures["validity"].value == 1);
-  CHECK(figures["uniqueness"].value == 1);
-  CHECK(figures["novelty"].value == 0);
+  auto measurements = measurements_of("molecules", subject.evaluation);
+  CHECK(measurements["validity"].value == 1);
+  CHECK(measurements["uniqueness"].value == 1);
+  CHECK(measurements["novelty"].value == 0);
   for (const auto* name : {"wasserstein_logP", "wasserstein_QED", "wasserstein_weight"})
-    CHECK(figures[name].value == 0);
+    CHECK(measurements[name].value == 0);
   CHECK_FALSE(
-      figures_of("molecules", subject.evaluation, R"("novelty": false)").contains("novelty"));
+      measurements_of("molecules", subject.evaluation, R"("novelty": false)").contains("novelty"));
 }
 
 TEST_CASE("molecules says why it cannot be computed") {
   Subject subject;
   if (chemistry::rdkit_version().empty()) return;
   subject.evaluation.samples.states = rows_of({kBroken, kNothing});
-  CHECK(figures_of("molecules", subject.evaluation).size() == 1);
+  CHECK(measurements_of("molecules", subject.evaluation).size() == 1);
   remove(subject.family, QueryKind::kSample);
   CHECK(unavailable("molecules", subject.evaluation) ==
         "needs samples of the model, and the family does not sample");

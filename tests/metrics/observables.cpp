@@ -120,15 +120,15 @@ TEST_CASE("observables are those that are counted site by site, as they are and 
     const auto truth =
         counted(known, K, b.energy->log_density(b.evaluation.truth)[0].item<double>());
     const auto plain = mean_of(*b.energy, b.uniform()), weighed = mean_of(*b.energy, b.law());
-    const auto figures = figures_of("observables", b.evaluation);
-    CHECK(figures.size() == 4);
+    const auto measurements = measurements_of("observables", b.evaluation);
+    CHECK(measurements.size() == 4);
     const auto check = [&](const char* name, double error, double with_weights) {
       CAPTURE(name);
-      const auto& figure = figures.at(name);
-      CHECK(figure.value == doctest::Approx(error).epsilon(1e-9));
-      CHECK(number_at(figure.more.at("weighted"), "value") ==
+      const auto& measurement = measurements.at(name);
+      CHECK(measurement.value == doctest::Approx(error).epsilon(1e-9));
+      CHECK(number_at(measurement.more.at("weighted"), "value") ==
             doctest::Approx(with_weights).epsilon(1e-9));
-      CHECK(figure.samples == b.uniform().numel());
+      CHECK(measurement.samples == b.uniform().numel());
     };
     const auto apart = [&](const Counted& q) {
       double sum = 0;
@@ -142,7 +142,7 @@ TEST_CASE("observables are those that are counted site by site, as they are and 
     check("energy", std::abs(plain.energy - truth.energy), std::abs(weighed.energy - truth.energy));
     check("two_point", std::abs(plain.neighbours - truth.neighbours),
           std::abs(weighed.neighbours - truth.neighbours));
-    CHECK(number_at(figures.at("two_point").more, "reference") ==
+    CHECK(number_at(measurements.at("two_point").more, "reference") ==
           doctest::Approx(truth.neighbours).epsilon(1e-9));
   }
 }
@@ -151,10 +151,10 @@ TEST_CASE("of spins the magnetisation is the mean spin") {
   AllStates b(kIsingTorus);
   b.evaluation.truth = torch::ones({4, 9}, torch::kLong);
   b.evaluation.truth[0][0] = 0;  // mean spins 7/9, 1, 1, 1
-  const auto figures = figures_of("observables", b.evaluation);
-  CHECK(figures.at("magnetisation").value == doctest::Approx(17.0 / 18).epsilon(1e-9));
-  CHECK(figures.at("magnetisation").more.at("reference").size() == 2);
-  CHECK(number_at(figures.at("absolute_magnetisation").more, "reference") ==
+  const auto measurements = measurements_of("observables", b.evaluation);
+  CHECK(measurements.at("magnetisation").value == doctest::Approx(17.0 / 18).epsilon(1e-9));
+  CHECK(measurements.at("magnetisation").more.at("reference").size() == 2);
+  CHECK(number_at(measurements.at("absolute_magnetisation").more, "reference") ==
         doctest::Approx(17.0 / 18).epsilon(1e-9));
 }
 
@@ -168,15 +168,15 @@ TEST_CASE("samples of the target itself differ from the truth by their standard 
     const auto x = oracle.sample(all.expand({4000, -1}).contiguous(), stream);
     b.evaluation.samples = {x, oracle.log_marginal(x), b.energy->log_density(x)};
     b.evaluation.truth = oracle.sample(all.expand({6000, -1}).contiguous(), stream);
-    for (const auto& [name, figure] : figures_of("observables", b.evaluation)) {
+    for (const auto& [name, measurement] : measurements_of("observables", b.evaluation)) {
       CAPTURE(name);
-      CHECK(figure.value < 5 * *figure.stderr_);
-      CHECK(*figure.stderr_ < 0.03);
-      CHECK(number_at(figure.more.at("weighted"), "value") ==  // all weights are equal
-            doctest::Approx(figure.value).epsilon(1e-6));
-      CHECK(number_at(figure.more.at("weighted"), "stderr") ==
-            doctest::Approx(*figure.stderr_).epsilon(1e-6));
-      CHECK(figure.more.at("autocorrelation_time") == 0.5);
+      CHECK(measurement.value < 5 * *measurement.stderr_);
+      CHECK(*measurement.stderr_ < 0.03);
+      CHECK(number_at(measurement.more.at("weighted"), "value") ==  // all weights are equal
+            doctest::Approx(measurement.value).epsilon(1e-6));
+      CHECK(number_at(measurement.more.at("weighted"), "stderr") ==
+            doctest::Approx(*measurement.stderr_).epsilon(1e-6));
+      CHECK(measurement.more.at("autocorrelation_time") == 0.5);
     }
   }
 }
@@ -191,10 +191,10 @@ TEST_CASE("errors of equals are on average what chance makes them") {
   for (int n = 0; n < 60; ++n) {
     const auto x = oracle.sample(all.expand({30, -1}).contiguous(), stream);
     b.evaluation.samples = {x, oracle.log_marginal(x), b.energy->log_density(x)};
-    const auto figure = figures_of("observables", b.evaluation).at("two_point");
-    REQUIRE(figure.more.at("by_distance").size() == 4);
-    seen += figure.value / 60;
-    expected += number_at(figure.more, "by_chance") / 60;
+    const auto measurement = measurements_of("observables", b.evaluation).at("two_point");
+    REQUIRE(measurement.more.at("by_distance").size() == 4);
+    seen += measurement.value / 60;
+    expected += number_at(measurement.more, "by_chance") / 60;
   }
   CHECK(std::abs(seen / expected - 1) < 0.2);  // of 60 means of four: three deviations
 }
@@ -206,10 +206,10 @@ TEST_CASE("draws that remember each other count for less") {
   const auto all = b.energy->space().empty();
   const auto x = oracle.sample(all.expand({8000, -1}).contiguous(), stream).view({20, 400, 9});
   b.evaluation.chains = x;
-  const auto apart = figures_of("observables", b.evaluation).at("energy");
+  const auto apart = measurements_of("observables", b.evaluation).at("energy");
   // Each draw four times in a row: as many states, a quarter of them apart; tau = 2.
   b.evaluation.chains = x.slice(1, 0, 100).repeat_interleave(4, 1);
-  const auto slow = figures_of("observables", b.evaluation).at("energy");
+  const auto slow = measurements_of("observables", b.evaluation).at("energy");
   CHECK(slow.more.at("reference_samples") == 8000);
   CHECK(number_at(apart.more, "autocorrelation_time") < 0.6);
   CHECK(number_at(slow.more, "autocorrelation_time") == doctest::Approx(2).epsilon(0.1));
@@ -217,7 +217,7 @@ TEST_CASE("draws that remember each other count for less") {
     const auto e = -b.evaluation.samples.log_density / 9;
     return e.var().item<double>() / 512;
   }();
-  const auto squared = [&](const Figure& f) { return *f.stderr_ * *f.stderr_ - of_model; };
+  const auto squared = [&](const Measurement& f) { return *f.stderr_ * *f.stderr_ - of_model; };
   CHECK(squared(slow) / squared(apart) == doctest::Approx(4).epsilon(0.2));
 }
 
@@ -227,7 +227,7 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
   const auto along = [&](const std::string& more) {
     AllStates b(fmt::format(R"({{"type": "ising", "sides": [4], "coupling": 0.4, {}}})", more));
     b.evaluation.truth = x;
-    return figures_of("observables", b.evaluation).at("two_point").more.at("by_distance");
+    return measurements_of("observables", b.evaluation).at("two_point").more.at("by_distance");
   };
   const auto ring = along(R"("boundary": "periodic")"), line = along(R"("boundary": "open")");
   REQUIRE(ring.size() == 2);
@@ -241,14 +241,14 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
   // Sides of 3 and 4: at distance two there are pairs along the longer one alone.
   AllStates torus(R"({"type": "ising", "sides": [3, 4], "coupling": 0.4})");
   torus.evaluation.truth = torch::tensor({1, 1, 0, 0}, torch::kLong).repeat({2, 3});
-  const auto bands = figures_of("observables", torus.evaluation).at("two_point");
+  const auto bands = measurements_of("observables", torus.evaluation).at("two_point");
   CHECK(number_at(bands.more.at("by_distance")[1], "reference") == -1);
 
   AllStates slab(R"({"type": "potts", "states": 2, "sides": [2, 6], "boundary": "open"})");
   slab.evaluation.truth =
       torch::tensor({{0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0}}, torch::kLong).repeat({2, 1});
   const auto far =
-      figures_of("observables", slab.evaluation).at("two_point").more.at("by_distance");
+      measurements_of("observables", slab.evaluation).at("two_point").more.at("by_distance");
   REQUIRE(far.size() == 3);
   // Of 6 + 10 pairs next to each other 8 are equal; 4 of 8 at distance two; none of 6 at three.
   CHECK(number_at(far[0], "reference") == doctest::Approx(0).epsilon(1e-9));
@@ -259,24 +259,24 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
 TEST_CASE("where the pairs are those of no lattice the correlation is over the pairs") {
   AllStates b(R"({"type": "max_cut", "edges": ["1 2", "2 3", "3 4", "4 5", "1 3"]})");
   b.evaluation.truth = torch::tensor({{0, 0, 1, 1, 0}}, torch::kLong).repeat({2, 1});
-  const auto figure = figures_of("observables", b.evaluation).at("two_point");
-  CHECK(number_at(figure.more, "reference") == doctest::Approx(-0.2).epsilon(1e-9));  // 2 of 5
-  CHECK(number_at(figure.more, "model") == doctest::Approx(0).epsilon(1e-9));
-  CHECK_FALSE(figure.more.contains("by_distance"));
+  const auto measurement = measurements_of("observables", b.evaluation).at("two_point");
+  CHECK(number_at(measurement.more, "reference") == doctest::Approx(-0.2).epsilon(1e-9));  // 2 of 5
+  CHECK(number_at(measurement.more, "model") == doctest::Approx(0).epsilon(1e-9));
+  CHECK_FALSE(measurement.more.contains("by_distance"));
 }
 
 TEST_CASE("forbidden samples have an infinite energy, and no weight") {
   AllStates b(R"({"type": "constrained", "given": "[1, null, null]",
                   "energy": {"type": "ising", "sides": [3], "coupling": 0.4}})");
   b.evaluation.truth = torch::ones({2, 3}, torch::kLong);
-  const auto figure = figures_of("observables", b.evaluation).at("energy");
-  CHECK(figure.value == INFINITY);
-  CHECK_FALSE(figure.stderr_);
+  const auto measurement = measurements_of("observables", b.evaluation).at("energy");
+  CHECK(measurement.value == INFINITY);
+  CHECK_FALSE(measurement.stderr_);
   const auto allowed = b.law();
   const auto e = -b.evaluation.samples.log_density / 3;
   const auto mean = torch::where(allowed > 0, allowed * e, torch::zeros_like(e)).sum();
   const auto truth = e[7].item<double>();
-  CHECK(number_at(figure.more.at("weighted"), "value") ==
+  CHECK(number_at(measurement.more.at("weighted"), "value") ==
         doctest::Approx(std::abs(mean.item<double>() - truth)).epsilon(1e-9));
 }
 
@@ -287,10 +287,10 @@ TEST_CASE("without an energy there is the magnetisation, without log q no weight
   b.evaluation.rows_given = &data;
   b.evaluation.truth = data.all();
   b.evaluation.samples.log_density = Tensor();
-  const auto figures = figures_of("observables", b.evaluation);
-  CHECK(figures.size() == 2);
-  CHECK(figures.at("magnetisation").value == doctest::Approx(1).epsilon(1e-9));
-  CHECK_FALSE(figures.at("magnetisation").more.contains("weighted"));
+  const auto measurements = measurements_of("observables", b.evaluation);
+  CHECK(measurements.size() == 2);
+  CHECK(measurements.at("magnetisation").value == doctest::Approx(1).epsilon(1e-9));
+  CHECK_FALSE(measurements.at("magnetisation").more.contains("weighted"));
 }
 
 TEST_CASE("what observables need is said") {

@@ -43,9 +43,9 @@ struct ScoreBench {
 
 TEST_CASE("score is the mean and spread of g over the samples that have one") {
   ScoreBench b(true);
-  const auto figures = figures_of("score", b.evaluation);
-  REQUIRE(figures.size() == 1);
-  const auto& g = figures.at("g");
+  const auto measurements = measurements_of("score", b.evaluation);
+  REQUIRE(measurements.size() == 1);
+  const auto& g = measurements.at("g");
   const std::vector<double> values{0, 2, 1, 2};
   CHECK(g.value == doctest::Approx(mean(values)));
   CHECK(*g.stderr_ == doctest::Approx(deviation(values) / 2));
@@ -62,7 +62,7 @@ TEST_CASE("score is the mean and spread of g over the samples that have one") {
 
 TEST_CASE("score of an energy without a target is its raw score alone") {
   ScoreBench b(false);
-  const auto score = figures_of("score", b.evaluation).at("score");
+  const auto score = measurements_of("score", b.evaluation).at("score");
   CHECK(score.value == doctest::Approx(1.25));
   CHECK(score.unit == "score");
   CHECK_FALSE(score.more.contains("target"));

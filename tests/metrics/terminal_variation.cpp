@@ -35,10 +35,11 @@ const std::vector<State> kAllOrders{{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
 
 TEST_CASE("terminal_variation of the exact model is nothing") {
   VariationBench b;
-  const auto figure = figures_of("terminal_variation", b.evaluation).at("exact");
-  CHECK(figure.value < 1e-12);
-  CHECK(figure.more["passes"] == 3 * 4 * 3 - 2 * 3 * 2);  // all partial states but the full ones
-  CHECK(figure.samples == 2 * 3 * 2);
+  const auto measurement = measurements_of("terminal_variation", b.evaluation).at("exact");
+  CHECK(measurement.value < 1e-12);
+  CHECK(measurement.more["passes"] ==
+        3 * 4 * 3 - 2 * 3 * 2);  // all partial states but the full ones
+  CHECK(measurement.samples == 2 * 3 * 2);
 }
 
 TEST_CASE("terminal_variation meets the sum over all orders and states") {
@@ -47,21 +48,22 @@ TEST_CASE("terminal_variation meets the sum over all orders and states") {
   // rows: batches of all sizes, ending within a subset and not
   for (const auto* rows : {"1", "5", "4096"}) {
     const auto more = std::string(R"("rows": )") + rows;
-    const auto figure = figures_of("terminal_variation", b.evaluation, more).at("exact");
-    CHECK(figure.value > 0.05);
-    CHECK(figure.value == doctest::Approx(b.by_hand(kAllOrders)).epsilon(1e-10));
-    CHECK(figure.more["order"] == "random");
+    const auto measurement = measurements_of("terminal_variation", b.evaluation, more).at("exact");
+    CHECK(measurement.value > 0.05);
+    CHECK(measurement.value == doctest::Approx(b.by_hand(kAllOrders)).epsilon(1e-10));
+    CHECK(measurement.more["order"] == "random");
   }
 }
 
 TEST_CASE("terminal_variation follows the order of the samples, or the one asked for") {
   VariationBench b;
   b.family.tilt = 0.8;
-  const auto figure = figures_of("terminal_variation", b.evaluation, R"("order": "backward")");
-  CHECK(figure.at("exact").value == doctest::Approx(b.by_hand({{2, 1, 0}})).epsilon(1e-10));
-  CHECK(figure.at("exact").more["passes"] == 1 + 2 + 6);  // beginnings alone
+  const auto measurement =
+      measurements_of("terminal_variation", b.evaluation, R"("order": "backward")");
+  CHECK(measurement.at("exact").value == doctest::Approx(b.by_hand({{2, 1, 0}})).epsilon(1e-10));
+  CHECK(measurement.at("exact").more["passes"] == 1 + 2 + 6);  // beginnings alone
   b.evaluation.samples.order = "forward";
-  const auto forward = figures_of("terminal_variation", b.evaluation).at("exact");
+  const auto forward = measurements_of("terminal_variation", b.evaluation).at("exact");
   CHECK(forward.value == doctest::Approx(b.by_hand({{0, 1, 2}})).epsilon(1e-10));
   CHECK(forward.more["order"] == "forward");
 }

@@ -122,6 +122,30 @@ foreach(kind energy ${kinds})
 endforeach()
 file(READ ${SCRATCH}/my_metric/runs/spec/evaluation.json evaluation)
 string(JSON value GET "${evaluation}" metrics my_metric mean value)
+
+# The metric declares its label, and that lower is better: a study ranks by it, and reports say it.
+file(READ ${SCRATCH}/my_metric/runs/spec/report.html report)
+if(NOT report MATCHES [["label":"mean energy"]])
+  message(FATAL_ERROR "the report does not know what my_metric is")
+endif()
+file(WRITE ${SCRATCH}/my_metric/study.json [[
+{"marginalia_study": 1, "base": "spec.json", "seeds": 3,
+ "settings": {"training.steps": 1, "network": null, "family": {"type": "mcmc", "chains": 64, "burn_in": 50}},
+ "variants": {"weak": {}, "strong": {"energy.field": 2}}}
+]])
+expect(0 ${SCRATCH}/my_metric ${program} study study.json --threads 1 --plugins ${SCRATCH}/build/plugins)
+file(READ ${SCRATCH}/my_metric/runs/study/comparison.json comparison)
+foreach(path columns/0/better/lower columns/0/unit/nats rows/1/cells/0/significant/ON)
+  string(REPLACE "/" ";" parts ${path})
+  list(POP_BACK parts expected)
+  string(JSON found GET "${comparison}" table ${parts})
+  if(NOT found STREQUAL expected)
+    message(FATAL_ERROR "comparison.json: ${path}, and it is ${found}:\n${said}")
+  endif()
+endforeach()
+if(NOT said MATCHES "\\*\\*-[0-9]")
+  message(FATAL_ERROR "no cell of my_metric is bold:\n${said}")
+endif()
 expect(2 ${SCRATCH} ${program} new energy my_energy --out other --plugins my_energy/build/plugins)
 
 expect(0 ${SCRATCH} ${program} exact my_energy/spec.json --plugins my_energy/build/plugins)

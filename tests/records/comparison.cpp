@@ -20,7 +20,7 @@ double p_of_3(double t) {
 
 TEST_CASE("every number of the table can be recomputed from the experiments") {
   const Written written;
-  const auto comparison = to_json(write_comparison(written.directory));
+  const auto comparison = to_json(write_comparison(written.directory, test::facts()));
   const auto& table = comparison.at("table");
   CHECK(comparison.at("baseline") == "low");
   std::vector<std::string> keys;
@@ -57,7 +57,7 @@ TEST_CASE("every number of the table can be recomputed from the experiments") {
 
 TEST_CASE("p is corrected over the rows of a column, and the best is bold only beyond doubt") {
   const Written written;
-  const auto comparison = to_json(compare(written.directory));
+  const auto comparison = to_json(compare(written.directory, test::facts()));
   const auto& rows = comparison.at("table").at("rows");
   std::vector<double> p;
   for (std::size_t r = 1; r < 4; ++r)
@@ -89,7 +89,7 @@ TEST_CASE("p is corrected over the rows of a column, and the best is bold only b
     compare.baseline = "mid";
     compare.alpha = 1e-6;
   });
-  const auto strict = to_json(compare(table.directory));
+  const auto strict = to_json(compare(table.directory, test::facts()));
   CHECK(strict.at("correction") == "Holm, over the tests of a table");
   const auto& cells = strict.at("table").at("rows").at(0).at("cells");
   CHECK(cells.at(0).at("significant") == false);
@@ -102,7 +102,7 @@ TEST_CASE("the values of a key have columns of their own beside that of all runs
     compare.columns = "seed";
     compare.metrics = {"nll"};
   });
-  const auto comparison = to_json(write_comparison(written.directory));
+  const auto comparison = to_json(write_comparison(written.directory, test::facts()));
   const auto& table = comparison.at("table");
   CHECK(table.at("columns").at(0).at("key") == "nll");
   CHECK(table.at("columns").at(0).at("label") == "nll");
@@ -174,7 +174,7 @@ TEST_CASE("what is missing, altered or ended early is said") {
   record["error"] = "the loss is nan";
   record["host"] = "another";
   write_atomically(folder / "runs" / "high-seed1" / "run.json", record.dump());
-  const auto notes = compare(written.directory).notes;
+  const auto notes = compare(written.directory, test::facts()).notes;
   CHECK(notes == std::vector<std::string>{
                      "high-seed0 is left out: evaluation.json is not the one that was measured",
                      "high-seed1 is not finished (failed: the loss is nan)", "not run: mid-seed3",
@@ -183,7 +183,7 @@ TEST_CASE("what is missing, altered or ended early is said") {
 
 TEST_CASE("metrics without an estimator, exact ones, and ones that nobody has") {
   const Written written([](CompareParams& compare) { compare.metrics = {"one", "nll/one_pass"}; });
-  const auto comparison = to_json(compare(written.directory));
+  const auto comparison = to_json(compare(written.directory, test::facts()));
   const auto& cells = comparison.at("table").at("rows").at(0).at("cells");
   CHECK(cells.at(0).at("n") == 0);
   CHECK(cells.at(0).at("why") == "not measured");

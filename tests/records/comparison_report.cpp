@@ -25,7 +25,7 @@ std::pair<double, double> printed(const std::string& text) {
 
 TEST_CASE("the printed tables say what comparison.json says") {
   const Written written;
-  const auto comparison = to_json(write_comparison(written.directory));
+  const auto comparison = to_json(write_comparison(written.directory, test::facts()));
   const auto& folder = written.directory.path();
   CHECK(Json::parse(read_text(folder / "comparison.json")).at("table") == comparison.at("table"));
   const auto markdown = read_text(folder / "comparison.md");
@@ -61,11 +61,11 @@ TEST_CASE("the printed tables say what comparison.json says") {
 
 TEST_CASE("curves, sizes and calibration can be recomputed from the experiments") {
   const Written written;
-  const auto compared = compare(written.directory);
+  const auto compared = compare(written.directory, test::facts());
   std::set<std::string> ids;
-  for (const auto& plot : compared.figures) {
+  for (const auto& plot : compared.plots) {
     ids.insert(plot.id);
-    CHECK(svg_figure(plot).ends_with("</svg>\n"));
+    CHECK(svg_plot(plot).ends_with("</svg>\n"));
   }
   CHECK(ids == std::set<std::string>{"curve-nll-step", "curve-nll-seconds", "curve-nll-passes",
                                      "size-marginal_error", "calibration"});
@@ -118,7 +118,7 @@ TEST_CASE("power laws are fitted to all checkpoints and judged by what was held 
                            1 + 3 * std::pow(sizes[i / 4], -0.5) + 9 * std::pow(128 * step, -0.7));
     write_atomically(run / "metrics.jsonl", lines);
   }
-  const auto compared = compare(written.directory);
+  const auto compared = compare(written.directory, test::facts());
   const auto comparison = to_json(compared);
   const auto& scaling = comparison.at("scaling");
   CHECK(scaling.at("points").size() == 60);
@@ -144,13 +144,13 @@ TEST_CASE("power laws are fitted to all checkpoints and judged by what was held 
   CHECK(page.find("Power laws of nll/masked") != std::string::npos);
 
   const Written few([](CompareParams& compare) { compare.scaling = {"nll/none", 0}; });
-  CHECK(compare(few.directory).scaling.why ==
+  CHECK(compare(few.directory, test::facts()).scaling.why ==
         "no finished run has this metric above 0, with parameters and passes");
 }
 
 TEST_CASE("a study's report holds its data, and asks the network for nothing") {
   const Written written;
-  write_comparison(written.directory);
+  write_comparison(written.directory, test::facts());
   const auto page = read_text(written.directory.path() / "report.html");
   CHECK(page.find("\"marginalia_comparison\":1") != std::string::npos);
   CHECK(page.find("\\u003c/s>") != std::string::npos);  // a sample's text is no tag

@@ -1,5 +1,5 @@
 // The figure of errors against the time of a question, from runs written by hand.
-#include "toy.h"
+#include "written_study.h"
 
 #include <fmt/format.h>
 
@@ -45,7 +45,7 @@ TEST_CASE("errors are drawn against microseconds, a point an estimator of a row"
             {{"one_pass", {{"value", 2e-4 * slower}}}, {"exact", {{"value", 1e-2 * slower}}}}}}}});
     write_atomically(run.path() / "metrics.jsonl", "");
   }
-  const auto comparison = to_json(compare(directory));
+  const auto comparison = to_json(compare(directory, test::facts()));
   Json found;
   for (const auto& figure : comparison.at("figures"))
     if (figure.at("id") == "error-against-time") found = figure;

@@ -34,7 +34,7 @@ struct RunFolder {
     std::ofstream(path / name, std::ios::binary) << text;
   }
   std::string report() const {
-    write_report(path);
+    write_report(path, facts);
     std::stringstream text;
     text << std::ifstream(path / "report.html", std::ios::binary).rdbuf();
     return text.str();
@@ -42,7 +42,7 @@ struct RunFolder {
   /// What write_report refuses this folder with, the folder's own name left out.
   std::string refusal() const {
     try {
-      write_report(path);
+      write_report(path, facts);
     } catch (const Error& e) {
       const std::string message = e.what();
       REQUIRE(message.starts_with(path.string()));
@@ -51,6 +51,7 @@ struct RunFolder {
     return "no refusal";
   }
   fs::path path;
+  MetricFacts facts = {};
 };
 
 bool contains(const std::string& text, const std::string& part) {
@@ -99,6 +100,21 @@ TEST_CASE("a report holds the scores of the samples, and drawings as text alone"
   CHECK(contains(page, "img-src data:;"));
   run.write("samples/scores.json", "{");
   CHECK(contains(run.report(), "samples/scores.json is no list and left out"));
+}
+
+TEST_CASE("a report holds what is declared of the metrics that it speaks of") {
+  RunFolder run;
+  run.facts = MetricFacts(Json::parse(R"({"glow": [{"estimator": "*", "label": "afterglow"}],
+      "haze": [{"estimator": "*", "label": "haziness"}],
+      "murk": [{"estimator": "*", "label": "murkiness"}],
+      "other": [{"estimator": "*", "label": "not asked"}]})"));
+  run.write("metrics.jsonl", "{\"step\": 1, \"seconds\": 0.5, \"eval/haze/one\": 0.25}\n");
+  run.write("evaluation.json", R"({"step": 2, "metrics": {"glow": {"ember": {"value": 1}},
+      "unknown": {"a": {"value": 2}}}, "unavailable": {"murk": "too dark"}})");
+  const auto page = run.report();
+  CHECK(contains(page, R"("facts":{"glow":[{"estimator":"*","label":"afterglow"}],"haze":[{"est)"));
+  CHECK(contains(page, "murkiness"));
+  CHECK_FALSE(contains(page, "not asked"));
 }
 
 TEST_CASE("a report asks the network for nothing") {

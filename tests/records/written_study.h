@@ -19,6 +19,18 @@ namespace marginalia::test {
 
 namespace fs = std::filesystem;
 
+/// What metrics declare of the measurements in these studies.
+inline MetricFacts facts() {
+  return MetricFacts(Json::parse(R"({
+      "nll": [{"estimator": "ensemble", "better": "lower", "column": "shared"},
+              {"estimator": "*", "label": "negative log-likelihood", "better": "lower",
+               "column": "shared"}],
+      "ess": [{"estimator": "*", "better": "higher"}],
+      "calibration": [{"estimator": "*", "better": "lower", "plot": "reliability"}],
+      "marginal_error": [{"estimator": "*", "better": "lower", "plot": "pairs"}],
+      "marginal_seconds": [{"estimator": "*", "better": "lower", "plot": "time"}]})"));
+}
+
 /// A study of four variants and four seeds whose runs are written by hand: nobody trains here.
 struct Written {
   test::TempDir folder;

@@ -3,6 +3,7 @@
 #include <marginalia/tool.h>
 
 #include "host/describe/manual.h"
+#include "host/describe/measurements.h"
 
 using namespace marginalia;
 using namespace marginalia::test::toy;
@@ -141,6 +142,24 @@ Source: nobody (0)
   CHECK(describe(*all.find("family", "idle"))
             .find("\n\nIts networks by role, and the heads they need: `conditional` (logits), "
                   "`marginal` (log_marginal).\n\n") != std::string::npos);
+  CHECK(describe(*all.find("metric", "one"))
+            .find("| measurement | what it is | unit | better | column |\n|---|---|---|---|---|\n"
+                  "| `exact` | unity: 1 \\| 1 to some power | nats | higher | shared |\n\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("a registry knows what components declare of themselves") {
+  const auto all = test::toy::registry();
+  const auto& one = *all.find("metric", "one");
+  REQUIRE(one.measurements.size() == 1);
+  CHECK(std::string(one.measurements[0].label) == "unity");
+  CHECK((one.measurements[0].better == Better::kHigher));
+  CHECK(all.find("energy", "toy")->measurements.empty());
+  CHECK(all.find("family", "idle")->reference_chains.empty());
+  CHECK(measurement_facts_of(all) ==
+        Json::parse(R"({"one": [{"estimator": "exact", "label": "unity",
+            "meaning": "1 | 1 to some power", "unit": "nats", "better": "higher", "plot": "none",
+            "column": "shared"}]})"));
 }
 
 TEST_CASE("the reference has a page for every kind, and one for training and evaluation") {

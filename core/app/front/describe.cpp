@@ -45,7 +45,7 @@ void list_queries(const Catalogue& catalogue, bool as_json) {
   const auto print = [](const std::string& family, const std::string& source,
                         const std::string& query, const std::string& estimator,
                         const std::string& status, const std::string& passes) {
-    fmt::print("{:<19} {:<8} {:<13} {:<16} {:<9} {}\n", family, source, query, estimator, status,
+    fmt::print("{:<19} {:<8} {:<24} {:<16} {:<9} {}\n", family, source, query, estimator, status,
                passes);
   };
   print("family", "from", "query", "estimator", "status",

@@ -71,7 +71,7 @@ struct Program {
     else if (verb == "runs")
       list_runs(request.runs);
     else if (verb == "report")
-      report(request.report);
+      report(catalogue(), request.report);
     else if (verb == "data" && request.data.action == "list")
       list_data(catalogue(), request.data, request.options.data_directory());
     else if (verb == "new")

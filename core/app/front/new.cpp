@@ -20,10 +20,12 @@ namespace {
 
 /// Names of ours that the templates use: a class of a template's own would hide them.
 constexpr std::string_view kOurNames =
-    " Answer Capability Dataset Energy Evaluation Family FamilyContext Figure HeadSet Heads "
-    "LocalConditionals Metric Network NetworkContext NetworkInput Offer Oracle ParamVisitor "
-    "ParameterGroup Params Query QueryKind SpecError Split StateSpace StateVisitor Status "
-    "Step Stream Tensor Tool Unavailable ";
+    " Answer Better Capability ColumnKind Dataset Energy Evaluation Family FamilyContext HeadSet "
+    "Heads "
+    "LocalConditionals Measurement MeasurementInfo Metric Network NetworkContext NetworkInput "
+    "Offer "
+    "Oracle ParamVisitor ParameterGroup Params PlotKind Query QueryKind Route SpecError Split "
+    "StateSpace StateVisitor Status Step Stream Tensor Tool Unavailable ";
 
 /// What stands for what in a template.
 using Words = std::vector<std::pair<std::string, std::string>>;

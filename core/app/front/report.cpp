@@ -6,11 +6,12 @@
 
 namespace marginalia::app {
 
-void report(const std::string& path) {
+void report(const Catalogue& catalogue, const std::string& path) {
+  const MetricFacts facts(catalogue.measurement_facts());
   if (const StudyDirectory study(path); study.exists())
-    write_comparison(study);
+    write_comparison(study, facts);
   else
-    write_report(path);
+    write_report(path, facts);
   std::cout << (fs::path(path) / "report.html").string() << "\n";
 }
 

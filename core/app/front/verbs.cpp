@@ -176,6 +176,8 @@ void add_sample(Verbs& verbs, SampleArguments& a) {
                   "lines {\"x\": [0, null, ...]} or {\"text\": \"...\", \"at\": 3} to complete; "
                   "- is stdin")
       ->type_name("FILE");
+  verb.add_flag("--most-probable", a.most_probable,
+                "complete by the most probable values in place of drawn ones");
   verb.add_option("--order", a.order, "in which variables are drawn")->check(orders());
   verb.add_option("--steps", a.steps, "network passes at most, several variables in each")
       ->check(CLI::Range(1, 1 << 30));

@@ -8,6 +8,7 @@
 
 #include "host/experiment/experiment.h"
 #include "manual.h"
+#include "measurements.h"
 #include "query_matrix.h"
 
 namespace marginalia {
@@ -298,6 +299,7 @@ std::string describe(const Description& d) {
                           d.kind, d.plugin);
   if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
   if (!d.roles.empty()) text += roles_of(d) + "\n\n";
+  text += measurement_table(d);
   text += table(d.visit);
   if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);
   return text;
@@ -343,6 +345,7 @@ static Json rows_of(const std::vector<AnswersOfFamily>& matrix) {
                       {"source", row.source},
                       {"query", name_of(c.kind)},
                       {"estimator", c.estimator},
+                      {"route", name_of(c.route)},
                       {"status", name_of(c.status)},
                       {"passes", c.passes}});
   return rows;
@@ -362,6 +365,7 @@ Json describe_all(const PluginHost& host) {
                           {"version", d->version},
                           {"library", libraries[d->plugin]},
                           {"page", describe(*d)},
+                          {"measurements", to_json(d->measurements)},
                           {"sources", sources_of(*d)}});
     if (d->kind == Tool::kKind)
       components.back()["usage"] =

@@ -79,24 +79,23 @@ std::vector<Capability> answers_from(const Registry& registry, const Description
 
 bool operator==(const Capability& a, const Capability& b) {
   return a.kind == b.kind && a.estimator == b.estimator && a.status == b.status &&
-         a.passes == b.passes;
+         a.passes == b.passes && a.route == b.route;
 }
 
 struct AnswerColumn {
   const char* heading;
   QueryKind kind;
-  bool most_probable = false;
 };
 constexpr AnswerColumn kAnswerColumns[] = {{"log p(x_S)", QueryKind::kLogMarginal},
                                            {"p(x_i given x_S)", QueryKind::kConditionals},
                                            {"sample", QueryKind::kSample},
-                                           {"most probable completion", QueryKind::kSample, true},
+                                           {"most probable completion", QueryKind::kMostProbable},
                                            {"log Z", QueryKind::kLogZ}};
 
 std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {
   std::vector<std::string> ways;
   for (const auto& c : row.capabilities)
-    if (c.kind == column.kind && (c.estimator == "most_probable") == column.most_probable)
+    if (c.kind == column.kind)
       ways.push_back(fmt::format("`{}` {}, {}", c.estimator, name_of(c.status), c.passes));
   auto text = fmt::format("{}", fmt::join(ways, "<br>"));
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
@@ -104,12 +103,13 @@ std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {
   return text;
 }
 
-/// The estimator whose -log2 p(x) is the length of a code for x: an exact one, or a chain along one
-/// order, which "importance" is at whole states.
+/// The estimator whose -log2 p(x) is the length of a code for x: an exact one, or the sum along one
+/// order, which importance sampling is at whole states.
 std::string code(const AnswersOfFamily& row) {
   for (const auto& c : row.capabilities)
     if (c.kind == QueryKind::kLogMarginal &&
-        (c.status == Status::kExact || c.estimator == "chain" || c.estimator == "importance"))
+        (c.status == Status::kExact || c.route == Route::kAlongOrder ||
+         c.route == Route::kImportance))
       return fmt::format("`{}`", c.estimator);
   return "";
 }

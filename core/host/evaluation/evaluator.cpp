@@ -119,13 +119,14 @@ class RunEvaluation final : public Evaluation {
   Json reference_note_;
 };
 
-Json to_json(const Figure& figure) {
-  Json json{{"value", json_number(figure.value)}};
-  if (figure.stderr_) json["stderr"] = *figure.stderr_;
-  if (figure.samples > 0) json["samples"] = figure.samples;
-  json["unit"] = figure.unit;
-  json["status"] = name_of(figure.status);
-  if (figure.more.is_object()) json.update(figure.more);
+Json to_json(const Measurement& measurement) {
+  Json json{{"value", json_number(measurement.value)}};
+  if (measurement.stderr_) json["stderr"] = *measurement.stderr_;
+  if (measurement.samples > 0) json["samples"] = measurement.samples;
+  json["unit"] = measurement.unit;
+  json["status"] = name_of(measurement.status);
+  if (measurement.route != Route::kOther) json["route"] = name_of(measurement.route);
+  if (measurement.more.is_object()) json.update(measurement.more);
   return json;
 }
 
@@ -139,8 +140,8 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
   for (const auto& child : request.metrics) {
     const auto name = child.spec->type();
     try {
-      for (const auto& figure : child.value->measure(evaluation))
-        metrics[name][figure.estimator] = to_json(figure);
+      for (const auto& measurement : child.value->measure(evaluation))
+        metrics[name][measurement.estimator] = to_json(measurement);
     } catch (const std::exception& e) {  // the others are measured all the same
       unavailable[name] = message_of(e);
     }
@@ -153,20 +154,20 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
   return result;
 }
 
-double figure(const Json& evaluation, const std::string& key) {
+double measured_value(const Json& evaluation, const std::string& key) {
   const auto slash = key.find('/');
   const auto& metrics = evaluation.at("metrics");
   const auto metric = key.substr(0, slash);
   if (metrics.contains(metric) && slash != std::string::npos) {
-    const auto& figures = metrics.at(metric);
-    if (figures.contains(key.substr(slash + 1))) {
-      const auto& value = figures.at(key.substr(slash + 1)).at("value");
+    const auto& measured = metrics.at(metric);
+    if (measured.contains(key.substr(slash + 1))) {
+      const auto& value = measured.at(key.substr(slash + 1)).at("value");
       return value.is_number() ? value.get<double>() : NAN;
     }
   }
   std::vector<std::string> known;
-  for (const auto& [name, figures] : metrics.items())
-    for (const auto& [estimator, _] : figures.items())
+  for (const auto& [name, measured] : metrics.items())
+    for (const auto& [estimator, _] : measured.items())
       known.push_back(name + "/" + estimator);
   throw SpecError(fmt::format("evaluation.select: {}; is it in evaluation.during?",
                               unknown_name("figure", key, known)));

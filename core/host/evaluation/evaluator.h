@@ -21,12 +21,12 @@ struct EvaluationRequest {
 };
 
 /// Measures the family, which is in training afterwards.  -> {"seconds", "split", "reference",
-/// "metrics": {METRIC: {ESTIMATOR: figure}}, "unavailable": {METRIC: reason}} as in
+/// "metrics": {METRIC: {ESTIMATOR: measurement}}, "unavailable": {METRIC: reason}} as in
 /// evaluation.json; "reference" where chains stood for exact samples (reference_samples.h).
 Json evaluate(Experiment& experiment, const EvaluationRequest& request);
 
 /// The value of "metric/estimator" in what `evaluate` returned; throws SpecError, naming what there
 /// is, when it is not there.
-double figure(const Json& evaluation, const std::string& key);
+double measured_value(const Json& evaluation, const std::string& key);
 
 }  // namespace marginalia

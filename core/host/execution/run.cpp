@@ -4,6 +4,7 @@
 #include <marginalia/precision.h>
 
 #include "answer.h"
+#include "host/describe/measurements.h"
 #include "host/runs/samples.h"
 #include "host/training/checkpoint.h"
 #include "records/report/report.h"
@@ -37,8 +38,12 @@ void check_start(const Experiment& experiment) {
 /// A run that is trained and measured. Everything it learns on the way stands in its folder.
 class Life {
  public:
-  Life(Experiment& experiment, RunDirectory& directory, const Hooks& hooks)
-      : experiment_(experiment), directory_(directory), hooks_(hooks) {}
+  Life(Experiment& experiment, RunDirectory& directory, const Environment& environment,
+       const Hooks& hooks)
+      : experiment_(experiment),
+        directory_(directory),
+        facts_(measurement_facts_of(environment.registry)),
+        hooks_(hooks) {}
 
   RunResult go_on(const fs::path& checkpoint) try {
     if (hooks_.begun) hooks_.begun(directory_.path());
@@ -76,7 +81,7 @@ class Life {
     directory_.update({{"evaluation_seconds", evaluation.at("seconds")}});
     directory_.update({{"ended", now()}, {"status", "finished"}});
     directory_.log("finished");
-    write_report(path);
+    write_report(path, facts_);
     return evaluation;
   }
 
@@ -90,6 +95,7 @@ class Life {
 
   Experiment& experiment_;
   RunDirectory& directory_;
+  MetricFacts facts_;
   const Hooks& hooks_;
 };
 
@@ -136,7 +142,7 @@ RunResult run(const RunRequest& request, const Environment& environment, const H
        fmt::format("{} -> {}  ({} parameters, seed {}, {} threads, {})", request.spec.file(),
                    directory.path().string(), parameter_count(experiment), experiment.seed, threads,
                    experiment.device.str()));
-  return Life(experiment, directory, hooks).go_on({});
+  return Life(experiment, directory, environment, hooks).go_on({});
 }
 
 RunResult resume(const ResumeRequest& request, const Environment& environment, const Hooks& hooks) {
@@ -172,7 +178,7 @@ RunResult resume(const ResumeRequest& request, const Environment& environment, c
     directory.update({{"spec", experiment.resolved},
                       {"spec_sha256", spec_hash(experiment.resolved)},
                       {"precision", experiment.precision}});
-  return Life(experiment, directory, hooks).go_on(from);
+  return Life(experiment, directory, environment, hooks).go_on(from);
 }
 
 }  // namespace marginalia

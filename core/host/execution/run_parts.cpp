@@ -59,13 +59,13 @@ std::string machine_name() {
   return name;
 }
 
-/// The last value of "chain/split_r_hat" in metrics.jsonl, or NaN.
+/// The last value of kChainHealth in metrics.jsonl, or NaN.
 double chain_health(const fs::path& run) {
   double health = NAN;
   std::ifstream lines(run / "metrics.jsonl");
   for (std::string line; std::getline(lines, line);) {
     const auto json = Json::parse(line, nullptr, false);
-    if (json.is_object()) health = json.value("chain/split_r_hat", health);
+    if (json.is_object()) health = json.value(kChainHealth, health);
   }
   return health;
 }

@@ -12,6 +12,7 @@
 #include <marginalia/files.h>
 #include <marginalia/precision.h>
 
+#include "host/describe/measurements.h"
 #include "host/study/older_runs.h"
 #include "host/study/read_study.h"
 #include "records/comparison/comparison.h"
@@ -228,7 +229,9 @@ StudyResult StudyRunner::run(const StudyLauncher& launcher) {
         [&](std::size_t job, const StudyJobEnd& end) { tell(work[job], end); }};
     result_.complete = launcher(work, int(at_once), told);
   }
-  if (request_.compare) result_.comparison = write_comparison(directory_);
+  if (request_.compare)
+    result_.comparison =
+        write_comparison(directory_, MetricFacts(measurement_facts_of(environment_.registry)));
   return result_;
 }
 

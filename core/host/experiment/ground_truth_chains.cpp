@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/types.h>
 
 #include <marginalia/chains.h>
@@ -54,6 +55,37 @@ Json diagnostics(const Energy& energy, const Tensor& states) {
   return result;
 }
 
+/// The families that declare how they run chains of any energy (kReferenceChains), and that.
+std::vector<std::pair<std::string, Json>> reference_families(const Registry& registry) {
+  std::vector<std::pair<std::string, Json>> all;
+  for (const auto& [name, entry] : registry.all<Family>()) {
+    if (entry.description.reference_chains.empty()) continue;
+    Json spec{{"type", name}};
+    spec.update(Json::parse(entry.description.reference_chains));
+    all.emplace_back(name, std::move(spec));
+  }
+  return all;
+}
+
+std::string names_of(const std::vector<std::pair<std::string, Json>>& families) {
+  std::vector<std::string> names;
+  for (const auto& [name, _] : families)
+    names.push_back(name);
+  return names.empty() ? "none is loaded that does" : fmt::format("{}", fmt::join(names, " or "));
+}
+
+/// The family whose chains stand for exact samples where the spec names none.
+Spec offered_chains(const Registry& registry) {
+  constexpr auto kWhere = "evaluation.reference.family";
+  const auto families = reference_families(registry);
+  if (families.size() != 1)
+    throw SpecError(families.empty()
+                        ? fmt::format("{}: no loaded family offers reference chains", kWhere)
+                        : fmt::format("{}: several families offer reference chains; name one: {}",
+                                      kWhere, names_of(families)));
+  return Spec::from_text(families.front().second.dump(), kWhere);
+}
+
 }  // namespace
 
 Reference::Reference(const Spec& spec, const Json& resolved, const ReferenceParams& params,
@@ -67,17 +99,15 @@ Reference::Reference(const Spec& spec, const Json& resolved, const ReferencePara
 }
 
 void Reference::build() {
-  const auto spec = params_.family.spec ? *params_.family.spec
-                                        : Spec::from_text(R"({"type": "mcmc", "sampler": "auto"})",
-                                                          "evaluation.reference.family");
+  const auto spec = params_.family.spec ? *params_.family.spec : offered_chains(registry_);
   Faults faults;
   family_spec_ = registry_.check("family", spec, faults);
   faults.throw_if_any();
   const FamilyContext context{energy_->space(), energy_.get(), nullptr, {}, at::kCPU};
   family_ = registry_.make<Family>(spec, context);
   if (const auto chains = family_->chains(); !chains)
-    throw SpecError(
-        fmt::format("evaluation.reference: {}: {}; take mcmc", family_->label(), chains.reason));
+    throw SpecError(fmt::format("evaluation.reference: {}: {}; take {}", family_->label(),
+                                chains.reason, names_of(reference_families(registry_))));
 }
 
 /// Why no chains are run; empty where they are. Builds the family where that is not done yet.

@@ -29,7 +29,8 @@ struct ReferenceParams {
     p("samples", samples, {.doc = "states of all chains together, at least", .min = 1});
     p("seed", seed, {.doc = "of the chains, whatever the run's", .min = 0});
     p("family", family,
-      {.doc = "one that runs chains; none: mcmc with the sampler that suits the energy"});
+      {.doc = "one that runs chains; none: the one that offers itself for this (mcmc), with the "
+              "sampler that suits the energy"});
   }
 };
 

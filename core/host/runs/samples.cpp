@@ -175,10 +175,10 @@ void write_completions(Experiment& experiment, const std::filesystem::path& run,
     const auto given = rows.masked_fill(hidden, kUnknown);
     const auto completed = ask({QueryKind::kSample, given}, stream);
     std::map<std::string, Tensor> log_p;
-    for (const std::string estimator : {"one_pass", "chain"})
-      if (family.offers(QueryKind::kLogMarginal, estimator))
-        log_p[estimator] =
-            ask({QueryKind::kLogMarginal, completed.states, {}, estimator}, stream).value;
+    for (const auto route : {Route::kOnePass, Route::kAlongOrder})
+      if (const auto way = family.by_route(QueryKind::kLogMarginal, route))
+        log_p[way->estimator] =
+            ask({QueryKind::kLogMarginal, completed.states, {}, way->estimator}, stream).value;
     for (std::int64_t n = 0; n < rows.size(0); ++n) {
       Json line{{"given", json_of_state(given[n])},
                 {"x", json_of_state(completed.states[n])},

@@ -229,7 +229,7 @@ class Trainer final : public Step {
         if (entry["value"].is_number())
           values[fmt::format("eval/{}/{}", metric, estimator)] = entry["value"].get<double>();
     metrics_->add(state_.step, state_.seconds, values);
-    return !wanted.select.metric.empty() && is_best(figure(result, wanted.select.metric));
+    return !wanted.select.metric.empty() && is_best(measured_value(result, wanted.select.metric));
   }
 
   bool is_best(double value) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -86,7 +87,15 @@ class MARGINALIA_API Step {
   ~Step() = default;
 };
 
+/// What a family whose training runs chains records of their health (Step::record): split R-hat.
+inline constexpr const char* kChainHealth = "chain/split_r_hat";
+
 /// A probability model: learns from a dataset, an energy or both, and answers queries.
+///
+/// One that runs chains of any energy without being trained may say with which parameters they
+/// stand for exact samples where a spec names no other (evaluation.reference):
+///
+///   static constexpr const char* kReferenceChains = R"({"sampler": "auto"})";
 class MARGINALIA_API Family : public Component {
  public:
   using Interface = Family;
@@ -98,6 +107,8 @@ class MARGINALIA_API Family : public Component {
   virtual std::vector<Capability> capabilities() const = 0;
   /// Whether `kind` of query is answered, by `estimator` where one is named.
   bool offers(QueryKind kind, const std::string& estimator = "") const;
+  /// The first way in which it answers `kind` by `route`; none where it offers no such way.
+  std::optional<Capability> by_route(QueryKind kind, Route route) const;
 
   /// One optimisation step (a micro-batch of it when gradients are accumulated).
   virtual void step(Step& step) = 0;

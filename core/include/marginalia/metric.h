@@ -10,20 +10,22 @@
 
 #include <marginalia/error.h>
 #include <marginalia/family.h>
+#include <marginalia/measurement.h>
 #include <marginalia/oracle.h>
 #include <marginalia/spec.h>
 
 namespace marginalia {
 
 /// One number of a metric, by one estimator.
-struct Figure {
+struct Measurement {
   std::string estimator;  ///< "one_pass", "chain", "importance", "exact", ...
   double value = 0;
   std::string unit = "nats";
   Status status = Status::kEstimate;
   std::optional<double> stderr_ = {};  ///< standard error of `value`
   std::int64_t samples = 0;
-  Json more = {};  ///< further keys of the figure: "by_size", "max", "split", ...
+  Json more = {};               ///< further keys: "by_size", "max", "split", ...
+  Route route = Route::kOther;  ///< how the model was asked, where it was: of its Capability
 };
 
 /// States of the model with their log-probability along the order they were drawn in.
@@ -72,7 +74,11 @@ class MARGINALIA_API Unavailable : public Error {
   ~Unavailable() override;
 };
 
-/// Something measured of a trained model.
+/// Something measured of a trained model. It declares what it measures:
+///
+///   static constexpr MeasurementInfo kMeasurements[] = {...};
+///
+/// One that does not is shown by its name, and neither way is better.
 class MARGINALIA_API Metric : public Component {
  public:
   using Interface = Metric;
@@ -80,8 +86,8 @@ class MARGINALIA_API Metric : public Component {
   static constexpr const char* kKind = "metric";
 
   ~Metric() override;
-  /// The figures of this run; throws Unavailable with the reason.
-  virtual std::vector<Figure> measure(Evaluation& evaluation) const = 0;
+  /// The measurements of this run; throws Unavailable with the reason.
+  virtual std::vector<Measurement> measure(Evaluation& evaluation) const = 0;
 };
 
 }  // namespace marginalia

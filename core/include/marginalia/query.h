@@ -10,12 +10,25 @@
 
 namespace marginalia {
 
-enum class QueryKind { kLogMarginal, kConditionals, kSample, kLogZ };
+/// kMostProbable: the unknown variables' values that make the state most probable.
+enum class QueryKind { kLogMarginal, kConditionals, kSample, kMostProbable, kLogZ };
 MARGINALIA_API std::string_view name_of(QueryKind kind);
 
 /// How far an answer can be trusted: equal to the truth (of the model), a bound, or neither.
 enum class Status { kExact, kUpper, kLower, kEstimate };
 MARGINALIA_API std::string_view name_of(Status status);
+
+/// How an estimator comes to its answer, whatever its name: what those ask by who need an answer of
+/// a certain kind, and what reports colour and explain estimators by.
+enum class Route {
+  kOnePass,     ///< the model is asked once, in any state of knowledge
+  kAlongOrder,  ///< conditionals along one order of the variables: their sum, or draws from them
+  kEnsemble,    ///< the log-mean-exp over several orders
+  kImportance,  ///< importance sampling from the model
+  kExact,       ///< sums that an oracle makes
+  kOther
+};
+MARGINALIA_API std::string_view name_of(Route route);  ///< "one pass", "along order", ..., "other"
 
 /// The order in which variables are revealed along a chain. kParallel: by the network's colours
 /// (Network::colours), in a random order of them, those of one colour in one pass; the same law as
@@ -38,7 +51,7 @@ struct Query {
 /// An answer. Everything is on the CPU.
 struct Answer {
   Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
-  Tensor states = {};  ///< kSample: int64 [B, D]
+  Tensor states = {};  ///< kSample and kMostProbable: int64 [B, D]
   std::string estimator = {};
   Status status = Status::kEstimate;
   double passes = 0;  ///< network passes a row, on average
@@ -50,6 +63,7 @@ struct Capability {
   std::string estimator;
   Status status;
   std::string passes;  ///< "1", "|U|", "orders x |S|"
+  Route route = Route::kOther;
 };
 
 }  // namespace marginalia

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include <marginalia/component.h>
 #include <marginalia/error.h>
+#include <marginalia/measurement.h>
 #include <marginalia/source.h>
 #include <marginalia/spec.h>
 
@@ -47,10 +49,12 @@ struct Description {
   std::string formula, source;  ///< T::kFormula, T::kSource, where given
   std::string example;          ///< T::kExample: JSON that builds a small one; "{}" by default
   std::string plugin, version;  ///< the library it came from
-  std::function<void(ParamVisitor&)> visit;  ///< its parameters, at their defaults
-  std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
-  std::vector<Source> sources;               ///< of a dataset: T::sources(), the public files
-  std::vector<OptionalPart> parts;           ///< T::parts(), what it can be built without
+  std::function<void(ParamVisitor&)> visit;   ///< its parameters, at their defaults
+  std::map<std::string, unsigned> roles;      ///< of a family: T::kRoles, the heads of each network
+  std::vector<Source> sources;                ///< of a dataset: T::sources(), the public files
+  std::vector<OptionalPart> parts;            ///< T::parts(), what it can be built without
+  std::vector<MeasurementInfo> measurements;  ///< of a metric: T::kMeasurements
+  std::string reference_chains;               ///< of a family: T::kReferenceChains
   /// T::upgrade: parameters as a spec of format `from` gives them -> the same in today's words.
   /// Empty where nothing has changed. Throws SpecError for what has no such words.
   std::function<Json(const Json&, int from)> upgrade;
@@ -128,6 +132,9 @@ void Registry::add_one() {
       d.roles[role] = heads;
   if constexpr (requires { T::sources(); }) d.sources = T::sources();
   if constexpr (requires { T::parts(); }) d.parts = T::parts();
+  if constexpr (requires { T::kMeasurements; })
+    d.measurements.assign(std::begin(T::kMeasurements), std::end(T::kMeasurements));
+  if constexpr (requires { T::kReferenceChains; }) d.reference_chains = T::kReferenceChains;
   if constexpr (requires { &T::upgrade; }) d.upgrade = &T::upgrade;
   d.visit = [](ParamVisitor& visitor) { Params().visit(visitor); };
 

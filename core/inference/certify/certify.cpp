@@ -62,10 +62,11 @@ void check_given(const Tensor& x, const Tensor& given) {
 
 /// The one-pass marginals F, by which particles are steered; empty where the family has none.
 std::function<Tensor(const Tensor&)> twist_of(const Family& family) {
-  if (!family.offers(QueryKind::kLogMarginal, "one_pass")) return {};
-  return [&family](const Tensor& states) {
+  const auto one_pass = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
+  if (!one_pass) return {};
+  return [&family, estimator = one_pass->estimator](const Tensor& states) {
     Stream unused(0, "twist");
-    const Query query{.partial = states, .estimator = "one_pass"};
+    const Query query{.partial = states, .estimator = estimator};
     const auto twist = family.answer(query, unused).value.to(torch::kDouble);
     return at::nan_to_num(twist, -kTwistClamp, kTwistClamp, -kTwistClamp);
   };

@@ -15,7 +15,8 @@ namespace {
 
 class ChainProposal final : public Proposal {
  public:
-  explicit ChainProposal(const Family& family) : family_(family) {}
+  ChainProposal(const Family& family, std::string estimator)
+      : family_(family), estimator_(std::move(estimator)) {}
   const StateSpace& space() const override { return family_.space(); }
 
   ChainSample draw(const Tensor& partial, const Tensor& time, Stream& stream) const override {
@@ -31,22 +32,24 @@ class ChainProposal final : public Proposal {
     return [this](const Tensor& partial) {
       Stream unused(0, "conditionals");
       const Query query{
-          .kind = QueryKind::kConditionals, .partial = partial, .estimator = "one_pass"};
+          .kind = QueryKind::kConditionals, .partial = partial, .estimator = estimator_};
       return family_.answer(query, unused).value.to(torch::kDouble).log_softmax(2);
     };
   }
   const Family& family_;
+  std::string estimator_;
 };
 
 }  // namespace
 
 std::unique_ptr<Proposal> proposal_of(const Family& family) {
-  if (!family.offers(QueryKind::kConditionals, "one_pass"))
+  const auto conditionals = family.by_route(QueryKind::kConditionals, Route::kOnePass);
+  if (!conditionals)
     throw SpecError(fmt::format(
         "{}: cannot be certified: it offers no conditionals in one pass, by which chains "
         "could be drawn and scored",
         family.label()));
-  return std::make_unique<ChainProposal>(family);
+  return std::make_unique<ChainProposal>(family, conditionals->estimator);
 }
 
 }  // namespace marginalia

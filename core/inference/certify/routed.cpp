@@ -12,8 +12,9 @@ namespace marginalia {
 
 std::string Routed::obstacle(const Family& family, const Energy* energy) {
   if (!energy) return "\"routed\" sums over the factors of an energy, and there is none";
-  if (!family.offers(QueryKind::kLogMarginal, "one_pass"))
-    return fmt::format("\"routed\" needs \"one_pass\", which {} does not offer", family.label());
+  if (!family.by_route(QueryKind::kLogMarginal, Route::kOnePass))
+    return fmt::format("\"routed\" needs log-marginals in one pass, which {} does not offer",
+                       family.label());
   if (const auto factors = energy->factors(); !factors)
     return fmt::format("\"routed\" sums over factors: of {}: {}", energy->label(), factors.reason);
   return "";
@@ -22,6 +23,7 @@ std::string Routed::obstacle(const Family& family, const Energy* energy) {
 Routed::Routed(const Family& family, const Energy& energy, double islands)
     : family_(family), energy_(energy), islands_(islands) {
   if (const auto why = obstacle(family, &energy); !why.empty()) throw SpecError(why);
+  estimator_ = family.by_route(QueryKind::kLogMarginal, Route::kOnePass)->estimator;
 }
 
 namespace {
@@ -83,7 +85,7 @@ Answer Routed::log_marginal(const Tensor& partial, const Tensor& given, Stream& 
   energy_.space().check(partial, true, kName);
   const auto ask = [&](const Tensor& rows) {
     const auto [states, log_prob, impossible] = complete(rows, stream);
-    auto answer = family_.answer({.partial = states, .given = {}, .estimator = "one_pass"}, stream);
+    auto answer = family_.answer({.partial = states, .given = {}, .estimator = estimator_}, stream);
     answer.value = (answer.value - log_prob).masked_fill(impossible, -INFINITY);
     return answer;
   };

@@ -20,6 +20,11 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
       answer.states = model.sample(x, stream);
       answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
       break;
+    case QueryKind::kMostProbable:
+      answer.states = model.most_probable(x);
+      answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
+      answer.status = Status::kLower;
+      break;
     case QueryKind::kLogZ:
       throw Error("is normalised: log Z is 0");
   }
@@ -27,9 +32,9 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
 }
 
 std::vector<Capability> capabilities_of_exact(const std::string& passes) {
-  return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, passes},
-          {QueryKind::kConditionals, "one_pass", Status::kExact, passes},
-          {QueryKind::kSample, "one_pass", Status::kExact, passes}};
+  return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, passes, Route::kOnePass},
+          {QueryKind::kConditionals, "one_pass", Status::kExact, passes, Route::kOnePass},
+          {QueryKind::kSample, "one_pass", Status::kExact, passes, Route::kOnePass}};
 }
 
 }  // namespace marginalia

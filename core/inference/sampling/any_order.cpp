@@ -266,11 +266,12 @@ static std::vector<std::int64_t> blocks_of(const Query& query, const std::vector
 }
 
 std::vector<Capability> capabilities_of_conditionals() {
-  return {{QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|"},
-          {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|"},
-          {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
-          {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1"},
-          {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps"}};
+  return {
+      {QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder},
+      {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|", Route::kEnsemble},
+      {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
+      {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass},
+      {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder}};
 }
 
 /// In parts, so that a large batch does not need its activations all at once.
@@ -329,10 +330,11 @@ Answer answer_from_conditionals(const LogConditionals& conditionals, const Query
       return {
           .value = s.log_prob, .states = s.states, .status = Status::kExact, .passes = s.passes};
     }
+    case QueryKind::kMostProbable:
     case QueryKind::kLogZ:
       break;
   }
-  throw Error("conditionals alone do not say log Z");
+  throw Error(fmt::format("conditionals alone do not say {}", name_of(query.kind)));
 }
 
 }  // namespace marginalia

@@ -1,6 +1,7 @@
 #include "comparison.h"
 
 #include <chrono>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,21 @@ namespace marginalia {
 
 namespace fs = std::filesystem;
 
-Comparison compare(const StudyDirectory& directory) {
+/// The metrics that were asked of any experiment.
+static std::vector<std::string> metrics_in(const std::vector<comparison::Experiment>& experiments) {
+  std::set<std::string> metrics;
+  for (const auto& e : experiments) {
+    for (const auto& measurement : e.measurements)
+      metrics.insert(comparison::metric_of(measurement.key));
+    for (const auto& curve : e.curves)
+      metrics.insert(comparison::metric_of(curve.key));
+    for (const auto& [metric, _] : e.unavailable)
+      metrics.insert(metric);
+  }
+  return {metrics.begin(), metrics.end()};
+}
+
+Comparison compare(const StudyDirectory& directory, const MetricFacts& facts) {
   const auto study = directory.study();
   const auto rows = study.row_names();
   const auto& asked = study.compare;
@@ -30,22 +45,30 @@ Comparison compare(const StudyDirectory& directory) {
   const auto runs = directory.find(study, made.notes);
   made.experiments = comparison::read_experiments(study, runs, directory.path());
   comparison::add_notes(made.notes, study, made.experiments);
-  made.figures = comparison::figures_of(made.experiments, rows, asked.columns);
-  made.scaling = comparison::scaling_of(made.experiments, asked.scaling, made.figures);
-  made.table = comparison::table_of(made.experiments, asked, rows);
+  made.plots = comparison::plots_of(made.experiments, rows, asked.columns, facts);
+  made.scaling = comparison::scaling_of(made.experiments, asked.scaling, made.plots);
+  made.table = comparison::table_of(made.experiments, asked, rows, facts);
+  made.facts = facts.of(metrics_in(made.experiments));
   return made;
 }
 
-Comparison write_comparison(const StudyDirectory& directory) {
-  auto comparison = compare(directory);
+/// Those of the comparison that was written before; none where there was none.
+static MetricFacts kept_facts(const fs::path& file) {
+  if (!fs::exists(file)) return {};
+  const auto kept = Json::parse(read_text(file), nullptr, false);
+  return MetricFacts(kept.is_object() ? kept.value("facts", Json::object()) : Json::object());
+}
+
+Comparison write_comparison(const StudyDirectory& directory, const MetricFacts& facts) {
   const auto& folder = directory.path();
+  auto comparison = compare(directory, facts.with(kept_facts(folder / "comparison.json")));
   write_atomically(folder / "comparison.json", to_json(comparison).dump(1) + "\n");
   write_atomically(folder / "comparison.md", markdown_table(comparison));
   write_atomically(folder / "comparison.tex", latex_table(comparison));
   write_atomically(folder / "comparison.csv", csv_table(comparison));
   fs::create_directories(folder / "figures");
-  for (const auto& plot : comparison.figures)
-    write_atomically(folder / "figures" / (plot.id + ".svg"), svg_figure(plot));
+  for (const auto& plot : comparison.plots)
+    write_atomically(folder / "figures" / (plot.id + ".svg"), svg_plot(plot));
   comparison::write_study_report(folder, comparison);
   return comparison;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "comparison_data.h"
+#include "records/report/measurement_facts.h"
 
 namespace marginalia {
 
@@ -18,12 +19,14 @@ struct Comparison {
   std::string test, correction;         ///< in words
   std::int64_t samples = 0;             ///< states of each row in the report
   std::vector<std::string> notes = {};  ///< runs missing, failed, altered, ended early
+  Json facts = {};                      ///< what the metrics declare (MetricFacts)
   comparison::Table table = {};
   comparison::Scaling scaling = {};
-  std::vector<comparison::Plot> figures = {};
+  std::vector<comparison::Plot> plots = {};
   std::vector<comparison::Experiment> experiments = {};
 };
-Comparison compare(const StudyDirectory& directory);
+/// facts: what the metrics declare; of one that is not among them neither way is better.
+Comparison compare(const StudyDirectory& directory, const MetricFacts& facts);
 
 /// comparison.json:
 ///
@@ -34,6 +37,7 @@ Comparison compare(const StudyDirectory& directory);
 ///   figures      what is drawn: series of x, y, low, high, made from the experiments
 ///   scaling      power laws of a loss over a size sweep, and how well they extrapolate
 ///   notes        what a reader must know
+///   facts        what each metric declares of its measurements, for whoever reads on
 Json to_json(const Comparison& comparison);
 
 /// The table in Markdown (with the notes), LaTeX (booktabs), and CSV (a line a cell, all digits).
@@ -42,11 +46,12 @@ std::string latex_table(const Comparison& comparison);
 std::string csv_table(const Comparison& comparison);
 
 /// A plot as an SVG document.
-std::string svg_figure(const comparison::Plot& plot);
+std::string svg_plot(const comparison::Plot& plot);
 
 /// Compares, and writes comparison.json, .md, .csv, .tex, figures/*.svg and report.html into the
-/// study's folder.  -> the comparison.
-Comparison write_comparison(const StudyDirectory& directory);
+/// study's folder.  -> the comparison. A metric that is not among the facts keeps those of a
+/// comparison that stands there already.
+Comparison write_comparison(const StudyDirectory& directory, const MetricFacts& facts);
 
 /// A mean and its standard error to two digits of the error: "78.690 +- 0.012" (with the sign); to
 /// four digits where there is no error.

@@ -72,12 +72,13 @@ Line line_of(const std::vector<double>& x, const std::vector<double>& y) {
 
 /// A mean curve of each row that was measured.
 std::vector<Series> mean_curves(const Part& part, const std::vector<std::string>& rows,
-                                const std::string& metric, std::vector<double> Curve::*along) {
+                                const std::string& metric, const MetricFacts& facts,
+                                std::vector<double> Curve::*along) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::vector<Line> lines;
     for (const auto* e : part.finished(rows[r])) {
-      const auto* curve = find(e->curves, key_in(keys_of(e->curves), metric));
+      const auto* curve = find(e->curves, key_in(keys_of(e->curves), metric, facts));
       if (!curve) continue;
       if (auto line = line_of(curve->*along, curve->value); !line.empty())
         lines.push_back(std::move(line));
@@ -90,23 +91,23 @@ std::vector<Series> mean_curves(const Part& part, const std::vector<std::string>
 
 }  // namespace
 
-void add_curves(std::vector<Plot>& figures, const Part& part, const std::vector<std::string>& rows,
-                const std::string& metric) {
+void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
+                const std::string& metric, const MetricFacts& facts) {
   for (const auto& cost : kCosts) {
     if (!cost.along) continue;
-    auto series = mean_curves(part, rows, metric, cost.along);
+    auto series = mean_curves(part, rows, metric, facts, cost.along);
     const bool is_spent =
         std::ranges::any_of(series, [](const Series& one) { return one.x.back() > 0; });
     if (!is_spent) continue;
     const auto* axis = cost.along == &Curve::step ? "step" : cost.key;
     const auto* x = cost.along == &Curve::seconds ? "seconds of training" : cost.label;
-    figures.push_back(scaled({.id = part.name(fmt::format("curve-{}-{}", metric, axis)),
-                              .group = "curves",
-                              .title = part.name(label_of(metric)),
-                              .x = {x},
-                              .y = {label_of(metric)},
-                              .series = std::move(series),
-                              .axis = cost.key}));
+    plots.push_back(scaled({.id = part.name(fmt::format("curve-{}-{}", metric, axis)),
+                            .group = "curves",
+                            .title = part.name(label_of(metric)),
+                            .x = {x},
+                            .y = {label_of(metric)},
+                            .series = std::move(series),
+                            .axis = cost.key}));
   }
 }
 

@@ -39,9 +39,9 @@ void add_results(Json& json, const Experiment& e) {
   json.update(e.circumstances);
   json["rows_a_step"] = e.rows_per_step;
   json["costs"] = json_of(e.costs);
-  auto& figures = json["figures"] = Json::object();
+  auto& measurements = json["figures"] = Json::object();
   for (const auto& measurement : e.measurements)
-    figures[measurement.key] = measurement.recorded;
+    measurements[measurement.key] = measurement.recorded;
   for (const auto& [metric, why] : e.unavailable)
     json["unavailable"][metric] = why;
   auto& curves = json["curves"] = Json::object();
@@ -228,9 +228,10 @@ Json to_json(const Comparison& made) {
           {"correction", made.correction},
           {"samples", made.samples},
           {"notes", made.notes},
+          {"facts", made.facts},
           {"table", json_of(made.table)},
           {"scaling", json_of(made.scaling)},
-          {"figures", list_of<Plot>(made.figures, json_of)},
+          {"figures", list_of<Plot>(made.plots, json_of)},
           {"experiments", list_of<Experiment>(made.experiments, json_of)}};
 }
 

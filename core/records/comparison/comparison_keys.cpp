@@ -1,36 +1,10 @@
 /// \file
-/// Which of a run's figures stands in which column, and which way a metric is better.
+/// Which of a run's measurements stands in which column, and which way a metric is better.
 #include <algorithm>
 
 #include "comparison_parts.h"
 
 namespace marginalia::comparison {
-namespace {
-
-const std::vector<std::string> kLower{"nll",
-                                      "kl_reverse",
-                                      "kl_forward",
-                                      "eubo",
-                                      "marginal_error",
-                                      "gap",
-                                      "sum_rule",
-                                      "calibration",
-                                      "regeneration_error",
-                                      "single_marginals",
-                                      "terminal_variation",
-                                      "self_consistency",
-                                      "marginal_seconds",
-                                      "split_r_hat"};
-const std::vector<std::string> kHigher{"elbo", "ess"};
-const std::vector<std::string> kHigherFigures{"molecules/validity", "molecules/uniqueness",
-                                              "molecules/novelty", "molecules/internal_diversity"};
-
-/// Estimators by how close their bound on a likelihood is, the closest first.
-const std::vector<std::string> kByBound{"exact",  "ensemble",   "one_order", "chain",
-                                        "masked", "importance", "one_pass"};
-
-}  // namespace
-
 std::string metric_of(const std::string& key) {
   return key.substr(0, key.find('/'));
 }
@@ -39,14 +13,15 @@ std::string estimator_of(const std::string& key) {
   return slash == std::string::npos ? "" : key.substr(slash + 1);
 }
 
-std::string better_of(const std::string& key, const CompareParams& compare) {
+std::string better_of(const std::string& key, const CompareParams& compare,
+                      const MetricFacts& facts) {
   const auto names = [&](const std::vector<std::string>& list) {
     return std::ranges::count(list, key) || std::ranges::count(list, metric_of(key));
   };
   if (names(compare.lower_is_better)) return "lower";
   if (names(compare.higher_is_better)) return "higher";
-  if (names(kHigher) || std::ranges::count(kHigherFigures, key)) return "higher";
-  return names(kLower) || key.starts_with("molecules/wasserstein_") ? "lower" : "";
+  const auto better = facts.better(key);
+  return better == Better::kNeither ? "" : std::string(name_of(better));
 }
 
 std::vector<const Experiment*> Part::finished(const std::string& row) const {
@@ -76,9 +51,10 @@ std::vector<Part> parted(const std::vector<Experiment>& experiments, const std::
   return parts;
 }
 
-std::vector<std::string> columns_of(const std::vector<Keys>& experiments,
-                                    const std::string& asked) {
-  if (asked.find('/') != std::string::npos || asked == "nll" || asked == "log_z") return {asked};
+std::vector<std::string> columns_of(const std::vector<Keys>& experiments, const std::string& asked,
+                                    const MetricFacts& facts) {
+  if (asked.find('/') != std::string::npos || facts.has_column(asked, ColumnKind::kShared))
+    return {asked};
   std::vector<std::string> columns;
   bool several = false;
   for (const auto& keys : experiments) {
@@ -89,18 +65,17 @@ std::vector<std::string> columns_of(const std::vector<Keys>& experiments,
   return several ? columns : std::vector<std::string>{asked};
 }
 
-std::string key_in(const Keys& keys, const std::string& column) {
+std::string key_in(const Keys& keys, const std::string& column, const MetricFacts& facts) {
   const auto metric = metric_of(column);
   Keys candidates;
   for (const auto& key : keys)
-    if (metric_of(key) == metric && key != "log_z/exact" && key != "log_z/extrapolated")
+    if (metric_of(key) == metric && facts.column(key) != ColumnKind::kAside)
       candidates.push_back(key);
   if (std::ranges::count(candidates, column)) return column;
   if (candidates.empty() || !estimator_of(column).empty()) return "";
-  if (metric == "nll")
-    for (const auto& best : kByBound)
-      if (std::ranges::count(candidates, metric + "/" + best)) return metric + "/" + best;
-  return candidates.front();
+  if (!facts.has_column(metric, ColumnKind::kShared)) return candidates.front();
+  return *std::ranges::min_element(candidates, {},
+                                   [&](const std::string& key) { return facts.rank(key); });
 }
 
 std::string label_of(const std::string& metric) {

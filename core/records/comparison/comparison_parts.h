@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comparison.h"
+#include "records/report/measurement_facts.h"
 #include "records/study/study.h"
 
 /// How the parts of a comparison are made: all but the experiments from those alone.
@@ -52,14 +53,17 @@ std::string metric_of(const std::string& key);     ///< "nll/masked" -> "nll"
 std::string estimator_of(const std::string& key);  ///< "nll/masked" -> "masked"; "nll" -> ""
 
 /// "lower", "higher", or "" where neither is better (log Z) or nobody said.
-std::string better_of(const std::string& key, const CompareParams& compare);
+std::string better_of(const std::string& key, const CompareParams& compare,
+                      const MetricFacts& facts);
 
-/// The columns of a metric named without an estimator: likelihoods in one, by the closest bound of
-/// each row; others by each estimator in one of its own, unless no experiment has more than one.
-std::vector<std::string> columns_of(const std::vector<Keys>& experiments, const std::string& asked);
+/// The columns of a metric named without an estimator: one where its measurements share it; else
+/// one of each estimator, unless no experiment has more than one.
+std::vector<std::string> columns_of(const std::vector<Keys>& experiments, const std::string& asked,
+                                    const MetricFacts& facts);
 
-/// Which of `keys` stands in a column; "" for none. The exact log Z is the oracle's, never a row's.
-std::string key_in(const Keys& keys, const std::string& column);
+/// Which of `keys` stands in a column; "" for none. Of a shared one the first in the order of
+/// preference; what is known beside the model is never a row's.
+std::string key_in(const Keys& keys, const std::string& column, const MetricFacts& facts);
 
 /// "marginal_error/one_pass" -> "marginal error, one pass"
 std::string label_of(const std::string& metric);
@@ -91,20 +95,21 @@ void add_notes(std::vector<std::string>& notes, const Study& study,
                const std::vector<Experiment>& experiments);
 
 Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
-               const std::vector<std::string>& rows);
+               const std::vector<std::string>& rows, const MetricFacts& facts);
 
 /// Curves against budgets, errors by subset size and against time, each at every value of the key
 /// `columns`, where there is one, by itself; calibration of all together.
-std::vector<Plot> figures_of(const std::vector<Experiment>& experiments,
-                             const std::vector<std::string>& rows, const std::string& columns);
+std::vector<Plot> plots_of(const std::vector<Experiment>& experiments,
+                           const std::vector<std::string>& rows, const std::string& columns,
+                           const MetricFacts& facts);
 
 /// Adds the curves of a metric, or of a metric and estimator, against each cost.
-void add_curves(std::vector<Plot>& figures, const Part& part, const std::vector<std::string>& rows,
-                const std::string& metric);
+void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
+                const std::string& metric, const MetricFacts& facts);
 
-/// Power laws; its plots are added to `figures`. Empty where the study asks for none.
+/// Power laws; its plots are added to `plots`. Empty where the study asks for none.
 Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingParams& params,
-                   std::vector<Plot>& figures);
+                   std::vector<Plot>& plots);
 
 /// A plot with an id that a file may have, and the scales that suit its series: logarithmic where a
 /// positive range is wide.

@@ -56,17 +56,17 @@ std::vector<CalibrationBin> bins_in(const Json& entries) {
   return bins;
 }
 
-Measurement measurement_of(const std::string& key, const Json& figure) {
+Measurement measurement_of(const std::string& key, const Json& measured) {
   // Of lists only those that are drawn.
   Measurement made{.key = key,
-                   .value = number(figure, "value"),
-                   .unit = text(figure, "unit"),
-                   .status = text(figure, "status"),
-                   .recorded = only(figure, {"value", "stderr", "unit", "status", "samples",
-                                             "by_size", "bins"})};
-  if (const auto error = number(figure, "stderr"); !std::isnan(error)) made.error = error;
-  if (figure.contains("by_size")) made.by_size = sizes_in(figure.at("by_size"));
-  if (figure.contains("bins")) made.bins = bins_in(figure.at("bins"));
+                   .value = number(measured, "value"),
+                   .unit = text(measured, "unit"),
+                   .status = text(measured, "status"),
+                   .recorded = only(measured, {"value", "stderr", "unit", "status", "route",
+                                               "samples", "by_size", "bins"})};
+  if (const auto error = number(measured, "stderr"); !std::isnan(error)) made.error = error;
+  if (measured.contains("by_size")) made.by_size = sizes_in(measured.at("by_size"));
+  if (measured.contains("bins")) made.bins = bins_in(measured.at("bins"));
   return made;
 }
 
@@ -76,9 +76,9 @@ std::vector<Measurement> measurements_in(const Json& evaluation) {
   if (metrics == evaluation.end() || !metrics->is_object()) return all;
   for (const auto& [metric, by] : metrics->items()) {
     if (!by.is_object()) continue;
-    for (const auto& [estimator, figure] : by.items())
-      if (figure.is_object() && figure.contains("value"))
-        all.push_back(measurement_of(metric + "/" + estimator, figure));
+    for (const auto& [estimator, measured] : by.items())
+      if (measured.is_object() && measured.contains("value"))
+        all.push_back(measurement_of(metric + "/" + estimator, measured));
   }
   return all;
 }

@@ -229,7 +229,7 @@ Plot plot(const ScalingLaw& law, std::vector<Series> series, const Axis& axis,
 }  // namespace
 
 Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingParams& params,
-                   std::vector<Plot>& figures) {
+                   std::vector<Plot>& plots) {
   if (params.metric.empty()) return {};
   Scaling result{.metric = params.metric, .points = checkpoints_in(experiments, params)};
   const auto& all = result.points;
@@ -240,7 +240,7 @@ Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingPara
   for (const auto& axis : kAxes) {
     const Law law(along(all, axis), axis, false);
     result.laws.push_back(law.fitted());
-    figures.push_back(plot(result.laws.back(), dots(law, all, axis), axis, params.metric));
+    plots.push_back(plot(result.laws.back(), dots(law, all, axis), axis, params.metric));
   }
   result.laws.push_back(Law(all, kAxes[0], true).fitted());
   return result;

@@ -31,13 +31,15 @@ const Cost* cost_called(const std::string& key) {
 }
 
 /// What stands in column `key` for an experiment; null for nothing. A measurement that is exact is
-/// the same by whatever estimator.
-const Measurement* measurement_in(const std::vector<Measurement>& all, const std::string& key) {
+/// the same by whatever estimator, unless it may be of what is known beside the model.
+const Measurement* measurement_in(const std::vector<Measurement>& all, const std::string& key,
+                                  const MetricFacts& facts) {
   if (const auto* found = find(all, key)) return found;
   const auto metric = metric_of(key);
-  for (const auto& one : all)
-    if (metric != "log_z" && metric_of(one.key) == metric && one.status == "exact") return &one;
-  return find(all, key_in(keys_of(all), key));
+  if (!facts.has_column(metric, ColumnKind::kAside))
+    for (const auto& one : all)
+      if (metric_of(one.key) == metric && one.status == "exact") return &one;
+  return find(all, key_in(keys_of(all), key, facts));
 }
 
 /// One number of one experiment.
@@ -55,13 +57,13 @@ std::string why_not_measured(const Experiment& e, const std::string& metric) {
 
 /// The numbers of `row` in a column, and why there are fewer than experiments.
 std::vector<Value> values_of(const Part& part, const std::string& row, const std::string& key,
-                             std::string& why) {
+                             const MetricFacts& facts, std::string& why) {
   std::vector<Value> values;
   for (const auto* e : part.finished(row)) {
     Value value{e, NAN, {}, "", "", ""};
     if (const auto* cost = cost_called(key)) {
       value.value = e->costs.*cost->total;
-    } else if (const auto* found = measurement_in(e->measurements, key)) {
+    } else if (const auto* found = measurement_in(e->measurements, key, facts)) {
       value = {e, found->value, found->error, estimator_of(found->key), found->status, found->unit};
       if (!std::isfinite(value.value)) why = "not finite in " + e->name;
     } else {
@@ -122,8 +124,8 @@ struct WorkedColumn {
 };
 
 Column head_of(const std::string& key, const Part& part, const CompareParams& compare,
-               const std::vector<std::vector<Value>>& values) {
-  const auto better = better_of(key, compare);
+               const MetricFacts& facts, const std::vector<std::vector<Value>>& values) {
+  const auto better = better_of(key, compare, facts);
   if (const auto* cost = cost_called(key))
     return {
         .key = key, .label = cost->label, .unit = cost->unit, .better = better, .is_cost = true};
@@ -145,14 +147,15 @@ void add_tests(WorkedColumn& column, std::size_t baseline) {
 
 /// A column of all experiments, or of those of a part.
 WorkedColumn column_of(const Part& part, const std::vector<std::string>& rows,
-                       const std::string& key, const CompareParams& compare) {
+                       const std::string& key, const CompareParams& compare,
+                       const MetricFacts& facts) {
   WorkedColumn column;
   for (const auto& row : rows) {
     std::string why;
-    column.values.push_back(values_of(part, row, key, why));
+    column.values.push_back(values_of(part, row, key, facts, why));
     column.cells.push_back(cell_of(column.values.back(), why));
   }
-  column.head = head_of(key, part, compare, column.values);
+  column.head = head_of(key, part, compare, facts, column.values);
   const auto named = std::ranges::find(rows, compare.baseline);
   const auto baseline = named == rows.end() ? std::size_t{0} : std::size_t(named - rows.begin());
   if (!column.head.is_cost) add_tests(column, baseline);
@@ -161,7 +164,8 @@ WorkedColumn column_of(const Part& part, const std::vector<std::string>& rows,
 
 std::vector<WorkedColumn> columns_asked_for(const std::vector<Experiment>& experiments,
                                             const std::vector<std::string>& rows,
-                                            const CompareParams& compare) {
+                                            const CompareParams& compare,
+                                            const MetricFacts& facts) {
   std::vector<Keys> keys;
   for (const auto& e : experiments)
     keys.push_back(keys_of(e.measurements));
@@ -169,11 +173,11 @@ std::vector<WorkedColumn> columns_asked_for(const std::vector<Experiment>& exper
   parts.insert(parts.begin(), whole(experiments));
   std::vector<WorkedColumn> columns;
   for (const auto& asked : asked_for(experiments, compare))
-    for (const auto& key : cost_called(asked) ? Keys{} : columns_of(keys, asked))
+    for (const auto& key : cost_called(asked) ? Keys{} : columns_of(keys, asked, facts))
       for (const auto& part : parts)
-        columns.push_back(column_of(part, rows, key, compare));
+        columns.push_back(column_of(part, rows, key, compare, facts));
   for (const auto& cost : kCosts)  // always beside what was bought with them
-    columns.push_back(column_of(parts.front(), rows, cost.key, compare));
+    columns.push_back(column_of(parts.front(), rows, cost.key, compare, facts));
   std::erase_if(columns, [](const WorkedColumn& column) { return column.is_empty(); });
   return columns;
 }
@@ -228,8 +232,8 @@ void mark_best(WorkedColumn& column, double alpha) {
 }  // namespace
 
 Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
-               const std::vector<std::string>& rows) {
-  auto columns = columns_asked_for(experiments, rows, compare);
+               const std::vector<std::string>& rows, const MetricFacts& facts) {
+  auto columns = columns_asked_for(experiments, rows, compare, facts);
   if (compare.correct_within == "table") correct(columns);
   Table table;
   for (const auto& row : rows)

@@ -1,6 +1,6 @@
 /// \file
 /// A plot of a comparison as an SVG document, for papers: axes, bands, lines, dots, a legend.
-/// The page draws the same figures on uPlot, whose canvas is no vector; Debian's plotting libraries
+/// The page draws the same plots on uPlot, whose canvas is no vector; Debian's plotting libraries
 /// (PLplot, gnuplot) would be a dependency of every build for these few shapes.
 #include <algorithm>
 #include <cmath>
@@ -225,7 +225,7 @@ class Drawing {
 
 }  // namespace
 
-std::string svg_figure(const Plot& plot) {
+std::string svg_plot(const Plot& plot) {
   return Drawing(plot).text();
 }
 

@@ -179,6 +179,14 @@ std::vector<fs::path> Catalogue::libraries_of(const std::vector<std::string>& na
   return libraries;
 }
 
+Json Catalogue::measurement_facts() const {
+  Json facts = Json::object();
+  for (const auto& json : content_.at("components"))
+    if (const auto found = json.find("measurements"); found != json.end() && !found->empty())
+      facts[json.at("name").get<std::string>()] = *found;
+  return facts;
+}
+
 std::vector<std::string> Catalogue::refused() const {
   return content_.at("refused");
 }

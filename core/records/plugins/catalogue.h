@@ -44,6 +44,8 @@ class Catalogue {
   /// The libraries of the components that have one of these names, whatever their kind.
   std::vector<std::filesystem::path> libraries_of(const std::vector<std::string>& names) const;
   std::vector<std::string> refused() const;  ///< why libraries were refused, a text each
+  /// What metrics declare of their measurements: {METRIC: [{"estimator", "label", ...}]}.
+  Json measurement_facts() const;
   const Json& queries() const { return content_.at("queries"); }  ///< rows of the query matrix
   const Json& pages() const { return content_.at("pages"); }      ///< docs/: file name to text
 

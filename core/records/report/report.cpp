@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -240,9 +241,36 @@ Json read_pictures(const fs::path& run, Notes& notes) {
   return result;
 }
 
+/// The metrics that a run's page speaks of: those measured, in its curves, refused, or asked for.
+std::vector<std::string> metrics_in(const Json& data) {
+  std::set<std::string> metrics;
+  const auto add_keys = [&](const Json& object) {
+    if (!object.is_object()) return;
+    for (const auto& [key, _] : object.items())
+      metrics.insert(key.substr(0, key.find('/')));
+  };
+  const auto& evaluation = data.at("evaluation");
+  if (evaluation.is_object()) {
+    add_keys(evaluation.value("metrics", Json()));
+    add_keys(evaluation.value("unavailable", Json()));
+  }
+  for (const auto& curve : data.at("curves")) {  // "eval/nll/masked", "train/elbo"
+    const std::string key = curve.at("key");
+    const auto begin = key.find('/') + 1;
+    metrics.insert(key.substr(begin, key.find('/', begin) - begin));
+  }
+  const auto asked = Json::json_pointer("/spec/evaluation/metrics");
+  if (const auto& run = data.at("run"); run.contains(asked) && run.at(asked).is_array())
+    for (const auto& metric : run.at(asked)) {
+      const auto type = metric.is_object() ? metric.value("type", Json()) : metric;
+      if (type.is_string()) metrics.insert(type.get<std::string>());
+    }
+  return {metrics.begin(), metrics.end()};
+}
+
 }  // namespace
 
-void write_report(const fs::path& run) try {
+void write_report(const fs::path& run, const MetricFacts& facts) try {
   Notes notes;
   const auto record = read_run_record(run);
   const auto name = record.find("name");
@@ -259,6 +287,7 @@ void write_report(const fs::path& run) try {
                {"scores", read_scores(run, notes)},
                {"pictures", read_pictures(run, notes)}};
   data["notes"] = notes;
+  data["facts"] = facts.of(metrics_in(data));
   write_atomically(run / "report.html",
                    report_page({title, data, "evaluation.json and metrics.jsonl beside it"}));
 } catch (const fs::filesystem_error& e) {

@@ -46,7 +46,8 @@ struct CompareParams {
     p("alpha", alpha, {.doc = "level of significance", .min = 1e-6, .max = 0.5});
     p("correct_within", correct_within,
       {.doc = "tests that Holm's correction counts together", .one_of = {"metric", "table"}});
-    p("lower_is_better", lower_is_better, {.doc = "metrics that the program does not know to be"});
+    p("lower_is_better", lower_is_better,
+      {.doc = "METRIC or METRIC/ESTIMATOR, whatever the metric declares of it"});
     p("higher_is_better", higher_is_better, {.doc = "likewise"});
     p("samples", samples, {.doc = "states of each row in the report", .min = 0, .max = 100});
     p.section("scaling", scaling, "power laws over a size sweep");

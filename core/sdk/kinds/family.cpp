@@ -50,6 +50,14 @@ bool Family::offers(QueryKind kind, const std::string& estimator) const {
   });
 }
 
+std::optional<Capability> Family::by_route(QueryKind kind, Route route) const {
+  const auto all = capabilities();
+  const auto found = std::ranges::find_if(
+      all, [&](const Capability& c) { return c.kind == kind && c.route == route; });
+  if (found == all.end()) return std::nullopt;
+  return *found;
+}
+
 Answer Family::answer(const Query& query, Stream& stream) const {
   auto asked = query;
   std::vector<std::string> known;

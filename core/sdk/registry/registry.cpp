@@ -19,8 +19,21 @@ void Registry::set_plugin(std::string name, std::string version) {
 }
 
 Description Registry::describe(std::string kind, std::string name) const {
-  return {
-      std::move(kind), std::move(name), "", "", "", "{}", plugin_, version_, {}, {}, {}, {}, {}};
+  return {.kind = std::move(kind),
+          .name = std::move(name),
+          .summary = {},
+          .formula = {},
+          .source = {},
+          .example = "{}",
+          .plugin = plugin_,
+          .version = version_,
+          .visit = {},
+          .roles = {},
+          .sources = {},
+          .parts = {},
+          .measurements = {},
+          .reference_chains = {},
+          .upgrade = {}};
 }
 
 /// Calls `f` with the descriptions of one kind.

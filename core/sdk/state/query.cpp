@@ -16,8 +16,28 @@ std::string_view name_of(QueryKind kind) {
       return "conditionals";
     case QueryKind::kSample:
       return "sample";
+    case QueryKind::kMostProbable:
+      return "most_probable_completion";
     case QueryKind::kLogZ:
       return "log_z";
+  }
+  return "";
+}
+
+std::string_view name_of(Route route) {
+  switch (route) {
+    case Route::kOnePass:
+      return "one pass";
+    case Route::kAlongOrder:
+      return "along order";
+    case Route::kEnsemble:
+      return "ensemble";
+    case Route::kImportance:
+      return "importance";
+    case Route::kExact:
+      return "exact";
+    case Route::kOther:
+      return "other";
   }
   return "";
 }

@@ -9,7 +9,7 @@
 /// 1; answers are exact. Training is expectation-maximisation: exact posteriors of what is hidden,
 /// then frequencies, with no gradient and no learning rate. The circuit may also be trained on
 /// mini-batches, whose statistics move a running mean by a step size that falls.
-///   most_probable      argmax of the product over z (or m) and x together: exact for that, a lower
+///   max_product        argmax of the product over z (or m) and x together: exact for that, a lower
 ///                      bound of max p(x), which is NP-hard
 /// Source: Liu and Van den Broeck (2021), NeurIPS, arXiv:2106.02264, sect. 4 (hidden Chow-Liu
 /// trees); Meila and Jordan (2000), JMLR 1 (mixtures of trees); Dempster, Laird and Rubin (1977);
@@ -41,7 +41,8 @@ class CircuitFamily : public Family {
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
     auto all = capabilities_of_exact("1, without a network");
-    all.push_back({QueryKind::kSample, "most_probable", Status::kLower, "1, without a network"});
+    all.push_back({QueryKind::kMostProbable, "max_product", Status::kLower, "1, without a network",
+                   Route::kOnePass});
     return all;
   }
   std::vector<ParameterGroup> parameters() override { return {}; }
@@ -56,17 +57,12 @@ class CircuitFamily : public Family {
  private:
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!model_.started()) throw Error("not trained yet: it takes one step");
-    const bool best = query.estimator == "most_probable";
     const ExactModel model{
         .log_marginal = [this](const Tensor& x) { return model_.log_marginal(x); },
         .log_conditionals = [this](const Tensor& x) { return model_.log_conditionals(x); },
-        .sample =
-            [this, best](const Tensor& x, Stream& s) {
-              return best ? model_.most_probable(x).states : model_.sample(x, s);
-            }};
-    auto answer = answer_exactly(model, query, stream);
-    if (best) answer.status = Status::kLower;
-    return answer;
+        .sample = [this](const Tensor& x, Stream& s) { return model_.sample(x, s); },
+        .most_probable = [this](const Tensor& x) { return model_.most_probable(x).states; }};
+    return answer_exactly(model, query, stream);
   }
 };
 

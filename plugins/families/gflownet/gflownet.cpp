@@ -86,15 +86,18 @@ std::vector<RoleNetwork> GFlowNet::networks() const {
 std::vector<Capability> GFlowNet::capabilities() const {
   std::vector<Capability> all;
   if (has_marginals() && !is_fixed())
-    all.push_back({QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+    all.push_back({QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass});
   if (is_learned()) {
-    all.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "2 orders x |S|"});
+    all.push_back({QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "2 orders x |S|",
+                   Route::kEnsemble});
     all.push_back({QueryKind::kSample, "policy", Status::kExact, "2 |U|"});
   } else if (is_fixed()) {
-    all.push_back({QueryKind::kLogMarginal, "chain", Status::kExact, "|S|; S begins the order"});
+    all.push_back({QueryKind::kLogMarginal, "chain", Status::kExact, "|S|; S begins the order",
+                   Route::kAlongOrder});
     all.push_back({QueryKind::kConditionals, "one_pass", Status::kExact,
-                   "1; of the variable that is next in the order"});
-    all.push_back({QueryKind::kSample, "chain", Status::kExact, "|U|; evidence begins the order"});
+                   "1; of the variable that is next in the order", Route::kOnePass});
+    all.push_back({QueryKind::kSample, "chain", Status::kExact, "|U|; evidence begins the order",
+                   Route::kAlongOrder});
   } else {
     std::ranges::copy(capabilities_of_conditionals(), std::back_inserter(all));
   }

@@ -61,7 +61,8 @@ class Mam final : public Family {
 
   std::vector<Capability> capabilities() const override {
     auto all = capabilities_of_conditionals();
-    all.insert(all.begin(), {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1"});
+    all.insert(all.begin(),
+               {QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass});
     if (heads_.density_built_in())
       all.push_back({QueryKind::kLogZ, "learned", Status::kEstimate, "1"});
     return all;

@@ -78,7 +78,7 @@ class Chains : public StateSource {
     double r_hat = NAN;
     for (std::int64_t c = 0; c < history_.size(2); ++c)
       r_hat = std::fmax(r_hat, split_r_hat(history_.select(2, c)));
-    step.record("chain/split_r_hat", r_hat);
+    step.record(kChainHealth, r_hat);
     history_ = Tensor();
     if (chain_.rejuvenate > 0 && r_hat > chain_.rejuvenate) {
       const Query all{QueryKind::kSample, space_.empty().expand({chain_.chains, -1}).contiguous()};

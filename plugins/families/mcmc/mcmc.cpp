@@ -35,6 +35,7 @@ class Mcmc final : public Family, private ChainSource {
   static constexpr const char* kSource =
       "Swendsen and Wang (1987), doi:10.1103/PhysRevLett.58.86; Wolff (1989), "
       "doi:10.1103/PhysRevLett.62.361; Hukushima and Nemoto (1996), doi:10.1143/JPSJ.65.1604";
+  static constexpr const char* kReferenceChains = R"({"sampler": "auto"})";
   static constexpr const char* kExample = R"({"chains": 16, "burn_in": 20, "sweeps": 2})";
 
   struct Params {
@@ -101,7 +102,7 @@ class Mcmc final : public Family, private ChainSource {
     history_ = history_.defined() ? torch::cat({history_, log_f}, 1) : log_f;
     step.record("chain/log_density", log_f.mean().item<double>());
     if (const auto N = history_.size(1); N >= 8)
-      step.record("chain/split_r_hat", split_r_hat(history_.slice(1, N / 2)));
+      step.record(kChainHealth, split_r_hat(history_.slice(1, N / 2)));
   }
 
   std::vector<ParameterGroup> parameters() override { return {}; }

@@ -19,6 +19,23 @@ std::vector<Capability> offered(const Family& family, QueryKind kind) {
   return all;
 }
 
+Route route_of(const Family& family, QueryKind kind, const std::string& estimator) {
+  for (const auto& c : offered(family, kind))
+    if (c.estimator == estimator) return c.route;
+  return Route::kOther;
+}
+
+Capability one_pass_of(const Family& family) {
+  if (const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass)) return *way;
+  throw Unavailable("needs log-marginals in one pass; the family offers: " +
+                    names_of(offered(family, QueryKind::kLogMarginal)));
+}
+
+void need_one_pass_conditionals(const Family& family) {
+  if (!family.by_route(QueryKind::kConditionals, Route::kOnePass))
+    throw Unavailable("needs conditionals in one pass, and the family offers none");
+}
+
 std::string names_of(const std::vector<Capability>& capabilities) {
   std::vector<std::string> names;
   for (const auto& c : capabilities)
@@ -176,8 +193,8 @@ static Json size_row(const Tensor& errors, const Tensor& size) {
   return row;
 }
 
-Figure error_figure(const std::string& estimator, const Tensor& errors, const Tensor& size,
-                    std::int64_t bins) {
+Measurement error_measurement(const std::string& estimator, Route route, const Tensor& errors,
+                              const Tensor& size, std::int64_t bins) {
   const auto rms = root_mean_square(errors);
   auto rows = Json::array();
   auto bin = size;
@@ -194,7 +211,8 @@ Figure error_figure(const std::string& estimator, const Tensor& errors, const Te
           .samples = errors.numel(),
           .more = {{"max", json_number(errors.abs().max().item<double>())},
                    {"bias", json_number(errors.mean().item<double>())},
-                   {"by_size", std::move(rows)}}};
+                   {"by_size", std::move(rows)}},
+          .route = route};
 }
 
 }  // namespace marginalia::measure

@@ -17,6 +17,13 @@ namespace marginalia::measure {
 
 /// The estimators of `kind` that the family offers, in its order.
 std::vector<Capability> offered(const Family& family, QueryKind kind);
+/// The route of one of them; kOther for a name that the family does not have.
+Route route_of(const Family& family, QueryKind kind, const std::string& estimator);
+/// Its log-marginals in one pass. Throws Unavailable, naming what it offers, where there are none.
+Capability one_pass_of(const Family& family);
+/// Throws Unavailable where it has no conditionals in one pass, by which chains are drawn and
+/// scored.
+void need_one_pass_conditionals(const Family& family);
 /// "one_pass, chain", or "none".
 std::string names_of(const std::vector<Capability>& capabilities);
 
@@ -89,10 +96,10 @@ struct Links {
 };
 Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream);
 
-/// The figure of errors e: the rms, and in `more` the largest |e|, the mean e ("bias") and
+/// The measurement of errors e: the rms, and in `more` the largest |e|, the mean e ("bias") and
 /// "by_size" [{"size", "rms", "max", "bias", "count"}, ...]. More than `bins` sizes are joined to
 /// bins of equal width, each at its mean size.  errors: float64 [B]; size: int64 [B]
-Figure error_figure(const std::string& estimator, const Tensor& errors, const Tensor& size,
-                    std::int64_t bins);
+Measurement error_measurement(const std::string& estimator, Route route, const Tensor& errors,
+                              const Tensor& size, std::int64_t bins);
 
 }  // namespace marginalia::measure

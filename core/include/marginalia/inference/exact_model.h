@@ -14,9 +14,13 @@ struct ExactModel {
   std::function<Tensor(const Tensor& partial)> log_marginal;            ///< float64 [B]
   std::function<Tensor(const Tensor& partial)> log_conditionals;        ///< float64 [B, D, K]
   std::function<Tensor(const Tensor& partial, Stream& stream)> sample;  ///< int64 [B, D]
+  /// A completion that is probable, int64 [B, D]; empty where the model looks for none.
+  std::function<Tensor(const Tensor& partial)> most_probable = {};
 };
 
-/// Answers kLogMarginal, kConditionals and kSample, each exactly; a sample with log p(x_U | x_S).
+/// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMostProbable where the model
+/// does; a state with log p(x_U | x_S), of which that of kMostProbable is a lower bound on the
+/// largest.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.
 MARGINALIA_API std::vector<Capability> capabilities_of_exact(const std::string& passes);

@@ -24,7 +24,8 @@ class MARGINALIA_API Routed {
   static constexpr const char* kName = "routed";
 
   /// energy, family: outlive this. islands: log2 of the entries of the messages of a narrow
-  /// component. Throws SpecError where the family offers no "one_pass", or the energy no factors.
+  /// component. Throws SpecError where the family has no log-marginals in one pass, or the energy
+  /// no factors.
   Routed(const Family& family, const Energy& energy, double islands = 12);
   /// Why there is no such estimator; empty where there is one.
   static std::string obstacle(const Family& family, const Energy* energy);
@@ -43,6 +44,7 @@ class MARGINALIA_API Routed {
 
   const Family& family_;
   const Energy& energy_;
+  std::string estimator_;  ///< the family's, in one pass
   double islands_;
 };
 

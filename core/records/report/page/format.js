@@ -12,6 +12,9 @@ const extent = (all) => all.reduce(([low, high], x) => [Math.min(low, x), Math.m
   [Infinity, -Infinity]);
 const words = (name) => String(name).replaceAll("_", " ");
 
+/// What a component says of itself, with minus signs for its hyphens before terms.
+const prose = (text) => (text ? text.replace(/(^|[ (|])-(?=[ \w])/g, "$1" + MINUS) : null);
+
 /// element("td", {class: "number"}, "3.1", other_element); null children are left out.
 function element(tag, attributes, ...children) {
   const node = document.createElement(tag);

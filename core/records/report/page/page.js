@@ -1,5 +1,9 @@
 // How a page is laid out: sections one below the other, each with its title in the margin.
 
+/// What the page shows: its numbers, and what the metrics declare of them.
+const data = JSON.parse(document.getElementById("data").textContent);
+const facts = data.facts ?? data.comparison?.facts ?? {};
+
 /// A section: its title and notes stand in the margin, its content beside them.
 function section(id, title, notes, ...content) {
   const node = element("section", { id }, element("div", { class: "margin" },

@@ -1,6 +1,5 @@
 // The page: reads its own data and lays the sections out.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const run = data.run, spec = is_object(run.spec) ? run.spec : {};
 const metrics = is_object(data.evaluation?.metrics) ? data.evaluation.metrics : {};
 const unavailable = is_object(data.evaluation?.unavailable) ? data.evaluation.unavailable : {};
@@ -88,9 +87,18 @@ function write_results() {
       is_number(data.evaluation.seconds) && ` in ${duration(data.evaluation.seconds)}`]
       .filter(Boolean).join("") + ".",
     "Every log is natural; log p is normalised.", reference_note(data.evaluation.reference)],
-    entries(metrics).length > 0 ? result_table(metrics, run.space)
+    entries(metrics).length > 0 ? result_table(metrics)
       : element("p", { class: "absent" }, "evaluation.json holds no metric."),
-    element("dl", { class: "legend" }, legend));
+    element("dl", { class: "legend" }, legend), routes_legend());
+}
+
+/// How the estimators of the table come to their answers, in the colours of the plots.
+function routes_legend() {
+  const seen = new Set(Object.values(metrics).flatMap((by) => Object.values(by ?? {})).map(route_of));
+  const told = Object.entries(ROUTES).filter(([route]) => seen.has(route));
+  return told.length === 0 ? null : element("dl", { class: "legend" }, told.map(([route, text]) =>
+    element("div", {}, element("dt", { class: "estimator " + route_class(route) }, route),
+      element("dd", {}, text))));
 }
 
 /// Curves that share a panel: "eval/log_z/learned" and "eval/log_z/exact" do.
@@ -128,7 +136,8 @@ function smoothed(values, part) {
 function build_panel({ group, name, curves }) {
   const tables = [], styles = [];
   curves.forEach((curve, index) => {
-    const x = curve[controls.x], here = estimator_colour(curve.label, index);
+    const x = curve[controls.x];
+    const here = route_colour(route_of(group === "eval" ? metrics[name]?.[curve.label] : null), index);
     const paint = curves.length > 1 || curve.label !== name ? here
       : colour(group === "eval" ? "c2" : "c1");
     const smooth = controls.smoothing > 0 && is_noisy(curve.values);
@@ -143,7 +152,7 @@ function build_panel({ group, name, curves }) {
   const [x, ...columns] = uPlot.join(tables);
   const [low, high] = extent(columns.flat().filter(is_number));
   const spread = low > 0 && high > 30 * low;
-  const exact = group === "eval" ? metrics[name]?.exact?.value : null;
+  const exact = group === "eval" ? exact_entry(name)?.value : null;
   const ends = curves.map((curve) => `${estimator_label(curve.label)} from ` +
     `${brief(curve.values[0])} to ${brief(curve.values.at(-1))}`);
   return {
@@ -165,7 +174,8 @@ function curve_figure(panel) {
     broken > 0 && `not finite: ${count(broken)} of the values recorded`,
   ].filter(Boolean).join("; ");
   const unit = unit_of(name, Object.values(metrics[name] ?? {})[0]) ||
-    (/seconds$/.test(name) ? "seconds" : /_per_second$/.test(name) ? "1/s" : "(no unit)");
+    (/seconds$/.test(name) ? "seconds" : /_per_second$/.test(name) ? "1/s"
+      : /(passes|evaluations)$/.test(name) ? "rows" : "(no unit)");
   const shown = every_nth([...new Set(curves.flatMap((curve) => curve.steps))]
     .sort((a, b) => a - b), 60);
   return figure({ title: group === "eval" ? metric_label(name) : words(name), unit, group: "curves",
@@ -211,23 +221,27 @@ function write_curves() {
         panels.filter((panel) => panel.group === group).map(curve_figure))]));
 }
 
+/// Metrics with measurements that hold rows under `key` and are drawn in one of these ways.
+const metrics_drawn = (key, ...kinds) => Object.keys(metrics).filter((metric) =>
+  estimators_with(metrics, metric, key).some(([estimator]) =>
+    kinds.includes(info_of(metric, estimator)?.plot ?? kinds[0])));
+
 function write_marginals() {
-  const sizes = estimators_with(metrics, "marginal_error", "by_size").length > 0;
-  const scatters = scatter_figures(metrics);
-  if (!sizes && scatters.length === 0) return;
+  const declared_pairs = (metric) => declared(metric).some((info) => info.plot === "pairs");
+  const kinds = metrics_drawn("by_size", "pairs").filter(declared_pairs);
+  const scatters = metrics_drawn("pairs", "pairs").filter(declared_pairs);
+  if (kinds.length + scatters.length === 0) return;
   section("marginals", "Marginals",
     ["log p(x_S) for subsets S, as each estimator answers it, against the reference that the " +
       "table of results names.", "Above the line: the model gives x_S too much."],
-    sizes ? element("div", { class: "plots wide" }, size_figure(metrics, "marginal_error", 260))
-      : null,
-    scatters.length > 0 ? [element("div", { class: "plots below" }, scatters), size_key(metrics)]
-      : null);
+    kinds.map((metric) => element("div", { class: "plots wide" }, size_figure(metrics, metric, 260))),
+    scatters.map((metric) => [element("div", { class: "plots below" },
+      scatter_figures(metrics, metric)), size_key(metrics, metric)]));
 }
 
 function write_consistency() {
-  const kinds = Object.keys(metrics).filter((metric) => metric !== "marginal_error" &&
-    estimators_with(metrics, metric, "by_size").length > 0);
-  const calibration = entries(metrics).flatMap(([metric]) =>
+  const kinds = metrics_drawn("by_size", "by size");
+  const calibration = metrics_drawn("bins", "reliability").flatMap((metric) =>
     estimators_with(metrics, metric, "bins").map(([estimator, entry]) =>
       calibration_figure(metric, estimator, entry)));
   const titles = [kinds.length > 0 && "consistency", calibration.length > 0 && "calibration"]

@@ -1,43 +1,12 @@
 // The figures and tables of an evaluation: results, subset sizes, scatter, calibration, samples.
 
-/// What each metric is, and the unit it has when the file does not say (DESIGN.md 7).
-const METRICS = {
-  log_z: ["log Z", "log of the normaliser, sum of f(x) over all x", "nats"],
-  nll: ["negative log-likelihood", "mean of \u2212log p(x) over held-out states", "nats"],
-  kl_reverse: ["KL(model, target)", "mean of log model(x) \u2212 log target(x), x from the model",
-    "nats"],
-  kl_forward: ["KL(target, model)", "mean of log target(x) \u2212 log model(x), x from the target",
-    "nats"],
-  elbo: ["ELBO", "lower bound on log Z, or on log p(x) of data", "nats"],
-  eubo: ["EUBO", "upper bound on log Z, or on log p(x) of data", "nats"],
-  score: ["score", "what the energy says of the model's samples: mean over them", null],
-  ess: ["effective sample size", "of importance weights, model against target", null],
-  marginal_error: ["marginal error", "rms over subsets S of answered \u2212 reference log p(x_S)",
-    "nats"],
-  self_consistency: ["self-consistency",
-    "rms of log p(x_S) + log p(x_i | x_S) \u2212 log p(x_S, x_i)", "nats"],
-  sum_rule: ["sum rule", "|log of the sum over k of p(x_S, x_i = k), \u2212 log p(x_S)|", "nats"],
-  gap: ["one pass against chain", "rms difference of the two answers to log p(x_S)", "nats"],
-  calibration: ["calibration error", "mean |predicted \u2212 observed| probability of conditionals",
-    "probability"],
-  split_r_hat: ["split R-hat", "agreement of chains; 1 when mixed", "ratio"],
-  coverage: ["coverage of certificates", "share of intervals that hold the exact log p(x_S)",
-    "fraction"],
-  conformal: ["conformal radius", "around one-pass log p(x_S), for queries of its law", "nats"],
-  marginal_seconds: ["time of a marginal", "one log p(x_S)", "seconds"],
-  passes: ["network passes", "for one query", "passes"],
-};
-
-const ESTIMATORS = {
-  one_pass: ["one pass", "the marginal network, asked once", "c1"],
-  chain: ["chain", "sum of log-conditionals along one order", "c2"],
-  ensemble: ["ensemble", "log-mean-exp over several orders", "c3"],
-  importance: ["importance", "importance sampling from the model", "c4"],
-  learned: ["learned", "a parameter of the model", "c5"],
-  routed: ["routed", "one pass, after what evidence leaves narrow was summed out exactly", "c6"],
-  certified: ["certified", "an interval that holds with its confidence, at any time it is stopped",
-    "c3"],
-  exact: ["exact", "an oracle", "ink"],
+/// How an estimator comes to its answer (Route of query.h): what that means, and its colour.
+const ROUTES = {
+  "one pass": "the model, asked once",
+  "along order": "sum of log-conditionals along one order",
+  ensemble: "log-mean-exp over several orders",
+  importance: "importance sampling from the model",
+  exact: "an oracle",
 };
 
 /// Sign before the value, and what the status means.
@@ -48,25 +17,62 @@ const STATUSES = {
   estimate: ["\u2248", "an estimate, no bound either way"],
 };
 
-const metric_label = (metric) => METRICS[metric]?.[0] ?? words(metric);
-const estimator_label = (estimator) => ESTIMATORS[estimator]?.[0] ?? words(estimator);
-const spare_colours = ["c6", "c3", "c4", "c5"];
+const declared = (metric) => list(facts[metric]).filter(is_object);
 
-function estimator_colour(estimator, index = 0) {
-  return colour(ESTIMATORS[estimator]?.[2] ?? spare_colours[index % spare_colours.length]);
+/// What a metric declares of one of its measurements: under its own name, else under the longest
+/// beginning that ends in "*"; null where nothing is.
+function info_of(metric, estimator) {
+  const fit = ({ estimator: name }) => (name === estimator ? Infinity
+    : String(name).endsWith("*") && estimator.startsWith(name.slice(0, -1)) ? name.length : 0);
+  const [best] = declared(metric).filter((info) => fit(info) > 0).sort((a, b) => fit(b) - fit(a));
+  return best ?? null;
 }
 
-function unit_of(metric, entry = {}) {
-  return String(entry.unit || METRICS[metric]?.[2] || "").replace("bits_per_dim", "bits/dim");
+/// What is said of a metric as a whole: what it declares of all measurements, else the meaning that
+/// they share.
+function meaning_of(metric) {
+  const all = declared(metric);
+  const general = all.find((info) => info.estimator === "*");
+  if (general) return general.meaning;
+  return all.every((info) => info.meaning === all[0].meaning) ? all[0]?.meaning ?? null : null;
 }
 
-function result_table(metrics, space) {
+const metric_label = (metric) => declared(metric)[0]?.label || words(metric);
+const estimator_label = words;
+const route_of = (entry) => (Object.hasOwn(ROUTES, entry?.route ?? "") ? entry.route : null);
+const route_class = (route) => "route-" + (route ?? "other").replaceAll(" ", "-");
+
+/// What a metric says of one estimator alone; null where that is nothing.
+function own_meaning(metric, estimator) {
+  const own = info_of(metric, estimator)?.meaning;
+  return own && own !== meaning_of(metric) ? prose(own) : null;
+}
+
+/// Of a route, its own colour; of others, by their place, one that no route has.
+function route_colour(route, index = 0) {
+  return colour(route ? route_class(route) : `route-other-${index % 4 + 1}`);
+}
+
+/// The measurement that others are held against: an oracle's.
+function exact_entry(metric) {
+  const [found] = entries(data.evaluation?.metrics?.[metric]).filter(([estimator, entry]) =>
+    is_object(entry) && entry.status === "exact" &&
+      (entry.route === "exact" || info_of(metric, estimator)?.column === "aside"));
+  return found ? { estimator: found[0], ...found[1] } : null;
+}
+
+function unit_of(metric, entry = {}, estimator = "") {
+  const info = info_of(metric, estimator) ?? declared(metric)[0];
+  return String(entry.unit || info?.unit || "").replace("bits_per_dim", "bits/dim");
+}
+
+function result_table(metrics) {
   const groups = entries(metrics).map(([metric, by]) => {
     const rows = entries(by).filter(([, entry]) => is_object(entry));
     return element("tbody", {}, rows.map(([estimator, entry], index) => element("tr", {},
       index > 0 ? null : element("th", { scope: "rowgroup", rowspan: rows.length },
-        metric_label(metric), element("small", {}, METRICS[metric]?.[1] ?? null)),
-      ...result_cells(metric, estimator, entry, by.exact, space))));
+        metric_label(metric), element("small", {}, prose(meaning_of(metric)))),
+      ...result_cells(metric, estimator, entry))));
   });
   const heads = ["metric", "estimator", "value " + PLUS_MINUS + " standard error", "unit", "status",
     "samples", "more"];
@@ -76,13 +82,15 @@ function result_table(metrics, space) {
     groups));
 }
 
-function result_cells(metric, estimator, entry, exact, space) {
-  let [factor, unit] = [1, unit_of(metric, entry)];
+function result_cells(metric, estimator, entry) {
+  let [factor, unit] = [1, unit_of(metric, entry, estimator)];
+  const own = own_meaning(metric, estimator), route = route_of(entry);
   if (unit === "seconds" && is_number(entry.value)) [factor, unit] = time_unit(entry.value);
   const scaled = (x) => (is_number(x) ? x * factor : null);
   const status = String(entry.status ?? "not stated");
   return [
-    element("td", { title: ESTIMATORS[estimator]?.[1] }, estimator_label(estimator)),
+    element("td", { class: "estimator " + route_class(route), title: ROUTES[route] ?? null },
+      estimator_label(estimator), own ? element("small", {}, own) : null),
     element("td", { class: "number value" },
       element("i", {}, (STATUSES[status]?.[0] ?? "") + " "),
       with_error(scaled(entry.value), scaled(entry.stderr), status === "exact" ? 7 : 5)),
@@ -91,14 +99,16 @@ function result_cells(metric, estimator, entry, exact, space) {
       status)),
     element("td", { class: "number samples-used" },
       is_number(entry.samples) ? count(entry.samples) : DASH),
-    element("td", { class: "more" }, [off_exact(estimator, entry, exact, unit),
-      ...remarks(metric, entry, unit, factor, space)].filter(Boolean).join(", ")),
+    element("td", { class: "more" }, [off_exact(metric, estimator, entry, unit),
+      ...remarks(entry, unit, factor)].filter(Boolean).join(", ")),
   ];
 }
 
 /// "off the exact value by +0.012 nats (1.1 standard errors)"
-function off_exact(estimator, entry, exact, unit) {
-  if (estimator === "exact" || !is_number(exact?.value) || !is_number(entry.value)) return null;
+function off_exact(metric, estimator, entry, unit) {
+  const exact = exact_entry(metric);
+  if (estimator === exact?.estimator || !is_number(exact?.value) || !is_number(entry.value))
+    return null;
   const difference = entry.value - exact.value;
   const error = Math.hypot(entry.stderr ?? 0, exact.stderr ?? 0);
   const sign = difference > 0 ? "+" : "";
@@ -107,8 +117,9 @@ function off_exact(estimator, entry, exact, unit) {
 }
 
 /// The rest of an entry's scalars, in words.
-function remarks(metric, entry, unit, factor, space) {
+function remarks(entry, unit, factor) {
   const told = ["value", "stderr", "unit", "status", "samples"];
+  if (route_of(entry)) told.push("route");
   const interval = is_number(entry.lower) && is_number(entry.upper) && is_number(entry.confidence);
   if (interval) told.push("lower", "upper", "confidence");
   const in_unit = ["max", "min", "rms", "bias", "median", "spread", "target"];
@@ -121,11 +132,6 @@ function remarks(metric, entry, unit, factor, space) {
   if (interval)
     parts.unshift(`${number(100 * entry.confidence, 3)}${NBSP}% interval ` +
       `${number(entry.lower, 7)} to ${number(entry.upper, 7)}${NBSP}${unit}`);
-  if (metric === "nll" && unit === "nats" && space?.dimension > 0 && is_number(entry.value)) {
-    const bits = entry.value / space.dimension / Math.LN2;
-    const sign = STATUSES[entry.status]?.[0] ?? "";
-    parts.push(`that is ${sign}${NBSP}${number(bits)}${NBSP}bits/dim`);
-  }
   return parts;
 }
 
@@ -140,38 +146,41 @@ function estimators_with(metrics, metric, key) {
 
 /// rms (solid) and max (dashed) against the size of the subset, an estimator a colour.
 function size_figure(metrics, metric, height) {
-  const by = estimators_with(metrics, metric, "by_size");
+  const by = estimators_with(metrics, metric, "by_size")
+    .filter(([estimator]) => info_of(metric, estimator)?.plot !== "none");
   const sizes = [...new Set(by.flatMap(([, entry]) => entry.by_size.map((row) => row.size)))]
     .filter(is_number).sort((a, b) => a - b);
   const keys = [...new Set(by.flatMap(([, entry]) => entry.by_size.flatMap(Object.keys)))];
+  const drawn = keys.includes("rms") ? ["rms", "max"] : ["lower", "upper"];
   const column = (entry, key) => {
     const of_size = new Map(entry.by_size.map((row) => [row.size, row[key]]));
     return sizes.map((size) => (is_number(of_size.get(size)) ? of_size.get(size) : null));
   };
   const build = () => {
-    const series = by.flatMap(([estimator, entry], index) => ["rms", "max"].map((key) => ({
-      label: `${estimator_label(estimator)}, ${key}`, values: column(entry, key),
-      colour: estimator_colour(estimator, index), points: key === "rms",
-      width: key === "rms" ? 2 : 1, dash: key === "max" ? [4, 3] : undefined,
+    const series = by.flatMap(([estimator, entry], index) => drawn.map((key) => ({
+      label: drawn[0] === "rms" ? `${estimator_label(estimator)}, ${key}` : key,
+      values: column(entry, key), colour: route_colour(route_of(entry), index), points: key !== "max",
+      width: key === "max" ? 1 : 2, dash: key === "max" ? [4, 3] : undefined,
     }))).filter((one) => one.values.some(is_number));
     const [low, high] = extent(series.flatMap((one) => one.values).filter(is_number));
     return { x: sizes, series, log: high > 20 * low,
       axes: { x: "variables in S", y: unit_of(metric, by[0][1]) },
-      summary: by.map(([estimator, entry]) => `${estimator_label(estimator)} rms ` +
-        `${brief(entry.by_size[0].rms)} at size ${brief(entry.by_size[0].size)}, ` +
-        `${brief(entry.by_size.at(-1).rms)} at ${brief(entry.by_size.at(-1).size)}`).join("; ") };
+      summary: by.map(([estimator, entry]) => `${estimator_label(estimator)} ${drawn[0]} ` +
+        `${brief(entry.by_size[0][drawn[0]])} at size ${brief(entry.by_size[0].size)}, ` +
+        `${brief(entry.by_size.at(-1)[drawn[0]])} at ${brief(entry.by_size.at(-1).size)}`)
+        .join("; ") };
   };
   return figure({ title: metric_label(metric), unit: unit_of(metric, by[0][1]), build, height,
-    note: "solid: rms; dashed: largest",
+    note: drawn.includes("max") ? "solid: rms; dashed: largest" : null,
     heads: ["estimator", ...keys],
     rows: () => by.flatMap(([estimator, entry]) => entry.by_size.map((row) =>
       [estimator_label(estimator), ...keys.map((key) => row[key])])) });
 }
 
 /// Answers against the reference, and what is left of them, a dot a query, coloured by |S|.
-function scatter_figures(metrics) {
-  const unit = unit_of("marginal_error");
-  return estimators_with(metrics, "marginal_error", "pairs").flatMap(([estimator, entry]) => {
+function scatter_figures(metrics, metric) {
+  const unit = unit_of(metric);
+  return estimators_with(metrics, metric, "pairs").flatMap(([estimator, entry]) => {
     const pairs = entry.pairs.filter((pair) => list(pair).length >= 3 && pair.every(is_number))
       .sort((a, b) => a[1] - b[1]);
     if (pairs.length === 0) return [];
@@ -208,8 +217,8 @@ function size_range(pairs) {
   return extent(pairs.map(([size]) => size));
 }
 
-function size_key(metrics) {
-  const pairs = estimators_with(metrics, "marginal_error", "pairs")
+function size_key(metrics, metric) {
+  const pairs = estimators_with(metrics, metric, "pairs")
     .flatMap(([, entry]) => entry.pairs).filter((pair) => is_number(pair[0]));
   if (pairs.length === 0) return null;
   const [first, last] = size_range(pairs);
@@ -305,12 +314,16 @@ function state_text(row, space) {
   return list(row.x).map(symbol).join(space?.levels > 10 && alphabet.length === 0 ? " " : "");
 }
 
-// What a line of samples says of its state, by key: words before the number.
-const SAID = { log_prob: "log p", one_pass: "one pass", chain: "chain", log_density: "log f" };
+// What a line of samples says of its state, by key: words before the number. Of a completion the
+// others are log p of the whole by an estimator each.
+const SAID = { log_prob: "log p", log_density: "log f" };
+const said = (key) => SAID[key] ?? words(key);
 
 function sample_views(rows, space, from) {
   const layout = picture_layout(space);
-  const keys = Object.keys(SAID).filter((key) => rows.some((row) => is_number(row[key])));
+  const completed = rows.filter((row) => list(row.given).length > 0);
+  const keys = [...new Set(["log_prob", ...completed.flatMap(Object.keys), "log_density"])]
+    .filter((key) => rows.some((row) => is_number(row[key])));
   if (layout && rows.every((row) => list(row.x).length === space.dimension))
     return element("div", { class: "samples" }, rows.map((row, i) => {
       const label = `sample ${from + i + 1}`;
@@ -318,11 +331,11 @@ function sample_views(rows, space, from) {
         ? [state_picture(row.given, space, layout, `${label}, as given`), " "] : [];
       return element("figure", {}, given, state_picture(row.x, space, layout, label),
         element("figcaption", {}, keys.filter((key) => is_number(row[key])).flatMap((key, n) =>
-          [n > 0 ? element("br") : null, `${SAID[key]} ${fixed(row[key], 2)}`])));
+          [n > 0 ? element("br") : null, `${said(key)} ${fixed(row[key], 2)}`])));
     }));
   const given = rows.some((row) => list(row.given).length > 0);
   const text_of_given = (row) => state_text({ x: row.given }, space);
-  return table([...(given ? ["given"] : []), "sample", ...keys.map((key) => `${SAID[key]}, nats`)],
+  return table([...(given ? ["given"] : []), "sample", ...keys.map((key) => `${said(key)}, nats`)],
     rows.map((row) => [...(given ? [element("code", {}, text_of_given(row))] : []),
       element("code", {}, state_text(row, space)),
       ...keys.map((key) => element("span", { class: "number" }, fixed(row[key], 2)))]));

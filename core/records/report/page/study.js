@@ -1,7 +1,6 @@
 // The page of a study: what comparison.json says, drawn. Nothing is worked out here: means, bands,
 // tests and fits stand in that file.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const comparison = data.comparison, columns = list(comparison.table?.columns);
 const table_rows = list(comparison.table?.rows), experiments = list(comparison.experiments);
 const kColours = 8;
@@ -35,6 +34,26 @@ function write_header() {
 function head_of(column) {
   const better = { lower: "\u2193", higher: "\u2191" }[column.better] ?? "";
   return [column.label, NBSP + better, column.unit ? element("small", {}, column.unit) : null];
+}
+
+/// [name, what it is] of a column of quality: of the metric, where that has a meaning as a whole,
+/// else of the one measurement.
+function meaning_of_column(column) {
+  const [metric, estimator = ""] = column.key.split(" of ")[0].split("/");
+  const general = meaning_of(metric);
+  const meaning = general ?? info_of(metric, estimator)?.meaning;
+  if (!meaning) return null;
+  const label = metric_label(metric);
+  const name = general ? words(metric) : `${words(metric)}, ${words(estimator)}`;
+  return [name, (label === words(metric) ? "" : label + ": ") + prose(meaning)];
+}
+
+/// What the columns measure, each metric once.
+function meanings() {
+  const told = new Map(columns.filter((column) => column.kind === "quality")
+    .map(meaning_of_column).filter(Boolean));
+  return told.size === 0 ? null : element("dl", { class: "legend meanings" }, [...told].map(
+    ([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
 }
 
 const first_cost = columns.findIndex((column) => column.kind === "cost");
@@ -76,7 +95,8 @@ function write_table() {
     element("div", { class: "scroll" }, element("table", { class: "compare" },
       element("thead", {}, head), element("tbody", {}, body))),
     reasons.length === 0 ? null : element("p", { class: "reasons" }, reasons.map((why) =>
-      element("span", {}, element("sup", {}, letter_of(why)), NBSP + why))));
+      element("span", {}, element("sup", {}, letter_of(why)), NBSP + why))),
+    meanings());
 }
 
 function write_differences() {

@@ -29,7 +29,7 @@ Series by_size(const Part& part, const std::string& row, const std::string& key)
   return one;
 }
 
-void add_sizes(std::vector<Plot>& figures, const Part& part, const std::vector<std::string>& rows,
+void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
                const std::string& metric, const Keys& keys) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r) {
@@ -46,12 +46,12 @@ void add_sizes(std::vector<Plot>& figures, const Part& part, const std::vector<s
     }
   }
   if (all.empty()) return;
-  figures.push_back(scaled({.id = part.name("size-" + metric),
-                            .group = "sizes",
-                            .title = part.name(label_of(metric) + " by subset size"),
-                            .x = {"variables in S"},
-                            .y = {"rms"},
-                            .series = std::move(all)}));
+  plots.push_back(scaled({.id = part.name("size-" + metric),
+                          .group = "sizes",
+                          .title = part.name(label_of(metric) + " by subset size"),
+                          .x = {"variables in S"},
+                          .y = {"rms"},
+                          .series = std::move(all)}));
 }
 
 /// Observed against predicted probability, all runs of a row pooled into bins of equal width.
@@ -76,19 +76,19 @@ Series calibration_of(const Part& part, const std::string& row, std::size_t colo
   return one;
 }
 
-void add_calibration(std::vector<Plot>& figures, const Part& part,
+void add_calibration(std::vector<Plot>& plots, const Part& part,
                      const std::vector<std::string>& rows) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r)
     if (auto one = calibration_of(part, rows[r], r); !one.x.empty()) all.push_back(std::move(one));
   if (all.empty()) return;
-  auto& plot = figures.emplace_back(scaled({.id = "calibration",
-                                            .group = "calibration",
-                                            .title = "calibration of conditionals",
-                                            .x = {"predicted probability"},
-                                            .y = {"observed frequency"},
-                                            .series = std::move(all),
-                                            .diagonal = true}));
+  auto& plot = plots.emplace_back(scaled({.id = "calibration",
+                                          .group = "calibration",
+                                          .title = "calibration of conditionals",
+                                          .x = {"predicted probability"},
+                                          .y = {"observed frequency"},
+                                          .series = std::move(all),
+                                          .diagonal = true}));
   plot.x.log = plot.y.log = false;
 }
 
@@ -97,14 +97,25 @@ struct TimedErrors {
   std::vector<double> microseconds, errors;
 };
 
-std::map<std::string, TimedErrors> timed_errors(const Part& part, const std::string& row) {
+/// What an estimator takes for one log p(x_S) in an experiment; null where that was not measured.
+const Measurement* time_of(const Experiment& e, const std::string& estimator,
+                           const MetricFacts& facts) {
+  const auto found = std::ranges::find_if(e.measurements, [&](const Measurement& one) {
+    return estimator_of(one.key) == estimator && facts.plot(one.key) == PlotKind::kTime;
+  });
+  return found == e.measurements.end() ? nullptr : &*found;
+}
+
+std::map<std::string, TimedErrors> timed_errors(const Part& part, const std::string& row,
+                                                const std::string& metric,
+                                                const MetricFacts& facts) {
   constexpr double kExact = 1e-6;  // nats: 0 has no place on a logarithmic axis
   std::map<std::string, TimedErrors> by_estimator;
   for (const auto* e : part.finished(row))
     for (const auto& error : e->measurements) {
-      if (metric_of(error.key) != "marginal_error") continue;
+      if (metric_of(error.key) != metric || facts.plot(error.key) != PlotKind::kPairs) continue;
       const auto estimator = estimator_of(error.key);
-      const auto* time = find(e->measurements, "marginal_seconds/" + estimator);
+      const auto* time = time_of(*e, estimator, facts);
       if (!time || std::isnan(error.value) || std::isnan(time->value)) continue;
       auto& found = by_estimator[estimator];
       found.microseconds.push_back(1e6 * time->value);
@@ -114,22 +125,23 @@ std::map<std::string, TimedErrors> timed_errors(const Part& part, const std::str
 }
 
 /// rms error of log-marginals against microseconds a query, a point an estimator of a row.
-void add_error_against_time(std::vector<Plot>& figures, const Part& part,
-                            const std::vector<std::string>& rows) {
+void add_error_against_time(std::vector<Plot>& plots, const Part& part,
+                            const std::vector<std::string>& rows, const std::string& metric,
+                            const std::string& id, const MetricFacts& facts) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r)
-    for (const auto& [estimator, found] : timed_errors(part, rows[r])) {
+    for (const auto& [estimator, found] : timed_errors(part, rows[r], metric, facts)) {
       const auto label = fmt::format("{}, {}", rows[r], label_of(estimator));
       auto& one = all.emplace_back(Series{.label = label, .colour = r, .style = "both"});
       add_point(one, summary_of(found.microseconds).mean, summary_of(found.errors));
     }
   if (all.size() < 2) return;
-  figures.push_back(scaled({.id = part.name("error-against-time"),
-                            .group = "costs",
-                            .title = part.name("error of log-marginals against time"),
-                            .x = {"microseconds a query"},
-                            .y = {"rms, nats"},
-                            .series = std::move(all)}));
+  plots.push_back(scaled({.id = part.name(id),
+                          .group = "costs",
+                          .title = part.name("error of log-marginals against time"),
+                          .x = {"microseconds a query"},
+                          .y = {"rms, nats"},
+                          .series = std::move(all)}));
 }
 
 /// Whether the numbers of all series are positive, and the largest far above the smallest.
@@ -158,8 +170,9 @@ Keys metrics_of(const Keys& keys) {
   return metrics;
 }
 
-void add_all_curves(std::vector<Plot>& figures, const std::vector<Experiment>& experiments,
-                    const std::vector<Part>& parts, const std::vector<std::string>& rows) {
+void add_all_curves(std::vector<Plot>& plots, const std::vector<Experiment>& experiments,
+                    const std::vector<Part>& parts, const std::vector<std::string>& rows,
+                    const MetricFacts& facts) {
   std::vector<Keys> keys;
   Keys different;
   for (const auto& e : experiments) {
@@ -167,12 +180,12 @@ void add_all_curves(std::vector<Plot>& figures, const std::vector<Experiment>& e
     add_new(different, keys.back());
   }
   for (const auto& metric : metrics_of(different))
-    for (const auto& key : columns_of(keys, metric))
+    for (const auto& key : columns_of(keys, metric, facts))
       for (const auto& part : parts)
-        add_curves(figures, part, rows, key);
+        add_curves(plots, part, rows, key, facts);
 }
 
-void add_all_sizes(std::vector<Plot>& figures, const std::vector<Experiment>& experiments,
+void add_all_sizes(std::vector<Plot>& plots, const std::vector<Experiment>& experiments,
                    const std::vector<Part>& parts, const std::vector<std::string>& rows) {
   Keys keys;
   for (const auto& e : experiments)
@@ -183,7 +196,25 @@ void add_all_sizes(std::vector<Plot>& figures, const std::vector<Experiment>& ex
     std::ranges::copy_if(keys, std::back_inserter(of_metric),
                          [&](const std::string& key) { return metric_of(key) == metric; });
     for (const auto& part : parts)
-      add_sizes(figures, part, rows, metric, of_metric);
+      add_sizes(plots, part, rows, metric, of_metric);
+  }
+}
+
+/// Of each metric whose errors have a time, the first under the plain name.
+void add_all_errors_against_time(std::vector<Plot>& plots,
+                                 const std::vector<Experiment>& experiments,
+                                 const std::vector<Part>& parts,
+                                 const std::vector<std::string>& rows, const MetricFacts& facts) {
+  Keys metrics;
+  for (const auto& e : experiments)
+    for (const auto& measurement : e.measurements)
+      if (facts.plot(measurement.key) == PlotKind::kPairs)
+        add_new(metrics, {metric_of(measurement.key)});
+  for (const auto& metric : metrics) {
+    const std::string id = "error-against-time";
+    for (const auto& part : parts)
+      add_error_against_time(plots, part, rows, metric,
+                             metric == metrics.front() ? id : id + "-" + metric, facts);
   }
 }
 
@@ -214,18 +245,18 @@ Plot scaled(Plot plot) {
   return plot;
 }
 
-std::vector<Plot> figures_of(const std::vector<Experiment>& experiments,
-                             const std::vector<std::string>& rows, const std::string& columns) {
+std::vector<Plot> plots_of(const std::vector<Experiment>& experiments,
+                           const std::vector<std::string>& rows, const std::string& columns,
+                           const MetricFacts& facts) {
   const auto all = whole(experiments);
   auto parts = parted(experiments, columns);
   if (parts.empty()) parts.push_back(all);
-  std::vector<Plot> figures;
-  add_all_curves(figures, experiments, parts, rows);
-  add_all_sizes(figures, experiments, parts, rows);
-  add_calibration(figures, all, rows);
-  for (const auto& part : parts)
-    add_error_against_time(figures, part, rows);
-  return figures;
+  std::vector<Plot> plots;
+  add_all_curves(plots, experiments, parts, rows, facts);
+  add_all_sizes(plots, experiments, parts, rows);
+  add_calibration(plots, all, rows);
+  add_all_errors_against_time(plots, experiments, parts, rows, facts);
+  return plots;
 }
 
 }  // namespace marginalia::comparison

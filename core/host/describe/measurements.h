@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include <marginalia/registry.h>
+
+namespace marginalia {
+
+/// What the metrics of a registry declare of their measurements: {METRIC: [{"estimator", ...}]},
+/// which reports and comparisons are handed (records/report/measurement_facts.h).
+Json measurement_facts_of(const Registry& registry);
+
+/// The same of one metric as a table in Markdown; "" where it declares none.
+std::string measurement_table(const Description& metric);
+
+}  // namespace marginalia
