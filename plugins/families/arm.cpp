@@ -57,16 +57,32 @@ class Arm final : public Family {
       "arXiv:1809.10606";
   static constexpr std::pair<const char*, unsigned> kRoles[] = {{"causal", kCausalLogits}};
 
+  struct ByData : NoParams {
+    static constexpr const char* kName = "auto";
+    static constexpr const char* kDoc = "likelihood where there is a dataset, else reinforce";
+  };
+  struct Likelihood : NoParams {
+    static constexpr const char* kName = "likelihood";
+    static constexpr const char* kDoc = "log-likelihood of a dataset";
+  };
+  struct Reinforce : NoParams {
+    static constexpr const char* kName = "reinforce";
+    static constexpr const char* kDoc = "reverse KL to an energy, by REINFORCE with the whole log p";
+  };
+  struct MonteCarlo : NoParams {
+    static constexpr const char* kName = "monte_carlo";
+    static constexpr const char* kDoc =
+        "the same with one conditional of log p (ARM-MC, a baseline)";
+  };
+  using Objective = std::variant<ByData, Likelihood, Reinforce, MonteCarlo>;
+
   struct Params {
-    std::string objective = "auto", order = "forward";
+    Objective objective;
+    std::string order = "forward";
     std::vector<std::int64_t> sequence;
     std::int64_t particles = 64;
     void visit(ParamVisitor& p) {
-      p("objective", objective,
-        {.doc = "log-likelihood of a dataset; or of an energy the reverse KL by REINFORCE with "
-                "whole log p, or with one conditional of it (ARM-MC, a baseline); auto: the first "
-                "where there is a dataset, else the second",
-         .one_of = {"auto", "likelihood", "reinforce", "monte_carlo"}});
+      p.choice("objective", objective, "what is maximised, or minimised");
       p("order", order,
         {.doc = "of the variables: as they stand, reversed, or random by the run's seed",
          .one_of = {"forward", "backward", "random"}});
@@ -82,12 +98,12 @@ class Arm final : public Family {
         particles_(params.particles),
         network_(context, "causal", kCausalLogits),
         order_(order_of(params, context)),
-        objective_(params.objective) {
-    if (objective_ == "auto") objective_ = context.dataset ? "likelihood" : "reinforce";
-    if (objective_ == "likelihood" && !context.dataset)
+        objective_(settled(params.objective, context)) {
+    if (by_likelihood() && !context.dataset)
       throw SpecError("learns from a \"dataset\"; the spec has none");
-    if (objective_ != "likelihood" && !context.energy)
-      throw SpecError("\"objective\": \"" + objective_ + "\" learns from an \"energy\"");
+    if (!by_likelihood() && !context.energy)
+      throw SpecError(fmt::format("\"objective\": \"{}\" learns from an \"energy\"",
+                                  std::visit([](const auto& o) { return o.kName; }, objective_)));
     const auto only = network_->causal_order();
     if (only.defined() && !only.equal(order_))
       throw SpecError(fmt::format(
@@ -109,7 +125,7 @@ class Arm final : public Family {
   }
 
   void step(Step& step) override {
-    if (objective_ != "likelihood") return from_energy(step);
+    if (!by_likelihood()) return from_energy(step);
     const auto x = step.batch();
     step.count_passes(x.size(0));
     step.minimise(-log_conditionals_of(x).mean());
@@ -149,6 +165,13 @@ class Arm final : public Family {
     return causal(x).gather(2, x.to(device_).unsqueeze(2)).squeeze(2);
   }
 
+  static Objective settled(const Objective& objective, const FamilyContext& context) {
+    if (!std::holds_alternative<ByData>(objective)) return objective;
+    if (context.dataset) return Likelihood{};
+    return Reinforce{};
+  }
+  bool by_likelihood() const { return std::holds_alternative<Likelihood>(objective_); }
+
   void from_energy(Step& step) const {
     const auto B = step.batch_size(), D = space_.dimension();
     const auto x = own_samples(B, step.stream("family/samples"));
@@ -158,7 +181,7 @@ class Arm final : public Family {
     const auto whole = log_p.sum(1, false, torch::kDouble);
     auto score = whole, cost = whole.detach() - log_f;
     step.record("train/kl_less_log_z", cost.mean().item<double>());
-    if (objective_ == "monte_carlo") {
+    if (std::holds_alternative<MonteCarlo>(objective_)) {
       auto& stream = step.stream("family/conditionals");
       const auto one = [&] {
         const auto i = stream.integers(D, {B, 1}).to(device_);
@@ -304,7 +327,7 @@ class Arm final : public Family {
   std::int64_t particles_;
   RoleNetwork network_;
   Tensor order_;  // int64 [D]
-  std::string objective_;
+  Objective objective_;  // settled
 };
 
 }  // namespace

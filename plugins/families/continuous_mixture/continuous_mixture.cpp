@@ -41,9 +41,24 @@ class ContinuousMixture final : public Family {
   static constexpr const char* kExample =
       R"({"latents": 2, "hidden": 16, "points": 32, "points_test": 64})";
 
+  struct ByData : NoParams {
+    static constexpr const char* kName = "auto";
+    static constexpr const char* kDoc = "likelihood where there is a dataset, else reinforce";
+  };
+  struct Likelihood : NoParams {
+    static constexpr const char* kName = "likelihood";
+    static constexpr const char* kDoc = "log-likelihood of a dataset";
+  };
+  struct Reinforce : NoParams {
+    static constexpr const char* kName = "reinforce";
+    static constexpr const char* kDoc = "reverse KL to an energy, by REINFORCE";
+  };
+  using Objective = std::variant<ByData, Likelihood, Reinforce>;
+
   struct Params {
     std::int64_t latents = 8, hidden = 256, layers = 3, points = 1024, points_test = 16384;
-    std::string objective = "auto", leaves = "independent";
+    Objective objective;
+    std::string leaves = "independent";
     bool bfloat16 = false;
     void visit(ParamVisitor& p) {
       p("latents", latents, {.doc = "d, dimension of z", .min = 1, .max = 1000});
@@ -53,10 +68,7 @@ class ContinuousMixture final : public Family {
         {.doc = "N of a training step; best a power of two", .min = 1, .max = 1 << 20});
       p("points_test", points_test,
         {.doc = "N of every answer; best a power of two", .min = 1, .max = 1 << 20});
-      p("objective", objective,
-        {.doc = "log-likelihood of a dataset, or reverse KL to an energy by REINFORCE; auto: the "
-                "first where there is a dataset",
-         .one_of = {"auto", "likelihood", "reinforce"}});
+      p.choice("objective", objective, "what is maximised, or minimised");
       p("leaves", leaves,
         {.doc = "p(x | z): variables independent, or along the Chow-Liu tree of the dataset",
          .one_of = {"independent", "chow_liu"}});
@@ -122,8 +134,8 @@ class ContinuousMixture final : public Family {
   }
 
   static bool chooses_energy(const Params& params, const FamilyContext& context) {
-    const bool energy =
-        params.objective == "reinforce" || (params.objective == "auto" && !context.dataset);
+    const bool energy = std::holds_alternative<Reinforce>(params.objective) ||
+                        (std::holds_alternative<ByData>(params.objective) && !context.dataset);
     if (energy && !context.energy)
       throw SpecError("\"objective\": \"reinforce\" needs an \"energy\"; the spec has none");
     if (!energy && !context.dataset)
