@@ -1,16 +1,17 @@
 #!/usr/bin/python3
 """Puts numbers of a finished run into measurements.csv, and writes docs/results.md anew.
 
-  add.py RUN --table TABLE --spec FILE (--column LABEL | --row LABEL) PART=LABEL...
+  add.py RUN --table TABLE --spec FILE (--column LABEL | --row LABEL) [--decimals N] [--name VALUE] [--again] PART=LABEL...
 
   add.py runs/smoke --table ising_4x4 --spec experiments/ising/smoke.json --column measured \\
       'kl_reverse/importance=reverse KL (random order)' 'log_z/learned - log_z/exact=log Z less exact'
 
 RUN is a folder of `marginalia run` from a clean commit: commit, precision and processor are read from its run.json.
 PART is METRIC/ESTIMATOR of evaluation.json, or a path further down (marginal_error/one_pass/by_size/10/rms), or
-run/KEY of run.json (run/train_seconds), or one of these less another. LABEL is that of the number's row where --column
+run/KEY of run.json (run/train_seconds), or one of these less another; a sign before it turns it. LABEL is that of the number's row where --column
 is given, that of its column where --row is. An unverified number of the same cell is replaced, and a verified one with
---again. TABLE is one of results.template.md. The spec is named from the root of the tree.
+--again. Numbers have two digits of their standard error, or four, unless --decimals says how many. In the command,
+"=VALUE" is written "=NAME" where --name gives the value: NAME stands for the row's label. TABLE is one of results.template.md. The spec is named from the root of the tree.
 """
 
 import argparse
@@ -94,31 +95,42 @@ def measured(path, record, evaluation):
     return value, error, unit
 
 
-def shown(value, error):
+def shown(value, error, decimals=None):
     """Value and standard error as they are written: two digits of the error; four of a value without one."""
     if isinstance(value, int):
         return str(value), ""
-    if not error:
+    if decimals is None and not error:
         return f"{value:.4g}", ""
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{decimals}f}", f"{error:.{decimals}f}"
+    if decimals is None:
+        decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f}", f"{error:.{decimals}f}" if error else ""
 
 
-def command_of(spec, record):
-    words = ["marginalia", "run", spec, *record["overrides"], "--threads", str(record["threads"])]
+def command_of(args, record):
+    settings = [f"{key}=NAME" if args.name and value == args.name else f"{key}={value}"
+                for key, _, value in (text.partition("=") for text in record["overrides"])]
+    words = ["marginalia", "run", args.spec, *settings, "--threads", str(record["threads"])]
     return " ".join(shlex.quote(word) for word in words)
 
 
-def row_of(part, label, args, record, evaluation):
-    value, error, unit = measured(part.split(" - ")[0], record, evaluation)
-    for less in part.split(" - ")[1:]:
+def value_of(part, record, evaluation):
+    """Value, standard error or None, and unit of a part."""
+    sign = -1 if part.startswith("-") else 1
+    first, *rest = part.removeprefix("-").split(" - ")
+    value, error, unit = measured(first, record, evaluation)
+    for less in rest:
         value, error = value - measured(less, record, evaluation)[0], None
-    command = command_of(args.spec, record)
+    return sign * value, error, unit
+
+
+def row_of(part, label, args, record, evaluation):
+    value, error, unit = value_of(part, record, evaluation)
+    command = command_of(args, record)
     digest = write.digest(record["commit"], command)
     if not digest:
         raise Refused(f"{args.spec}: not in commit {record['commit']}")
     row = dict.fromkeys(write.COLUMNS, "")
-    value, error = shown(value, error)
+    value, error = shown(value, error, args.decimals)
     return {**row, "table": args.table, "row": args.row or label, "column": args.column or label, "claim": part,
             "command": command, "spec_sha256": digest, "commit": record["commit"], "processor": record["processor"],
             "precision": record["precision"]["training"]["used"], "value": value, "stderr": error, "unit": unit}
@@ -147,6 +159,8 @@ def arguments():
     label = parser.add_mutually_exclusive_group(required=True)
     label.add_argument("--column", default="")
     label.add_argument("--row", default="")
+    parser.add_argument("--decimals", type=int)
+    parser.add_argument("--name", default="")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("parts", nargs="+", metavar="PART=LABEL")
     return parser.parse_args()

@@ -118,8 +118,8 @@ class Adding(unittest.TestCase):
         self.write("run.json", {**self.record, **changes})
         return add.read_record(self.run_folder, COMMITS)
 
-    def row(self, part):
-        args = types.SimpleNamespace(spec=SPEC, table="a", row="", column="c")
+    def row(self, part, **options):
+        args = types.SimpleNamespace(**{**dict(spec=SPEC, table="a", row="", column="c", decimals=None, name=""), **options})
         return add.row_of(part, "r", args, *self.read())
 
     def test_a_number_comes_with_its_record(self):
@@ -135,6 +135,10 @@ class Adding(unittest.TestCase):
         self.assertEqual(self.row("log_z/learned - log_z/exact")["value"], "0.25")
         self.assertEqual(self.row("error/chain/by_size/10/rms")["value"], "0.25")
         self.assertEqual(self.row("run/train_seconds")["value"], "12.35")
+        self.assertEqual(self.row("-log_z/learned - log_z/exact")["value"], "-0.25")
+        long = self.row("-error/chain", decimals=4, name="3")
+        self.assertEqual((long["value"], long["stderr"]), ("-0.0124", "0.0007"))
+        self.assertIn(" energy.side=NAME 'evaluation.metrics=[]' ", long["command"])
         self.assertRaisesRegex(add.Refused, "no such number", self.row, "error/one_pass")
 
     def test_errors_have_two_digits(self):
