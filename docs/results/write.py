@@ -172,14 +172,19 @@ def made_by(row):
     return f"{commit} ({conditions})" if conditions else commit
 
 
-def extent(group, rows):
-    """Which cells of `rows` a group is: columns and rows that are whole in it, then single cells."""
-    parts, left = [], group
+def extents(groups):
+    """Which cells each group of rows is: columns that it has alone, then rows of the others, then single cells."""
+    left = [dict(row, group=i) for i, group in enumerate(groups) for row in group]
+    parts = [[] for _ in groups]
     for by in ("column", "row"):
-        whole = [x for x in distinct(r[by] for r in left) if all(r in group for r in rows if r[by] == x)]
-        parts += whole
-        left = [r for r in left if r[by] not in whole]
-    return "; ".join(parts + distinct(f"{r['row']}: {r['column']}" for r in left))
+        for label in distinct(row[by] for row in left):
+            owners = {row["group"] for row in left if row[by] == label}
+            if len(owners) == 1:
+                parts[owners.pop()].append(label)
+                left = [row for row in left if row[by] != label]
+    for row in left:
+        parts[row["group"]].append(f"{row['row']}: {row['column']}")
+    return ["; ".join(distinct(part)) for part in parts]
 
 
 def provenance(rows):
@@ -191,9 +196,8 @@ def provenance(rows):
         return f"Recorded: {'; '.join(groups)}."
     if len(groups) == 1:
         return f"Measured at {next(iter(groups))}."
-    *few, most = sorted(groups.items(), key=lambda item: len(item[1]))
-    lines = [f"- {how}: {extent(group, rows)}" for how, group in few]
-    return "\n".join(["Measured at", "", *lines, f"- {most[0]}: all else"])
+    lines = [f"- {how}: {cells}" for how, cells in zip(groups, extents(groups.values()))]
+    return "\n".join(["Measured at", "", *lines])
 
 
 def grid(head, rows, shown):

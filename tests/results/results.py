@@ -88,6 +88,12 @@ class Page(unittest.TestCase):
         self.assertIn("| r | 3 +- 0.5 | 4 |\n\nRecorded: a trial.", rest)
         self.assertNotIn("Prose.", rest)
 
+    def test_which_commit_is_whose(self):
+        groups = {}
+        for r, c, commit in (("x", "c", 1), ("y", "c", 1), ("x", "d", 2), ("x", "e", 2), ("y", "d", 3), ("y", "e", 1)):
+            groups.setdefault(commit, []).append(row(row=r, column=c))
+        self.assertEqual(write.extents(groups.values()), ["c; y: e", "x", "y: d"])
+
     def test_a_section_without_a_verified_number_is_unverified_as_a_whole(self):
         first, rest = write.page([row()], TEMPLATE).split("## Unverified")
         self.assertNotIn("First", first)
