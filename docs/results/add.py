@@ -67,9 +67,10 @@ def read_record(folder, commits):
     """run.json and evaluation.json of a run that may be cited."""
     record = json.loads((folder / "run.json").read_text())
     check_unaltered(folder, record)
+    commit = clean_commit(folder, record, commits)
     if not record.get("processor"):
         raise Refused(f"{folder}: run.json does not name the processor; run it again")
-    return {**record, "commit": clean_commit(folder, record, commits)}, json.loads((folder / "evaluation.json").read_text())
+    return {**record, "commit": commit}, json.loads((folder / "evaluation.json").read_text())
 
 
 def down(found, key):
@@ -129,6 +130,8 @@ def row_of(part, label, args, record, evaluation):
     digest = write.digest(record["commit"], command)
     if not digest:
         raise Refused(f"{args.spec}: not in commit {record['commit']}")
+    if json.loads(write.git("show", f"{record['commit']}:{args.spec}")).get("note") != record["spec"].get("note"):
+        raise Refused(f"{args.run}: was not run from {args.spec}, whose note is another")
     row = dict.fromkeys(write.COLUMNS, "")
     value, error = shown(value, error, args.decimals)
     return {**row, "table": args.table, "row": args.row or label, "column": args.column or label, "claim": part,

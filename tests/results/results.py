@@ -106,13 +106,14 @@ class Adding(unittest.TestCase):
         self.place = tempfile.TemporaryDirectory()
         self.addCleanup(self.place.cleanup)
         self.run_folder = pathlib.Path(self.place.name)
+        note = json.loads(write.git("show", f"{COMMITS[0]}:{SPEC}"))["note"]
         evaluation = {"metrics": {
             "log_z": {"learned": {"value": 2.5, "unit": "nats"}, "exact": {"value": 2.25, "unit": "nats"}},
             "error": {"chain": {"value": 0.012351, "stderr": 0.00067, "unit": "nats",
                                 "by_size": [{"size": 10, "rms": 0.25}]}}}}
         self.record = {"status": "finished", "commit": COMMITS[0][:7], "processor": "AVX2", "threads": 1,
                        "overrides": ["energy.side=3", "evaluation.metrics=[]"], "train_seconds": 12.345678,
-                       "precision": {"training": {"used": "float32"}}, "spec": {"seed": 1, "note": "any", "rate": 1e-08}}
+                       "precision": {"training": {"used": "float32"}}, "spec": {"seed": 1, "note": note, "rate": 1e-08}}
         self.record["spec_sha256"] = hashlib.sha256(b'{"rate":1e-08,"seed":1}').hexdigest()
         self.write("evaluation.json", evaluation)
         self.record["evaluation_sha256"] = hashlib.sha256((self.run_folder / "evaluation.json").read_bytes()).hexdigest()
@@ -125,7 +126,7 @@ class Adding(unittest.TestCase):
         return add.read_record(self.run_folder, COMMITS)
 
     def row(self, part, **options):
-        args = types.SimpleNamespace(**{**dict(spec=SPEC, table="a", row="", column="c", decimals=None, name=""), **options})
+        args = types.SimpleNamespace(**{**dict(run="RUN", spec=SPEC, table="a", row="", column="c", decimals=None, name=""), **options})
         return add.row_of(part, "r", args, *self.read())
 
     def test_a_number_comes_with_its_record(self):
@@ -146,6 +147,8 @@ class Adding(unittest.TestCase):
         self.assertEqual((long["value"], long["stderr"]), ("-0.0124", "0.0007"))
         self.assertIn(" energy.side=NAME 'evaluation.metrics=[]' ", long["command"])
         self.assertRaisesRegex(add.Refused, "no such number", self.row, "error/one_pass")
+        with self.assertRaisesRegex(add.Refused, "was not run from"):
+            self.row("error/chain", spec="experiments/ising/any_order.json")
 
     def test_errors_have_two_digits(self):
         self.assertEqual(add.shown(0.5, 0.0000123), ("0.500000", "0.000012"))
