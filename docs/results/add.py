@@ -93,7 +93,7 @@ def measured(path, record, evaluation):
         value, error = found, None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Refused(f"{path}: the run has no such number")
-    return value, error, unit
+    return value, error, "" if isinstance(value, int) else unit  # a count
 
 
 def shown(value, error, decimals=None):

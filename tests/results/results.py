@@ -109,7 +109,7 @@ class Adding(unittest.TestCase):
         note = json.loads(write.git("show", f"{COMMITS[0]}:{SPEC}"))["note"]
         evaluation = {"metrics": {
             "log_z": {"learned": {"value": 2.5, "unit": "nats"}, "exact": {"value": 2.25, "unit": "nats"}},
-            "error": {"chain": {"value": 0.012351, "stderr": 0.00067, "unit": "nats",
+            "error": {"chain": {"value": 0.012351, "stderr": 0.00067, "unit": "nats", "samples": 50,
                                 "by_size": [{"size": 10, "rms": 0.25}]}}}}
         self.record = {"status": "finished", "commit": COMMITS[0][:7], "processor": "AVX2", "threads": 1,
                        "overrides": ["energy.side=3", "evaluation.metrics=[]"], "train_seconds": 12.345678,
@@ -142,6 +142,7 @@ class Adding(unittest.TestCase):
         self.assertEqual(self.row("log_z/learned - log_z/exact")["value"], "0.25")
         self.assertEqual(self.row("error/chain/by_size/10/rms")["value"], "0.25")
         self.assertEqual(self.row("run/train_seconds")["value"], "12.35")
+        self.assertEqual([self.row("error/chain/samples")[c] for c in ("value", "unit")], ["50", ""])
         self.assertEqual(self.row("-log_z/learned - log_z/exact")["value"], "-0.25")
         long = self.row("-error/chain", decimals=4, name="3")
         self.assertEqual((long["value"], long["stderr"]), ("-0.0124", "0.0007"))
