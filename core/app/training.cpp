@@ -83,6 +83,14 @@ void print_results(const Json& evaluation) {
       fmt::print("{:<18} not computed: {}\n", metric, why.get<std::string>());
 }
 
+/// Says so where a record names a tree whose changes were not committed: no commit has them.
+void print_changes(const Json& record) {
+  for (const auto* key : {"commit", "resumed_at"})
+    if (const auto commit = record.value(key, std::string()); commit.ends_with("-dirty"))
+      fmt::print("commit: {}: built with uncommitted changes, so no commit repeats this run\n",
+                 commit);
+}
+
 /// What is shown of a run that goes on; signals end it.
 class Shown {
  public:
@@ -120,6 +128,7 @@ class Shown {
     } else if (!result.evaluation.is_null()) {
       print_results(result.evaluation);
       fmt::print("report: {}\n", (result.folder / "report.html").string());
+      print_changes(RunDirectory::open(result.folder, false).record());
     }
   }
 

@@ -156,3 +156,31 @@ TEST_CASE("a full disk stops the run with its reason, and what was written befor
   CHECK(whole > 0);
   umount(disk.c_str());
 }
+
+TEST_CASE("the last line of a run says that its tree had uncommitted changes, where it had") {
+  const test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto run = folder / "run";
+  const auto result = marginalia_(fmt::format("run '{}' --out '{}' training.steps=10",
+                                              (folder / "tiny.json").string(), run.string()));
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  auto record = Json::parse(read_text(run / "run.json"));
+  const auto built = record.at("commit").get<std::string>();
+  const std::string words = "built with uncommitted changes";
+  CHECK(has(result.out, words) == built.ends_with("-dirty"));
+  CHECK_FALSE(record.contains("resumed_at"));
+
+  for (const std::string commit : {"1234567-dirty", "1234567"}) {
+    CAPTURE(commit);
+    record["commit"] = commit;
+    record["status"] = "interrupted";
+    write_atomically(run / "run.json", record.dump());
+    const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+    REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+    const auto now = Json::parse(read_text(run / "run.json"));
+    CHECK(now.at("commit") == commit);     // what it was begun with
+    CHECK(now.at("resumed_at") == built);  // another
+    CHECK(has(resumed.out, commit + ": " + words) == commit.ends_with("-dirty"));
+    CHECK(has(resumed.out, built + ": " + words) == built.ends_with("-dirty"));
+  }
+}

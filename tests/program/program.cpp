@@ -49,6 +49,10 @@ TEST_CASE("bfloat16 without the hardware is done, with one warning; with limits 
     CHECK(record.at("precision").at("training").at("used") == "bfloat16");
     CHECK(record.at("precision").at("training").at("in_hardware") == false);
     CHECK(record.at("spec").at("training").at("precision") == "bfloat16");
+    const auto flags = read_text("/proc/cpuinfo");
+    const auto processor = record.at("processor").get<std::string>();
+    CHECK(processor.starts_with("AVX-512") == has(flags, " avx512f "));
+    if (has(flags, " amx_bf16 ")) CHECK(processor.ends_with(", limited by " + limit));
 
     const auto automatic = run("");
     CHECK(automatic.code == 0);

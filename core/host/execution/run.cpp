@@ -174,6 +174,8 @@ RunResult resume(const ResumeRequest& request, const Environment& environment, c
   call(hooks.say, fmt::format("resuming {} from {}", folder.string(), place));
   directory.log("resumed from " + place);
   directory.update({{"status", "running"}, {"ended", nullptr}});
+  if (environment.commit != record.value("commit", ""))
+    directory.update({{"resumed_at", environment.commit}});
   if (!precision.empty())
     directory.update({{"spec", experiment.resolved},
                       {"spec_sha256", spec_hash(experiment.resolved)},

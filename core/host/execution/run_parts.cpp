@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include <marginalia/build_stamp.h>
+#include <marginalia/precision.h>
 
 #include "host/evaluation/evaluator.h"
 #include "host/experiment/energy_identity.h"
@@ -59,6 +60,19 @@ std::string machine_name() {
   return name;
 }
 
+/// What of the processor decides which kernels compute, and so the last digits: its vectors, and
+/// what multiplies bfloat16 or is kept from it. "AVX-512, AMX".
+std::string processor_class() {
+  std::string vectors = "no AVX2";
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) vectors = "AVX2";
+  if (__builtin_cpu_supports("avx512f")) vectors = "AVX-512";
+#endif
+  const auto bfloat16 = bfloat16_on(at::kCPU);
+  const bool is_told = bfloat16.in_hardware || bfloat16.why.starts_with("limited");
+  return is_told ? vectors + ", " + bfloat16.why : vectors;
+}
+
 /// The last value of kChainHealth in metrics.jsonl, or NaN.
 double chain_health(const fs::path& run) {
   double health = NAN;
@@ -90,6 +104,7 @@ Json first_record(const RunRequest& request, const Experiment& experiment,
           {"build", kBuildStamp},
           {"commit", environment.commit},
           {"host", machine_name()},
+          {"processor", processor_class()},
           {"device", experiment.device.str()},
           {"precision", experiment.precision},
           {"threads", threads_of(environment)},
