@@ -74,7 +74,7 @@ void read_amat_line(std::string_view line, const std::string& where, std::string
     if (line[i] == ' ' || line[i] == '\r') continue;
     const bool single = i + 1 == line.size() || line[i + 1] == ' ' || line[i + 1] == '\r';
     if ((line[i] != '0' && line[i] != '1') || !single)
-      throw SpecError(fmt::format("{}:{}: \"{}\" is no pixel; pixels are 0 or 1, separated by "
+      throw SpecError(fmt::format("{}:{}: \"{}\" is not a pixel; pixels are 0 or 1, separated by "
                                   "blanks",
                                   where, i + 1, line.substr(i, line.find(' ', i) - i)));
     bits += static_cast<char>(line[i] - '0');
@@ -104,7 +104,7 @@ Tensor read_bits(const fs::path& file) {
   constexpr auto kRow = kPixels / 8;
   if (text.size() % kRow != 0)
     throw SpecError(
-        fmt::format("{}: has {} bytes, which are no whole rows of {}; get the file anew",
+        fmt::format("{}: has {} bytes, which are not whole rows of {}; get the file anew",
                     file.string(), text.size(), kRow));
   const auto weights = torch::tensor({128, 64, 32, 16, 8, 4, 2, 1}, torch::kByte);
   return bytes_of(text)
@@ -115,11 +115,11 @@ Tensor read_bits(const fs::path& file) {
       .view({-1, kPixels});
 }
 
-std::vector<Source> idx_sources() {
+std::vector<PublicFile> idx_sources() {
   const auto source = [](const char* name, std::int64_t bytes, const char* sha256) {
-    return Source{fmt::format("mnist/{}.gz", name),
-                  fmt::format("https://storage.googleapis.com/cvdf-datasets/mnist/{}.gz", name),
-                  bytes, fmt::format("sha256:{}", sha256)};
+    return PublicFile{fmt::format("mnist/{}.gz", name),
+                      fmt::format("https://storage.googleapis.com/cvdf-datasets/mnist/{}.gz", name),
+                      bytes, fmt::format("sha256:{}", sha256)};
   };
   return {source("train-images-idx3-ubyte", 9912422,
                  "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -131,10 +131,10 @@ std::vector<Source> idx_sources() {
                  "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2")};
 }
 
-std::vector<Source> static_sources() {
+std::vector<PublicFile> static_sources() {
   const auto source = [](Split split, std::int64_t rows, const char* sha256, const char* bits) {
     const auto name = fmt::format("binarized_mnist_{}", name_of(split));
-    return Source{
+    return PublicFile{
         fmt::format("binarized_mnist/{}.amat", name),
         fmt::format("http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/{}.amat",
                     name),
@@ -162,7 +162,7 @@ class Mnist final : public Dataset {
       "LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist; static: Salakhutdinov and Murray "
       "(2008), ICML; Larochelle and Murray (2011), AISTATS";
   static constexpr const char* kExample = R"({"binarisation": "stochastic", "valid_rows": 2})";
-  static std::vector<Source> sources() {
+  static std::vector<PublicFile> sources() {
     auto all = idx_sources();
     for (auto& source : static_sources())
       all.push_back(std::move(source));

@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
-constexpr std::int64_t kMostLevels = 256;  // values are kept as bytes
+constexpr std::int64_t kMaxLevels = 256;  // values are kept as bytes
 
 /// One split of a table, read line by line.
 class TableReader {
@@ -84,7 +84,7 @@ class TableReader {
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size())
-      fault(fmt::format("\"{}\" is no integer; values are 0 to {}", word, levels_ - 1));
+      fault(fmt::format("\"{}\" is not an integer; values are 0 to {}", word, levels_ - 1));
     if (value < 0 || value >= levels_)
       fault(fmt::format("{} is out of range; values are 0 to {}", value, levels_ - 1));
     return static_cast<std::uint8_t>(value);
@@ -109,7 +109,7 @@ class Table final : public Dataset {
       "github.com/UCLA-StarAI/Density-Estimation-Datasets";
   static constexpr const char* kExample = R"({"name": "tiny"})";
 
-  static std::vector<Source> sources();
+  static std::vector<PublicFile> sources();
 
   struct Params {
     std::string name;
@@ -124,7 +124,7 @@ class Table final : public Dataset {
       p("levels", levels,
         {.doc = "K, values of a variable; 0: one more than the largest, at least 2",
          .min = 0,
-         .max = kMostLevels});
+         .max = kMaxLevels});
     }
   };
 
@@ -143,8 +143,8 @@ class Table final : public Dataset {
   StateSpace space_;
 };
 
-std::vector<Source> Table::sources() {
-  std::vector<Source> all;
+std::vector<PublicFile> Table::sources() {
+  std::vector<PublicFile> all;
   for (const auto& table : kPublishedTables) {
     const auto file = fs::path(table.name).filename().string() + ".data";  // NAME.SPLIT.data
     all.push_back({fmt::format("density/{}.data", table.name),
@@ -203,7 +203,7 @@ Table::Table(const Params& params) {
   std::int64_t D = 0, K = std::max<std::int64_t>(params.levels, 2);
   for (std::size_t i = 0; i < files.size(); ++i) {
     const auto values =
-        TableReader(files[i], params.levels == 0 ? kMostLevels : params.levels).read(D);
+        TableReader(files[i], params.levels == 0 ? kMaxLevels : params.levels).read(D);
     rows_[i] = torch::tensor(values, torch::kByte).view({-1, D});
     K = std::max<std::int64_t>(K, *std::ranges::max_element(values) + 1);
   }

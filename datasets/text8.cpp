@@ -36,7 +36,7 @@ class Text8 final : public Dataset {
   static constexpr const char* kSource = "Mahoney (2011), mattmahoney.net/dc/textdata";
   static constexpr const char* kExample =
       R"({"file": "text8/tiny.txt", "split": [60, 20, 20], "length": 10})";
-  static std::vector<Source> sources() {
+  static std::vector<PublicFile> sources() {
     return {{"text8/text8.zip", "http://mattmahoney.net/dc/text8.zip", 31344016,
              "md5:3bea1919949baf155f99411df5fada7e"}};
   }

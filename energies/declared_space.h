@@ -33,15 +33,15 @@ struct DeclaredSpace {
 };
 
 inline StateSpace DeclaredSpace::build() const {
-  constexpr std::int64_t kMost = 1 << 24;
+  constexpr std::int64_t kMaxVariables = 1 << 24;
   const bool uniform = variables > 0 || levels > 0;
   if (uniform == !cardinalities.empty() || (uniform && (variables == 0 || levels == 0)))
     throw SpecError(
         "\"space\" takes \"variables\" and \"levels\", as {\"variables\": 12, \"levels\": 2}, or "
         "\"cardinalities\", as {\"cardinalities\": [2, 2, 5]}");
-  if (variables > kMost)
-    throw SpecError(
-        fmt::format("\"space\": {} variables are too many; take at most {}", variables, kMost));
+  if (variables > kMaxVariables)
+    throw SpecError(fmt::format("\"space\": {} variables are too many; take at most {}", variables,
+                                kMaxVariables));
   auto space = uniform ? StateSpace::uniform(variables, levels)
                        : StateSpace{cardinalities, {std::int64_t(cardinalities.size())}};
   if (!shape.empty()) {

@@ -127,7 +127,7 @@ class LandscapeReader {
     double value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size() || !std::isfinite(value))
-      fault(fmt::format("the score \"{}\" is no finite number", word));
+      fault(fmt::format("the score \"{}\" is not a finite number", word));
     return value;
   }
 
@@ -138,7 +138,7 @@ class LandscapeReader {
       fault(fmt::format("the word \"{}\" has {} letters, but the first one has {}", word,
                         word.size(), letters));
     if (std::ranges::any_of(word, [](char c) { return c <= ' ' || c > '~'; }))
-      fault(fmt::format("the word \"{}\" has a character that is no printable ASCII one", word));
+      fault(fmt::format("the word \"{}\" has a character that is not printable ASCII", word));
     entries_.push_back({word, score, line_, 0});
   }
 
@@ -182,9 +182,10 @@ void sort_complete(std::vector<Entry>& entries, const std::string& alphabet,
     for (const auto letter : entry.word) {
       const auto level = alphabet.find(letter);
       if (level == alphabet.npos)
-        throw SpecError(fmt::format("{}:{}: \"{}\" of the word \"{}\" is no letter of the alphabet "
-                                    "\"{}\"",
-                                    file, entry.line, letter, entry.word, alphabet));
+        throw SpecError(
+            fmt::format("{}:{}: \"{}\" of the word \"{}\" is not a letter of the alphabet "
+                        "\"{}\"",
+                        file, entry.line, letter, entry.word, alphabet));
       entry.index = entry.index * K + static_cast<std::int64_t>(level);
     }
   std::ranges::stable_sort(entries, {}, &Entry::index);

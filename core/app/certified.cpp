@@ -32,7 +32,7 @@ class KeptLogZ {
         key_{{"energy", energy},
              {"confidence", settings.confidence},
              {"width", settings.width},
-             {"islands", settings.islands}} {}
+             {"exact_width", settings.exact_width}} {}
 
   void give_to(Certifier& certifier) const {
     if (!fs::exists(file_)) return;
@@ -61,7 +61,7 @@ CertifySettings settings_of(const CertifyArguments& a, const Networks& networks)
   settings.width = a.width > 0 || a.seconds > 0 ? a.width : 0.1;
   settings.seconds = a.seconds;
   settings.samples = a.samples;
-  settings.islands = a.islands;
+  settings.exact_width = a.exact_width;
   settings.colours = colours_of(networks);
   return settings;
 }

@@ -18,12 +18,12 @@ int verify_all(const std::vector<Item>& items, const fs::path& data, bool named)
   int code = 0;
   for (const auto& [dataset, source] : items) {
     const auto holding = verify(source, data);
-    const bool there = holding.presence == Presence::kWhole;
-    fmt::print("{:<10} {:<8} {}\n", dataset, name_of(holding.presence),
+    const bool there = holding.state == FileState::kVerified;
+    fmt::print("{:<10} {:<8} {}\n", dataset, name_of(holding.state),
                holding.file.empty() ? source.file : holding.file.string());
-    if (holding.presence == Presence::kDamaged)
+    if (holding.state == FileState::kDamaged)
       fmt::print(stderr, "marginalia: {}; remove it and fetch it anew\n", holding.why);
-    if (holding.presence == Presence::kDamaged || (named && !there)) code = 1;
+    if (holding.state == FileState::kDamaged || (named && !there)) code = 1;
   }
   return code;
 }
@@ -42,9 +42,9 @@ int fetch_all(const std::vector<Item>& items, const fs::path& data, const std::s
   for (const auto& [dataset, source] : items) {
     try {
       const auto holding = verify(source, data);
-      if (holding.presence == Presence::kDamaged)
+      if (holding.state == FileState::kDamaged)
         throw Error(holding.why + "; remove it, then it is fetched anew");
-      if (holding.presence != Presence::kWhole) fetch(source, data, mirrored(source.url, from));
+      if (holding.state != FileState::kVerified) fetch(source, data, mirrored(source.url, from));
       fmt::print("{:<10} {:<8} {}\n", dataset, "whole", verify(source, data).file.string());
     } catch (const std::exception& e) {
       fmt::print(stderr, "marginalia: {}\n", message_of(e));

@@ -86,7 +86,7 @@ Handle prepare(Transfer& transfer, char* reason) {
   set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 1L);
   set(CURLOPT_MAXREDIRS, 10L);
-  set(CURLOPT_FAILONERROR, 1L);  // a page that says 404 is no file
+  set(CURLOPT_FAILONERROR, 1L);  // a page that says 404 is not a file
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_CONNECTTIMEOUT, 30L);
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);  // bytes a second,
@@ -150,7 +150,7 @@ void make_folder(const fs::path& folder) {
 
 }  // namespace
 
-void fetch(const Source& source, const fs::path& data, const std::string& url) {
+void fetch(const PublicFile& source, const fs::path& data, const std::string& url) {
   const auto file = data / source.file;
   auto partial = source;
   partial.file += ".part";
@@ -163,7 +163,7 @@ void fetch(const Source& source, const fs::path& data, const std::string& url) {
   Bar bar(source.file);
   for (const bool resume : {true, false}) {
     const auto begun = transfer_rest({part, url, bar}, resume);
-    if (begun >= 0 && verify(partial, data).presence == Presence::kWhole) {
+    if (begun >= 0 && verify(partial, data).state == FileState::kVerified) {
       fs::rename(part, file);
       return;
     }

@@ -134,7 +134,7 @@ void sample(Session& session, const SampleArguments& a) {
   const auto& space = experiment.space();
   Streams streams(run.experiment.seed);
   const auto order = order_named(a.order);
-  const auto kind = a.most_probable ? QueryKind::kMostProbable : QueryKind::kSample;
+  const auto kind = a.most_probable ? QueryKind::kMaxProbable : QueryKind::kSample;
   const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
     std::int64_t done = 0;
     for (const auto& part : given.split(std::int64_t{kBatch})) {

@@ -47,15 +47,15 @@ std::vector<Pair> pairs_of(const fs::path& path, const fs::path& out) {
   if (!directory.exists())
     return {pair_of(fs::absolute(path / "").parent_path().filename().string(), path, out)};
   const auto study = directory.study();
-  std::vector<std::string> strangers;
-  const auto runs = directory.find(study, strangers);
+  std::vector<std::string> unrelated_runs;
+  const auto runs = directory.find(study, unrelated_runs);
   std::vector<Pair> pairs;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& name = study.experiments[i].name;
-    if (runs[i].standing == Standing::kFinished)
+    if (runs[i].state == RunState::kFinished)
       pairs.push_back(pair_of(name, runs[i].folder, out / name));
     else
-      fmt::print(stderr, "{}: {}; passed over\n", name, name_of(runs[i].standing));
+      fmt::print(stderr, "{}: {}; passed over\n", name, name_of(runs[i].state));
   }
   if (pairs.empty()) throw SpecError(path.string() + ": holds no finished run");
   return pairs;

@@ -44,7 +44,7 @@ struct EvaluateArguments {
 
 /// What `marginals --certify` takes.
 struct CertifyArguments {
-  double confidence = 0.95, width = 0, seconds = 0, islands = 12;
+  double confidence = 0.95, width = 0, seconds = 0, exact_width = 12;
   std::int64_t samples = 1 << 13;
 };
 

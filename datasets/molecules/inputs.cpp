@@ -13,7 +13,7 @@ namespace marginalia::molecules {
 
 namespace fs = std::filesystem;
 
-std::vector<Source> public_files() {
+std::vector<PublicFile> public_files() {
   const std::string zinc =
       "https://raw.githubusercontent.com/insilicomedicine/DD-VAE/master/data/zinc/";
   const std::string qm9 =

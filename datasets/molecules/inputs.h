@@ -66,7 +66,7 @@ struct Input {
 };
 
 /// The files that are published.
-std::vector<Source> public_files();
+std::vector<PublicFile> public_files();
 
 /// Reads them; throws SpecError where the request is wrong or files are missing.
 Input read_input(const MoleculeParams& params);

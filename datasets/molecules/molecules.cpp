@@ -50,7 +50,7 @@ class Molecules final : public Dataset {
       "Technol. 1, 045024";
   static constexpr const char* kExample =
       R"({"file": "molecules/tiny.smi", "fractions": [0.5, 0.25, 0.25]})";
-  static std::vector<Source> sources() { return public_files(); }
+  static std::vector<PublicFile> sources() { return public_files(); }
   static std::vector<OptionalPart> parts() {
     return {{"RDKit", chemistry::rdkit_version(), chemistry::kRdkitRemedy}};
   }

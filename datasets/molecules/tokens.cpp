@@ -15,7 +15,7 @@ namespace marginalia::molecules {
 
 namespace {
 
-constexpr std::size_t kMostTokens = 255;  // and the padding: what a byte can tell apart
+constexpr std::size_t kMaxTokens = 255;  // and the padding: what a byte can tell apart
 
 /// Numbers tokens as they come; many threads ask it.
 class Vocabulary {
@@ -34,9 +34,9 @@ class Vocabulary {
     std::vector<std::string> tokens;
     for (const auto& [token, number] : numbers_)
       tokens.push_back(token);
-    if (tokens.size() > kMostTokens)
+    if (tokens.size() > kMaxTokens)
       throw SpecError(fmt::format("the molecules have {} different tokens; a dataset can have {}",
-                                  tokens.size(), kMostTokens));
+                                  tokens.size(), kMaxTokens));
     std::ranges::sort(tokens);
     places.resize(tokens.size());
     for (std::size_t i = 0; i < tokens.size(); ++i)

@@ -18,7 +18,7 @@ struct Rows {
   std::vector<std::string> faults;    ///< why a row is none; empty where it is one
 };
 
-/// The tokens of one text; throws std::exception, saying why, where it is no molecule.
+/// The tokens of one text; throws std::exception, saying why, where it is not a molecule.
 using Tokenise = std::function<std::vector<std::string>(std::string_view)>;
 
 /// Cuts all texts, on all cores. Tokens equal to `padding` are dropped. Throws SpecError where

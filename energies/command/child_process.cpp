@@ -273,7 +273,7 @@ void ChildProcess::take_lines(std::vector<std::string>& lines) {
   }
   received_.erase(0, begin);
   if (received_.size() > kLongestLine)
-    throw Error(fmt::format("wrote a line of more than {} bytes, which is no answer: {}",
+    throw Error(fmt::format("wrote a line of more than {} bytes, which is not an answer: {}",
                             kLongestLine, excerpt(received_)));
 }
 

@@ -86,7 +86,8 @@ Command::Command(const Params& params) : params_(params), space_(params.space.bu
   if (params.command.empty() || params.command.front().empty())
     throw SpecError("needs \"command\", as [\"python3\", \"reward.py\"]");
   if (!std::filesystem::is_directory(params.directory.found))
-    throw SpecError(fmt::format("\"directory\": {} is no folder", params.directory.found.string()));
+    throw SpecError(
+        fmt::format("\"directory\": {} is not a folder", params.directory.found.string()));
   try {
     probe();
   } catch (const Error& e) {
@@ -121,7 +122,7 @@ std::string Command::question(const Tensor& rows, std::int64_t b) const {
   return fmt::format("{{\"state\":[{}]}}", fmt::join(state, state + D, ","));
 }
 
-/// The number that `line` stands for, -inf for a forbidden state; NaN when it is no answer.
+/// The number that `line` stands for, -inf for a forbidden state; NaN when it is not an answer.
 double value_of(const std::string& line) {
   if (line == "-inf" || line == "-Infinity") return -INFINITY;
   auto json = Json::parse(line, nullptr, false);

@@ -17,9 +17,9 @@ namespace {
 
 using marginalia::SpecError;
 
-constexpr std::int64_t kMostVariables = 1 << 20;
-constexpr std::int64_t kMostLevels = 1 << 16;
-constexpr double kMostEntries = 1 << 28;
+constexpr std::int64_t kMaxVariables = 1 << 20;
+constexpr std::int64_t kMaxLevels = 1 << 16;
+constexpr double kMaxEntries = 1 << 28;
 
 /// The words of a file, with the lines they stand on.
 class Words {
@@ -79,11 +79,11 @@ void read_table(Words& words, std::int64_t a, const std::vector<std::int64_t>& c
   double entries = 1;
   for (const auto i : factor.scope)
     entries *= double(cardinalities[std::size_t(i)]);
-  if (entries > kMostEntries)
+  if (entries > kMaxEntries)
     words.fail(fmt::format("factor {} has {:.3g} entries; at most {:.3g} are taken", a, entries,
-                           kMostEntries));
+                           kMaxEntries));
   const auto given = words.number<std::int64_t>(fmt::format("the size of table {}", a), 0,
-                                                std::int64_t(kMostEntries));
+                                                std::int64_t(kMaxEntries));
   if (given != std::int64_t(entries))
     words.fail(fmt::format("table {} has {} entries, but its scope has {} states", a, given,
                            std::int64_t(entries)));
@@ -104,11 +104,11 @@ marginalia::FactorModel read_model(const std::filesystem::path& file) {
   if (const auto type = words.next(); type != "MARKOV" && type != "BAYES")
     words.fail(fmt::format("begins with \"{}\"; a UAI file begins with MARKOV or BAYES",
                            type.substr(0, 20)));
-  const auto D = words.number<std::int64_t>("the number of variables", 1, kMostVariables);
+  const auto D = words.number<std::int64_t>("the number of variables", 1, kMaxVariables);
   marginalia::FactorModel model;
   for (std::int64_t i = 0; i < D; ++i)
     model.cardinalities.push_back(words.number<std::int64_t>(
-        fmt::format("the cardinality of variable {}", i), 1, kMostLevels));
+        fmt::format("the cardinality of variable {}", i), 1, kMaxLevels));
   const auto factors =
       words.number<std::int64_t>("the number of factors", 0, std::int64_t{1} << 24);
   for (std::int64_t a = 0; a < factors; ++a)

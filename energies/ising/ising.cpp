@@ -30,7 +30,7 @@ using namespace marginalia;
 
 namespace {
 
-constexpr std::int64_t kMostSites = 1 << 24;
+constexpr std::int64_t kMaxSites = 1 << 24;
 
 /// The component: a lattice or a graph, by what is given.
 struct Ising {
@@ -139,8 +139,8 @@ ising::Lattice LatticeIsing::lattice_of(const Ising::Params& params) {
   double sites = 1;
   for (const auto side : sides)
     sites *= double(side);
-  if (sites > kMostSites)
-    throw SpecError(fmt::format("{:.3g} sites are too many; take at most {}", sites, kMostSites));
+  if (sites > kMaxSites)
+    throw SpecError(fmt::format("{:.3g} sites are too many; take at most {}", sites, kMaxSites));
 
   auto lattice = ising::uniform_lattice(sides, periodic, params.coupling, params.field);
   if (params.couplings) ising::read_couplings(params.couplings.found, lattice);

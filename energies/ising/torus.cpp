@@ -8,7 +8,7 @@ namespace {
 
 using Real = long double;
 
-constexpr Real kLeast = 1e-200L;  // stands for 0 where g_0 vanishes: its term does, its slope not
+constexpr Real kTiny = 1e-200L;  // stands for 0 where g_0 vanishes: its term does, its slope not
 
 /// The log of |x| and its sign, and the derivative of that log by J.
 struct LogTerm {
@@ -22,7 +22,7 @@ LogTerm log_cosh(Real x, Real dx) {
   return {a + std::log1p(std::exp(-2 * a)), std::tanh(x) * dx, 1};
 }
 LogTerm log_sinh(Real x, Real dx) {
-  const auto a = std::fmax(std::fabs(x), kLeast);
+  const auto a = std::fmax(std::fabs(x), kTiny);
   return {a + std::log1p(-std::exp(-2 * a)), (x < 0 ? -dx : dx) / std::tanh(a), x < 0 ? -1 : 1};
 }
 

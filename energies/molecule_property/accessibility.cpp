@@ -25,7 +25,7 @@ using RDKit::ROMol;
 
 constexpr std::uint32_t kRadius = 2;
 constexpr std::uint32_t kIdentifiers = std::numeric_limits<std::uint32_t>::max();
-constexpr std::size_t kMostBonds = 256;
+constexpr std::size_t kMaxBonds = 256;
 
 /// What an atom is by itself, as Morgan fingerprints see it.
 std::uint32_t identifier_of(const ROMol& molecule, const Atom& atom) {
@@ -68,7 +68,7 @@ class Fragments {
   const std::vector<std::uint32_t>& sorted() const { return all_; }
 
  private:
-  using Bonds = std::bitset<kMostBonds>;
+  using Bonds = std::bitset<kMaxBonds>;
   struct Fragment {
     Bonds bonds;
     std::uint32_t identifier, radius;
@@ -127,8 +127,8 @@ std::vector<std::uint32_t> fragments_by_rdkit(const ROMol& molecule) {
 }  // namespace
 
 double synthetic_accessibility(const ROMol& molecule, const FragmentTable& scores) {
-  const auto all = molecule.getNumBonds() <= kMostBonds ? Fragments(molecule).sorted()
-                                                        : fragments_by_rdkit(molecule);
+  const auto all = molecule.getNumBonds() <= kMaxBonds ? Fragments(molecule).sorted()
+                                                       : fragments_by_rdkit(molecule);
   double sum = 0, kinds = 0;
   for (auto from = all.begin(); from != all.end(); ++kinds) {
     const auto to = std::upper_bound(from, all.end(), *from);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n";
 
-/// Why a text is no token of SELFIES; empty where it is one.
+/// Why a text is not a token of SELFIES; empty where it is one.
 std::string fault_of(const std::string& text, const selfies::Constraints& constraints) {
   try {
     if (selfies::split(text).size() != 1) return "is more than one token";

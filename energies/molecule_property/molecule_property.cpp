@@ -7,7 +7,7 @@
 /// spells: tokens of SELFIES, of which every string is a molecule, or pieces of SMILES. Padding
 /// means nothing: among tokens of SELFIES it is passed over wherever it stands, as the reference
 /// decoder does with [nop], so that many states are one molecule; of SMILES it may stand at the end
-/// alone. What is no molecule (no atom, or refused by RDKit) has log f = floor.
+/// alone. What is not a molecule (no atom, or refused by RDKit) has log f = floor.
 /// Source: Liu, Ramadge and Adams (2024), arXiv:2310.12920, sect. 6.2 and table 5: logP with
 /// targets 4 and -4, temperatures 1 and 0.1, over 55 tokens of SELFIES.
 #include <tbb/info.h>
@@ -84,7 +84,7 @@ class MoleculeProperty final : public Energy, private Readable {
       p("length", length, {.doc = "D, tokens of a state, padding included", .min = 1});
       p("constraints", constraints,
         {.doc = "bonds that SELFIES allow an atom", .one_of = selfies::Constraints::presets()});
-      p("floor", floor, {.doc = "log f of a state that is no molecule, nats"});
+      p("floor", floor, {.doc = "log f of a state that is not a molecule, nats"});
       p("fragments", fragments, {.doc = "contributions to the SA score; also packed"});
     }
   };
@@ -95,7 +95,7 @@ class MoleculeProperty final : public Energy, private Readable {
   Offer<Readable> readable() const override { return {this}; }
 
  private:
-  /// Distinct molecules of a batch: their properties, none for what is no molecule; and which of
+  /// Distinct molecules of a batch: their properties, none for what is not a molecule; and which of
   /// them each row is.
   struct Batch {
     std::vector<std::vector<double>> molecules;
@@ -268,13 +268,13 @@ Tensor MoleculeProperty::compute_log_density(const Tensor& x) const {
   return log_density.to(x.device());
 }
 
-/// The property, NaN of what is no molecule; of several properties, log f.
+/// The property, NaN of what is not a molecule; of several properties, log f.
 Tensor MoleculeProperty::raw_score(const Tensor& x) const {
   space_.check(x, false, label());
   return terms_.size() > 1 ? compute_log_density(x) : scores(x)[0].values;
 }
 
-/// Each property, NaN of what is no molecule.
+/// Each property, NaN of what is not a molecule.
 std::vector<Score> MoleculeProperty::scores(const Tensor& x) const {
   space_.check(x, false, label());
   const auto batch = properties_of(x);

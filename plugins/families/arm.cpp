@@ -67,7 +67,8 @@ class Arm final : public Family {
   };
   struct Reinforce : NoParams {
     static constexpr const char* kName = "reinforce";
-    static constexpr const char* kDoc = "reverse KL to an energy, by REINFORCE with the whole log p";
+    static constexpr const char* kDoc =
+        "reverse KL to an energy, by REINFORCE with the whole log p";
   };
   struct MonteCarlo : NoParams {
     static constexpr const char* kName = "monte_carlo";
@@ -326,7 +327,7 @@ class Arm final : public Family {
   at::Device device_;
   std::int64_t particles_;
   RoleNetwork network_;
-  Tensor order_;  // int64 [D]
+  Tensor order_;         // int64 [D]
   Objective objective_;  // settled
 };
 

@@ -83,7 +83,7 @@ class BeliefPropagationFamily final : public Family {
         answer.value = bethe(space_.empty());
         break;
       case QueryKind::kSample:
-      case QueryKind::kMostProbable:
+      case QueryKind::kMaxProbable:
         throw Error("draws no samples");
     }
     return answer;

@@ -62,6 +62,8 @@ class Certificates final : public Metric {
   static constexpr const char* kExample =
       R"({"sizes": [50], "queries": 4, "seconds": 0.1, "base_seconds": 0.1})";
 
+  static Json upgrade(const Json& old, int) { return measure::with_exact_width(old); }
+
   struct Params {
     SubsetParams subsets{.sizes = {2, 10, 30, 50}, .queries = 5};
     IntervalParams interval;

@@ -38,9 +38,11 @@ class Conformal final : public Metric {
       {"*", "conformal radius", "around one-pass log p(x_S), for queries of its law", "nats"}};
   static constexpr const char* kExample = R"({"queries": 40, "bins": 1, "samples": 16})";
 
+  static Json upgrade(const Json& old, int) { return measure::with_exact_width(old); }
+
   struct Params {
     std::int64_t queries = 500, bins = 5, samples = 256;
-    double confidence = 0.9, width = 0.05, islands = 12;
+    double confidence = 0.9, width = 0.05, exact_width = 12;
     void visit(ParamVisitor& p) {
       p("queries", queries,
         {.doc = "n, of all bins together, but no more than there are states", .min = 1});
@@ -48,7 +50,7 @@ class Conformal final : public Metric {
       p("confidence", confidence, {.doc = "1 - a", .min = 0.5, .max = 0.999});
       p("width", width, {.doc = "nats of a label's interval at which sampling stops", .min = 0.0});
       p("samples", samples, {.doc = "of each side of a label, at which it stops", .min = 1});
-      p("islands", islands,
+      p("exact_width", exact_width,
         {.doc = "log2 of the entries of a message up to which unknown variables are summed out",
          .min = 0.0,
          .max = 24.0});
@@ -91,7 +93,7 @@ class Conformal final : public Metric {
     settings.confidence = 1 - kLabelDelta;
     settings.width = params_.width;
     settings.samples = params_.samples;
-    settings.islands = params_.islands;
+    settings.exact_width = params_.exact_width;
     settings.base_seconds = 0;
     Certifier certifier(evaluation.family(), evaluation.energy(), settings);
     auto& stream = evaluation.stream("conformal/labels");

@@ -65,6 +65,8 @@ class Coverage final : public Metric {
   static constexpr const char* kExample =
       R"({"sizes": [50], "queries": 4, "samples": 16, "base_samples": 32})";
 
+  static Json upgrade(const Json& old, int) { return measure::with_exact_width(old); }
+
   struct Params {
     SubsetParams subsets;
     IntervalParams interval;

@@ -43,8 +43,8 @@ double within_size(const Tensor& size, const Tensor& truth, const Tensor& answer
 
 /// [[|S|, reference, answered], ...], evenly spread over the queries.
 Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
-  constexpr std::size_t kMost = 500;
-  const auto count = std::min(kMost, x.size());
+  constexpr std::size_t kMaxPairs = 500;
+  const auto count = std::min(kMaxPairs, x.size());
   auto result = Json::array();
   for (std::size_t n = 0; n < count; ++n) {
     const auto at = n * x.size() / count;

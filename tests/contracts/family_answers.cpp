@@ -8,7 +8,7 @@ namespace {
 
 TEST_CASE("a family's answers have their shapes, repeat, and name their estimator") {
   for (const auto kind : {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample,
-                          QueryKind::kMostProbable, QueryKind::kLogZ}) {
+                          QueryKind::kMaxProbable, QueryKind::kLogZ}) {
     const std::string kind_name(name_of(kind));
     CAPTURE(kind_name);
     for_each_capability(kind, [&](const Family& family, const Capability& c) {
@@ -32,7 +32,7 @@ TEST_CASE("a family's answers have their shapes, repeat, and name their estimato
       if (kind != QueryKind::kConditionals) CHECK((answer.value.scalar_type() == torch::kDouble));
       const auto again = ask(family, query);
       CHECK(same_values(again.value, answer.value));
-      if (kind == QueryKind::kSample || kind == QueryKind::kMostProbable)
+      if (kind == QueryKind::kSample || kind == QueryKind::kMaxProbable)
         CHECK(again.states.equal(answer.states));
     });
   }
@@ -122,9 +122,9 @@ TEST_CASE("samples keep the evidence, and are scored along their own order") {
 }
 
 TEST_CASE("the most probable completion keeps the evidence, and says how probable it is") {
-  for_each_capability(QueryKind::kMostProbable, [](const Family& family, const Capability& c) {
+  for_each_capability(QueryKind::kMaxProbable, [](const Family& family, const Capability& c) {
     const auto partial = test::mixed_states(family.space(), 6);
-    const auto answer = ask(family, {QueryKind::kMostProbable, partial, {}, c.estimator});
+    const auto answer = ask(family, {QueryKind::kMaxProbable, partial, {}, c.estimator});
     CHECK(test::refusal([&] { family.space().check(answer.states, false, "states"); }) ==
           "accepted");
     const auto known = partial != kUnknown;

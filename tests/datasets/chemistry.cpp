@@ -108,7 +108,7 @@ TEST_CASE("molecules are those of RDKit") {
   CHECK(aspirin.weight() == doctest::Approx(180.159));
   CHECK(qed(aspirin.qed_properties()) == doctest::Approx(0.5501217966938848));
   CHECK(similarity(aspirin.fingerprint(), Molecule("CC(=O)Oc1ccccc1").fingerprint()) < 1);
-  CHECK_THROWS_WITH_AS(Molecule("C1CC"), "RDKit: this is no SMILES", Unreadable);
+  CHECK_THROWS_WITH_AS(Molecule("C1CC"), "RDKit: this is not a SMILES", Unreadable);
   CHECK_THROWS_WITH_AS(Molecule("CN(C)(C)(C)C"), doctest::Contains("valence"), Unreadable);
   CHECK_THROWS_AS(Molecule(""), Unreadable);
 }

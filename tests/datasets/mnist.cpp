@@ -244,13 +244,13 @@ TEST_CASE("static mnist names file and position of what is no row") {
   const std::string file = "DATA/binarized_mnist/binarized_mnist_train.amat:";
   CHECK(fault(amat(1) + amat(1).substr(2)) == file + "2: 783 values; a row has 784");
   CHECK(fault(amat(1) + "0 1 2 0\n") ==
-        file + "2:5: \"2\" is no pixel; pixels are 0 or 1, separated by blanks");
+        file + "2:5: \"2\" is not a pixel; pixels are 0 or 1, separated by blanks");
   CHECK(fault("0 10 1\n") ==
-        file + "1:3: \"10\" is no pixel; pixels are 0 or 1, separated by blanks");
+        file + "1:3: \"10\" is not a pixel; pixels are 0 or 1, separated by blanks");
   CHECK(fault("\n") ==
         "DATA/binarized_mnist/binarized_mnist_train.amat: has no rows; a split needs one at least");
   CHECK(fault(bits(2) + "x", "bits") ==
-        "DATA/binarized_mnist/binarized_mnist_train.bits: has 197 bytes, which are no whole rows "
+        "DATA/binarized_mnist/binarized_mnist_train.bits: has 197 bytes, which are not whole rows "
         "of 98; get the file anew");
 }
 

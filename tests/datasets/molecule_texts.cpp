@@ -35,7 +35,7 @@ TEST_CASE("molecules read SELFIES and SMILES into rows of SELFIES") {
   CHECK((placed.slice(0, 0, 5) == kUnknown).all().item<bool>());
   CHECK(test::refusal([&] {
           m->from_text({"CCS"});
-        }).starts_with("the SMILES CCS is [C][C][S]: character 7: \"[S]\" is no letter"));
+        }).starts_with("the SMILES CCS is [C][C][S]: character 7: \"[S]\" is not a letter"));
 }
 
 TEST_CASE("molecules of SMILES characters read them, with gaps") {
@@ -43,8 +43,9 @@ TEST_CASE("molecules of SMILES characters read them, with gaps") {
   const auto m = molecules(folder, R"("representation": "smiles", )");
   CHECK(m->from_text({"CCO"}).equal(all_rows(*m, Split::kTrain)[0]));
   CHECK(m->to_text(m->from_text({"C?O", 1})) == "?C?O????");
-  CHECK(
-      test::refusal([&] { m->from_text({"CCS"}); }).starts_with("character 3: \"S\" is no letter"));
+  CHECK(test::refusal([&] {
+          m->from_text({"CCS"});
+        }).starts_with("character 3: \"S\" is not a letter"));
 }
 
 TEST_CASE("molecules are drawn where RDKit is there") {

@@ -230,7 +230,7 @@ TEST_CASE("the verb molecules answers line by line") {
         "! character 3: \"(\" is never closed by \")\"\n"
         "[C][=C]\n[C]\n");
   CHECK(tool({"decode"}, "[C][=C]\n[Q]\n[S][=O][=O]\n") ==
-        "C=C\n! character 1: \"[Q]\" is no token of SELFIES 2\nS=O\n");
+        "C=C\n! character 1: \"[Q]\" is not a token of SELFIES 2\nS=O\n");
   CHECK(tool({"encode", "--constraints", "hypervalent"}, "CN(=O)=O") ==
         "[C][N][=Branch1][C][=O][=O]\n");
   CHECK(tool({"encode", "--constraints=hypervalent", "--threads=1"}, "CN(=O)=O") ==

@@ -131,15 +131,16 @@ TEST_CASE("a SMILES that has no SELFIES is refused with place and reason") {
   };
   CHECK(why("") == "character 1: the SMILES is empty; it needs one atom at least");
   CHECK(why(".C") == "character 1: no atom stands before this");
-  CHECK(why("C*") == "character 2: \"*\" is no symbol of SMILES that SELFIES can express");
-  CHECK(why("C$C") == "character 2: \"$\" is no symbol of SMILES that SELFIES can express");
-  CHECK(why("C C") == "character 2: \" \" is no symbol of SMILES that SELFIES can express");
+  CHECK(why("C*") == "character 2: \"*\" is not a symbol of SMILES that SELFIES can express");
+  CHECK(why("C$C") == "character 2: \"$\" is not a symbol of SMILES that SELFIES can express");
+  CHECK(why("C C") == "character 2: \" \" is not a symbol of SMILES that SELFIES can express");
   CHECK(why("C=") == "character 2: nothing follows the last bond; an atom must");
   CHECK(why("C=(C)") ==
         "character 2: a bond stands before \"(\"; an atom or a ring number must follow it");
-  CHECK(why("CCX").starts_with("character 3: \"X\" is no atom that SELFIES can express; "));
-  CHECK(why("C[Nh]").starts_with("character 2: \"[Nh]\" is no atom that SELFIES can express; "));
-  CHECK(why("[C@TH1]C").starts_with("character 1: \"[C@TH1]\" is no atom"));
+  CHECK(why("CCX").starts_with("character 3: \"X\" is not an atom that SELFIES can express; "));
+  CHECK(
+      why("C[Nh]").starts_with("character 2: \"[Nh]\" is not an atom that SELFIES can express; "));
+  CHECK(why("[C@TH1]C").starts_with("character 1: \"[C@TH1]\" is not an atom"));
   CHECK(why("C[CH3") == "character 2: \"[\" is never closed by \"]\"");
   CHECK(why("CC(C") == "character 3: \"(\" is never closed by \")\"");
   CHECK(why("CC)C") == "character 3: \")\" closes no branch; there is no \"(\" for it");
@@ -180,9 +181,9 @@ TEST_CASE("a SELFIES is cut into its tokens, and what is none is refused") {
   CHECK(tokens("[C][=C][F].[C]") == Tokens{"[C]", "[=C]", "[F]", ".", "[C]"});
   CHECK(decoded("[C]x[C]").starts_with("! character 4: \"x\" stands outside of brackets"));
   CHECK(decoded("[C][C") == "! character 4: \"[\" is never closed by \"]\"");
-  CHECK(decoded("[C][Q]") == "! character 4: \"[Q]\" is no token of SELFIES 2");
-  CHECK(decoded("[C][Ring4]") == "! character 4: \"[Ring4]\" is no token of SELFIES 2");
-  CHECK(decoded("[C][/Ring1]") == "! character 4: \"[/Ring1]\" is no token of SELFIES 2");
+  CHECK(decoded("[C][Q]") == "! character 4: \"[Q]\" is not a token of SELFIES 2");
+  CHECK(decoded("[C][Ring4]") == "! character 4: \"[Ring4]\" is not a token of SELFIES 2");
+  CHECK(decoded("[C][/Ring1]") == "! character 4: \"[/Ring1]\" is not a token of SELFIES 2");
   CHECK(decoded("[CH9]") ==
         "! character 1: \"[CH9]\" has more hydrogens than the constraints allow");
   CHECK(decoded("") == "");

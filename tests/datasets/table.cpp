@@ -97,9 +97,9 @@ TEST_CASE("table names file and line of what is no row") {
   };
   CHECK(fault("0,1\n1\n") == "DATA/a:2: 1 values, but the rows before have 2");
   CHECK(fault("0,1,1\n") == "DATA/b:1: 2 values, but the rows before have 3");
-  CHECK(fault("0,1\n\n0,x\n") == "DATA/a:3: \"x\" is no integer; values are 0 to 255");
-  CHECK(fault("0,1.0\n") == "DATA/a:1: \"1.0\" is no integer; values are 0 to 255");
-  CHECK(fault("0,,1\n") == "DATA/a:1: \"\" is no integer; values are 0 to 255");
+  CHECK(fault("0,1\n\n0,x\n") == "DATA/a:3: \"x\" is not an integer; values are 0 to 255");
+  CHECK(fault("0,1.0\n") == "DATA/a:1: \"1.0\" is not an integer; values are 0 to 255");
+  CHECK(fault("0,,1\n") == "DATA/a:1: \"\" is not an integer; values are 0 to 255");
   CHECK(fault("0,1,\n") == "DATA/a:1: nothing follows the last comma; each needs a value after it");
   CHECK(fault("0,-1\n") == "DATA/a:1: -1 is out of range; values are 0 to 255");
   CHECK(fault("0,256\n") == "DATA/a:1: 256 is out of range; values are 0 to 255");

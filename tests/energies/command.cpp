@@ -110,7 +110,7 @@ TEST_CASE("a command's program forbids states by null or -inf, plain or in an ob
   CHECK(energy->log_density(torch::ones({2, 3}, torch::kLong))[1].item<double>() == -2500);
 }
 
-TEST_CASE("what is no answer is refused with its line, its text and the state") {
+TEST_CASE("what is not an answer is refused with its line, its text and the state") {
   const auto expected = [](const std::string& shown) {
     return fmt::format(
         "line 2 of 6 in its answer is {}; it must be a finite number or {{\"log_density\": "
@@ -165,7 +165,8 @@ TEST_CASE("more lines than states are refused") {
   const auto endless = refused(
       command_spec({"sh", "-c", "read x; cat /dev/zero"}, R"({"variables": 3, "levels": 4})"));
   CAPTURE(endless);
-  CHECK(endless.find(": wrote a line of more than 1048576 bytes, which is no answer: \"\\u0000") !=
+  CHECK(endless.find(
+            ": wrote a line of more than 1048576 bytes, which is not an answer: \"\\u0000") !=
         std::string::npos);
 }
 
@@ -270,7 +271,7 @@ TEST_CASE("a command that cannot be asked is refused before any work") {
                         kRewards));
   CHECK(refused(R"({"type": "command", "command": ["true"], "directory": "/nowhere",
                     "space": {"variables": 3, "levels": 4}})") ==
-        kCommandSays + "\"directory\": /nowhere is no folder");
+        kCommandSays + "\"directory\": /nowhere is not a folder");
 
   const std::string rule =
       "\"space\" takes \"variables\" and \"levels\", as {\"variables\": 12, \"levels\": 2}, or "

@@ -231,10 +231,10 @@ TEST_CASE("a file that is no graph is refused with its line") {
         "graph.txt: has 2 edges, but its header in line 1 says 3");
   CHECK(message("3 1\n1 2 1\n2 3 1\n") ==
         "graph.txt: has 2 edges, but its header in line 1 says 1");
-  CHECK(message("3 1\n1 2 x\n") == "graph.txt:2: \"x\" is no finite number");
-  CHECK(message("3 1\n1 2 nan\n") == "graph.txt:2: \"nan\" is no finite number");
+  CHECK(message("3 1\n1 2 x\n") == "graph.txt:2: \"x\" is not a finite number");
+  CHECK(message("3 1\n1 2 nan\n") == "graph.txt:2: \"nan\" is not a finite number");
   CHECK(message("3 1\n1 2.5 1\n") ==
-        "graph.txt:2: \"2.5\" is no integer; vertices are 1, 2, 3, ...");
+        "graph.txt:2: \"2.5\" is not an integer; vertices are 1, 2, 3, ...");
   CHECK(message("3 2\n1 2 1\n2 3\n") ==
         "graph.txt:3: must be an edge, \"i j w\" as in the lines before");
   CHECK(message("3 2\n1 2\n2 3 1\n") ==

@@ -333,12 +333,12 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
   };
   CHECK(couplings("1\n2\n3") ==
         ": 3 couplings, but an open lattice of sides 2 x 2 has 4 bonds, each counted once");
-  CHECK(couplings("1\n# none\n2 x\n3\n4\n") == ":3: \"x\" is no finite number");
+  CHECK(couplings("1\n# none\n2 x\n3\n4\n") == ":3: \"x\" is not a finite number");
   CHECK(couplings("1\n2\n3 4\n5\n") ==
         ":3: 2 numbers; give one coupling a line on all lines, or \"i j J\" on all lines");
   CHECK(
       couplings("0 1 1\n0 2 1\n0 3 1\n1 3 1\n") ==
-      ":3: sites 0 and 3 are no neighbours on an open lattice of sides 2 x 2; sites count from 0, "
+      ":3: sites 0 and 3 are not neighbours on an open lattice of sides 2 x 2; sites count from 0, "
       "row by row");
   CHECK(couplings("0 1 1\n0 2 1\n1 0 1\n1 3 1\n") ==
         ":3: the bond of sites 1 and 0 stands twice; give each bond once");

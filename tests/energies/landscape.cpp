@@ -150,9 +150,9 @@ TEST_CASE("landscapes of transcription factors have the sums of the reference" *
 
 TEST_CASE("a landscape refuses files that are no complete table") {
   CHECK(landscape_refusal("w,s\na,1\nb,x\n") ==
-        R"(words.csv:3: the score "x" is no finite number)");
+        R"(words.csv:3: the score "x" is not a finite number)");
   CHECK(landscape_refusal("w,s\na,1\nb,inf\n") ==
-        R"(words.csv:3: the score "inf" is no finite number)");
+        R"(words.csv:3: the score "inf" is not a finite number)");
   CHECK(landscape_refusal("w,s\na,1\nb\n") == "words.csv:3: 1 columns, but the header has 2");
   CHECK(landscape_refusal("w,s\nab,1\nb,2\n") ==
         R"(words.csv:3: the word "b" has 1 letters, but the first one has 2)");
@@ -165,11 +165,11 @@ TEST_CASE("a landscape refuses files that are no complete table") {
   CHECK(landscape_refusal("w,s\naa,1\nab,2\nba,3\n") ==
         R"(words.csv: has 3 of the 4 words of 2 letters ab; "bb" is missing)");
   CHECK(landscape_refusal("w,s\na,1\nc,2\n", R"(, "alphabet": "ab")") ==
-        R"(words.csv:3: "c" of the word "c" is no letter of the alphabet "ab")");
+        R"(words.csv:3: "c" of the word "c" is not a letter of the alphabet "ab")");
   CHECK(landscape_refusal("w,s\na,1\nb,2\n", R"(, "alphabet": "aba")") ==
         R"("alphabet" has "a" twice; give each letter once)");
   CHECK(landscape_refusal("w,s\n\xc3\xa4,1\n") ==
-        "words.csv:2: the word \"\xc3\xa4\" has a character that is no printable ASCII one");
+        "words.csv:2: the word \"\xc3\xa4\" has a character that is not printable ASCII");
   CHECK(
       landscape_refusal("w,s\n" + std::string(60, 'a') + ",1\n" + std::string(60, 'b') + ",1\n") ==
       "words.csv: has 2 of the 1.15e+18 words of 60 letters ab; it needs all");

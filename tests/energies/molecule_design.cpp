@@ -78,13 +78,13 @@ TEST_CASE("molecule_property reads SMILES into SELFIES") {
   CHECK((placed.slice(0, 0, 4) == kUnknown).all().item<bool>());
 }
 
-TEST_CASE("molecule_property says where a text is no molecule of its tokens") {
+TEST_CASE("molecule_property says where a text is not a molecule of its tokens") {
   const auto energy = logp_energy(R"("length": 4, "alphabet": ["[C]", "[=C]", "[Ring1]"])");
   if (!energy) return;
   CHECK(refused(*energy, {"[C][C][N]"}) ==
-        "character 7: \"[N]\" is no letter; there is: [=C] [?] [C] [Ring1] [nop]");
+        "character 7: \"[N]\" is not a letter; there is: [=C] [?] [C] [Ring1] [nop]");
   CHECK(refused(*energy, {"CCN"}) ==
-        "the SMILES CCN is [C][C][N]: character 7: \"[N]\" is no letter; there is: [=C] [?] [C] "
+        "the SMILES CCN is [C][C][N]: character 7: \"[N]\" is not a letter; there is: [=C] [?] [C] "
         "[Ring1] [nop]");
   CHECK(refused(*energy, {"C=CCCC"}) ==
         "the SMILES C=CCCC is [C][=C][C][C][C]: the text spells 5 variables; there are 4");
@@ -92,7 +92,7 @@ TEST_CASE("molecule_property says where a text is no molecule of its tokens") {
   CHECK(refused(*energy, {"C?C"})
             .ends_with("; a part of a molecule is given as SELFIES, with [?] "
                        "for an unknown token"));
-  CHECK(refused(*energy, {"[C][C", 0}).starts_with("character 4: \"[\" is no letter"));
+  CHECK(refused(*energy, {"[C][C", 0}).starts_with("character 4: \"[\" is not a letter"));
 }
 
 TEST_CASE("molecule_property of pieces of SMILES reads SMILES with gaps") {
@@ -103,7 +103,7 @@ TEST_CASE("molecule_property of pieces of SMILES reads SMILES with gaps") {
   CHECK(readable.from_text({"C?Cl"}).equal(levels(*energy, {"C", "?", "Cl", " ", " "})));
   CHECK(readable.to_text(readable.from_text({"C(Cl)O"})) == "C(Cl)O");
   CHECK(readable.to_text(readable.from_text({"C?Cl"})) == "C?Cl");
-  CHECK(refused(*energy, {"CN"}) == "character 2: \"N\" is no letter; there is:   ( ) ? C Cl O");
+  CHECK(refused(*energy, {"CN"}) == "character 2: \"N\" is not a letter; there is:   ( ) ? C Cl O");
 }
 
 TEST_CASE("the SMILES that molecule_property writes is read back as the same molecule") {

@@ -74,7 +74,7 @@ TEST_CASE("molecule_property scores SELFIES by the property's distance from its 
             .starts_with("[O][C][=C][?][=C]"));
 }
 
-TEST_CASE("molecule_property passes over padding, and gives what is no molecule its floor") {
+TEST_CASE("molecule_property passes over padding, and gives what is not a molecule its floor") {
   if (without_properties()) return;
   const auto energy =
       property_energy(R"("property": "weight", "target": 30, "length": 6, "floor": -77)");
@@ -259,7 +259,7 @@ TEST_CASE("molecule_property says what is wrong with a request") {
   CHECK(property_refusal(g + R"("alphabet": [])") ==
         "the alphabet is empty; molecules need one token at least beside the padding");
   CHECK(property_refusal(g + R"("alphabet": ["[C]", "[Xx]"])") ==
-        "alphabet[1]: the token \"[Xx]\" is none of SELFIES: \"[Xx]\" is no token of SELFIES 2");
+        "alphabet[1]: the token \"[Xx]\" is none of SELFIES: \"[Xx]\" is not a token of SELFIES 2");
   CHECK(property_refusal(g + R"("alphabet": ["[C][C]"])") ==
         "alphabet[0]: the token \"[C][C]\" is more than one token");
   CHECK(property_refusal(g + R"("alphabet": ["C"])") ==
@@ -275,9 +275,10 @@ TEST_CASE("molecule_property says what is wrong with a request") {
   CHECK(property_refusal(g + R"("representation": "smiles", "alphabet": ["C", "O C"])") ==
         "alphabet[1]: the token \"O C\" is empty or holds blanks");
   const test::TextFile file("[C]\n[D]\n");
-  CHECK(property_refusal(g + fmt::format(R"("alphabet_file": "{}")", file.path.string())) ==
-        fmt::format("{}:2: the token \"[D]\" is none of SELFIES: \"[D]\" is no token of SELFIES 2",
-                    file.path.string()));
+  CHECK(
+      property_refusal(g + fmt::format(R"("alphabet_file": "{}")", file.path.string())) ==
+      fmt::format("{}:2: the token \"[D]\" is none of SELFIES: \"[D]\" is not a token of SELFIES 2",
+                  file.path.string()));
   CHECK(property_refusal(g + R"("alphabet_file": "/nowhere/tokens.tsv")") ==
         "/nowhere/tokens.tsv: there is no such file; a file is looked for beside the spec, then in "
         "the data directory (--data, $MARGINALIA_DATA)");
@@ -285,5 +286,5 @@ TEST_CASE("molecule_property says what is wrong with a request") {
         "/nowhere/scores.bin[.gz] is missing, which the SA score needs; put it into the data "
         "directory (--data, $MARGINALIA_DATA) or name it in \"fragments\"");
   CHECK(property_refusal(R"("property": "sa", "fragments": ")" + file.path.string() + "\"") ==
-        file.path.string() + ": these are no fragment scores; they begin with SAFP0001");
+        file.path.string() + ": these are not fragment scores; they begin with SAFP0001");
 }

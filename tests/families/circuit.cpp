@@ -107,7 +107,7 @@ TEST_CASE("the most probable completion keeps the evidence and beats most draws"
     Stream stream(2, "test");
     auto given = torch::full({1, 5}, kUnknown, torch::kLong);
     given[0][4] = 2;
-    const Query query{.kind = QueryKind::kMostProbable, .partial = given};
+    const Query query{.kind = QueryKind::kMaxProbable, .partial = given};
     const auto answer = model.family().answer(query, stream);
     CHECK((answer.status == Status::kLower));
     CHECK(answer.states[0][4].item<std::int64_t>() == 2);

@@ -35,7 +35,7 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
     "training": {"steps": -1, "optimizer": {"type": "adamm"}},
     "evaluation": {"metrics": ["ones"], "rows": "al"}})");
   CHECK(faults_of(spec) ==
-        "spec.json: /: \"sed\" is no key of a spec; did you mean \"seed\"?\n"
+        "spec.json: /: \"sed\" is not a key of a spec; did you mean \"seed\"?\n"
         "  it takes: marginalia, note, seed, device, dataset, energy, network, family, training, "
         "evaluation\n"
         "spec.json: /: \"marginalia\" must be 2, or 1, not 3\n"
@@ -101,7 +101,7 @@ TEST_CASE("what every experiment needs is asked for") {
 TEST_CASE("keys that a section has not are refused, \"type\" as well") {
   CHECK(faults_of(parsed(kSound).with({"training.type=adam"})) ==
         "spec.json: /training: training cannot be built\n"
-        "  - \"type\" is no parameter of training\n"
+        "  - \"type\" is not a parameter of training\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
         "log_every_steps, optimizer, schedule, anneal, budget, checkpoint, early_stopping");
   CHECK(faults_of(parsed(kSound).with({"training=5"})) ==

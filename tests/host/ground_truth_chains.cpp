@@ -118,7 +118,9 @@ TEST_CASE("the key follows the energy's values, whatever the spec says of it") {
   const auto spec = Spec::from_text(kSpec, "spec.json");
   const auto resolved = variant({}).resolved;
   const auto of = [&](const char* energy) {
-    return Reference(spec, resolved, {}, test::loaded_registry(), test::make<Energy>(energy)).key();
+    return GroundTruthChains(spec, resolved, {}, test::loaded_registry(),
+                             test::make<Energy>(energy))
+        .key();
   };
   const auto plain = of(R"({"type": "ising", "side": 4, "coupling": 0.2})");
   CHECK(of(R"({"type": "ising", "side": 4, "coupling": 0.2})") == plain);
@@ -246,7 +248,7 @@ TEST_CASE("a reference that cannot be is refused before any work") {
         "chains of an energy; take mcmc");
   CHECK(test::refusal([] { variant({"evaluation.reference.family.chain=9"}); }) ==
         "spec.json: /evaluation/reference/family: mcmc cannot be built\n"
-        "  - \"chain\" is no parameter of mcmc; did you mean \"chains\"?\n"
+        "  - \"chain\" is not a parameter of mcmc; did you mean \"chains\"?\n"
         "  it takes: sampler, chains, sweeps, burn_in, temperatures, hottest");
   CHECK(test::refusal([] {
           variant({"energy.coupling=-0.2", "evaluation.reference.family.sampler=swendsen_wang"});
@@ -286,7 +288,7 @@ TEST_CASE("the family that declares reference chains is the one, whatever its na
     const auto spec = Spec::from_text(kSpec, "spec.json");
     const ReferenceParams params{.use = "always", .samples = 10, .seed = 0, .family = {}};
     const std::shared_ptr<Energy> energy = test::make<Energy>(R"({"type": "ising", "side": 3})");
-    return test::refusal([&] { Reference(spec, spec.json(), params, registry, energy); });
+    return test::refusal([&] { GroundTruthChains(spec, spec.json(), params, registry, energy); });
   };
   Registry registry;
   CHECK(refused(registry) ==

@@ -283,10 +283,10 @@ TEST_CASE("a header that is not of the format is refused with the reason") {
   CHECK(reason(R"({"t":1,"t":1})") == "header names \"t\" twice");
   CHECK(reason(R"({"t":{"shape":[],"shape":[]}})") == "header names \"shape\" twice");
   CHECK(reason(R"({"__metadata__":{"k":"","k":""}})") == "header names \"k\" twice");
-  CHECK(reason(R"({"__metadata__":[]})") == "\"__metadata__\" is no object");
-  CHECK(reason(R"({"__metadata__":{"k":1}})") == "metadata \"k\" is no text");
+  CHECK(reason(R"({"__metadata__":[]})") == "\"__metadata__\" is not an object");
+  CHECK(reason(R"({"__metadata__":{"k":1}})") == "metadata \"k\" is not a text");
 
-  CHECK(of("[]") == "tensor \"t\" is no object");
+  CHECK(of("[]") == "tensor \"t\" is not an object");
   CHECK(of("{}") == "tensor \"t\" has unknown dtype null");
   CHECK(of(R"({"dtype":"F8_E4M3","shape":[16],"data_offsets":[0,16]})") ==
         "tensor \"t\" has unknown dtype \"F8_E4M3\"");

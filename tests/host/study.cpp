@@ -137,7 +137,7 @@ TEST_CASE("faults of a manifest come all at once") {
     "variants": {"a b": {}, "c": null}, "experiments": [{"variant": "d"}],
     "compare": {"alpah": 0.1})");
   const auto keys = manifest.refused();
-  CHECK(keys == "S: /: \"seds\" is no key of a study; did you mean \"seeds\"?\n"
+  CHECK(keys == "S: /: \"seds\" is not a key of a study; did you mean \"seeds\"?\n"
                 "  it takes: marginalia_study, note, base, settings, variants, grid, zip, seeds, "
                 "experiments, compare, budget");
   const Manifest deeper(R"("base": "nowhere.json", "grid": {"seed": []},
@@ -158,7 +158,7 @@ TEST_CASE("faults of a manifest come all at once") {
             "S: /experiments/0: no variant is called \"d\"; did you mean \"c\"?\n  "
             "there is: a b, c\n"
             "S: /compare: /: compare cannot be built\n"
-            "  - \"alpah\" is no parameter of compare; did you mean \"alpha\"?\n"
+            "  - \"alpah\" is not a parameter of compare; did you mean \"alpha\"?\n"
             "  it takes: rows, columns, metrics, baseline, alpha, correct_within, lower_is_better, "
             "higher_is_better, samples, scaling",
             (deeper.folder / "nowhere.json").string()));
@@ -172,12 +172,13 @@ TEST_CASE("a fault of many experiments is said once") {
   const auto text = manifest.refused();
   CHECK(text ==
         "S: /energy: toy cannot be built\n"
-        "  - \"siez\" is no parameter of toy; did you mean \"size\"?\n"
+        "  - \"siez\" is not a parameter of toy; did you mean \"size\"?\n"
         "  it takes: flag, size, ratio, mode, sizes, rates, tags, weights, rows, file, base, "
         "metrics, inner\n"
         "  in base-siez1-seed0 and 3 more");
   const Manifest top(R"("base": "base.json", "grid": {"enrgy.size": [1]})");
-  CHECK(top.refused().starts_with("S: /: \"enrgy\" is no key of a spec; did you mean \"energy\"?"));
+  CHECK(top.refused().starts_with(
+      "S: /: \"enrgy\" is not a key of a spec; did you mean \"energy\"?"));
   const Manifest deep(R"("base": "base.json", "grid": {"energy.size.x": [1]})");
   CHECK(deep.refused() ==
         "S: \"energy.size.x=1\": \"size\" is 4, not an object with keys of its own\n"
@@ -250,7 +251,7 @@ TEST_CASE("a study's record says all that is needed of it") {
   CHECK(again.compare.scaling.metric == "one/exact");
   CHECK(test::refusal([] {
           study_from_json(Json{{"a", 1}}, "x.json");
-        }).starts_with("x.json: is no record of a study"));
+        }).starts_with("x.json: is not a record of a study"));
   CHECK(is_study(manifest.file));
   CHECK_FALSE(is_study(manifest.folder / "base.json"));
 }
@@ -292,35 +293,36 @@ TEST_CASE("runs are found by the hash of their spec, and what was altered is tol
   fs::create_directories(runs / "torn");
   write_atomically(runs / "torn" / "run.json", "{\"spec\": ");
 
-  std::vector<std::string> strangers;
-  const auto found = directory.find(study, strangers);
+  std::vector<std::string> unrelated_runs;
+  const auto found = directory.find(study, unrelated_runs);
   REQUIRE(found.size() == 6);
-  CHECK(found[0].standing == Standing::kFinished);
+  CHECK(found[0].state == RunState::kFinished);
   CHECK(found[0].folder == runs / "renamed");
-  CHECK(found[1].standing == Standing::kUnfinished);
+  CHECK(found[1].state == RunState::kUnfinished);
   CHECK(found[1].reason == "interrupted");
-  CHECK(found[2].standing == Standing::kAltered);
+  CHECK(found[2].state == RunState::kAltered);
   CHECK(found[2].reason ==
         "the spec in run.json is not the one it was run from: energy/size is 6, not 4");
-  CHECK(found[3].standing == Standing::kAltered);
+  CHECK(found[3].state == RunState::kAltered);
   CHECK(found[3].reason == "evaluation.json is not the one that was measured");
-  CHECK(found[4].standing == Standing::kAbsent);
+  CHECK(found[4].state == RunState::kAbsent);
   CHECK(found[4].folder == runs / "base-seed4-2");
-  CHECK_FALSE(found[4].in_the_way);
-  CHECK(found[5].standing == Standing::kAbsent);
-  CHECK(found[5].in_the_way);
-  REQUIRE(strangers.size() == 2);
-  CHECK(strangers[0] == fmt::format("{}: is a second run of an experiment; the other is used; left "
-                                    "alone",
-                                    (runs / "base-seed4").string()));
-  CHECK(strangers[1] ==
-        fmt::format("{}: run.json is no record of a run; left alone", (runs / "torn").string()));
+  CHECK_FALSE(found[4].path_taken);
+  CHECK(found[5].state == RunState::kAbsent);
+  CHECK(found[5].path_taken);
+  REQUIRE(unrelated_runs.size() == 2);
+  CHECK(unrelated_runs[0] ==
+        fmt::format("{}: is a second run of an experiment; the other is used; left "
+                    "alone",
+                    (runs / "base-seed4").string()));
+  CHECK(unrelated_runs[1] ==
+        fmt::format("{}: run.json is not a record of a run; left alone", (runs / "torn").string()));
 
   fs::remove(runs / "renamed" / "evaluation.json");
-  strangers.clear();
-  CHECK(directory.find(study, strangers)[0].reason == "evaluation.json is gone");
+  unrelated_runs.clear();
+  CHECK(directory.find(study, unrelated_runs)[0].reason == "evaluation.json is gone");
   const auto held = RunDirectory::open(runs / "base-seed1", true);
-  CHECK(directory.find(study, strangers)[1].standing == Standing::kRunning);
+  CHECK(directory.find(study, unrelated_runs)[1].state == RunState::kRunning);
 }
 
 TEST_CASE("a folder that holds something else is not taken for a study") {
@@ -330,6 +332,6 @@ TEST_CASE("a folder that holds something else is not taken for a study") {
   CHECK(refused == fmt::format("{}: is not empty and holds no study; choose another --out",
                                manifest.folder.path().string()));
   CHECK(test::refusal([&] { StudyDirectory(manifest.folder / "none").study(); }) ==
-        fmt::format("{}: is no study: it has no study.json that \"marginalia study\" wrote",
+        fmt::format("{}: is not a study: it has no study.json that \"marginalia study\" wrote",
                     (manifest.folder / "none").string()));
 }

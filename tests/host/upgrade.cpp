@@ -183,16 +183,16 @@ TEST_CASE("a run recorded in format 1 is one of today's experiments") {
   const StudyDirectory directory(files.folder / "runs");
 
   std::vector<std::string> unrelated;
-  CHECK(directory.find(study, unrelated)[1].standing == Standing::kAbsent);
+  CHECK(directory.find(study, unrelated)[1].state == RunState::kAbsent);
   CHECK(unrelated.size() == 1);
   recognise_older_runs(study, directory.run_records(), registry());
   unrelated.clear();
   const auto runs = directory.find(study, unrelated);
-  CHECK(runs[0].standing == Standing::kAbsent);
-  CHECK(runs[1].standing == Standing::kUnfinished);
+  CHECK(runs[0].state == RunState::kAbsent);
+  CHECK(runs[1].state == RunState::kUnfinished);
   CHECK(runs[1].folder == folder);
   CHECK(unrelated.empty());
   // study.json keeps it, for who has no registry
   const auto kept = study_from_json(to_json(study), "study.json");
-  CHECK(directory.find(kept, unrelated)[1].standing == Standing::kUnfinished);
+  CHECK(directory.find(kept, unrelated)[1].state == RunState::kUnfinished);
 }

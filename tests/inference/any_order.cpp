@@ -239,7 +239,7 @@ TEST_CASE("a parallel order is refused where any variable may see any other") {
   const Query query{.kind = QueryKind::kSample, .partial = partial, .order = Order::kParallel};
   CHECK(test::refusal([&] {
           answer_from_conditionals(model, query, stream);
-        }).find("bounded sight") != std::string::npos);
+        }).find("finite receptive field") != std::string::npos);
   CHECK(answer_from_conditionals(model, query, stream, {.colours = torch::tensor({0, 1, 0})})
             .passes == 2);
 }

@@ -67,12 +67,12 @@ class Inverted final : public Proposal {
   std::unique_ptr<Proposal> right_;
 };
 
-CertifySettings few(std::int64_t samples, double islands = 0) {
+CertifySettings few(std::int64_t samples, double exact_width = 0) {
   CertifySettings settings;
   settings.width = 0;
   settings.samples = samples;
   settings.base_samples = 256;
-  settings.islands = islands;
+  settings.exact_width = exact_width;
   return settings;
 }
 
@@ -192,13 +192,15 @@ TEST_CASE("intervals hold whatever part is summed out, and narrow graphs are exa
   partial[5] = 1;
   const auto exact = truth.log_marginal(partial.unsqueeze(0)).item<double>();
   double width = INFINITY;
-  for (const double islands : {0, 2, 16}) {
-    CAPTURE(islands);
-    Certifier certifier(family, energy.get(), few(64, islands));
+  for (const double exact_width : {0, 2, 16}) {
+    CAPTURE(exact_width);
+    Certifier certifier(family, energy.get(), few(64, exact_width));
     const auto certificate = certifier.certify(partial, {}, streams.at("a"));
     CHECK(certificate.holds(exact));
     width = certificate.width();
-    CHECK(certificate.route == (islands == 0 ? "network" : islands == 2 ? "mixed" : "exact"));
+    CHECK(certificate.route == (exact_width == 0   ? "network"
+                                : exact_width == 2 ? "mixed"
+                                                   : "exact"));
   }
   CHECK(width < 1e-8);
 }
@@ -258,7 +260,7 @@ TEST_CASE("what a time limit allows to sum out is exact") {
   const auto sum = Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a"));
   CHECK(sum.exact());
   CHECK(sum.holds(truth.log_z()));
-  settings.islands = 0;  // the network alone
+  settings.exact_width = 0;  // the network alone
   CHECK(!Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a")).exact());
 }
 

@@ -1,4 +1,4 @@
-// What evidence leaves of factors: islands, cutsets, and passes.
+// What evidence leaves of factors: components, cutsets, and passes.
 #include "factors.h"
 
 #include <algorithm>
@@ -75,7 +75,7 @@ TEST_CASE("a density with what is known put in is the density") {
     }
 }
 
-TEST_CASE("a wall through a grid makes two islands") {
+TEST_CASE("a wall through a grid leaves two components") {
   const auto model = grid(5, 7);
   std::vector<std::int64_t> values(35, kUnknown);
   for (std::size_t r = 0; r < 5; ++r)
@@ -95,7 +95,7 @@ TEST_CASE("a cutset leaves what is as narrow as was asked, and takes nothing whe
     CAPTURE(bits);
     const auto cut = cutset(model, neighbours, bits);
     CHECK(left_by(model, cut, bits) == "");
-    CHECK(cut.size() < before);  // wider islands need fewer
+    CHECK(cut.size() < before);  // wider components need fewer
     before = cut.size();
   }
   CHECK(left_by(model, {}, 2) != "");  // or the check above says nothing
@@ -103,7 +103,7 @@ TEST_CASE("a cutset leaves what is as narrow as was asked, and takes nothing whe
   CHECK(cutset(model, neighbours, 0).size() >= 32);  // no two neighbours are left
   const auto strip = grid(3, 40);
   CHECK(cutset(strip, neighbours_of(strip), 3).empty());
-  // of a narrow island beside a wide one nothing is taken
+  // of a narrow component beside a wide one nothing is taken
   FactorModel both = grid(8, 8);
   both.cardinalities.insert(both.cardinalities.end(), {5, 5});
   both.factors.push_back({{64, 65}, std::vector<double>(25)});

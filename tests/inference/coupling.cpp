@@ -1,7 +1,7 @@
 // Coupling from the past: its samples have the law of the posterior, and its limits are said.
 #include "inference/sampling/coupling.h"
 #include "factors.h"
-#include "inference/sampling/posterior_source.h"
+#include "inference/sampling/exact_posterior.h"
 
 #include <cmath>
 
@@ -160,7 +160,7 @@ TEST_CASE("a way that gave samples and gives no more is not replaced") {
     Tired tired_;
   };
   const Own energy(torus(3, 3, [](int) { return 0.2; }));
-  const PosteriorSource source(energy);
+  const ExactPosterior source(energy);
   auto draws = source.draws(energy.space().empty()[0]);
   Streams streams(6);
   CHECK(draws.sample(2, streams.at("a")).size(0) == 2);
@@ -182,19 +182,19 @@ TEST_CASE("samples depend on the stream alone") {
 TEST_CASE("posteriors come from an energy's own sampler, else from coupling, else the oracle") {
   Streams streams(5);
   const test::Factored ferromagnet(torus(3, 3, [](int) { return 0.2; }));
-  const PosteriorSource source(ferromagnet);
+  const ExactPosterior source(ferromagnet);
   auto draws = source.draws(ferromagnet.space().empty()[0]);
   CHECK(draws.sample(5, streams.at("a")).sizes() == at::IntArrayRef{5, 9});
   CHECK(draws.method() == "coupling from the past");
 
   const test::Factored frustrated(torus(3, 3, [](int) { return -0.2; }));
-  const PosteriorSource other(frustrated);
+  const ExactPosterior other(frustrated);
   auto by_oracle = other.draws(frustrated.space().empty()[0]);
   CHECK(by_oracle.sample(5, streams.at("a")).size(0) == 5);
   CHECK(by_oracle.method() == "variable elimination");
 
   const test::Factored wide(torus(5, 5, [](int bond) { return bond % 3 ? 0.3 : -0.3; }), 1e-9);
-  const PosteriorSource none(wide);
+  const ExactPosterior none(wide);
   auto neither = none.draws(wide.space().empty()[0]);
   const auto why = test::refusal([&] { neither.sample(5, streams.at("a")); });
   CHECK(why.find("frustrated") != why.npos);

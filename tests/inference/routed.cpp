@@ -1,4 +1,4 @@
-// The estimator "routed": exact where evidence leaves narrow islands, the network elsewhere.
+// The estimator "routed": exact where evidence leaves narrow components, the network elsewhere.
 #include "factors.h"
 #include "leaning.h"
 

@@ -56,7 +56,7 @@ TEST_CASE("certificates and routed answers are the same whatever estimators are 
 
   CertifySettings settings;
   settings.samples = 64;
-  settings.islands = 0;  // the network alone
+  settings.exact_width = 0;  // the network alone
   settings.base_seconds = 0;
   auto x = energy->space().empty()[0].clone();
   x[0] = x[4] = 1;

@@ -13,7 +13,7 @@ TEST_CASE("certificates are narrower the longer one samples, by subset size") {
   const auto measurements = [&](double width) {
     return measurements_of(
         "certificates", b.evaluation,
-        fmt::format(R"("sizes": [34, 67], "queries": 6, "islands": 0, "width": {},
+        fmt::format(R"("sizes": [34, 67], "queries": 6, "exact_width": 0, "width": {},
                                      "seconds": 20, "base_seconds": 20)",
                     width));
   };

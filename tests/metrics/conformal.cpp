@@ -11,7 +11,7 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
   const auto measurement =
       measurements_of(
           "conformal", b.evaluation,
-          R"("queries": 400, "bins": 2, "confidence": 0.8, "samples": 400, "islands": 0)")
+          R"("queries": 400, "bins": 2, "confidence": 0.8, "samples": 400, "exact_width": 0)")
           .at("one_pass");
   CHECK(measurement.samples == 400);
   CHECK(measurement.more["confidence"].get<double>() == doctest::Approx(0.798));

@@ -11,7 +11,7 @@ class Published final : public Dataset {
  public:
   static constexpr const char* kName = "published";
   static constexpr const char* kSummary = "00 and 11";
-  static std::vector<Source> sources() {
+  static std::vector<PublicFile> sources() {
     return {{"published/plain.bin", "https://example.org/files/plain.bin", 200000,
              "sha256:8006993938aa28eb2188163351aabcb20fe8a877b2b6b123d259b69700c80aec"},
             {"published/packed.txt.gz", "https://example.org/files/packed.txt.gz", 0,

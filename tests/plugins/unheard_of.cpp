@@ -54,7 +54,7 @@ class Brook final : public Family {
             {QueryKind::kLogMarginal, "glimpse", Status::kEstimate, "1", Route::kOnePass},
             {QueryKind::kConditionals, "glance", Status::kEstimate, "1", Route::kOnePass},
             {QueryKind::kSample, "drift", Status::kExact, "|U|", Route::kAlongOrder},
-            {QueryKind::kMostProbable, "summit", Status::kExact, "1"}};
+            {QueryKind::kMaxProbable, "summit", Status::kExact, "1"}};
   }
   void step(Step& step) override { step.record("train/water", 1); }
   std::vector<ParameterGroup> parameters() override { return {}; }
@@ -73,7 +73,7 @@ class Brook final : public Family {
       if (query.given.defined()) value = value - log_marginal(query.given);
       return {.value = value, .passes = 1};
     }
-    if (query.kind == QueryKind::kMostProbable) {
+    if (query.kind == QueryKind::kMaxProbable) {
       const auto states = torch::where(x == kUnknown, log_p_.argmax(), x);
       return {.value = log_marginal(states) - log_marginal(x), .states = states};
     }

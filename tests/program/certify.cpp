@@ -28,7 +28,7 @@ const fs::path& half_trained() {
       "evaluation": {"rows": 60, "samples": 0,
                      "metrics": [{"type": "log_z", "samples": 32},
                                  {"type": "conformal", "queries": 60, "bins": 1, "samples": 64}]}})");
-    const auto result = marginalia_(
+    const auto result = run_marginalia(
         fmt::format("run '{}' --out '{}'", (folder / "spec.json").string(), run.string()));
     REQUIRE_MESSAGE(result.code == 0, result.err);
   }
@@ -59,13 +59,13 @@ std::vector<Json> lines_of(const Result& result) {
 TEST_CASE("certified answers hold the exact ones, with a network that has hardly been trained") {
   const auto run = half_trained().string();
   const auto asked = question({1, 1, 0}, ", \"id\": 4") + question({0, 1, 1, 0, 1, 1, 1});
-  const auto exact =
-      lines_of(marginalia_(fmt::format("marginals '{}' --input - --estimator exact", run), asked));
+  const auto exact = lines_of(
+      run_marginalia(fmt::format("marginals '{}' --input - --estimator exact", run), asked));
   for (const auto* more :
-       {"--islands 0 --width 0.5", "--islands 0 --samples 32 --seconds 100", ""}) {
+       {"--exact-width 0 --width 0.5", "--exact-width 0 --samples 32 --seconds 100", ""}) {
     CAPTURE(more);
     const auto lines = lines_of(
-        marginalia_(fmt::format("marginals '{}' --input - --certify {}", run, more), asked));
+        run_marginalia(fmt::format("marginals '{}' --input - --certify {}", run, more), asked));
     REQUIRE(lines.size() == 2);
     for (std::size_t i = 0; i < 2; ++i) {
       const auto truth = exact[i].at("log_marginal").get<double>();
@@ -90,15 +90,15 @@ TEST_CASE(
       question({1, 1, 0}, R"(, "given": [1,1,null,null,null,null,null,null,null,null,)"
                           R"(null,null,null,null,null,null,null,null,null,null,null,)"
                           R"(null,null,null,null])");
-  const auto exact =
-      lines_of(marginalia_(fmt::format("marginals '{}' --input - --estimator exact", run), given));
-  const auto held = lines_of(marginalia_(
-      fmt::format("marginals '{}' --input - --certify --islands 0 --width 0.6", run), given));
+  const auto exact = lines_of(
+      run_marginalia(fmt::format("marginals '{}' --input - --estimator exact", run), given));
+  const auto held = lines_of(run_marginalia(
+      fmt::format("marginals '{}' --input - --certify --exact-width 0 --width 0.6", run), given));
   const auto truth = exact[0].at("log_marginal").get<double>();
   CHECK(held[0].at("lower").get<double>() <= truth);
   CHECK(held[0].at("upper").get<double>() >= truth);
-  const auto radii = lines_of(
-      marginalia_(fmt::format("marginals '{}' --input - --conformal", run), question({1, 1, 0})));
+  const auto radii = lines_of(run_marginalia(
+      fmt::format("marginals '{}' --input - --conformal", run), question({1, 1, 0})));
   CHECK(radii[0].at("upper").get<double>() > radii[0].at("log_marginal").get<double>());
   CHECK(has(radii[0].at("law"), "|S| uniform on 0..25"));
 }
@@ -110,11 +110,11 @@ TEST_CASE("figures of one step are not put beside answers of another") {
   auto other = Json::parse(measured);
   other["step"] = 3;
   write_atomically(file, other.dump());
-  const auto radii = marginalia_(fmt::format("marginals '{}' --input - --conformal", run.string()),
-                                 question({1, 1, 0}));
+  const auto radii = run_marginalia(
+      fmt::format("marginals '{}' --input - --conformal", run.string()), question({1, 1, 0}));
   CHECK(radii.code == 2);
   CHECK(has(radii.err, "its conformal radii are of step 3, and the answers would be of step 5"));
-  const auto merged = marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string()));
+  const auto merged = run_marginalia(fmt::format("evaluate '{}' --metrics ess", run.string()));
   CHECK(merged.code == 2);
   CHECK(has(merged.err, "holds figures of step 3, and these would be of step 5"));
   write_atomically(file, measured);
@@ -122,20 +122,20 @@ TEST_CASE("figures of one step are not put beside answers of another") {
 
 TEST_CASE("what cannot be certified is refused with the line, or said in the answer") {
   const auto run = half_trained().string();
-  const auto short_of = marginalia_(
-      fmt::format("marginals '{}' --input - --certify --islands 0 --seconds 0.000000001", run),
+  const auto short_of = run_marginalia(
+      fmt::format("marginals '{}' --input - --certify --exact-width 0 --seconds 0.000000001", run),
       question({1}));
   REQUIRE_MESSAGE(short_of.code == 0, short_of.err);
   const auto line = Json::parse(short_of.out);
   CHECK(line.at("lower").is_null());
   CHECK(has(line.at("reason"), "the budget ended before a chain was drawn"));
-  const auto alone = marginalia_(fmt::format("marginals '{}' --input - --width 0.1", run), "");
+  const auto alone = run_marginalia(fmt::format("marginals '{}' --input - --width 0.1", run), "");
   CHECK(alone.code == 2);
   CHECK(has(alone.err, "--width requires --certify"));
-  const auto wrong = marginalia_(
+  const auto wrong = run_marginalia(
       fmt::format("marginals '{}' --input - --certify --confidence 1.5", run), question({1}));
   CHECK(wrong.code == 2);
-  const auto both = marginalia_(
+  const auto both = run_marginalia(
       fmt::format("marginals '{}' --input - --certify --estimator chain", run), question({1}));
   CHECK(both.code == 2);
   CHECK(has(both.err, "excludes"));

@@ -16,7 +16,7 @@ TEST_CASE("an existing run directory is refused, and nothing in it changes") {
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);
   const auto before = read_text(run / "evaluation.json");
-  const auto result = marginalia_(
+  const auto result = run_marginalia(
       fmt::format("run '{}' --out '{}'", (folder / "tiny.json").string(), run.string()));
   CHECK(result.code == 2);
   CHECK(has(result.err, "exists already"));
@@ -43,7 +43,7 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
   const auto steps = record.at("steps").get<std::int64_t>() + 20;
   record["spec"]["training"]["steps"] = steps;
   write_atomically(run / "run.json", record.dump());
-  const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+  const auto resumed = run_marginalia(fmt::format("resume '{}'", run.string()));
   CAPTURE(resumed.err);
   CHECK(resumed.code == 0);
   CHECK(has(resumed.err, "checkpoint passed over"));
@@ -65,7 +65,7 @@ TEST_CASE("a signal while a run is measured stops it at once; resuming measures 
   auto record = Json::parse(read_text(run / "run.json"));
   record["spec"]["evaluation"]["rows"] = 50;
   write_atomically(run / "run.json", record.dump());
-  const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+  const auto resumed = run_marginalia(fmt::format("resume '{}'", run.string()));
   CHECK_MESSAGE(resumed.code == 0, resumed.err);
   CHECK(fs::exists(run / "evaluation.json"));
 }
@@ -84,10 +84,11 @@ TEST_CASE("a reward's file that changed since training is named whenever its run
   const auto run = (folder / "run").string();
   const auto warning = "marginalia: warning: " + reward.string() + " (sha256 ";
   const auto first =
-      marginalia_(fmt::format("run '{}' --out '{}'", (folder / "reward.json").string(), run));
+      run_marginalia(fmt::format("run '{}' --out '{}'", (folder / "reward.json").string(), run));
   REQUIRE_MESSAGE(first.code == 0, first.err);
   const auto ask = [&](const std::string& verb, const std::string& more) {
-    auto result = marginalia_(fmt::format("{} '{}' {}", verb, run, more), R"({"x": [0,null,1]})");
+    auto result =
+        run_marginalia(fmt::format("{} '{}' {}", verb, run, more), R"({"x": [0,null,1]})");
     CHECK_MESSAGE(result.code == 0, result.err);
     return result;
   };
@@ -137,7 +138,7 @@ TEST_CASE("a full disk stops the run with its reason, and what was written befor
   }
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = disk / "run";
-  const auto result = marginalia_(
+  const auto result = run_marginalia(
       fmt::format("run '{}' --out '{}' training.steps=400 training.checkpoint.every_steps=1 "
                   "training.checkpoint.keep=1000",
                   (folder / "tiny.json").string(), run.string()));
@@ -147,9 +148,9 @@ TEST_CASE("a full disk stops the run with its reason, and what was written befor
   int whole = 0;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
     if (!entry.is_symlink()) {
-      const auto asked = marginalia_(fmt::format("marginals '{}' --input - --checkpoint '{}'",
-                                                 run.string(), entry.path().string()),
-                                     R"({"x": [0,1,0,0,0,0,0,0,0]})");
+      const auto asked = run_marginalia(fmt::format("marginals '{}' --input - --checkpoint '{}'",
+                                                    run.string(), entry.path().string()),
+                                        R"({"x": [0,1,0,0,0,0,0,0,0]})");
       CHECK_MESSAGE(asked.code == 0, asked.err);
       if (++whole == 3) break;
     }
@@ -161,8 +162,8 @@ TEST_CASE("the last line of a run says that its tree had uncommitted changes, wh
   const test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);
   const auto run = folder / "run";
-  const auto result = marginalia_(fmt::format("run '{}' --out '{}' training.steps=10",
-                                              (folder / "tiny.json").string(), run.string()));
+  const auto result = run_marginalia(fmt::format("run '{}' --out '{}' training.steps=10",
+                                                 (folder / "tiny.json").string(), run.string()));
   REQUIRE_MESSAGE(result.code == 0, result.err);
   auto record = Json::parse(read_text(run / "run.json"));
   const auto built = record.at("commit").get<std::string>();
@@ -175,7 +176,7 @@ TEST_CASE("the last line of a run says that its tree had uncommitted changes, wh
     record["commit"] = commit;
     record["status"] = "interrupted";
     write_atomically(run / "run.json", record.dump());
-    const auto resumed = marginalia_(fmt::format("resume '{}'", run.string()));
+    const auto resumed = run_marginalia(fmt::format("resume '{}'", run.string()));
     REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
     const auto now = Json::parse(read_text(run / "run.json"));
     CHECK(now.at("commit") == commit);     // what it was begun with

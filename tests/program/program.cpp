@@ -12,7 +12,7 @@ using test::has, test::kTiny, test::marginalia_, test::Result, test::tiny_run;
 namespace fs = std::filesystem;
 
 TEST_CASE("doctor says which optional libraries there are") {
-  const auto text = marginalia_("doctor").out;
+  const auto text = run_marginalia("doctor").out;
   CHECK(has(text, "RDKit        "));
   CHECK((has(text, "RDKit        20") || has(text, "librdkit-dev")));
 }
@@ -120,8 +120,8 @@ TEST_CASE("wrong requests are refused before any work, with exit code 2") {
   const auto spec = folder / "tiny.json", out = folder / "out";
   write_atomically(spec, kTiny);
   const auto refuse = [&](const std::string& settings, const std::string& message) {
-    const auto result =
-        marginalia_(fmt::format("run '{}' --out '{}' {}", spec.string(), out.string(), settings));
+    const auto result = run_marginalia(
+        fmt::format("run '{}' --out '{}' {}", spec.string(), out.string(), settings));
     CAPTURE(result.err);
     CHECK(result.code == 2);
     CHECK(result.out.empty());
@@ -140,18 +140,18 @@ TEST_CASE("wrong requests are refused before any work, with exit code 2") {
   refuse("", "not JSON");
   write_atomically(spec, "[]");
   refuse("", "a spec is a JSON object");
-  const auto missing = marginalia_("check '" + (folder / "none.json").string() + "'");
+  const auto missing = run_marginalia("check '" + (folder / "none.json").string() + "'");
   CHECK(missing.code == 2);
   CHECK(has(missing.err, "cannot be read"));
-  CHECK(marginalia_("rn").code == 2);
-  CHECK(has(marginalia_("rn").err, "did you mean \"run\"?"));
-  CHECK(marginalia_("run").code == 2);
+  CHECK(run_marginalia("rn").code == 2);
+  CHECK(has(run_marginalia("rn").err, "did you mean \"run\"?"));
+  CHECK(run_marginalia("run").code == 2);
 }
 
 TEST_CASE("every spec in experiments is valid") {
   for (const auto& entry : fs::recursive_directory_iterator(MARGINALIA_EXPERIMENTS)) {
     if (entry.path().extension() != ".json") continue;
-    const auto result = marginalia_(fmt::format("check '{}'", entry.path().string()));
+    const auto result = run_marginalia(fmt::format("check '{}'", entry.path().string()));
     CAPTURE(entry.path().filename().string());
     CHECK_MESSAGE(result.code == 0, result.err);
   }
@@ -162,7 +162,7 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
   const auto run = [&](const std::string& spec, const std::string& name,
                        const std::string& settings) {
     CAPTURE(spec);
-    const auto result = marginalia_(fmt::format(
+    const auto result = run_marginalia(fmt::format(
         "run '{}/{}' --out '{}' --data '{}' training.steps=2 training.batch_size=4 "
         "training.checkpoint.every_steps=0 evaluation.every_steps=2 evaluation.every_rows=2 "
         "evaluation.rows=2 evaluation.samples=2 {}",
@@ -179,7 +179,7 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
   run("table/nltcs_mam.json", "nltcs_mam",
       fmt::format("dataset.name=tiny training.init='{}'", (folder / "nltcs").string()));
   const std::string picture = "dataset.binarisation=threshold dataset.valid_rows=2 ";
-  const auto early = marginalia_(fmt::format(
+  const auto early = run_marginalia(fmt::format(
       "run '{}/table/nltcs_mam.json' --out '{}' --data '{}' dataset.name=tiny training.init=none",
       MARGINALIA_EXPERIMENTS, (folder / "early").string(), MARGINALIA_TEST_DATA));
   CHECK(early.code == 2);
@@ -199,7 +199,7 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
 
 TEST_CASE("the reference pages and the schema are those that the program writes") {
   test::TempDir folder;
-  REQUIRE(marginalia_(fmt::format("describe --all --write '{}'", folder.path().string())).code ==
+  REQUIRE(run_marginalia(fmt::format("describe --all --write '{}'", folder.path().string())).code ==
           0);
   const fs::path docs(MARGINALIA_DOCS);
   CHECK(read_text(folder / "spec.schema.json") == read_text(docs / "spec.schema.json"));

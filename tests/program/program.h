@@ -30,7 +30,7 @@ inline Result run_shell(const std::string& command, const std::string& input = "
 }
 
 /// Runs `marginalia ARGUMENTS`, as typed.
-inline Result marginalia_(const std::string& arguments, const std::string& input = "") {
+inline Result run_marginalia(const std::string& arguments, const std::string& input = "") {
   return run_shell(fmt::format("'{}' {}", MARGINALIA_PROGRAM, arguments), input);
 }
 

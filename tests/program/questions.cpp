@@ -28,7 +28,7 @@ TEST_CASE("a run writes what was promised, and answers questions") {
                                "\n";
   const auto ask = [&](const std::string& more) {
     const auto result =
-        marginalia_(fmt::format("marginals '{}' --input - {}", run.string(), more), question);
+        run_marginalia(fmt::format("marginals '{}' --input - {}", run.string(), more), question);
     REQUIRE_MESSAGE(result.code == 0, result.err);
     std::vector<Json> lines;
     std::stringstream all(result.out);
@@ -50,24 +50,24 @@ TEST_CASE("a run writes what was promised, and answers questions") {
   }
   CHECK(ask("")[0].at("estimator") == "one_pass");
 
-  const auto conditionals = marginalia_(fmt::format("conditionals '{}' --input -", run.string()),
-                                        R"({"x": [0,1,null,0,1,0,1,0,1]})");
+  const auto conditionals = run_marginalia(fmt::format("conditionals '{}' --input -", run.string()),
+                                           R"({"x": [0,1,null,0,1,0,1,0,1]})");
   REQUIRE(conditionals.code == 0);
   const auto p = Json::parse(conditionals.out).at("probabilities");
   CHECK(p[0].is_null());
   CHECK(p[2][0].get<double>() + p[2][1].get<double>() == doctest::Approx(1));
 
-  const auto mistaken = marginalia_(
+  const auto mistaken = run_marginalia(
       fmt::format("conditionals '{}' --input -", run.string()),
       R"({"x": [0,1,null,0,1,0,1,0,1], "given": [0,null,null,null,null,null,null,null,null]})");
   CHECK(mistaken.code == 2);
   CHECK(has(mistaken.err, "stdin:1: conditionals are given all of \"x\""));
 
-  const auto samples =
-      marginalia_(fmt::format("sample '{}' --count 2 --given -", run.string()),
-                  R"({"x": [0,1,null,null,null,null,null,null,null], "id": "first", "log_prob": 7})"
-                  "\n"
-                  R"({"x": [0,1,0,0,0,0,null,null,null], "id": "second"})");
+  const auto samples = run_marginalia(
+      fmt::format("sample '{}' --count 2 --given -", run.string()),
+      R"({"x": [0,1,null,null,null,null,null,null,null], "id": "first", "log_prob": 7})"
+      "\n"
+      R"({"x": [0,1,0,0,0,0,null,null,null], "id": "second"})");
   REQUIRE(samples.code == 0);
   std::stringstream all(samples.out);
   int count = 0;
@@ -80,19 +80,20 @@ TEST_CASE("a run writes what was promised, and answers questions") {
     CHECK(sample.at("log_prob").get<double>() < 0);
   }
   CHECK(count == 4);
-  CHECK(marginalia_(fmt::format("resume '{}'", run.string())).code == 0);
-  CHECK(has(
-      marginalia_(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string())).out,
-      "finished"));
-  CHECK(marginalia_(fmt::format("evaluate '{}' --metrics ess", run.string())).code == 0);
+  CHECK(run_marginalia(fmt::format("resume '{}'", run.string())).code == 0);
+  CHECK(
+      has(run_marginalia(fmt::format("runs '{}' --where energy.side=3", run.parent_path().string()))
+              .out,
+          "finished"));
+  CHECK(run_marginalia(fmt::format("evaluate '{}' --metrics ess", run.string())).code == 0);
 }
 
 TEST_CASE("questions may be asked in text, whole or at a place") {
   const auto& run = tiny_run();
   const auto ask = [&](const std::string& verb, const std::string& line) {
-    return marginalia_(fmt::format("{} '{}' {}", verb.substr(0, verb.find(' ')), run.string(),
-                                   verb.substr(verb.find(' ') + 1)),
-                       line + "\n");
+    return run_marginalia(fmt::format("{} '{}' {}", verb.substr(0, verb.find(' ')), run.string(),
+                                      verb.substr(verb.find(' ') + 1)),
+                          line + "\n");
   };
   const auto as_list = ask("marginals --input -", R"({"x": [0,1,null,null,1,0,null,null,1]})");
   const auto as_text = ask("marginals --input -", R"({"text": "01?/?10/??1"})");
@@ -111,23 +112,23 @@ TEST_CASE("questions may be asked in text, whole or at a place") {
   CHECK(Json::parse(placed.out).at("x")[4] == 1);
   const auto wrong = ask("conditionals --input -", R"({"text": "01?/?12/??1"})");
   CHECK(wrong.code == 2);
-  CHECK(has(wrong.err, "stdin:1: character 7: \"2\" is no letter; there is: 0 1 ?"));
+  CHECK(has(wrong.err, "stdin:1: character 7: \"2\" is not a letter; there is: 0 1 ?"));
 }
 
 TEST_CASE("exact answers without training, and refuses what is too large") {
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);
   const auto spec = (folder / "tiny.json").string();
-  const auto result = marginalia_(fmt::format("exact '{}'", spec));
+  const auto result = run_marginalia(fmt::format("exact '{}'", spec));
   REQUIRE(result.code == 0);
   const auto json = Json::parse(result.out);
   CHECK(json.at("single_marginals").size() == 9);
-  const auto wide = marginalia_(fmt::format("exact '{}' energy.side=13", spec));
+  const auto wide = run_marginalia(fmt::format("exact '{}' energy.side=13", spec));
   REQUIRE(wide.code == 0);  // of a wide torus log Z alone is known, and how well
   CHECK(Json::parse(wide.out).at("method") == "extrapolated from strips of width 11 and 12");
   CHECK(Json::parse(wide.out).at("error").get<double>() < 1e-3);
   const auto refused =
-      marginalia_(fmt::format("exact '{}' energy.side=21 energy.boundary=open", spec));
+      run_marginalia(fmt::format("exact '{}' energy.side=21 energy.boundary=open", spec));
   CHECK(refused.code == 2);
   CHECK(refused.out.empty());
   CHECK(has(refused.err, "no exact answer"));
@@ -137,7 +138,7 @@ TEST_CASE("exact answers without training, and refuses what is too large") {
                    "MARKOV\n2\n2 2\n2\n2 0 1\n2 0 1\n4\n1 0 0 1\n4\n0 1 1 0\n");
   write_atomically(folder / "none.json",
                    R"({"marginalia": 2, "energy": {"type": "factor_graph", "file": "none.uai"}})");
-  const auto none = marginalia_(fmt::format("exact '{}'", (folder / "none.json").string()));
+  const auto none = run_marginalia(fmt::format("exact '{}'", (folder / "none.json").string()));
   CHECK(none.code == 2);
   CHECK(none.out.empty());
   CHECK(has(none.err, "every state is forbidden"));
@@ -146,7 +147,7 @@ TEST_CASE("exact answers without training, and refuses what is too large") {
 TEST_CASE("a question of the wrong shape is refused by line") {
   const auto run = tiny_run().string();
   const auto refuse = [&](const std::string& line, const std::string& message) {
-    const auto result = marginalia_(fmt::format("marginals '{}' --input -", run), line + "\n");
+    const auto result = run_marginalia(fmt::format("marginals '{}' --input -", run), line + "\n");
     CAPTURE(result.err);
     CHECK(result.code == 2);
     CHECK(has(result.err, message));
@@ -155,11 +156,12 @@ TEST_CASE("a question of the wrong shape is refused by line") {
   refuse(R"({"x": [0,1,2,0,0,0,0,0,0]})", "\"x\"[2] must be null or an integer from 0 to 1, not 2");
   refuse(R"({"y": []})", "stdin:1: needs \"x\"");
   refuse("[1, 2", "stdin:1: must be a JSON object");
-  const auto unknown = marginalia_(fmt::format("marginals '{}' --input - --estimator one_pas", run),
-                                   R"({"x": [0,1,0,0,0,0,0,0,0]})");
+  const auto unknown =
+      run_marginalia(fmt::format("marginals '{}' --input - --estimator one_pas", run),
+                     R"({"x": [0,1,0,0,0,0,0,0,0]})");
   CHECK(unknown.code == 2);
   CHECK(has(unknown.err, "did you mean \"one_pass\"?"));
-  CHECK(marginalia_(fmt::format("marginals '{}' --input '{}/none'", run, run)).code == 2);
+  CHECK(run_marginalia(fmt::format("marginals '{}' --input '{}/none'", run, run)).code == 2);
 }
 
 TEST_CASE("an altered checkpoint is refused when asked of") {
@@ -173,8 +175,8 @@ TEST_CASE("an altered checkpoint is refused when asked of") {
   file.put('\x5a');
   file.close();
   const auto result =
-      marginalia_(fmt::format("marginals '{}' --input -", (folder / "run").string()),
-                  R"({"x": [0,1,0,0,0,0,0,0,0]})");
+      run_marginalia(fmt::format("marginals '{}' --input -", (folder / "run").string()),
+                     R"({"x": [0,1,0,0,0,0,0,0,0]})");
   CHECK(result.code == 1);
   CHECK(has(result.err, "altered"));
 }

@@ -381,7 +381,7 @@ TEST_CASE("a thousand runs list, filter and sort") {
       call(folder.path(), "runs . --where 'marginal_error/one_pass>=98' energy.side=3 'seed<500' "
                           "--sort marginal_error/one_pass --reverse --columns seed");
   CHECK(count(all.out, "\n") == 1000);  // and the heads; run7 is told of instead
-  CHECK(has(all.err, "run7/run.json: is no record of a run"));
+  CHECK(has(all.err, "run7/run.json: is not a record of a run"));
   CHECK(count(some.out, "\n") == 11);
   CHECK(some.out.find("./run99 ") < some.out.find("./run98 "));
   CHECK(call(folder.path(), "runs . --where nonsense").code == 2);

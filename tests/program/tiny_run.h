@@ -23,7 +23,7 @@ inline const std::filesystem::path& tiny_run() {
   static const std::filesystem::path run = folder / "run";
   if (!std::filesystem::exists(run)) {
     write_atomically(folder / "tiny.json", kTiny);
-    const auto result = marginalia_(
+    const auto result = run_marginalia(
         fmt::format("run '{}' --out '{}'", (folder / "tiny.json").string(), run.string()));
     REQUIRE_MESSAGE(result.code == 0, result.err);
   }

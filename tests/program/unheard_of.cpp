@@ -151,7 +151,8 @@ TEST_CASE("a study ranks unheard-of metrics as they declare") {
 
   // A program that does not know them keeps what was declared.
   const auto before = read_text(elsewhere / "study/comparison.md");
-  REQUIRE(test::marginalia_(fmt::format("report '{}'", (elsewhere / "study").string())).code == 0);
+  REQUIRE(test::run_marginalia(fmt::format("report '{}'", (elsewhere / "study").string())).code ==
+          0);
   CHECK(read_text(elsewhere / "study/comparison.md") == before);
   CHECK(elsewhere.json("study/comparison.json").at("facts") == comparison.at("facts"));
 }
@@ -162,7 +163,7 @@ TEST_CASE("questions are answered, certified and completed by unheard-of estimat
   CHECK(plain.at("estimator") == "stroll");  // the family's first
   CHECK(plain.at("log_marginal").get<double>() == doctest::Approx(2 * std::log(0.25)));
 
-  for (const std::string how : {"", " --islands 0 --width 0.3"}) {
+  for (const std::string how : {"", " --exact-width 0 --width 0.3"}) {
     CAPTURE(how);
     const auto held =
         answers_in(elsewhere.call("marginals run --input - --certify" + how, kBothOne)).at(0);

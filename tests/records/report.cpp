@@ -99,7 +99,7 @@ TEST_CASE("a report holds the scores of the samples, and drawings as text alone"
   CHECK(contains(page, R"("svg":"\u003csvg>\u003cscript>alert(1)\u003c/script>\u003c/svg>")"));
   CHECK(contains(page, "img-src data:;"));
   run.write("samples/scores.json", "{");
-  CHECK(contains(run.report(), "samples/scores.json is no list and left out"));
+  CHECK(contains(run.report(), "samples/scores.json is not a list and left out"));
 }
 
 TEST_CASE("a report holds what is declared of the metrics that it speaks of") {
@@ -187,7 +187,7 @@ TEST_CASE("text of a run cannot become part of the page") {
   CHECK(contains(page, "<title>&lt;/script>"));
 }
 
-TEST_CASE("a folder that is no run is refused") {
+TEST_CASE("a folder that is not a run is refused") {
   const RunFolder run;
   run.write("run.json", R"({"marginalia_run": 2})");
   CHECK(run.refusal() == "/run.json: \"marginalia_run\" must be 1, not 2; read it with the "
@@ -200,7 +200,7 @@ TEST_CASE("a folder that is no run is refused") {
   CHECK(run.refusal() == "/run.json: must be one JSON object; name a directory that \"marginalia "
                          "run\" wrote");
   fs::remove(run.path / "run.json");
-  CHECK(run.refusal() == ": is no run, it holds no run.json; name a directory that \"marginalia "
+  CHECK(run.refusal() == ": is not a run, it holds no run.json; name a directory that \"marginalia "
                          "run\" wrote");
   fs::remove_all(run.path);
   CHECK(run.refusal() == ": no such directory; name a directory that \"marginalia run\" wrote");

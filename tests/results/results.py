@@ -54,8 +54,8 @@ class Faults(unittest.TestCase):
 
     def test_keys_and_numbers(self):
         self.refused("stands there already", row(), row(value="2"))
-        self.refused("is no number", row(value="about 1"))
-        self.refused("is no number", row(text="about"))
+        self.refused("is not a number", row(value="about 1"))
+        self.refused("is not a number", row(text="about"))
         self.refused("neither a value nor words", row(value=""))
         self.refused("is no standard error", row(stderr="small"))
         self.refused("table b has no place", row(), row(table="b"))

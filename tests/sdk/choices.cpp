@@ -111,7 +111,7 @@ TEST_CASE("a resolved choice is an object with every parameter of its alternativ
 TEST_CASE("a setting goes below a word as below the object it stands for") {
   const auto spec = test::toy::parsed(R"({"pace": "run"})").with({"pace.shift.count=2"});
   CHECK(spec.json().dump() == R"({"pace":{"type":"run","shift":{"count":2}}})");
-  CHECK(has(checked(spec.json().dump()), R"("pace.shift.count" is no parameter of shift hand)"));
+  CHECK(has(checked(spec.json().dump()), R"("pace.shift.count" is not a parameter of shift hand)"));
 }
 
 TEST_CASE("what is no alternative, or a parameter of another one, is refused with its place") {
@@ -121,9 +121,10 @@ TEST_CASE("what is no alternative, or a parameter of another one, is refused wit
             R"("pace.type" must be one of rest, run, not "rum"; did you mean "run"?)"));
   CHECK(has(checked(R"({"pace": 4})"),
             R"("pace" must be rest, run, or an object with one of them as "type", not 4)"));
-  CHECK(has(checked(R"({"pace": {"speed": 4}})"), R"("pace.speed" is no parameter of pace rest)"));
+  CHECK(
+      has(checked(R"({"pace": {"speed": 4}})"), R"("pace.speed" is not a parameter of pace rest)"));
   CHECK(has(checked(R"({"pace": {"type": "run", "sped": 4}})"),
-            R"("pace.sped" is no parameter of pace run; did you mean "pace.speed"?)"));
+            R"("pace.sped" is not a parameter of pace run; did you mean "pace.speed"?)"));
   CHECK(has(checked(R"({"pace": {"type": "run", "speed": 10}})"),
             R"("pace.speed" must be at most 9, not 10)"));
   CHECK(has(checked(R"({"pace": {"type": "run", "shift": {"type": "gears", "count": 0}}})"),

@@ -87,7 +87,7 @@ TEST_CASE("a written file gets the mode of any new file") {
   CHECK(fs::status(dir / "a").permissions() == fs::status(dir / "b").permissions());
 }
 
-TEST_CASE("what is no file to write is refused and left alone") {
+TEST_CASE("what is not a file to write is refused and left alone") {
   const test::TempDir dir;
   const auto missing = dir / "no folder" / "a";
   CHECK(test::refusal([&] { write_atomically(missing, "x"); }) ==

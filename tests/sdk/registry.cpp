@@ -101,7 +101,8 @@ TEST_CASE("what a component throws when it is built comes out with its name") {
   CHECK(make("request") == "energy fails (plugin luck): \"how\" is a bad idea");
   CHECK(make("std") == "energy fails (plugin luck): out of luck");
   CHECK(make("torch") == "energy fails (plugin luck): sizes differ");
-  CHECK(make("number") == "energy fails (plugin luck): threw something that is no std::exception");
+  CHECK(make("number") ==
+        "energy fails (plugin luck): threw something that is not a std::exception");
   CHECK_THROWS_AS(all.make<Energy>(Spec::from_text(R"({"type": "fails", "how": "request"})")),
                   SpecError);
 }

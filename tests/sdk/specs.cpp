@@ -114,8 +114,8 @@ TEST_CASE("a wrong value is named with its place, what it is, and what would be 
   CHECK(fault(R"({"rows": 0})") == R"("rows" must be at least 1, not 0)");
   CHECK(fault(R"({"file": 1})") == R"("file" must be a string, not 1)");
   CHECK(fault(R"({"metrics": "one"})") == R"("metrics" must be a list of components, not "one")");
-  CHECK(fault(R"({"szie": 4})") == R"("szie" is no parameter of toy; did you mean "size"?)");
-  CHECK(fault(R"({"temperature": 4})") == R"("temperature" is no parameter of toy)");
+  CHECK(fault(R"({"szie": 4})") == R"("szie" is not a parameter of toy; did you mean "size"?)");
+  CHECK(fault(R"({"temperature": 4})") == R"("temperature" is not a parameter of toy)");
 }
 
 TEST_CASE("in a section, names carry the section's") {
@@ -123,8 +123,8 @@ TEST_CASE("in a section, names carry the section's") {
   CHECK(fault(R"({"inner": {"rate": "high"}})") == R"("inner.rate" must be a number, not "high")");
   CHECK(fault(R"({"inner": {"rate": 2}})") == R"("inner.rate" must be at most 1, not 2)");
   CHECK(fault(R"({"inner": {"rul": ""}})") ==
-        R"("inner.rul" is no parameter of toy; did you mean "inner.rule"?)");
-  CHECK(fault(R"({"inner": {"type": "x"}})") == R"("inner.type" is no parameter of toy)");
+        R"("inner.rul" is not a parameter of toy; did you mean "inner.rule"?)");
+  CHECK(fault(R"({"inner": {"type": "x"}})") == R"("inner.type" is not a parameter of toy)");
   CHECK(fault(R"({"inner": {"factors": 1}})") ==
         R"("inner.factors" must be an object of numbers, not 1)");
   CHECK(fault(R"({"inner": {"factors": {"f": -1}}})") ==
@@ -139,7 +139,7 @@ TEST_CASE("all faults of a component come in one message") {
         "  - \"flag\" must be true or false, not 0\n"
         "  - \"size\" must be at least 1, not 0\n"
         "  - \"inner.rate\" must be at most 1, not 2\n"
-        "  - \"sise\" is no parameter of toy; did you mean \"size\"?\n"
+        "  - \"sise\" is not a parameter of toy; did you mean \"size\"?\n"
         "  it takes: flag, size, ratio, mode, sizes, rates, tags, weights, rows, file, base, "
         "metrics, inner");
 }
@@ -218,7 +218,7 @@ TEST_CASE("settings are dotted keys with JSON values or bare words") {
         "\"a.b.c=3\": \"b\" is 1, not an object with keys of its own");
 }
 
-TEST_CASE("a setting on what is no object is refused") {
+TEST_CASE("a setting on what is not an object is refused") {
   const auto text = test::refusal([] { parsed("[1]").with({"a=1"}); });
   CHECK(text == "spec.json: /: a spec is a JSON object");
 }

@@ -56,9 +56,9 @@ TEST_CASE("a text that spells no state is refused at its character") {
   const auto space = spelt(4, {"[C]", "[=O]", "[nop]"});
   const Spelling tokens{.gap = "[?]", .padding = 2};
   CHECK(refused(space, {"[C][?][Si][C]"}, tokens) ==
-        "character 7: \"[Si]\" is no letter; there is: [=O] [?] [C] [nop]");
+        "character 7: \"[Si]\" is not a letter; there is: [=O] [?] [C] [nop]");
   CHECK(refused(space, {"[C]?"}, tokens) ==
-        "character 4: \"?\" is no letter; there is: [=O] [?] [C] [nop]");
+        "character 4: \"?\" is not a letter; there is: [=O] [?] [C] [nop]");
   CHECK(refused(space, {"[C][C][C][C][C]"}, tokens) == "the text spells 5 variables; there are 4");
   CHECK(refused(space, {"[C][C]", 3}, tokens) ==
         "the text spells 2 variables, which from \"at\": 3 on go beyond the 4 that there are");
@@ -67,7 +67,7 @@ TEST_CASE("a text that spells no state is refused at its character") {
   CHECK(refused(space, {"[C]"}) ==
         "the text spells 1 of 4 variables; \"at\": 0 leaves the others unknown");
   CHECK(refused(spelt(2, {"\u00e4", "b"}), {"\u00e4\u00f6"}) ==
-        "character 2: \"\u00f6\" is no letter; there is: ? b \u00e4");
+        "character 2: \"\u00f6\" is not a letter; there is: ? b \u00e4");
   CHECK(refused(StateSpace{{3, 2}, {2}}, {"12"}) ==
         "character 2: variable 1 has the values 0 to 1, not 2");
   std::vector<std::string> many;
@@ -104,8 +104,8 @@ TEST_CASE("a state in JSON is a list, a text, or a text at a place") {
   CHECK(refusal(R"({"text": "0", "at": 0.5})") ==
         "here: \"at\" must be the number of a variable, from 0, not 0.5");
   CHECK(refusal(R"({"text": "0", "att": 1})") ==
-        "here: \"att\" is no key of a text; there is: text, at, gap");
-  CHECK(refusal(R"("0012")") == "here: character 4: \"2\" is no letter; there is: 0 1 ?");
+        "here: \"att\" is not a key of a text; there is: text, at, gap");
+  CHECK(refusal(R"("0012")") == "here: character 4: \"2\" is not a letter; there is: 0 1 ?");
 }
 
 TEST_CASE("a line of input names a state by x, or by text") {
@@ -119,7 +119,7 @@ TEST_CASE("a line of input names a state by x, or by text") {
   CHECK(test::refusal([&] { read(R"({"y": 1})"); }) ==
         "stdin:7: needs \"x\": a list of 2 values or nulls, or \"text\"");
   CHECK(test::refusal([&] { read(R"({"text": "13"})"); }) ==
-        "stdin:7: character 2: \"3\" is no letter; there is: 0 1 ?");
+        "stdin:7: character 2: \"3\" is not a letter; there is: 0 1 ?");
 }
 
 TEST_CASE("a state that does not fit is refused with its variable and the values that has") {

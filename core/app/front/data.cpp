@@ -42,17 +42,17 @@ std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
   return items;
 }
 
-const char* name_of(Presence presence) {
+const char* name_of(FileState state) {
   switch (presence) {
-    case Presence::kPartial:
+    case FileState::kPartial:
       return "partial";
-    case Presence::kThere:
+    case FileState::kPresent:
       return "there";
-    case Presence::kWhole:
+    case FileState::kVerified:
       return "whole";
-    case Presence::kDamaged:
+    case FileState::kDamaged:
       return "damaged";
-    case Presence::kMissing:
+    case FileState::kMissing:
       break;
   }
   return "missing";
@@ -60,7 +60,7 @@ const char* name_of(Presence presence) {
 
 void list_data(const Catalogue& catalogue, const DataArguments& a, const fs::path& data) {
   for (const auto& [dataset, source] : chosen(catalogue, a))
-    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, name_of(find(source, data).presence),
+    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, name_of(find(source, data).state),
                source.file, source.bytes, source.url);
 }
 

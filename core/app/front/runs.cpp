@@ -96,7 +96,7 @@ std::vector<fs::path> run_folders(const fs::path& root) {
 Json read_run(const fs::path& folder, bool with_evaluation) try {
   auto run = Json::parse(read_text(folder / "run.json"), nullptr, false);
   if (!run.is_object() || !run.contains("spec"))
-    return (folder / "run.json").string() + ": is no record of a run";
+    return (folder / "run.json").string() + ": is not a record of a run";
   run["path"] = folder.string();
   if (with_evaluation && fs::exists(folder / "evaluation.json"))
     run["evaluation"] = Json::parse(read_text(folder / "evaluation.json"), nullptr, false);

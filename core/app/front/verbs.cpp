@@ -124,7 +124,7 @@ void add_certify_options(CLI::App& verb, bool& certify, CertifyArguments& a) {
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str()
       ->needs(flag);
-  verb.add_option("--islands", a.islands,
+  verb.add_option("--exact-width,--islands", a.exact_width,
                   "log2 of the entries of a message up to which unknown variables are summed out "
                   "exactly; 0: the network alone")
       ->check(CLI::Range(0, 24))

@@ -89,7 +89,7 @@ struct AnswerColumn {
 constexpr AnswerColumn kAnswerColumns[] = {{"log p(x_S)", QueryKind::kLogMarginal},
                                            {"p(x_i given x_S)", QueryKind::kConditionals},
                                            {"sample", QueryKind::kSample},
-                                           {"most probable completion", QueryKind::kMostProbable},
+                                           {"most probable completion", QueryKind::kMaxProbable},
                                            {"log Z", QueryKind::kLogZ}};
 
 std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {

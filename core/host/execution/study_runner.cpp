@@ -138,25 +138,25 @@ std::string StudyRunner::precision_on(const std::set<std::string>& devices) cons
 }
 
 void StudyRunner::sort(std::size_t i) {
-  const auto standing = runs_[i].standing;
-  if (standing == Standing::kAbsent || standing == Standing::kUnfinished) pending_.push_back(i);
-  if (standing == Standing::kFinished) ++result_.finished;
-  if (standing == Standing::kAltered) ++result_.altered;
-  if (standing == Standing::kRunning) ++result_.busy;
+  const auto standing = runs_[i].state;
+  if (standing == RunState::kAbsent || standing == RunState::kUnfinished) pending_.push_back(i);
+  if (standing == RunState::kFinished) ++result_.finished;
+  if (standing == RunState::kAltered) ++result_.altered;
+  if (standing == RunState::kRunning) ++result_.busy;
 }
 
 std::string StudyRunner::plan_of(std::size_t i) const {
   const auto& run = runs_[i];
-  switch (run.standing) {
-    case Standing::kAbsent:
+  switch (run.state) {
+    case RunState::kAbsent:
       return "run";
-    case Standing::kUnfinished:
+    case RunState::kUnfinished:
       return fmt::format("resume ({})", run.reason);
-    case Standing::kRunning:
+    case RunState::kRunning:
       return "leave: another process is running it";
-    case Standing::kFinished:
+    case RunState::kFinished:
       return "skip: finished";
-    case Standing::kAltered:
+    case RunState::kAltered:
       return fmt::format("leave: {}", run.reason);
   }
   return "";
@@ -178,8 +178,8 @@ std::vector<StudyJob> StudyRunner::jobs(int threads) const {
                    .spec = directory_.path() / "specs" / (e.name + ".json"),
                    .folder = runs_[i].folder,
                    .log = directory_.path() / "logs" / (e.name + ".txt"),
-                   .resume = runs_[i].standing == Standing::kUnfinished,
-                   .force = runs_[i].in_the_way,
+                   .resume = runs_[i].state == RunState::kUnfinished,
+                   .force = runs_[i].path_taken,
                    .precision = e.spec.at("training").at("precision"),
                    .threads = threads});
   }
@@ -194,11 +194,11 @@ void StudyRunner::announce() const {
     const auto& e = study_.experiments[i];
     if (!is_chosen(e, request_.only)) continue;
     const auto folder = runs_[i].folder.string();
-    if (runs_[i].standing == Standing::kAltered)
+    if (runs_[i].state == RunState::kAltered)
       say(fmt::format("LEFT ALONE {}: {}\n  {}: marginalia evaluate measures it again; moved away, "
                       "it is run again",
                       e.name, runs_[i].reason, folder));
-    if (runs_[i].standing == Standing::kRunning)
+    if (runs_[i].state == RunState::kRunning)
       say(fmt::format("LEFT ALONE {}: another process is running it", e.name));
   }
 }

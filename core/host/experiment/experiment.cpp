@@ -104,7 +104,8 @@ Experiment::Experiment(const Spec& given, const Registry& registry, const std::s
   if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
   check_spaces(spec, *this);
   if (energy)
-    reference = std::make_shared<Reference>(spec, resolved, evaluation.reference, registry, energy);
+    reference =
+        std::make_shared<GroundTruthChains>(spec, resolved, evaluation.reference, registry, energy);
   build_model(spec, registry, *this, *this);
 }
 

@@ -49,7 +49,7 @@ class Experiment : public ResolvedSpec, public Parts {
   /// The energy alone, all that `exact` needs.
   static std::shared_ptr<Energy> energy_of(const Spec& spec, const Registry& registry);
 
-  std::shared_ptr<Reference> reference;  ///< samples of the energy; null without one
+  std::shared_ptr<GroundTruthChains> reference;  ///< samples of the energy; null without one
 };
 
 }  // namespace marginalia

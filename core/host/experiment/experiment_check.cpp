@@ -30,7 +30,7 @@ void check_top(const Spec& spec, Faults& faults) {
   for (const auto& [key, _] : json.items()) {
     if (std::ranges::count(kKeys, key)) continue;
     const auto guess = nearest(key, kKeys);
-    faults.add(fmt::format("{}: \"{}\" is no key of a spec{}\n  it takes: {}", spec.where(), key,
+    faults.add(fmt::format("{}: \"{}\" is not a key of a spec{}\n  it takes: {}", spec.where(), key,
                            guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess),
                            fmt::join(kKeys, ", ")));
   }

@@ -7,7 +7,7 @@
 
 namespace marginalia {
 
-/// Whether a node names one component, and is no object of them.
+/// Whether a node names one component, and is not an object of them.
 bool is_component(const Spec& spec);
 
 /// Reads the section `name`, with its components built where `build` is set. -> as resolved.

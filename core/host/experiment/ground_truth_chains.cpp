@@ -21,8 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kReferenceFormat = 1;      // raised when the same parameters give other states
-constexpr double kUnasked = 1e9;         // energy evaluations that are made without being asked for
+constexpr int kReferenceFormat = 1;  // raised when the same parameters give other states
+constexpr double kMaxEvaluationsByDefault =
+    1e9;                                 // energy evaluations that are made without being asked for
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
 
 /// Below the cache directory.
@@ -88,8 +89,9 @@ Spec offered_chains(const Registry& registry) {
 
 }  // namespace
 
-Reference::Reference(const Spec& spec, const Json& resolved, const ReferenceParams& params,
-                     const Registry& registry, std::shared_ptr<const Energy> energy)
+GroundTruthChains::GroundTruthChains(const Spec& spec, const Json& resolved,
+                                     const ReferenceParams& params, const Registry& registry,
+                                     std::shared_ptr<const Energy> energy)
     : params_(params),
       energy_spec_(resolved.at("energy")),
       registry_(registry),
@@ -98,7 +100,7 @@ Reference::Reference(const Spec& spec, const Json& resolved, const ReferencePara
   if (params.family.spec || always()) build();
 }
 
-void Reference::build() {
+void GroundTruthChains::build() {
   const auto spec = params_.family.spec ? *params_.family.spec : offered_chains(registry_);
   Faults faults;
   family_spec_ = registry_.check("family", spec, faults);
@@ -111,7 +113,7 @@ void Reference::build() {
 }
 
 /// Why no chains are run; empty where they are. Builds the family where that is not done yet.
-std::string Reference::refusal() {
+std::string GroundTruthChains::refusal() {
   if (params_.use == "never") return "evaluation.reference.use is \"never\"";
   const bool cheap = energy_->local() || energy_->factors();
   if (!always() && !cheap)
@@ -125,13 +127,13 @@ std::string Reference::refusal() {
     }
   }
   const auto cost = double(family_->chains()->evaluations(draws()));
-  if (always() || cost <= kUnasked) return "";
+  if (always() || cost <= kMaxEvaluationsByDefault) return "";
   return fmt::format("its chains would take {:.1e} energy evaluations, which are made only where "
                      "evaluation.reference.use is \"always\"",
                      cost);
 }
 
-Offer<ReferenceSamples> Reference::samples() {
+Offer<ReferenceSamples> GroundTruthChains::samples() {
   if (!refusal_) refusal_ = refusal();
   if (!refusal_->empty()) return Offer<ReferenceSamples>::none(*refusal_);
   if (!samples_) {
@@ -150,17 +152,17 @@ Offer<ReferenceSamples> Reference::samples() {
   return {&*samples_};
 }
 
-std::string Reference::key() {
+std::string GroundTruthChains::key() {
   if (!family_) build();
   return sha256_hex(identity().dump());
 }
 
-std::int64_t Reference::draws() const {
+std::int64_t GroundTruthChains::draws() const {
   const auto chains = family_->chains()->count();
   return (params_.samples + chains - 1) / chains;
 }
 
-Json Reference::identity() const {
+Json GroundTruthChains::identity() const {
   auto identity = identity_of(*energy_, energy_spec_, paths_, registry_);
   if (const auto* d = registry_.find("family", family_spec_.at("type").get<std::string>()))
     identity["plugins"][d->plugin] = d->version;
@@ -171,7 +173,7 @@ Json Reference::identity() const {
   return identity;
 }
 
-ReferenceSamples Reference::run() const {
+ReferenceSamples GroundTruthChains::run() const {
   const auto start = Clock::now();
   const auto chains = family_->chains();
   Stream stream(std::uint64_t(params_.seed), "reference");
@@ -184,8 +186,8 @@ ReferenceSamples Reference::run() const {
 }
 
 /// What the cache has under this identity; `note` says what was wrong with a file that is there.
-std::optional<ReferenceSamples> Reference::kept(const std::string& identity,
-                                                std::string& note) const {
+std::optional<ReferenceSamples> GroundTruthChains::kept(const std::string& identity,
+                                                        std::string& note) const {
   const auto file = file_of(identity);
   if (paths_.cache.empty() || !fs::exists(paths_.cache / file)) return {};
   try {
@@ -201,7 +203,8 @@ std::optional<ReferenceSamples> Reference::kept(const std::string& identity,
 }
 
 /// Writes them to the cache.  -> how that went: a run does not fail for it.
-std::string Reference::keep(const ReferenceSamples& samples, const std::string& identity) const {
+std::string GroundTruthChains::keep(const ReferenceSamples& samples,
+                                    const std::string& identity) const {
   if (paths_.cache.empty()) return "not kept, there is no cache directory";
   const auto file = file_of(identity), target = paths_.cache / file;
   try {

@@ -27,12 +27,12 @@ struct ReferenceSamples {
 /// CACHE/reference/KEY.safetensors. The key is the SHA-256 of all that they depend on: the resolved
 /// energy with the contents of its files, log f at 16 fixed states, the resolved family, the number
 /// of samples, the seed, and the versions of the plugins.
-class Reference {
+class GroundTruthChains {
  public:
   /// `spec` and `resolved`: the whole experiment's. Throws SpecError where the family is named, or
   /// always to be used, and runs no chains.
-  Reference(const Spec& spec, const Json& resolved, const ReferenceParams& params,
-            const Registry& registry, std::shared_ptr<const Energy> energy);
+  GroundTruthChains(const Spec& spec, const Json& resolved, const ReferenceParams& params,
+                    const Registry& registry, std::shared_ptr<const Energy> energy);
 
   bool always() const { return params_.use == "always"; }
   /// The samples, or the reason why there are none.

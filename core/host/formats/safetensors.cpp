@@ -126,7 +126,7 @@ std::optional<std::int64_t> bytes_of(const Dtype& dtype, const std::vector<std::
 }
 
 Entry parse_entry(const std::string& name, const SortedJson& tensor) {
-  if (!tensor.is_object()) throw foreign(fmt::format("tensor \"{}\" is no object", name));
+  if (!tensor.is_object()) throw foreign(fmt::format("tensor \"{}\" is not an object", name));
   const auto dtype_name = tensor.value("dtype", SortedJson());
   const auto* const dtype = std::find_if(kDtypes.begin(), kDtypes.end(),
                                          [&](const Dtype& d) { return dtype_name == d.name; });
@@ -166,9 +166,9 @@ std::vector<Entry> parse_entries(const SortedJson& header) {
 
 std::map<std::string, std::string> parse_metadata(const SortedJson& header) {
   const auto metadata = header.value(kMetadata, SortedJson::object());
-  if (!metadata.is_object()) throw foreign(fmt::format("\"{}\" is no object", kMetadata));
+  if (!metadata.is_object()) throw foreign(fmt::format("\"{}\" is not an object", kMetadata));
   for (const auto& [key, value] : metadata.items())
-    if (!value.is_string()) throw foreign(fmt::format("metadata \"{}\" is no text", key));
+    if (!value.is_string()) throw foreign(fmt::format("metadata \"{}\" is not a text", key));
   return metadata;
 }
 

@@ -65,7 +65,7 @@ struct EvaluationParams {
        .one_of = {"auto", "float32", "bfloat16", "float64"}});
     p("order", order,
       {.doc = "of the variables of the model's samples that metrics weigh; parallel: in one pass "
-              "what a network of bounded sight cannot tell apart",
+              "variables outside each other's receptive field",
        .one_of = {"random", "forward", "backward", "parallel"}});
     p("samples", samples, {.doc = "states written to samples/", .min = 0});
     p("every_steps", every_steps, {.doc = "between evaluations in training; 0: none", .min = 0});

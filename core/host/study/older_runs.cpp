@@ -8,7 +8,7 @@
 
 namespace marginalia {
 
-/// The hash that a recorded spec has today; empty where it is no spec of today's components.
+/// The hash that a recorded spec has today; empty where it is not a spec of today's components.
 static std::string hash_today(const Json& recorded, const Registry& registry) {
   Faults faults;
   const auto resolved =

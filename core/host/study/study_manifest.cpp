@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kMostEver = 100'000;  // experiments, whatever is asked
+constexpr double kMaxEver = 100'000;  // experiments, whatever is asked
 
 const std::vector<std::string> kKeys{"marginalia_study", "note",    "base",  "settings",
                                      "variants",         "grid",    "zip",   "seeds",
@@ -83,7 +83,7 @@ void Manifest::check_keys(Faults& faults) const {
   for (const auto& [key, _] : json_.items()) {
     if (std::ranges::count(kKeys, key)) continue;
     const auto guess = nearest(key, kKeys);
-    faults.add(fmt::format("{}: /: \"{}\" is no key of a study{}\n  it takes: {}", where_, key,
+    faults.add(fmt::format("{}: /: \"{}\" is not a key of a study{}\n  it takes: {}", where_, key,
                            guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess),
                            fmt::join(kKeys, ", ")));
   }
@@ -124,9 +124,10 @@ void Manifest::read_base(const Spec& base, Faults& faults) {
   if (!entry.spec.is_object())
     faults.add(fmt::format("{}: a spec is a JSON object", base.where()));
   else if (entry.spec.contains("budget"))
-    faults.add(fmt::format("{}: \"budget\" is no key of a spec; it belongs into \"training\", or "
-                           "into the study",
-                           base.where()));
+    faults.add(
+        fmt::format("{}: \"budget\" is not a key of a spec; it belongs into \"training\", or "
+                    "into the study",
+                    base.where()));
 }
 
 const Base& Manifest::base_of(const Changes& changes) const {
@@ -197,10 +198,10 @@ void Manifest::check_count(double most) const {
                      double(group_of("experiments").size());
   if (count == 0)
     throw SpecError(where_ + ": /: yields no experiments; name some variants, a grid, or a list");
-  if (count > kMostEver)
+  if (count > kMaxEver)
     throw SpecError(fmt::format("{}: /: yields {:.0f} experiments, and no study may have more than "
                                 "{:.0f}",
-                                where_, count, kMostEver));
+                                where_, count, kMaxEver));
   if (count > most)
     throw SpecError(fmt::format("{}: /: yields {:.0f} experiments, more than {:.0f}; give --yes to "
                                 "run so many, or see them with --dry-run",

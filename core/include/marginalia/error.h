@@ -28,7 +28,7 @@ class MARGINALIA_API UnknownComponent : public SpecError {
   ~UnknownComponent() override;
 };
 
-/// A shared library is no plugin of this host. The program exits with 3.
+/// A shared library is not a plugin of this host. The program exits with 3.
 class MARGINALIA_API PluginError : public Error {
  public:
   using Error::Error;

@@ -57,7 +57,7 @@ struct MeasurementFacts {
   PlotKind plot = PlotKind::kNone;
   ColumnKind column = ColumnKind::kOwn;
 };
-/// An entry that is no object is left out; a key that is missing, or unknown, has its default.
+/// An entry that is not an object is left out; a key that is missing, or unknown, has its default.
 MARGINALIA_API std::vector<MeasurementFacts> measurement_facts_of(const Json& json);
 
 }  // namespace marginalia

@@ -10,8 +10,8 @@
 
 namespace marginalia {
 
-/// kMostProbable: the unknown variables' values that make the state most probable.
-enum class QueryKind { kLogMarginal, kConditionals, kSample, kMostProbable, kLogZ };
+/// kMaxProbable: the unknown variables' values that make the state most probable.
+enum class QueryKind { kLogMarginal, kConditionals, kSample, kMaxProbable, kLogZ };
 MARGINALIA_API std::string_view name_of(QueryKind kind);
 
 /// How far an answer can be trusted: equal to the truth (of the model), a bound, or neither.
@@ -51,7 +51,7 @@ struct Query {
 /// An answer. Everything is on the CPU.
 struct Answer {
   Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
-  Tensor states = {};  ///< kSample and kMostProbable: int64 [B, D]
+  Tensor states = {};  ///< kSample and kMaxProbable: int64 [B, D]
   std::string estimator = {};
   Status status = Status::kEstimate;
   double passes = 0;  ///< network passes a row, on average

@@ -51,7 +51,7 @@ struct Description {
   std::string plugin, version;  ///< the library it came from
   std::function<void(ParamVisitor&)> visit;   ///< its parameters, at their defaults
   std::map<std::string, unsigned> roles;      ///< of a family: T::kRoles, the heads of each network
-  std::vector<Source> sources;                ///< of a dataset: T::sources(), the public files
+  std::vector<PublicFile> sources;            ///< of a dataset: T::sources(), the public files
   std::vector<OptionalPart> parts;            ///< T::parts(), what it can be built without
   std::vector<MeasurementInfo> measurements;  ///< of a metric: T::kMeasurements
   std::string reference_chains;               ///< of a family: T::kReferenceChains

@@ -11,7 +11,7 @@
 namespace marginalia {
 namespace {
 
-constexpr double kLeastMessage = 1e-30;  // stands for a message of 0, so that it can be divided by
+constexpr double kMinMessage = 1e-30;  // stands for a message of 0, so that it can be divided by
 
 /// Factors whose tables have one shape.
 struct Group {
@@ -56,7 +56,7 @@ class LoopyBeliefPropagation final : public PriorSource {
         normalised(possible_.index_select(0, variable_).unsqueeze(2).expand({E, K, B}));
     Tensor to_factor, belief;
     for (std::int64_t round = 0;; ++round) {
-      const auto logs = to_variable.clamp_min(kLeastMessage).log();
+      const auto logs = to_variable.clamp_min(kMinMessage).log();
       belief = torch::zeros({D, K, B}).index_add_(0, variable_, logs);
       to_factor = normalised(from_logs(belief.index_select(0, variable_) - logs, edge_allowed));
       if (round == settings_.rounds) break;
@@ -111,7 +111,7 @@ class LoopyBeliefPropagation final : public PriorSource {
   }
 
   /// Sums to 1 over the levels. x: [E, K, B]
-  static Tensor normalised(const Tensor& x) { return x / x.sum(1, true).clamp_min(kLeastMessage); }
+  static Tensor normalised(const Tensor& x) { return x / x.sum(1, true).clamp_min(kMinMessage); }
 
   static Tensor from_logs(const Tensor& logs, const Tensor& allowed) {
     const auto seen = torch::where(allowed > 0, logs, logs.new_full({}, -1e30));
@@ -147,7 +147,7 @@ class LoopyBeliefPropagation final : public PriorSource {
   Tensor bethe(const Tensor& to_factor, const Tensor& to_variable, const Tensor& belief,
                const Tensor& allowed) const {
     const auto log_of = [](const Tensor& z) {
-      return z.clamp_min(kLeastMessage).log().to(torch::kDouble);
+      return z.clamp_min(kMinMessage).log().to(torch::kDouble);
     };
     const auto seen = torch::where(allowed > 0, belief, belief.new_full({}, -INFINITY));
     auto total = seen.logsumexp(1).to(torch::kDouble).sum(0);

@@ -131,9 +131,9 @@ class TreePrior final : public PriorSource {
                               double(dataset.space().levels()))) {}
 
   Prior of(const Tensor& partial) const override {
-    constexpr double kLeast = -50;  // of what is known, or was never seen
+    constexpr double kMinLogit = -50;  // of what is known, or was never seen
     const auto x = partial.cpu();
-    const auto logits = trees::log_conditionals(tree_, x).clamp_min(kLeast).to(torch::kFloat);
+    const auto logits = trees::log_conditionals(tree_, x).clamp_min(kMinLogit).to(torch::kFloat);
     const auto log_marginal = trees::log_marginal(tree_, x).to(torch::kFloat);
     return {logits.to(partial.device()), log_marginal.to(partial.device()),
             torch::ones_like(partial, torch::kFloat)};

@@ -14,7 +14,7 @@
 
 #include "certify_question.h"
 #include "certify_sampling.h"
-#include "inference/sampling/posterior_source.h"
+#include "inference/sampling/exact_posterior.h"
 #include "sdk/base/clock.h"
 
 namespace marginalia {
@@ -80,8 +80,8 @@ class Certifier::Impl {
        CertifySettings settings)
       : settings_(std::move(settings)),
         proposal_(std::move(proposal)),
-        subject_{family, energy, *proposal_, settings_.islands},
-        posteriors_(energy ? std::make_unique<PosteriorSource>(*energy) : nullptr),
+        subject_{family, energy, *proposal_, settings_.exact_width},
+        posteriors_(energy ? std::make_unique<ExactPosterior>(*energy) : nullptr),
         schedule_(settings_.colours),
         twist_(family ? twist_of(*family) : nullptr) {}
 
@@ -101,7 +101,7 @@ class Certifier::Impl {
   CertifySettings settings_;
   std::unique_ptr<Proposal> proposal_;
   certify::Subject subject_;
-  std::unique_ptr<PosteriorSource> posteriors_;  // null: the model's own joint is f
+  std::unique_ptr<ExactPosterior> posteriors_;  // null: the model's own joint is f
   certify::RevealSchedule schedule_;
   std::function<Tensor(const Tensor&)> twist_;
   std::optional<Certificate> log_z_;

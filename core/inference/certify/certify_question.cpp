@@ -20,7 +20,7 @@ constexpr double kChainBits = 5;
 /// Entries of messages that one core sums in a second, of pairwise factors of binary variables.
 constexpr double kEntriesPerSecond = 1e7;
 /// GiB that the messages of a sum may take, whatever the time limit.
-constexpr double kMostMemory = 1;
+constexpr double kMaxMemory = 1;
 
 Tensor index_of(const std::vector<std::int64_t>& variables) {
   return torch::tensor(variables, torch::kLong);
@@ -39,7 +39,7 @@ std::vector<std::int64_t> unknown_of(const Tensor& x) {
 bool affordable(const FactorModel& model, double seconds) {
   constexpr double kBytes = 2 * sizeof(double), kGiB = 1 << 30;
   if (seconds <= 0) return false;
-  const auto most = std::min(0.5 * seconds * kEntriesPerSecond, kMostMemory * kGiB / kBytes);
+  const auto most = std::min(0.5 * seconds * kEntriesPerSecond, kMaxMemory * kGiB / kBytes);
   const auto supported = restricted(model, supported_values(model));
   std::vector<std::vector<std::int64_t>> scopes;
   for (const auto& factor : supported.factors)
@@ -61,7 +61,7 @@ Question energy_question(const Energy& energy, const Tensor& x) {
   return sum;
 }
 
-Question factor_question(const FactorModel& model, const Tensor& x, double islands,
+Question factor_question(const FactorModel& model, const Tensor& x, double exact_width,
                          double seconds) {
   const auto left =
       std::make_shared<const Conditioned>(conditioned(model, x.data_ptr<std::int64_t>()));
@@ -70,9 +70,9 @@ Question factor_question(const FactorModel& model, const Tensor& x, double islan
   const auto sums =
       std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
   const auto neighbours = neighbours_of(left->model);
-  if (cutset(left->model, neighbours, islands).empty() || affordable(left->model, seconds))
+  if (cutset(left->model, neighbours, exact_width).empty() || affordable(left->model, seconds))
     return ExactSum{left->constant + sums->log_z()};
-  const auto places = cutset(left->model, neighbours, std::min(islands, kChainBits));
+  const auto places = cutset(left->model, neighbours, std::min(exact_width, kChainBits));
   std::vector<std::int64_t> open;
   for (const auto place : places)
     open.push_back(left->variables[std::size_t(place)]);
@@ -118,8 +118,8 @@ Question model_question(const Subject& subject, const Tensor& x) {
 
 Question question_of(const Subject& subject, const Tensor& x, double seconds) {
   if (!subject.energy) return model_question(subject, x);
-  if (const auto factors = subject.energy->factors(); factors && subject.islands > 0)
-    return factor_question(*factors, x, subject.islands, seconds);
+  if (const auto factors = subject.energy->factors(); factors && subject.exact_width > 0)
+    return factor_question(*factors, x, subject.exact_width, seconds);
   return energy_question(*subject.energy, x);
 }
 

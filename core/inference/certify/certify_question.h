@@ -21,7 +21,7 @@ struct Subject {
   const Family* family;  ///< null where the proposal came without one
   const Energy* energy;  ///< f; null: the family's own joint along the forward order
   const Proposal& proposal;
-  double islands;  ///< CertifySettings::islands
+  double exact_width;  ///< CertifySettings::exact_width
 };
 
 /// log f(x_S) itself.

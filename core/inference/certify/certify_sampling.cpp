@@ -11,7 +11,7 @@
 namespace marginalia::certify {
 namespace {
 
-constexpr std::int64_t kFirstBatch = 32, kLeastBatch = 8, kMostBatch = 256;
+constexpr std::int64_t kFirstBatch = 32, kMinBatch = 8, kMaxBatch = 256;
 constexpr double kTwistVariance = 2;  // of log weights, above which particles pay
 /// Why there is no upper side where f is the model's own joint.
 constexpr const char* kNoPosterior =
@@ -68,14 +68,14 @@ Certificate Sampling::run() {
 /// more than there is time for.
 std::int64_t Sampling::next_batch() const {
   const auto have = below_.count();
-  auto count = have == 0 ? kFirstBatch : std::min(std::max(have, kFirstBatch), kMostBatch);
+  auto count = have == 0 ? kFirstBatch : std::min(std::max(have, kFirstBatch), kMaxBatch);
   if (have > 0 && budget_.width > 0 && std::isfinite(width_)) {
     const auto more = double(have) * (width_ / budget_.width - 1) * 1.1;
-    count = std::clamp(std::int64_t(std::min(more, double(kMostBatch))), kLeastBatch, count);
+    count = std::clamp(std::int64_t(std::min(more, double(kMaxBatch))), kMinBatch, count);
   }
   if (have > 0 && budget_.seconds > 0) {
     const auto in_time = double(have) / spent() * (budget_.seconds - spent());
-    count = std::clamp(std::int64_t(in_time), kLeastBatch, count);
+    count = std::clamp(std::int64_t(in_time), kMinBatch, count);
   }
   return std::min(count, budget_.samples - have);
 }

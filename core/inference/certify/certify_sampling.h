@@ -4,7 +4,7 @@
 
 #include "betting.h"
 #include "certify_question.h"
-#include "inference/sampling/posterior_source.h"
+#include "inference/sampling/exact_posterior.h"
 #include "sdk/base/clock.h"
 #include "twisted.h"
 
@@ -20,7 +20,7 @@ struct Budget {
 struct Means {
   const Proposal& proposal;
   const std::function<Tensor(const Tensor&)>& twist;  ///< one-pass marginals; empty: none
-  PosteriorSource* posteriors;                        ///< null: there are none
+  ExactPosterior* posteriors;                         ///< null: there are none
   RevealSchedule& schedule;
   std::int64_t particles;  ///< CertifySettings::particles
 };
@@ -49,7 +49,7 @@ class Sampling {
   Stream& stream_;
   const Clock::time_point start_ = Clock::now();
   TwistedChains chains_;
-  PosteriorSource::Draws posterior_;
+  ExactPosterior::Draws posterior_;
   bool two_sided_, twisted_ = false;
   std::size_t level_ = RevealSchedule::kLevels;  // of passes; none yet
   BettingBound below_, above_;                   // of f(x_S), and of 1 / f(x_S)

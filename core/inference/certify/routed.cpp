@@ -20,8 +20,8 @@ std::string Routed::obstacle(const Family& family, const Energy* energy) {
   return "";
 }
 
-Routed::Routed(const Family& family, const Energy& energy, double islands)
-    : family_(family), energy_(energy), islands_(islands) {
+Routed::Routed(const Family& family, const Energy& energy, double exact_width)
+    : family_(family), energy_(energy), exact_width_(exact_width) {
   if (const auto why = obstacle(family, &energy); !why.empty()) throw SpecError(why);
   estimator_ = family.by_route(QueryKind::kLogMarginal, Route::kOnePass)->estimator;
 }
@@ -66,7 +66,7 @@ Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const 
       continue;
     }
     const auto neighbours = neighbours_of(left.model);
-    const auto narrow = narrow_part(left, neighbours, cutset(left.model, neighbours, islands_));
+    const auto narrow = narrow_part(left, neighbours, cutset(left.model, neighbours, exact_width_));
     const auto count = std::int64_t(narrow.variables.size());
     if (count == 0) continue;
     const Elimination sums(narrow.model, StateSpace{narrow.model.cardinalities, {count}});

@@ -18,8 +18,8 @@ namespace marginalia {
 namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
-constexpr std::int64_t kGrain = 1 << 12;  // entries of a message that are worth a thread
-constexpr double kLight = 1 << 20;        // entries of a plan that may run once on each thread
+constexpr std::int64_t kGrain = 1 << 12;      // entries of a message that are worth a thread
+constexpr double kMaxLightEntries = 1 << 20;  // entries of a plan that may run once on each thread
 constexpr std::size_t kPlansKept = 256;
 
 /// Walks the entries of a separator in order, and where each lies in every source.
@@ -278,7 +278,7 @@ Tensor Elimination::compute_log_sum(const Tensor& partial) const {
     std::vector<std::int64_t> values;
     if (!impl_->translate(rows.data_ptr<std::int64_t>() + b * D, values)) return true;
     const auto made = impl_->plan(values);
-    if (light_only && made->cost.entries > kLight) return false;
+    if (light_only && made->cost.entries > kMaxLightEntries) return false;
     result.data_ptr<double>()[b] = Messages(impl_->model, *made, values).log_z();
     return true;
   };

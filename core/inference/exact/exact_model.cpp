@@ -20,7 +20,7 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
       answer.states = model.sample(x, stream);
       answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
       break;
-    case QueryKind::kMostProbable:
+    case QueryKind::kMaxProbable:
       answer.states = model.most_probable(x);
       answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
       answer.status = Status::kLower;

@@ -285,9 +285,9 @@ static Tensor in_parts(const LogConditionals& conditionals, const Tensor& partia
 /// The passes of a query with Order::kParallel.
 static Tensor times_of(const Query& query, const ConditionalsInfo& info, Stream& stream) {
   if (!info.colours.defined())
-    throw SpecError(
-        "order \"parallel\" needs a network of bounded sight, such as lattice_conv with \"means\": "
-        "false; with this one every variable may see every other");
+    throw SpecError("order \"parallel\" needs a network with a finite receptive field, such as "
+                    "lattice_conv with \"means\": "
+                    "false; with this one every variable may see every other");
   if (query.steps > 0) throw SpecError("order \"parallel\" says its own number of steps");
   return draw_times(info.colours, query.partial.size(0), stream);
 }
@@ -330,7 +330,7 @@ Answer answer_from_conditionals(const LogConditionals& conditionals, const Query
       return {
           .value = s.log_prob, .states = s.states, .status = Status::kExact, .passes = s.passes};
     }
-    case QueryKind::kMostProbable:
+    case QueryKind::kMaxProbable:
     case QueryKind::kLogZ:
       break;
   }

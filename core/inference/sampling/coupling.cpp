@@ -17,7 +17,7 @@ namespace marginalia {
 namespace {
 
 constexpr std::int64_t kCoupledLanes = 64;  // samples that go through a sweep side by side
-constexpr std::size_t kMostLinks = 12;      // of a variable: its probabilities are tabled
+constexpr std::size_t kMaxLinks = 12;       // of a variable: its probabilities are tabled
 
 /// w(a, b) of a table over (i, j), seen from either end.
 struct Pair {
@@ -138,10 +138,10 @@ MonotoneCoupling::Heat MonotoneCoupling::heat_of(const std::int64_t* values) con
         base += d[0];
       }
     }
-    if (rise.size() > kMostLinks)
+    if (rise.size() > kMaxLinks)
       throw Error(fmt::format(
           "coupling from the past: variable {} has {} unknown neighbours; at most {} are tabled",
-          here.variable, rise.size(), kMostLinks));
+          here.variable, rise.size(), kMaxLinks));
     for (std::size_t state = 0; state < std::size_t{1} << rise.size(); ++state) {
       auto logit = base;
       for (std::size_t n = 0; n < rise.size(); ++n)

@@ -25,8 +25,8 @@ namespace marginalia {
 class MARGINALIA_API MonotoneCoupling final : public PosteriorSampler {
  public:
   /// Throws SpecError, with obstacle(), where the factors are of another kind.
-  /// Sweeps on the shortest and on the longest way from the past, powers of two. The shortest costs
-  /// time alone: it does not change a sample.
+  /// most_sweeps: the longest start time that is tried; first_sweeps: the first; powers of two. The
+  /// first costs time alone: it does not change a sample.
   explicit MonotoneCoupling(const FactorModel& model, std::int64_t most_sweeps = 1 << 14,
                             std::int64_t first_sweeps = 8);
   ~MonotoneCoupling() override;

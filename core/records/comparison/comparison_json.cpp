@@ -56,7 +56,7 @@ Json json_of(const Experiment& e) {
             {"settings", e.settings},
             {"spec_sha256", e.spec_sha256},
             {"run", e.run},
-            {"standing", name_of(e.standing)}};
+            {"standing", name_of(e.state)}};
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (e.is_finished()) add_results(json, e);
   return json;

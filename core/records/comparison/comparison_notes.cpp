@@ -34,11 +34,11 @@ std::string some(const std::vector<std::string>& names) {
 void note_standing(const std::vector<Experiment>& experiments, std::vector<std::string>& notes) {
   std::vector<std::string> absent, running;
   for (const auto& e : experiments) {
-    if (e.standing == Standing::kAbsent) absent.push_back(e.name);
-    if (e.standing == Standing::kRunning) running.push_back(e.name);
-    if (e.standing == Standing::kUnfinished)
+    if (e.state == RunState::kAbsent) absent.push_back(e.name);
+    if (e.state == RunState::kRunning) running.push_back(e.name);
+    if (e.state == RunState::kUnfinished)
       notes.push_back(fmt::format("{} is not finished ({})", e.name, e.reason));
-    if (e.standing == Standing::kAltered)
+    if (e.state == RunState::kAltered)
       notes.push_back(fmt::format("{} is left out: {}", e.name, e.reason));
   }
   if (!absent.empty()) notes.push_back("not run: " + some(absent));

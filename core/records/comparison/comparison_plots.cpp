@@ -146,14 +146,14 @@ void add_error_against_time(std::vector<Plot>& plots, const Part& part,
 
 /// Whether the numbers of all series are positive, and the largest far above the smallest.
 bool is_wide(const std::vector<Series>& all, std::vector<double> Series::*numbers) {
-  constexpr double kWide = 20;
+  constexpr double kMinLogScaleRatio = 20;
   double low = INFINITY, high = -INFINITY;
   for (const auto& one : all)
     for (const auto value : one.*numbers) {
       low = std::min(low, value);
       high = std::max(high, value);
     }
-  return low > 0 && high > kWide * low;
+  return low > 0 && high > kMinLogScaleRatio * low;
 }
 
 /// Adds the keys that are not there yet.

@@ -153,7 +153,7 @@ Experiment read_one(const StudyExperiment& e, const StudyRun& run, const fs::pat
                   .settings = e.settings,
                   .spec_sha256 = e.hash,
                   .run = run.folder.lexically_relative(root).generic_string(),
-                  .standing = run.standing,
+                  .state = run.state,
                   .reason = run.reason};
   if (!made.is_finished()) return made;
   made.circumstances = only(run.record, kCircumstances);

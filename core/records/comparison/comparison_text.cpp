@@ -36,7 +36,7 @@ struct Grid {
   std::vector<Words> rows;
 };
 
-/// Every row; a best cell that is so significantly between `before` and `after`.
+/// Every row; a cell that is the best, and significantly so, stands between `before` and `after`.
 Grid main_table(const Comparison& comparison, const char* before, const char* after) {
   Grid made{{"row"}, {}};
   for (const auto& column : comparison.table.columns)

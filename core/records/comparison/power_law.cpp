@@ -12,7 +12,7 @@
 namespace marginalia {
 namespace {
 
-constexpr double kLeastExponent = 0.01, kMostExponent = 4;
+constexpr double kMinExponent = 0.01, kMaxExponent = 4;
 constexpr int kGrid = 24;          // exponents tried before the search is refined
 constexpr std::size_t kTerms = 3;  // E, A, B
 
@@ -131,10 +131,10 @@ class Fit {
 
 /// Exponents on a grid that is even in their logarithm.
 double of_grid(int i) {
-  return kLeastExponent * std::pow(kMostExponent / kLeastExponent, double(i) / (kGrid - 1));
+  return kMinExponent * std::pow(kMaxExponent / kMinExponent, double(i) / (kGrid - 1));
 }
 
-/// The minimum of f on [kLeastExponent, kMostExponent]: the best of the grid, refined between its
+/// The minimum of f on [kMinExponent, kMaxExponent]: the best of the grid, refined between its
 /// neighbours.
 template <class F>
 double minimise(const F& f) {

@@ -24,7 +24,8 @@ Summary summary_of(const std::vector<double>& values) {
 }
 
 PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() != b.size()) throw Error("paired_t_test: two lists of one length, please");
+  if (a.size() != b.size())
+    throw Error(fmt::format("paired_t_test: lists of lengths {} and {}", a.size(), b.size()));
   std::vector<double> differences;
   double size = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {

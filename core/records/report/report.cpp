@@ -35,7 +35,7 @@ Json read_run_record(const fs::path& run) {
     throw Error(fmt::format("{}: no such directory; {}", run.string(), kAdvice));
   const auto file = run / "run.json";
   if (!fs::exists(file))
-    throw Error(fmt::format("{}: is no run, it holds no run.json; {}", run.string(), kAdvice));
+    throw Error(fmt::format("{}: is not a run, it holds no run.json; {}", run.string(), kAdvice));
   auto record = Json::parse(read_text(file), nullptr, false);
   if (!record.is_object())
     throw Error(fmt::format("{}: must be one JSON object; {}", file.string(), kAdvice));
@@ -200,7 +200,7 @@ Json read_scores(const fs::path& run, Notes& notes) {
   if (!fs::exists(file)) return Json::array();
   auto scores = Json::parse(read_text(file), nullptr, false);
   if (scores.is_array()) return scores;
-  notes.push_back("samples/scores.json is no list and left out");
+  notes.push_back("samples/scores.json is not a list and left out");
   return Json::array();
 }
 

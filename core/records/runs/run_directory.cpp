@@ -95,7 +95,7 @@ RunDirectory RunDirectory::create(const fs::path& path, bool force) {
 
 RunDirectory RunDirectory::open(const fs::path& path, bool lock) {
   if (!fs::exists(path / "run.json"))
-    throw SpecError(fmt::format("{}: is no run directory: it has no run.json", path.string()));
+    throw SpecError(fmt::format("{}: is not a run directory: it has no run.json", path.string()));
   RunDirectory run(path);
   if (lock) run.lock();
   return run;

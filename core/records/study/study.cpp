@@ -78,7 +78,7 @@ Study study_from_json(const Json& record, const std::string& where) try {
                                  e.value("older_spec_sha256", std::vector<std::string>())});
   return study;
 } catch (const nlohmann::json::exception& e) {
-  throw Error(fmt::format("{}: is no record of a study: {}", where, e.what()));
+  throw Error(fmt::format("{}: is not a record of a study: {}", where, e.what()));
 }
 
 }  // namespace marginalia

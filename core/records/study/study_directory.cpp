@@ -32,7 +32,7 @@ Found read(const fs::path& folder) {
     found.record = Json::parse(read_text(folder / "run.json"), nullptr, false);
     if (!found.record.is_object() || !found.record.contains("spec") ||
         !found.record.at("spec").is_object())
-      found.fault = "run.json is no record of a run";
+      found.fault = "run.json is not a record of a run";
     if (!found.fault.empty()) return found;
     found.hash = found.record.value("spec_sha256", spec_hash(found.record.at("spec")));
     found.status = found.record.value("status", "");
@@ -80,25 +80,26 @@ bool better(const Found& a, const Found& b) {
 }
 
 StudyRun judged(const Found& found, const StudyExperiment& experiment) try {
-  StudyRun run{Standing::kUnfinished, found.folder, false, "", found.record};
+  StudyRun run{RunState::kUnfinished, found.folder, false, "", found.record};
   const auto& status = found.status;
   if (RunDirectory::in_use(found.folder)) {
-    run.standing = Standing::kRunning;
+    run.state = RunState::kRunning;
   } else if (const auto why = RunDirectory::altered(found.folder, found.record); !why.empty()) {
-    run.standing = Standing::kAltered;
+    run.state = RunState::kAltered;
     run.reason = why;
     if (const auto where = differences(found.record.at("spec"), experiment.spec); !where.empty())
       run.reason += ": " + where;
   } else if (status == "finished") {
-    run.standing = Standing::kFinished;
+    run.state = RunState::kFinished;
   } else if (status == "failed") {
     run.reason = "failed: " + found.record.value("error", "no cause recorded");
   } else {
-    run.reason = status == "running" ? "stopped without a word" : status;
+    run.reason =
+        status == "running" ? "no end was recorded: killed, or the machine stopped" : status;
   }
   return run;
 } catch (const std::exception& e) {
-  return {Standing::kAltered, found.folder, false, e.what(), found.record};
+  return {RunState::kAltered, found.folder, false, e.what(), found.record};
 }
 
 /// runs/NAME, or the first of runs/NAME-2, ... that no run has.
@@ -107,24 +108,24 @@ StudyRun place_for(const fs::path& runs, const std::string& name, std::set<fs::p
   run.folder = runs / name;
   for (int n = 2; fs::exists(run.folder / "run.json") || taken.contains(run.folder); ++n)
     run.folder = runs / fmt::format("{}-{}", name, n);
-  run.in_the_way = fs::exists(run.folder);
+  run.path_taken = fs::exists(run.folder);
   taken.insert(run.folder);
   return run;
 }
 
 }  // namespace
 
-std::string_view name_of(Standing standing) {
+std::string_view name_of(RunState standing) {
   switch (standing) {
-    case Standing::kAbsent:
+    case RunState::kAbsent:
       return "absent";
-    case Standing::kUnfinished:
+    case RunState::kUnfinished:
       return "unfinished";
-    case Standing::kRunning:
+    case RunState::kRunning:
       return "running";
-    case Standing::kFinished:
+    case RunState::kFinished:
       return "finished";
-    case Standing::kAltered:
+    case RunState::kAltered:
       return "altered";
   }
   return "";
@@ -156,9 +157,10 @@ std::string StudyDirectory::precision() const {
 Study StudyDirectory::study() const {
   const auto file = path_ / "study.json";
   if (!exists())
-    throw SpecError(fmt::format("{}: is no study: it has no study.json that \"marginalia study\" "
-                                "wrote",
-                                path_.string()));
+    throw SpecError(
+        fmt::format("{}: is not a study: it has no study.json that \"marginalia study\" "
+                    "wrote",
+                    path_.string()));
   return study_from_json(Json::parse(read_text(file)), file.string());
 }
 
@@ -170,7 +172,7 @@ std::vector<Json> StudyDirectory::run_records() const {
 }
 
 std::vector<StudyRun> StudyDirectory::find(const Study& study,
-                                           std::vector<std::string>& strangers) const {
+                                           std::vector<std::string>& unrelated_runs) const {
   std::map<std::string, const Found*> by_hash;
   const auto found = runs_below(path_ / "runs");
   std::vector<const Found*> left;
@@ -203,7 +205,7 @@ std::vector<StudyRun> StudyDirectory::find(const Study& study,
       if (run->fault.empty() && run->folder.filename() == e.name)
         why += fmt::format(" ({})", differences(run->record.at("spec"), e.spec));
     if (wanted.contains(run->hash)) why = "is a second run of an experiment; the other is used";
-    strangers.push_back(fmt::format("{}: {}; left alone", run->folder.string(), why));
+    unrelated_runs.push_back(fmt::format("{}: {}; left alone", run->folder.string(), why));
   }
   return runs;
 }

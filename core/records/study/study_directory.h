@@ -11,20 +11,20 @@
 namespace marginalia {
 
 /// Where an experiment of a study stands.
-enum class Standing {
+enum class RunState {
   kAbsent,      ///< never begun
   kUnfinished,  ///< begun, and stopped: by a signal, by a failure, by a power cut
   kRunning,     ///< a process has its lock
   kFinished,    ///< measured; nothing to do
   kAltered,     ///< changed by hand: not to be trusted, and left alone
 };
-std::string_view name_of(Standing standing);
+std::string_view name_of(RunState standing);
 
 /// An experiment's run, as it was found.
 struct StudyRun {
-  Standing standing = Standing::kAbsent;
+  RunState standing = RunState::kAbsent;
   std::filesystem::path folder;  ///< of the run; where it would be, if absent
-  bool in_the_way = false;       ///< absent, but `folder` holds the remains of a start
+  bool path_taken = false;       ///< absent, but `folder` holds the remains of a start
   std::string reason;            ///< of kUnfinished and kAltered: "failed: ...", in words
   Json record;                   ///< run.json; null where there is none
 };
@@ -54,8 +54,8 @@ class StudyDirectory {
   std::vector<Json> run_records() const;
 
   /// The run of each experiment, recognised by the hash of its resolved spec, whatever its folder
-  /// is called. Run folders that belong to no experiment are named in `strangers`.
-  std::vector<StudyRun> find(const Study& study, std::vector<std::string>& strangers) const;
+  /// is called. Run folders that belong to no experiment are named in `unrelated_runs`.
+  std::vector<StudyRun> find(const Study& study, std::vector<std::string>& unrelated_runs) const;
 
  private:
   std::filesystem::path path_;

@@ -114,7 +114,7 @@ at::ScalarType type_named(const std::string& precision) {
   if (precision == "float32") return at::kFloat;
   if (precision == "bfloat16") return at::kBFloat16;
   if (precision == "float64") return at::kDouble;
-  throw Error(fmt::format("\"{}\" is no precision to multiply in", precision));
+  throw Error(fmt::format("\"{}\" is not a precision to multiply in", precision));
 }
 
 void allow_bfloat16() {

@@ -33,7 +33,8 @@ bool has_digest(std::string_view bytes, const std::string& digest) {
   const auto colon = digest.find(':');
   const auto* algorithm = EVP_get_digestbyname(digest.substr(0, colon).c_str());
   if (colon == digest.npos || !algorithm)
-    throw Error(fmt::format("\"{}\" is no digest; one is \"sha256:HEX\" or \"md5:HEX\"", digest));
+    throw Error(
+        fmt::format("\"{}\" is not a digest; one is \"sha256:HEX\" or \"md5:HEX\"", digest));
   std::array<unsigned char, EVP_MAX_MD_SIZE> value;
   unsigned size = 0;
   if (EVP_Digest(bytes.data(), bytes.size(), value.data(), &size, algorithm, nullptr) != 1)
@@ -42,23 +43,23 @@ bool has_digest(std::string_view bytes, const std::string& digest) {
   return hex({reinterpret_cast<const char*>(value.data()), size}) == digest.substr(colon + 1);
 }
 
-Holding find(const Source& source, const fs::path& data) {
+LocalCopy find(const PublicFile& source, const fs::path& data) {
   for (const auto& name : {source.file, source.or_file}) {
     if (name.empty()) continue;
     if (const auto file = find_packed(data / unpacked_name(name)); !file.empty())
-      return {Presence::kThere, file, ""};
+      return {FileState::kPresent, file, ""};
   }
   if (const auto part = part_of(data / source.file); fs::exists(part))
-    return {Presence::kPartial, part, ""};
+    return {FileState::kPartial, part, ""};
   return {};
 }
 
-Holding verify(const Source& source, const fs::path& data) {
+LocalCopy verify(const PublicFile& source, const fs::path& data) {
   auto holding = find(source, data);
-  if (holding.presence != Presence::kThere) return holding;
+  if (holding.state != FileState::kPresent) return holding;
   const bool other = unpacked_name(holding.file) != data / unpacked_name(source.file);
   const auto& digest = other ? source.or_digest : source.digest;
-  holding.presence = Presence::kWhole;
+  holding.state = FileState::kVerified;
   try {
     if (has_digest(read_text(holding.file), digest)) return holding;
     if (has_digest(read_unpacked(holding.file), digest)) return holding;
@@ -67,17 +68,17 @@ Holding verify(const Source& source, const fs::path& data) {
   } catch (const Error& e) {
     holding.why = e.what();
   }
-  holding.presence = Presence::kDamaged;
+  holding.state = FileState::kDamaged;
   return holding;
 }
 
-std::string list_missing(const std::string& dataset, const std::vector<Source>& sources,
+std::string list_missing(const std::string& dataset, const std::vector<PublicFile>& sources,
                          const std::vector<fs::path>& missing) {
   std::string text;
   bool public_file = false;
   for (const auto& file : missing) {
     text += fmt::format("\n  - {}, or that with .gz or .zip", unpacked_name(file).string());
-    const auto source = std::ranges::find_if(sources, [&](const Source& s) {
+    const auto source = std::ranges::find_if(sources, [&](const PublicFile& s) {
       return unpacked_name(s.file).filename() == unpacked_name(file).filename();
     });
     if (source == sources.end()) continue;

@@ -15,7 +15,7 @@ std::string_view name_of(Split split) {
 Split split_named(std::string_view name) {
   for (const auto split : {Split::kTrain, Split::kValid, Split::kTest})
     if (name == name_of(split)) return split;
-  throw SpecError(fmt::format("\"{}\" is no split; there is: train, valid, test", name));
+  throw SpecError(fmt::format("\"{}\" is not a split; there is: train, valid, test", name));
 }
 
 void Dataset::check_indices(Split split, const Tensor& indices) const {

@@ -138,7 +138,7 @@ void at_the_border(const Description& from, const std::function<void()>& build) 
   } catch (const std::exception& e) {
     throw Error(fmt::format("{}: {}", label(from), message_of(e)));
   } catch (...) {
-    throw Error(fmt::format("{}: threw something that is no std::exception", label(from)));
+    throw Error(fmt::format("{}: threw something that is not a std::exception", label(from)));
   }
 }
 

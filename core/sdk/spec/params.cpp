@@ -114,7 +114,7 @@ class SpecReader final : public ParamVisitor {
     if (look(name)) frame().resolved[name] = child(value, frame().spec.child(name));
   }
 
-  /// Reports what was given and is no parameter. -> the resolved parameters.
+  /// Reports what was given and is not a parameter. -> the resolved parameters.
   Json finish() {
     close_frame(component_);
     if (!faults_.empty())
@@ -308,7 +308,7 @@ class SpecReader final : public ParamVisitor {
       const bool is_type = frames_.size() == 1 && key == "type" && names_component();
       if (is_type || std::ranges::count(known, key)) continue;
       const auto guess = nearest(key, known);
-      fault("\"{}{}\" is no parameter of {}{}", frame().prefix, key, owner,
+      fault("\"{}{}\" is not a parameter of {}{}", frame().prefix, key, owner,
             guess.empty() ? "" : fmt::format("; did you mean \"{}{}\"?", frame().prefix, guess));
     }
   }

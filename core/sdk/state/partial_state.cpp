@@ -49,7 +49,7 @@ PartialText partial_text(const Json& json, const std::string& where) {
       text.at = value.get<std::int64_t>();
     } else {
       throw SpecError(
-          fmt::format("{}: \"{}\" is no key of a text; there is: text, at, gap", where, key));
+          fmt::format("{}: \"{}\" is not a key of a text; there is: text, at, gap", where, key));
     }
   if (!json.contains("text")) throw SpecError(fmt::format("{}: needs \"text\"", where));
   return text;

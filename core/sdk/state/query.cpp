@@ -16,7 +16,7 @@ std::string_view name_of(QueryKind kind) {
       return "conditionals";
     case QueryKind::kSample:
       return "sample";
-    case QueryKind::kMostProbable:
+    case QueryKind::kMaxProbable:
       return "most_probable_completion";
     case QueryKind::kLogZ:
       return "log_z";

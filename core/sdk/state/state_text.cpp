@@ -91,7 +91,7 @@ class Speller {
                             gap_));
         return letter;
       }
-    fault(fmt::format("\"{}\" is no letter; there is: {}", beginning(rest), list_of(letters_)));
+    fault(fmt::format("\"{}\" is not a letter; there is: {}", beginning(rest), list_of(letters_)));
   }
 
   /// Where cardinalities differ, not every variable has every letter.

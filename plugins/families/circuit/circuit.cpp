@@ -41,7 +41,7 @@ class CircuitFamily : public Family {
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
     auto all = capabilities_of_exact("1, without a network");
-    all.push_back({QueryKind::kMostProbable, "max_product", Status::kLower, "1, without a network",
+    all.push_back({QueryKind::kMaxProbable, "max_product", Status::kLower, "1, without a network",
                    Route::kOnePass});
     return all;
   }

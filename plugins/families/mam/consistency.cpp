@@ -31,7 +31,7 @@ namespace {
 class Consistency final : public Objective {
  public:
   Consistency(const Heads& heads, double size_power) : Objective(heads), size_power_(size_power) {}
-  void step(Step& step, const Tensor& x, StateSource& source) const override {
+  void step(Step& step, const Tensor& x, TrainingStates& source) const override {
     const auto states = source.with_on_policy(step, x, heads_.conditionals());
     step.minimise(residual_at_links(step, heads_, states, size_power_, true).square);
   }

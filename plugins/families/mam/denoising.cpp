@@ -16,7 +16,7 @@ class Denoising final : public Objective {
   Denoising(const DenoisingParams& params, const Heads& heads, std::unique_ptr<Labels> labels)
       : Objective(heads), params_(params), labels_(std::move(labels)) {}
 
-  void step(Step& step, const Tensor& x, StateSource& source) const override {
+  void step(Step& step, const Tensor& x, TrainingStates& source) const override {
     const auto* two_stage = std::get_if<TwoStage>(&params_.stages);
     if (!two_stage) return marginals(step, x, source, false);
     const auto f = two_stage->conditional_fraction;
@@ -38,7 +38,7 @@ class Denoising final : public Objective {
   }
 
   /// Unless `frozen` the conditionals learn too.
-  void marginals(Step& step, const Tensor& x, StateSource& source, bool frozen) const {
+  void marginals(Step& step, const Tensor& x, TrainingStates& source, bool frozen) const {
     const auto states = source.with_on_policy(step, x, heads_.conditionals());
     if (const auto* paths = std::get_if<PathTargets>(&params_.targets))
       along_paths(step, x, states, *paths, frozen);

@@ -10,7 +10,7 @@ namespace {
 class KlPenalty final : public Objective {
  public:
   KlPenalty(const Heads& heads, double alpha) : Objective(heads), alpha_(alpha) {}
-  void step(Step& step, const Tensor& x, StateSource&) const override {
+  void step(Step& step, const Tensor& x, TrainingStates&) const override {
     const auto B = x.size(0), D = x.size(1);
     const auto links = draw_links(x, 1, step.stream("family/links"));
     const auto log_p = at_link(heads_.conditional().log_conditionals(links.before), links);

@@ -32,7 +32,7 @@
 #include "heads.h"
 #include "objective.h"
 #include "params.h"
-#include "state_sources.h"
+#include "training_states.h"
 
 namespace marginalia::mam {
 
@@ -116,7 +116,7 @@ class Mam final : public Family {
 
   std::int64_t masks_;
   Heads heads_;
-  std::unique_ptr<StateSource> source_;
+  std::unique_ptr<TrainingStates> source_;
   std::unique_ptr<Objective> objective_;
 };
 

@@ -6,7 +6,7 @@
 
 #include "heads.h"
 #include "params.h"
-#include "state_sources.h"
+#include "training_states.h"
 
 namespace marginalia::mam {
 
@@ -16,7 +16,7 @@ class Objective {
   explicit Objective(const Heads& heads) : heads_(heads) {}
   virtual ~Objective() = default;
   /// Takes a step on full states x, int64 [B, D], drawn from `source`.
-  virtual void step(Step& step, const Tensor& x, StateSource& source) const = 0;
+  virtual void step(Step& step, const Tensor& x, TrainingStates& source) const = 0;
 
  protected:
   const Heads& heads_;

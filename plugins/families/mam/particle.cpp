@@ -11,7 +11,7 @@ namespace {
 class Particle final : public Objective {
  public:
   using Objective::Objective;
-  void step(Step& step, const Tensor& x, StateSource&) const override {
+  void step(Step& step, const Tensor& x, TrainingStates&) const override {
     const auto B = x.size(0), D = x.size(1);
     auto& stream = step.stream("family/links");
     const auto last = links_at(x, torch::full({B}, D - 1, torch::kLong), stream);

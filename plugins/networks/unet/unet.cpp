@@ -32,7 +32,7 @@ using namespace marginalia;
 using torch::nn::Linear, torch::nn::Module;
 using namespace unet;
 
-constexpr std::int64_t kMostObserved = 10000;  // longest period of the time features
+constexpr std::int64_t kMaxObserved = 10000;  // longest period of the time features
 
 /// The shape of the pyramid.
 struct Pyramid {
@@ -255,7 +255,7 @@ class UNet final : public Network {
     const auto half = channels_ / 2;
     const auto observed = (partial != kUnknown).sum(1).to(type()).unsqueeze(1);
     const auto exponent = torch::arange(half, observed.options()) / double(half);
-    const auto angle = observed * (-std::log(double(kMostObserved)) * exponent).exp();
+    const auto angle = observed * (-std::log(double(kMaxObserved)) * exponent).exp();
     return torch::cat({angle.sin(), angle.cos()}, 1);
   }
 

@@ -36,7 +36,7 @@ std::vector<T> take(std::string_view& bytes, std::size_t count) {
 FragmentScores::FragmentScores(std::string_view bytes) {
   constexpr std::string_view kMagic = "SAFP0001";
   if (!bytes.starts_with(kMagic))
-    throw std::invalid_argument("these are no fragment scores; they begin with SAFP0001");
+    throw std::invalid_argument("these are not fragment scores; they begin with SAFP0001");
   bytes.remove_prefix(kMagic.size());
   const auto counts = take<std::uint32_t>(bytes, 2);
   scores_ = take<double>(bytes, counts[1]);

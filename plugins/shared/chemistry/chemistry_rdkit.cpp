@@ -101,7 +101,7 @@ Molecule::Molecule(const std::string& smiles) : parts_(std::make_unique<Parts>()
   } catch (const std::exception& e) {
     throw Unreadable(e.what());
   }
-  if (!parts_->molecule) throw Unreadable("RDKit: this is no SMILES");
+  if (!parts_->molecule) throw Unreadable("RDKit: this is not a SMILES");
   if (parts_->molecule->getNumAtoms() == 0) throw Unreadable("there is no atom in it");
 }
 Molecule::Molecule(Molecule&&) noexcept = default;

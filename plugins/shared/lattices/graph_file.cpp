@@ -18,7 +18,7 @@ using marginalia::SpecError;
 
 namespace {
 
-constexpr std::int64_t kMostVertices = 1 << 24;
+constexpr std::int64_t kMaxVertices = 1 << 24;
 
 using Words = std::vector<std::string_view>;
 
@@ -43,12 +43,13 @@ std::optional<T> value_of(std::string_view word) {
 
 std::int64_t integer(std::string_view word, const std::string& where) {
   if (const auto value = value_of<std::int64_t>(word)) return *value;
-  throw SpecError(fmt::format("{}: \"{}\" is no integer; vertices are 1, 2, 3, ...", where, word));
+  throw SpecError(
+      fmt::format("{}: \"{}\" is not an integer; vertices are 1, 2, 3, ...", where, word));
 }
 
 double number(std::string_view word, const std::string& where) {
   if (const auto value = value_of<double>(word); value && std::isfinite(*value)) return *value;
-  throw SpecError(fmt::format("{}: \"{}\" is no finite number", where, word));
+  throw SpecError(fmt::format("{}: \"{}\" is not a finite number", where, word));
 }
 
 /// Puts edges together to a graph, each with the place it came from.
@@ -56,9 +57,9 @@ class Builder {
  public:
   /// place: how a line is named, "line {}".
   Builder(std::int64_t vertices, const std::string& where, const char* place) : place_(place) {
-    if (vertices < 1 || vertices > kMostVertices)
+    if (vertices < 1 || vertices > kMaxVertices)
       throw SpecError(
-          fmt::format("{}: {} vertices; a graph has 1 to {}", where, vertices, kMostVertices));
+          fmt::format("{}: {} vertices; a graph has 1 to {}", where, vertices, kMaxVertices));
     graph.vertices = vertices;
   }
 
@@ -73,7 +74,7 @@ class Builder {
       throw SpecError(fmt::format(
           "{}: an edge from vertex {} to itself; it joins two different ones", where, i));
     const auto [low, high] = std::minmax(i, j);
-    const auto [first, is_new] = line_of_.emplace(low * (kMostVertices + 1) + high, line);
+    const auto [first, is_new] = line_of_.emplace(low * (kMaxVertices + 1) + high, line);
     if (!is_new)
       throw SpecError(
           fmt::format("{}: the edge of vertices {} and {} stands in {} already; give each once",

@@ -80,7 +80,7 @@ double number(std::string_view word, const std::string& where) {
   double value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc() || end != word.data() + word.size() || !std::isfinite(value))
-    throw SpecError(fmt::format("{}: \"{}\" is no finite number", where, word));
+    throw SpecError(fmt::format("{}: \"{}\" is not a finite number", where, word));
   return value;
 }
 
@@ -122,7 +122,7 @@ Bond& bond_of(const Line& line, std::map<std::pair<double, double>, Bond*>& by_s
   const auto i = line.numbers[0], j = line.numbers[1];
   const auto found = by_sites.find(std::minmax(i, j));
   if (found == by_sites.end())
-    throw SpecError(fmt::format("{}: sites {} and {} are no neighbours on {}; sites count from 0, "
+    throw SpecError(fmt::format("{}: sites {} and {} are not neighbours on {}; sites count from 0, "
                                 "row by row",
                                 line.where, i, j, size_of(lattice)));
   if (!found->second)

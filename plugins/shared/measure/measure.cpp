@@ -120,13 +120,13 @@ void SubsetParams::visit(ParamVisitor& p) {
 }
 
 std::vector<std::int64_t> SubsetParams::resolved(std::int64_t dimension) const {
-  constexpr std::int64_t kMost = 51;
+  constexpr std::int64_t kMaxSizes = 51;
   std::set<std::int64_t> result;
   for (const auto percent : sizes) {
     const auto size = std::llround(double(percent * dimension) / 100);
     result.insert(percent > 0 ? std::max<std::int64_t>(size, 1) : 0);
   }
-  const auto steps = std::min(dimension, kMost - 1);
+  const auto steps = std::min(dimension, kMaxSizes - 1);
   for (std::int64_t n = 0; sizes.empty() && n <= steps; ++n)
     result.insert(std::llround(double(n * dimension) / double(steps)));
   return {result.begin(), result.end()};
@@ -149,10 +149,17 @@ Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Strea
   return subsets;
 }
 
+Json with_exact_width(const Json& old) {
+  Json now = Json::object();
+  for (const auto& [key, value] : old.items())
+    now[key == "islands" ? "exact_width" : key] = value;
+  return now;
+}
+
 void IntervalParams::visit(ParamVisitor& p) {
   p("confidence", confidence, {.doc = "of each interval", .min = 0.5, .max = 0.999999});
   p("width", width, {.doc = "nats at which sampling stops; 0: never", .min = 0.0});
-  p("islands", islands,
+  p("exact_width", exact_width,
     {.doc = "log2 of the entries of a message up to which unknown variables are summed out "
             "exactly; 0: the network alone",
      .min = 0.0,
@@ -163,7 +170,7 @@ CertifySettings IntervalParams::settings() const {
   CertifySettings settings;
   settings.confidence = confidence;
   settings.width = width;
-  settings.islands = islands;
+  settings.exact_width = exact_width;
   return settings;
 }
 

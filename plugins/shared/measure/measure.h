@@ -79,9 +79,13 @@ struct Subsets {
 };
 Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream);
 
+/// Parameters of a metric in format 1 of specs, which called exact_width "islands", in today's
+/// words.
+Json with_exact_width(const Json& old);
+
 /// What is asked of every certificate: parameters of a metric.
 struct IntervalParams {
-  double confidence = 0.95, width = 0.1, islands = 12;
+  double confidence = 0.95, width = 0.1, exact_width = 12;
   void visit(ParamVisitor& p);
   CertifySettings settings() const;
 };

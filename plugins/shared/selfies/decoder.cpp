@@ -89,7 +89,7 @@ class Decoder {
 
   template <class T>
   T known(const std::optional<T>& read, std::string_view token) const {
-    if (!read) refuse(token, "is no token of SELFIES 2");
+    if (!read) refuse(token, "is not a token of SELFIES 2");
     return *read;
   }
 

@@ -6,7 +6,7 @@
 
 namespace marginalia::selfies {
 
-inline constexpr std::size_t kMostNumberDigits = 9;  // of an isotope or a charge
+inline constexpr std::size_t kMaxNumberDigits = 9;  // of an isotope or a charge
 
 inline bool is_digit(char c) {
   return c >= '0' && c <= '9';

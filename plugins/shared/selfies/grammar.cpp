@@ -64,8 +64,8 @@ int number(std::string_view digits) {
 
 /// Between the bond and "]": isotope, element, chirality, hydrogens, charge.
 bool read_inside(Scanner& scan, Atom& atom) {
-  const auto isotope = scan.take_while(is_digit, kMostNumberDigits + 1);
-  if (isotope.size() > kMostNumberDigits) return false;
+  const auto isotope = scan.take_while(is_digit, kMaxNumberDigits + 1);
+  if (isotope.size() > kMaxNumberDigits) return false;
   if (!isotope.empty()) atom.isotope = number(isotope);
   std::string name(scan.take_while([](char c) { return c >= 'A' && c <= 'Z'; }, 1));
   name += scan.take_while([](char c) { return c >= 'a' && c <= 'z'; }, 1);
@@ -80,7 +80,7 @@ bool read_inside(Scanner& scan, Atom& atom) {
   }
   if (const char sign = scan.take("+-"); sign != 0) {
     const auto charge =
-        scan.take_while([](char c) { return c > '0' && c <= '9'; }, kMostNumberDigits);
+        scan.take_while([](char c) { return c > '0' && c <= '9'; }, kMaxNumberDigits);
     if (charge.empty()) return false;
     atom.charge = sign == '+' ? number(charge) : -number(charge);
   }

@@ -37,7 +37,7 @@ std::optional<AtomToken> read_atom_token(std::string_view token);
 std::optional<BranchToken> read_branch_token(std::string_view token);
 std::optional<RingToken> read_ring_token(std::string_view token);
 
-inline constexpr int kMostDigits = 3;
+inline constexpr int kMaxDigits = 3;
 inline constexpr int kBase = 16;
 inline constexpr int kLongest = kBase * kBase * kBase;  // of a branch, or across a ring
 

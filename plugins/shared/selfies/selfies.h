@@ -18,7 +18,7 @@
 
 namespace marginalia::selfies {
 
-/// The input is no molecule that can be translated; what() begins with where and says why.
+/// The input is not a molecule that can be translated; what() begins with where and says why.
 class Malformed : public std::runtime_error {
  public:
   /// position: of the first character concerned, counted from 1.
@@ -58,7 +58,7 @@ class Constraints {
 /// SMILES is wrong, has no Kekule structure, or exceeds the constraints.
 std::string encode(std::string_view smiles, const Constraints& constraints = {});
 
-/// SELFIES to SMILES. Only what is no token, or no known one, is refused (Malformed).
+/// SELFIES to SMILES. Only what is not a token, or no known one, is refused (Malformed).
 std::string decode(std::string_view selfies, const Constraints& constraints = {});
 
 /// The tokens of a SELFIES in order; "." between molecules is one of them. Throws Malformed for

@@ -64,7 +64,7 @@ class SmilesTokens {
     if (c == '%') return take(Kind::kRing, bond, ring_size());
     if (c != '(' && c != ')')
       fail(at_ + 1,
-           "\"" + std::string(1, c) + "\" is no symbol of SMILES that SELFIES can express");
+           "\"" + std::string(1, c) + "\" is not a symbol of SMILES that SELFIES can express");
     if (bond != 0)
       fail(at_, "a bond stands before \"" + std::string(1, c) +
                     "\"; an atom or a "
@@ -106,7 +106,7 @@ class SmilesTokens {
 /// The inside of [...]: isotope, element, chirality, hydrogens, charge, class.
 class BracketAtom {
  public:
-  /// -> nothing where the text is no atom.
+  /// -> nothing where the text is not an atom.
   static std::optional<Atom> read(std::string_view inside) {
     BracketAtom reader(inside);
     Atom atom;
@@ -141,8 +141,8 @@ class BracketAtom {
 
   bool read_isotope(Atom& atom) {
     const auto digits = take_digits();
-    if (!digits.empty()) atom.isotope = number(digits.substr(0, kMostNumberDigits));
-    return digits.size() <= kMostNumberDigits;
+    if (!digits.empty()) atom.isotope = number(digits.substr(0, kMaxNumberDigits));
+    return digits.size() <= kMaxNumberDigits;
   }
   /// Lower case is aromatic where the element can be; [cl] is chlorine all the same.
   bool read_element(Atom& atom) {
@@ -175,7 +175,7 @@ class BracketAtom {
     while (take(sign))
       ++size;
     const auto digits = size == 1 ? take_digits() : std::string_view();
-    if (digits.size() > kMostNumberDigits) return false;
+    if (digits.size() > kMaxNumberDigits) return false;
     if (!digits.empty()) size = static_cast<int>(number(digits));
     atom.charge = sign == '+' ? size : -size;
     return true;
@@ -204,7 +204,7 @@ Atom read_atom(const Token& token) {
                       : bare_atom(token.text);
   if (!atom)
     throw Malformed(token.position, "\"" + std::string(token.text) +
-                                        "\" is no atom that SELFIES can express; " +
+                                        "\" is not an atom that SELFIES can express; " +
                                         (bracket ? "the order is isotope, element, @ or @@, H, "
                                                    "charge, class, as in [13C@@H2+1:3]"
                                                  : "without brackets there are B C N O S P F Cl Br "

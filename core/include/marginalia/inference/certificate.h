@@ -41,7 +41,7 @@ struct CertifySettings {
   /// log2 of the entries of a message up to which unknown variables are summed out exactly (binary
   /// variables: induced width), and beyond it where half the time limit allows to sum out all of
   /// them; 0: none are, chains go on to full states.
-  double islands = 12;
+  double exact_width = 12;
   /// Of twisted sequential Monte Carlo, with the one-pass marginals as twist, once the variance of
   /// log weights of single chains is above 2; 0: never.
   std::int64_t particles = 16;

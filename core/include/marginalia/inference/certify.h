@@ -21,9 +21,9 @@ class Energy;
 /// that a betting bound (betting.h) on each gives a lower and an upper bound of log f(x_S) at any
 /// time one stops. With F the one-pass marginal and R its one-step residuals, log(f/q) = F(x_S) -
 /// sum_t R_t: the bounds are those of the error of F, but do not depend on F. The second needs
-/// exact posterior samples (posterior_source.h); without them there is the lower side alone. Where
-/// f has factors, u are only the variables of a cutset (islands.h): what then falls apart into
-/// narrow islands is summed out exactly. log p(x_S) and log p(x_Q | x_E) are differences of two
+/// exact posterior samples (exact_posterior.h); without them there is the lower side alone. Where
+/// f has factors, u are only the variables of a cutset (conditioning.h): what then falls apart into
+/// narrow components is summed out exactly. log p(x_S) and log p(x_Q | x_E) are differences of two
 /// such intervals, which share 1 - confidence.
 ///
 /// How many variables are revealed in one pass, and whether chains are single or a swarm of

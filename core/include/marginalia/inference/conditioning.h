@@ -12,7 +12,7 @@ namespace marginalia {
 ///
 ///   log f(x_S, x_U) = constant + sum_a phi'_a(x_U),
 ///
-/// which falls apart into the connected components of U, the islands: their sums are independent
+/// which falls apart into the connected components of U: their sums are independent
 /// given x_S (the Markov property of the factor graph).
 struct Conditioned {
   std::vector<std::int64_t> variables;  ///< U, ascending; a variable of `model` is a place in it

@@ -18,8 +18,8 @@ struct ExactModel {
   std::function<Tensor(const Tensor& partial)> most_probable = {};
 };
 
-/// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMostProbable where the model
-/// does; a state with log p(x_U | x_S), of which that of kMostProbable is a lower bound on the
+/// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMaxProbable where the model
+/// does; a state with log p(x_U | x_S), of which that of kMaxProbable is a lower bound on the
 /// largest.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.

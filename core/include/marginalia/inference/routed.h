@@ -10,9 +10,9 @@ namespace marginalia {
 
 /// log-marginals in one pass, with what can be summed exactly taken away first.
 ///
-/// Given x_S the unknown variables fall apart into components (islands.h). Those that are narrow
-/// are completed by an exact draw u of their posterior, whose probability is known; the network is
-/// asked about the fuller state:
+/// Given x_S the unknown variables fall apart into components (conditioning.h). Those that are
+/// narrow are completed by an exact draw u of their posterior, whose probability is known; the
+/// network is asked about the fuller state:
 ///
 ///   log p(x_S) = log p(x_S, u) - log p(u | x_S)
 ///
@@ -23,10 +23,10 @@ class MARGINALIA_API Routed {
   /// The estimator's name.
   static constexpr const char* kName = "routed";
 
-  /// energy, family: outlive this. islands: log2 of the entries of the messages of a narrow
+  /// energy, family: outlive this. exact_width: log2 of the entries of the messages of a narrow
   /// component. Throws SpecError where the family has no log-marginals in one pass, or the energy
   /// no factors.
-  Routed(const Family& family, const Energy& energy, double islands = 12);
+  Routed(const Family& family, const Energy& energy, double exact_width = 12);
   /// Why there is no such estimator; empty where there is one.
   static std::string obstacle(const Family& family, const Energy* energy);
 
@@ -45,7 +45,7 @@ class MARGINALIA_API Routed {
   const Family& family_;
   const Energy& energy_;
   std::string estimator_;  ///< the family's, in one pass
-  double islands_;
+  double exact_width_;
 };
 
 }  // namespace marginalia

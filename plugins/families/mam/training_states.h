@@ -12,9 +12,9 @@
 namespace marginalia::mam {
 
 /// Where the full states that training sees come from.
-class StateSource {
+class TrainingStates {
  public:
-  virtual ~StateSource() = default;
+  virtual ~TrainingStates() = default;
   /// -> int64 [rows, D], on the CPU, without a gradient.
   Tensor draw_some(Step& step, std::int64_t rows, const LogConditionals& model) {
     const torch::NoGradGuard no_grad;
@@ -33,6 +33,6 @@ class StateSource {
 };
 
 /// Throws SpecError for what the parameters need and the context has not.
-std::unique_ptr<StateSource> make_source(const States& params, const FamilyContext& context);
+std::unique_ptr<TrainingStates> make_source(const States& params, const FamilyContext& context);
 
 }  // namespace marginalia::mam

@@ -4,7 +4,7 @@
 #include <marginalia/error.h>
 #include <marginalia/inference/enumeration.h>
 
-#include "posterior_source.h"
+#include "exact_posterior.h"
 
 namespace marginalia {
 
@@ -12,7 +12,7 @@ static void append(std::string& reasons, const std::string& more) {
   reasons += (reasons.empty() ? "" : "; ") + more;
 }
 
-PosteriorSource::PosteriorSource(const Energy& energy)
+ExactPosterior::ExactPosterior(const Energy& energy)
     : exact_(std::make_unique<ExactAnswers>(energy)) {
   if (const auto own = energy.posterior()) ways_.push_back({own.value, nullptr});
   if (const auto factors = energy.factors()) {
@@ -32,14 +32,14 @@ PosteriorSource::PosteriorSource(const Energy& energy)
     append(reason_, "no oracle: " + oracle.reason);
 }
 
-PosteriorSource::Draws PosteriorSource::draws(const Tensor& state) const {
+ExactPosterior::Draws ExactPosterior::draws(const Tensor& state) const {
   Draws draws;
   draws.source_ = this;
   draws.state_ = state;
   return draws;
 }
 
-Tensor PosteriorSource::Draws::sample(std::int64_t count, Stream& stream) {
+Tensor ExactPosterior::Draws::sample(std::int64_t count, Stream& stream) {
   const auto rows = state_.unsqueeze(0).repeat({count, 1});
   for (; next_ < source_->ways_.size(); ++next_) {
     const auto& [sampler, oracle] = source_->ways_[next_];

@@ -13,10 +13,10 @@ namespace marginalia {
 
 /// Exact posterior samples of an energy by whichever way there is: its own sampler, coupling from
 /// the past where its factors are pairwise and attract, its oracle, in this order.
-class MARGINALIA_API PosteriorSource {
+class MARGINALIA_API ExactPosterior {
  public:
   /// energy: outlives this.
-  explicit PosteriorSource(const Energy& energy);
+  explicit ExactPosterior(const Energy& energy);
 
   /// The ways for one query, tried in turn: one that has failed is not tried again.
   class MARGINALIA_API Draws {
@@ -28,8 +28,8 @@ class MARGINALIA_API PosteriorSource {
     const std::string& method() const { return method_; }  ///< of the last samples
 
    private:
-    friend class PosteriorSource;
-    const PosteriorSource* source_ = nullptr;
+    friend class ExactPosterior;
+    const ExactPosterior* source_ = nullptr;
     Tensor state_;
     std::size_t next_ = 0;
     bool yielded_ = false;

@@ -11,14 +11,14 @@
 #include <marginalia/inference/masking.h>
 #include <marginalia/inference/resampling.h>
 
-#include "state_sources.h"
+#include "training_states.h"
 
 namespace marginalia::mam {
 
 namespace {
 
 /// Persistent chains, used in a fixed rotation.
-class Chains : public StateSource {
+class Chains : public TrainingStates {
  public:
   Chains(const ChainParams& params, const StateSpace& space) : chain_(params), space_(space) {}
 
@@ -215,7 +215,7 @@ class MetropolisChains final : public ModelChains {
   std::variant<ModelStart, ResampledStart> start_;
 };
 
-class DataRows final : public StateSource {
+class DataRows final : public TrainingStates {
  public:
   DataRows(const DataStates& params, const StateSpace& space) {
     const auto* on_policy = std::get_if<OnPolicyChains>(&params.on_policy);
@@ -258,32 +258,32 @@ States settled(const AutoStates& params, const FamilyContext& context) {
   return metropolis;
 }
 
-std::unique_ptr<StateSource> make(const AutoStates& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make(const AutoStates& params, const FamilyContext& context) {
   return make_source(settled(params, context), context);
 }
-std::unique_ptr<StateSource> make(const DataStates& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make(const DataStates& params, const FamilyContext& context) {
   if (!context.dataset) throw SpecError("\"states\": \"data\" needs a \"dataset\" in the spec");
   return std::make_unique<DataRows>(params, context.space);
 }
-std::unique_ptr<StateSource> make(const ModelStates& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make(const ModelStates& params, const FamilyContext& context) {
   return std::make_unique<ModelChains>(params, params.block, context.space);
 }
 void check_energy(const char* states, const FamilyContext& context) {
   if (!context.energy)
     throw SpecError(fmt::format("\"states\": \"{}\" needs an \"energy\" in the spec", states));
 }
-std::unique_ptr<StateSource> make(const MetropolisStates& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make(const MetropolisStates& params, const FamilyContext& context) {
   check_energy(params.kName, context);
   return std::make_unique<MetropolisChains>(params, context.space);
 }
-std::unique_ptr<StateSource> make(const GibbsStates& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make(const GibbsStates& params, const FamilyContext& context) {
   check_energy(params.kName, context);
   return std::make_unique<GibbsChains>(params, context);
 }
 
 }  // namespace
 
-std::unique_ptr<StateSource> make_source(const States& params, const FamilyContext& context) {
+std::unique_ptr<TrainingStates> make_source(const States& params, const FamilyContext& context) {
   return std::visit([&](const auto& chosen) { return make(chosen, context); }, params);
 }
 
