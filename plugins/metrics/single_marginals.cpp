@@ -23,7 +23,7 @@ class SingleMarginals final : public Metric {
   static constexpr const char* kFormula =
       "mean over S, i not in S and k of |q(x_i = k | x_S) - p(x_i = k | x_S)|";
   static constexpr const char* kSource =
-      "Gogate, UAI 2014 Inference Competition (task MAR), there the largest deviation by variable";
+      "Gogate (2014), UAI Inference Competition (task MAR), there the largest deviation by variable";
 
   struct Params {
     SubsetParams subsets{{0, 10, 30, 50}, 25};
