@@ -63,10 +63,11 @@ class Guide:
         return "slow" if "slow" in block.says and not self.options.slow else None
 
     def skip(self, block, reason):
+        unmade = bool(self.skipped)
         self.skipped.append(f"{self.file.name}:{block.line}: {reason}")
         self.printed = None
         if block.kind == "commands":
-            for fault in self.statics.faults_of_commands(block.text, self.folder):
+            for fault in self.statics.faults_of_commands(block.text, self.folder, unmade):
                 self.fault(block, fault)
 
     def do_file(self, block):
@@ -126,7 +127,7 @@ def environment_of(prefix, home):
     keep = {key: value for key, value in os.environ.items() if not key.startswith("MARGINALIA")}
     if os.environ.get("MARGINALIA_DATA"):
         keep["MARGINALIA_DATA"] = os.environ["MARGINALIA_DATA"]
-    return keep | {"PATH": f"{prefix}/bin:{os.environ['PATH']}", "HOME": str(home)}
+    return keep | {"PATH": f"{prefix}/bin:/usr/bin:{os.environ['PATH']}", "HOME": str(home)}
 
 
 def what_there_is(environment):

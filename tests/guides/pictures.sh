@@ -7,16 +7,16 @@ program=$(realpath "${1:-$root/build/release/bin/marginalia}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# take PAGE PICTURE HEIGHT: the top of a page, 1000 pixels wide.
+# take PAGE PICTURE HEIGHT: the top of a page, 1120 pixels wide.
 take() {
   chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$scratch/profile" \
-    --window-size="1000,$3" --virtual-time-budget=5000 --screenshot="$root/docs/pictures/$2" "file://$scratch/runs/$1" \
+    --window-size="1120,$3" --virtual-time-budget=5000 --screenshot="$root/docs/pictures/$2" "file://$scratch/runs/$1" \
     2> "$scratch/chromium.log"
 }
 
 cd "$scratch"
 "$program" run "$root/experiments/ising/smoke.json"
 "$program" study "$root/experiments/studies/first.json"
-take smoke/report.html report.png 760
+take smoke/report.html report.png 640
 take first/report.html study.png 760
 ls -l "$root"/docs/pictures/*.png

@@ -29,13 +29,15 @@ class Statics:
             self.helps[verb] = answer.stdout if answer.returncode == 0 else None
         return self.helps[verb]
 
-    def faults_of_commands(self, text, folder):
-        """Faults of every call of the program and of make in a block of commands."""
+    def faults_of_commands(self, text, folder, unmade=False):
+        """Faults of every call of the program and of make in a block of commands.
+
+        unmade: blocks before this one were not run, so that specs beside experiments/ may not be there."""
         faults = []
         for words in calls(text):
             name = pathlib.PurePath(words[0]).name
             if name == "marginalia":
-                faults += self.faults_of_call(words[1:], folder)
+                faults += self.faults_of_call(words[1:], folder, unmade)
             elif name == "make":
                 faults += self.faults_of_make(words[1:])
         return faults
@@ -44,7 +46,7 @@ class Statics:
         done = subprocess.run(["make", "-n", *targets], cwd=self.root, text=True, capture_output=True)
         return [f"make {' '.join(targets)}: {done.stderr.strip()}"] if done.returncode else []
 
-    def faults_of_call(self, words, folder):
+    def faults_of_call(self, words, folder, unmade):
         verb = words[0] if words else ""
         text = self.help_of(verb)
         if text is None:
@@ -55,7 +57,9 @@ class Statics:
         specs = [word for word in words[1:] if word.endswith(".json") and "=" not in word]
         for spec in specs[:1] if verb in TAKES_SPEC else []:
             settings = [word for word in words[1:] if re.match(r"[\w.]+=", word)]
-            faults += self.faults_of_spec(spec, settings, folder)
+            spec = spec.removeprefix("../")  # the command before it that changes the folder is not run either
+            if not unmade or (folder / spec).is_file() or spec.startswith("experiments/"):
+                faults += self.faults_of_spec(spec, settings, folder)
         return faults
 
     def faults_of_spec(self, spec, settings, folder):
