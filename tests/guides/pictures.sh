@@ -1,6 +1,6 @@
 #!/bin/bash
 # Takes the pictures of docs/pictures: the pages of a run and of a study, as chromium shows them.
-#   tests/guides/pictures.sh [PROGRAM]        needs chromium; under two minutes
+#   tests/guides/pictures.sh [PROGRAM]        needs chromium; three minutes of a core
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 program=$(realpath "${1:-$root/build/release/bin/marginalia}")
@@ -17,6 +17,6 @@ take() {
 cd "$scratch"
 "$program" run "$root/experiments/ising/smoke.json"
 "$program" study "$root/experiments/studies/first.json"
-take smoke/report.html report.png 640
-take first/report.html study.png 760
+take smoke/report.html report.png 620
+take first/report.html study.png 700
 ls -l "$root"/docs/pictures/*.png
