@@ -12,7 +12,7 @@ import re
 
 TOLERANCE, ABSOLUTE = 0.05, 1e-9
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-TIMES = re.compile(r"seconds|\bs\b")
+TIMES = re.compile(r"seconds|\d s\b")
 
 
 def close(shown, got, tolerance, absolute):

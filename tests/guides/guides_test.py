@@ -66,7 +66,9 @@ class Differences(unittest.TestCase):
         self.differ("a10 1", "a11 1")  # part of a name
         self.differ("12.6 nats", "12.6 bits")
         self.agree("took 3 seconds", "took 70 seconds")
+        self.agree("finished in 3.1 s", "finished in 9 s")
         self.differ("took 3 seconds", "took long, in seconds")
+        self.differ("Student's t of 3", "Student's t of 4")
 
     def test_lines(self):
         self.agree("a\n...\nd", "a\nb\nc\nd")
