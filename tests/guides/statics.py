@@ -32,7 +32,7 @@ class Statics:
     def faults_of_commands(self, text, folder, unmade=False):
         """Faults of every call of the program and of make in a block of commands.
 
-        unmade: blocks before this one were not run, so that specs beside experiments/ may not be there."""
+        unmade: blocks before this one were not run, so that plugins, and specs beside experiments/, may not be there."""
         faults = []
         for words in calls(text):
             name = pathlib.PurePath(words[0]).name
@@ -50,7 +50,7 @@ class Statics:
         verb = words[0] if words else ""
         text = self.help_of(verb)
         if text is None:
-            return [f"there is no verb \"{verb}\""]
+            return [] if unmade else [f"there is no verb \"{verb}\""]
         known = set(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", text))
         faults = [f"marginalia {verb} has no option {word.split('=')[0]}" for word in words[1:]
                   if word.startswith("-") and word != "-" and word.split("=")[0] not in known]
