@@ -12,7 +12,7 @@ namespace marginalia::app {
 /// A public file of a dataset.
 struct Item {
   std::string dataset;
-  Source source;
+  PublicFile source;
 };
 
 /// The files that `data` is asked about; throws SpecError where there are none.

@@ -1,7 +1,7 @@
 # What is installed beside the targets, and `make package`: two Debian packages, marginalia to use and
 # marginalia-dev to write plugins with.
 install(DIRECTORY experiments DESTINATION ${CMAKE_INSTALL_DATADIR}/marginalia)
-install(DIRECTORY docs/guides docs/reference docs/decisions DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/marginalia)
+install(DIRECTORY docs/guides docs/reference docs/decisions docs/pictures DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/marginalia)
 install(FILES docs/concepts.md docs/index.md docs/references.bib docs/spec.schema.json README.md
   CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/marginalia)
 # Descriptions of the components, so that the program need not be allowed to write them there.

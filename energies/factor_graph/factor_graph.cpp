@@ -4,7 +4,7 @@
 ///   f(x) = prod_a phi_a(x_a) prod_{i in evidence} 1[x_i = e_i]
 ///
 /// Z is then the probability of the evidence (BAYES), or the partition function given it (MARKOV).
-/// Source: Gogate, UAI 2014 Inference Competition, https://www.ics.uci.edu/~dechter/softwares.
+/// Source: Gogate (2014), UAI Inference Competition, https://www.ics.uci.edu/~dechter/softwares.
 #include <cmath>
 
 #include <fmt/format.h>
@@ -67,8 +67,9 @@ class FactorGraph final : public FactoredEnergy {
   static constexpr const char* kName = "factor_graph";
   static constexpr const char* kSummary = "factors on any variables, from a UAI file";
   static constexpr const char* kFormula = "log f(x) = sum_a log phi_a(x_a), evidence clamped";
-  static constexpr const char* kSource = "Gogate, UAI 2014 Inference Competition; Dechter (1999), "
-                                         "doi:10.1016/S0004-3702(99)00059-4 (exact answers)";
+  static constexpr const char* kSource =
+      "Gogate (2014), UAI Inference Competition; Dechter (1999), "
+      "doi:10.1016/S0004-3702(99)00059-4 (exact answers)";
   static constexpr const char* kExample = R"({"file": "tiny.uai"})";
 
   struct Params {

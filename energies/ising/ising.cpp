@@ -5,7 +5,7 @@
 ///
 /// <ij> runs over the bonds between nearest neighbours, or the edges of a graph, each once. J and h
 /// are in nats: the inverse temperature is part of them. Source: the Ising target of Liu, Ramadge
-/// and Adams (2023), arXiv:2310.12920, whose s^T J s counts each bond twice: their sigma 0.1 is a
+/// and Adams (2024), arXiv:2310.12920, whose s^T J s counts each bond twice: their sigma 0.1 is a
 /// coupling of 0.2. With couplings from a file, the spin glass of Edwards and Anderson (1975),
 /// doi:10.1088/0305-4608/5/5/017.
 #include <algorithm>
@@ -41,7 +41,7 @@ struct Ising {
   static constexpr const char* kFormula =
       "log f(x) = sum_<ij> J_ij s_i s_j + sum_i h_i s_i, s = 2x - 1, each bond once";
   static constexpr const char* kSource =
-      "Liu, Ramadge and Adams (2023), arXiv:2310.12920; their sigma is half the coupling";
+      "Liu, Ramadge and Adams (2024), arXiv:2310.12920; their sigma is half the coupling";
   static constexpr const char* kExample = R"({"side": 4, "coupling": 0.3, "field": -0.1})";
 
   struct Params {

@@ -22,8 +22,8 @@ class SingleMarginals final : public Metric {
       "mean absolute error of the probabilities of single variables, given random evidence";
   static constexpr const char* kFormula =
       "mean over S, i not in S and k of |q(x_i = k | x_S) - p(x_i = k | x_S)|";
-  static constexpr const char* kSource =
-      "Gogate, UAI 2014 Inference Competition (task MAR), there the largest deviation by variable";
+  static constexpr const char* kSource = "Gogate (2014), UAI Inference Competition (task MAR), "
+                                         "there the largest deviation by variable";
 
   static constexpr MeasurementInfo kMeasurements[] = {
       {"*", "single marginals", "mean |q(x_i = k | x_S) - p(x_i = k | x_S)| over i, k and S",

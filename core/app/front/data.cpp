@@ -43,7 +43,7 @@ std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
 }
 
 const char* name_of(FileState state) {
-  switch (presence) {
+  switch (state) {
     case FileState::kPartial:
       return "partial";
     case FileState::kPresent:

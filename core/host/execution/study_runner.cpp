@@ -138,11 +138,11 @@ std::string StudyRunner::precision_on(const std::set<std::string>& devices) cons
 }
 
 void StudyRunner::sort(std::size_t i) {
-  const auto standing = runs_[i].state;
-  if (standing == RunState::kAbsent || standing == RunState::kUnfinished) pending_.push_back(i);
-  if (standing == RunState::kFinished) ++result_.finished;
-  if (standing == RunState::kAltered) ++result_.altered;
-  if (standing == RunState::kRunning) ++result_.busy;
+  const auto state = runs_[i].state;
+  if (state == RunState::kAbsent || state == RunState::kUnfinished) pending_.push_back(i);
+  if (state == RunState::kFinished) ++result_.finished;
+  if (state == RunState::kAltered) ++result_.altered;
+  if (state == RunState::kRunning) ++result_.busy;
 }
 
 std::string StudyRunner::plan_of(std::size_t i) const {

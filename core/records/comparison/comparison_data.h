@@ -61,7 +61,7 @@ struct Experiment {
   Json pair, settings;  ///< of StudyExperiment
   std::string spec_sha256;
   std::string run;  ///< its folder, from that of the study
-  RunState standing = RunState::kAbsent;
+  RunState state = RunState::kAbsent;
   std::string reason;  ///< why it is unfinished or altered; else ""
   // Of finished runs alone:
   Json circumstances = {};  ///< "threads", "device", "host", "version", "commit" of run.json
@@ -71,7 +71,7 @@ struct Experiment {
   std::vector<UnavailableMetric> unavailable = {};
   std::vector<Curve> curves = {};
 
-  bool is_finished() const { return standing == RunState::kFinished; }
+  bool is_finished() const { return state == RunState::kFinished; }
 };
 
 /// A column of the table.

@@ -24,9 +24,9 @@ class Catalogue {
  public:
   struct Component {
     std::string kind, name, summary, plugin, version;
-    std::string page;             ///< as Markdown
-    std::vector<Source> sources;  ///< of a dataset
-    std::string usage;            ///< of a tool
+    std::string page;                 ///< as Markdown
+    std::vector<PublicFile> sources;  ///< of a dataset
+    std::string usage;                ///< of a tool
   };
 
   /// The one kept for these folders, or nothing where it must be made anew.

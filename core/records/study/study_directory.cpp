@@ -115,8 +115,8 @@ StudyRun place_for(const fs::path& runs, const std::string& name, std::set<fs::p
 
 }  // namespace
 
-std::string_view name_of(RunState standing) {
-  switch (standing) {
+std::string_view name_of(RunState state) {
+  switch (state) {
     case RunState::kAbsent:
       return "absent";
     case RunState::kUnfinished:

@@ -18,11 +18,11 @@ enum class RunState {
   kFinished,    ///< measured; nothing to do
   kAltered,     ///< changed by hand: not to be trusted, and left alone
 };
-std::string_view name_of(RunState standing);
+std::string_view name_of(RunState state);
 
 /// An experiment's run, as it was found.
 struct StudyRun {
-  RunState standing = RunState::kAbsent;
+  RunState state = RunState::kAbsent;
   std::filesystem::path folder;  ///< of the run; where it would be, if absent
   bool path_taken = false;       ///< absent, but `folder` holds the remains of a start
   std::string reason;            ///< of kUnfinished and kAltered: "failed: ...", in words
