@@ -55,7 +55,7 @@ class Mover final : public Metric {
   }
 
   explicit Mover(const Params& given) : params(given) {}
-  std::vector<Figure> measure(Evaluation&) const override { return {}; }
+  std::vector<Measurement> measure(Evaluation&) const override { return {}; }
   const Params params;
 };
 
