@@ -127,7 +127,7 @@ def faults_of_row(row, commits):
     if commit and row["recorded"]:
         yield "a clean commit, and words on one that is not"
     if row["value"] and not (is_number(row["value"]) and row["text"].count("{}") == (row["text"] != "")):
-        yield f'"{row["value"]}" is no number, or its text has not one {{}}'
+        yield f'"{row["value"]}" is not a number, or its text has not one {{}}'
     if not row["value"] and (not row["text"] or "{}" in row["text"]):
         yield "neither a value nor words"
     if row["stderr"] and not is_number(row["stderr"]):

@@ -215,7 +215,7 @@ TEST_CASE("chains are run unasked only where they are cheap") {
   const auto opaque = std::make_shared<Opaque>(test::make<Energy>(R"({"type": "ising"})"));
   ReferenceParams params;
   params.samples = 20;
-  Reference unasked(spec, variant({}).resolved, params, test::loaded_registry(), opaque);
+  GroundTruthChains unasked(spec, variant({}).resolved, params, test::loaded_registry(), opaque);
   CHECK(unasked.samples().reason ==
         "the energy has neither factors nor local conditionals, so that chains are run only where "
         "evaluation.reference.use is \"always\"");
@@ -230,7 +230,7 @@ TEST_CASE("the sampler that suits an energy") {
     Json family{{"type", "mcmc"}, {"sampler", "auto"}, {"chains", 2}, {"burn_in", 1}};
     params.samples = 4;
     params.family.spec = std::make_shared<Spec>(Spec::from_text(family.dump(), "family"));
-    Reference reference(spec, resolved, params, test::loaded_registry(), std::move(energy));
+    GroundTruthChains reference(spec, resolved, params, test::loaded_registry(), std::move(energy));
     return reference.samples()->about["method"].get<std::string>();
   };
   CHECK(chosen(test::make<Energy>(R"({"type": "potts", "side": 3})")) == "swendsen_wang");

@@ -10,7 +10,7 @@
 #include "program.h"
 
 using namespace marginalia;
-using test::has, test::marginalia_, test::Result;
+using test::has, test::run_marginalia, test::Result;
 namespace fs = std::filesystem;
 
 namespace {

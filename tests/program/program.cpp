@@ -8,7 +8,7 @@
 #include "tiny_run.h"
 
 using namespace marginalia;
-using test::has, test::kTiny, test::marginalia_, test::Result, test::tiny_run;
+using test::has, test::kTiny, test::run_marginalia, test::Result, test::tiny_run;
 namespace fs = std::filesystem;
 
 TEST_CASE("doctor says which optional libraries there are") {
