@@ -66,6 +66,7 @@ class Opaque final : public Energy {
 
 TEST_CASE("the key of reference samples changes with everything they depend on") {
   const std::string reference = "evaluation.reference.";
+  const auto tempering = reference + R"(family.sampler={"type": "parallel_tempering")";
   const std::vector<std::vector<std::string>> changes{{},
                                                       {"energy.coupling=0.3"},
                                                       {"energy.field=0"},
@@ -79,8 +80,9 @@ TEST_CASE("the key of reference samples changes with everything they depend on")
                                                       {reference + "family.chains=9"},
                                                       {reference + "family.sweeps=4"},
                                                       {reference + "family.burn_in=31"},
-                                                      {reference + "family.temperatures=4"},
-                                                      {reference + "family.hottest=0.5"}};
+                                                      {tempering + "}"},
+                                                      {tempering + R"(, "temperatures": 4})"},
+                                                      {tempering + R"(, "hottest": 0.5})"}};
   std::set<std::string> keys;
   for (const auto& settings : changes) {
     CAPTURE(settings.empty() ? "nothing" : settings.front());
@@ -249,7 +251,7 @@ TEST_CASE("a reference that cannot be is refused before any work") {
   CHECK(test::refusal([] { variant({"evaluation.reference.family.chain=9"}); }) ==
         "spec.json: /evaluation/reference/family: mcmc cannot be built\n"
         "  - \"chain\" is not a parameter of mcmc; did you mean \"chains\"?\n"
-        "  it takes: sampler, chains, sweeps, burn_in, temperatures, hottest");
+        "  it takes: sampler, chains, sweeps, burn_in");
   CHECK(test::refusal([] {
           variant({"energy.coupling=-0.2", "evaluation.reference.family.sampler=swendsen_wang"});
         }).find("need couplings that favour equal values") != std::string::npos);

@@ -103,6 +103,6 @@ TEST_CASE("samples are drawn in the order of the evaluation") {
   // a network that sees lattice means has no two sites that may be revealed together
   CHECK(test::refusal([&] {
           write_samples(experiment, folder.path(), 2);
-        }).find("order \"parallel\" needs a network of finite receptive field") !=
+        }).find("order \"parallel\" needs a network with a finite receptive field") !=
         std::string::npos);
 }

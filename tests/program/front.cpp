@@ -13,7 +13,7 @@ using test::run_shell;
 namespace {
 
 fs::path library(const std::string& plugin) {
-  return fs::path(MARGINALIA_PLUGIN_DIR) / fmt::format("run_marginalia{}.so", plugin);
+  return fs::path(MARGINALIA_PLUGIN_DIR) / fmt::format("marginalia_{}.so", plugin);
 }
 
 /// A cache folder and a folder of plugins of one's own.

@@ -188,7 +188,8 @@ TEST_CASE("specs for a CPU run from end to end, cut short, on tiny data") {
   run("mnist/cpu.json", "mnist", picture + few + "network.multipliers=[1]");
   run("mnist/marginals_cpu.json", "marginals",
       picture + few + fmt::format("training.init='{}'", (folder / "mnist").string()) +
-          " family.chain.count=4 family.chain.block=2 network.conditional.multipliers=[1]"
+          " family.states.on_policy.count=4 family.states.on_policy.block=2 "
+          "network.conditional.multipliers=[1]"
           " network.marginal.multipliers=[1] network.causal.layers=1");
   run("text8/cpu.json", "text8",
       few + "dataset.file=text8/tiny.txt dataset.split=[60,20,20] dataset.length=10");

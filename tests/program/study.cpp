@@ -171,7 +171,7 @@ TEST_CASE("bad manifests are refused before any work, with exit code 2") {
               }() +
               "]}"),
          "yields 1200 experiments, more than 1000; give --yes");
-  refuse(R"({"marginalia": 1})", "needs \"marginalia_study\": 1");
+  refuse(R"({"marginalia": 1})", "needs \"marginalia_study\": 2");
   const auto study = call(folder.path(), "run s.json");
   CHECK(study.code == 2);
   write_atomically(folder / "s.json", kManifest);
