@@ -89,8 +89,8 @@ TEST_CASE("log-variance has the value and the gradient of the variance over path
     for (const auto b : {1.0, 0.4}) {
       CAPTURE(terms);
       CAPTURE(b);
-      auto experiment =
-          masked_square(fmt::format(R"("objective": "log_variance", "terms": {})", terms));
+      auto experiment = masked_square(
+          fmt::format(R"("objective": {{"type": "log_variance", "terms": {}}})", terms));
       const AllPaths paths(experiment);
       const auto measure = (paths.log_q.detach().exp() / 24);  // [24, 16]
       CHECK(measure.sum().item<double>() == doctest::Approx(1).epsilon(1e-5));
@@ -113,13 +113,13 @@ TEST_CASE("log-variance has the value and the gradient of the variance over path
 }
 
 TEST_CASE("weighted denoising has the gradient of the bound under the target itself") {
-  for (const std::string hidden : {"by_time", "by_size"})
+  for (const std::string hidden : {R"({"type": "by_time", "least_time": 1e-6})", R"("by_size")"})
     for (const auto b : {1.0, 0.4}) {
       CAPTURE(hidden);
       CAPTURE(b);
       auto experiment = masked_square(fmt::format(
-          R"("objective": "weighted_denoising", "hidden": "{}", "least_time": 1e-6,
-             "replay": {{"size": 1500, "fresh": 1500, "every": 1, "replicates": 3}})",
+          R"("objective": {{"type": "weighted_denoising", "hidden": {},
+             "replay": {{"size": 1500, "fresh": 1500, "every": 1, "replicates": 3}}}})",
           hidden));
       const AllPaths paths(experiment);
       const auto p = (b * paths.log_f).softmax(0);
