@@ -46,6 +46,11 @@ if [ -z "$built" ]; then
   built=$folder/base/build/release/bin/marginalia
 fi
 
+# Each program runs the specs of its own commit: their format may differ.
+mkdir -p "$folder/base-specs"
+git archive "$base" experiments | tar x -C "$folder/base-specs"
+specs_of() { [ "$1" = base ] && echo "$folder/base-specs/experiments" || echo experiments; }
+
 experiments=(
   "ising/smoke.json training.steps=200"
   "ising/gflownet_4x4.json training.steps=100"
@@ -67,9 +72,10 @@ numbers() {
 import json, pathlib, sys
 run = pathlib.Path(sys.argv[1])
 timed = {"seconds", "marginal_seconds", "cost"}
+words = {"route", "certified_by"}  # which way a number came, no number
 def strip(value):
     if isinstance(value, dict):
-        return {k: strip(v) for k, v in value.items() if k not in timed and not k.endswith("seconds")}
+        return {k: strip(v) for k, v in value.items() if k not in timed | words and not k.endswith("seconds")}
     return [strip(v) for v in value] if isinstance(value, list) else value
 print(json.dumps(strip(json.loads((run / "evaluation.json").read_text())), sort_keys=True))
 for line in (run / "metrics.jsonl").read_text().splitlines():
@@ -99,8 +105,8 @@ for entry in "${experiments[@]}"; do
     out=$folder/$side-runs/$name
     rm -rf "$out"
     # shellcheck disable=SC2086
-    "$run" run "experiments/$spec" --out "$out" --threads 1 training.precision=float32 $settings \
-      >"$out.txt" 2>&1 || fail "$run run experiments/$spec ended badly; see $out.txt"
+    "$run" run "$(specs_of $side)/$spec" --out "$out" --threads 1 training.precision=float32 $settings \
+      >"$out.txt" 2>&1 || fail "$run run $(specs_of $side)/$spec ended badly; see $out.txt"
     numbers "$out" >"$out.numbers"
   done
   compare "$name" "$folder/base-runs/$name.numbers" "$folder/here-runs/$name.numbers"
@@ -110,7 +116,7 @@ printf '%s\n' '{"x": [1,0,null,null,null,null,null,null,null,null,null,null,null
   '{"x": [null,null,null,1,null,null,null,null,0,null,null,null,null,null,null,null]}' >"$folder/questions.jsonl"
 for side in base here; do
   [ $side = base ] && run=$built || run=$program
-  "$run" exact experiments/ising/smoke.json --threads 1 >"$folder/$side-runs/exact.numbers"
+  "$run" exact "$(specs_of $side)/ising/smoke.json" --threads 1 >"$folder/$side-runs/exact.numbers"
   "$run" marginals "$folder/$side-runs/$smoke" --input "$folder/questions.jsonl" --certify --samples 256 --threads 1 |
     sed -E 's/"seconds":[0-9.e+-]+/"seconds":0/' >"$folder/$side-runs/certify.numbers"
 done
