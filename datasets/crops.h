@@ -26,7 +26,7 @@ class Crops {
       if (size(split) < 1)
         throw marginalia::SpecError(fmt::format(
             "{}: the {} split has {} characters; \"length\" {} needs that many at least", who,
-            marginalia::name_of(split), sizes_[std::size_t(split)], length_));
+            marginalia::to_string(split), sizes_[std::size_t(split)], length_));
   }
 
   /// Rows that lie side by side; as many random ones are an epoch.

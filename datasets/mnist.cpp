@@ -29,7 +29,7 @@ namespace {
 constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
 constexpr std::int64_t kSide = 28, kPixels = kSide * kSide;  // of the fixed binarisation
 
-Tensor bytes_of(std::string_view text) {
+Tensor to_bytes(std::string_view text) {
   return torch::from_blob(const_cast<char*>(text.data()), {std::int64_t(text.size())}, torch::kByte)
       .clone();
 }
@@ -64,7 +64,7 @@ Tensor read_idx(const fs::path& file, std::size_t rank) {
   if (std::int64_t(text.size()) != expected)
     throw SpecError(fmt::format("{}: has {} bytes, but its header asks for {}; get the file anew",
                                 file.string(), text.size(), expected));
-  return bytes_of(std::string_view(text).substr(header)).view(sizes);
+  return to_bytes(std::string_view(text).substr(header)).view(sizes);
 }
 
 /// One row of an .amat file: 0 and 1 separated by blanks.
@@ -95,7 +95,7 @@ Tensor read_amat(const fs::path& file) {
     read_amat_line(rest.substr(0, end), fmt::format("{}:{}", file.string(), ++line), bits);
     rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
   }
-  return bytes_of(bits).view({-1, kPixels});
+  return to_bytes(bits).view({-1, kPixels});
 }
 
 /// Eight pixels a byte.  -> uint8 [N, 784], 0 or 1.
@@ -107,7 +107,7 @@ Tensor read_bits(const fs::path& file) {
         fmt::format("{}: has {} bytes, which are not whole rows of {}; get the file anew",
                     file.string(), text.size(), kRow));
   const auto weights = torch::tensor({128, 64, 32, 16, 8, 4, 2, 1}, torch::kByte);
-  return bytes_of(text)
+  return to_bytes(text)
       .unsqueeze(1)
       .bitwise_and(weights)
       .ne(0)
@@ -133,7 +133,7 @@ std::vector<PublicFile> idx_sources() {
 
 std::vector<PublicFile> static_sources() {
   const auto source = [](Split split, std::int64_t rows, const char* sha256, const char* bits) {
-    const auto name = fmt::format("binarized_mnist_{}", name_of(split));
+    const auto name = fmt::format("binarized_mnist_{}", to_string(split));
     return PublicFile{
         fmt::format("binarized_mnist/{}.amat", name),
         fmt::format("http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/{}.amat",
@@ -242,7 +242,7 @@ void Mnist::read_static(const Params& params) {
   std::vector<std::vector<fs::path>> files;
   for (const auto split : kSplits) {
     const auto name =
-        params.static_folder.found / fmt::format("binarized_mnist_{}", name_of(split));
+        params.static_folder.found / fmt::format("binarized_mnist_{}", to_string(split));
     files.push_back({name.string() + ".amat", name.string() + ".bits"});
   }
   const auto found = find_all(files);
@@ -299,7 +299,7 @@ Tensor Mnist::compute_rows(Split split, const Tensor& indices, std::uint64_t key
   auto rows = of(split).index_select(0, indices).to(torch::kLong);
   if (!stochastic_) return rows;
   const auto index = indices.contiguous();
-  const auto name = fmt::format("mnist/{}", name_of(split));
+  const auto name = fmt::format("mnist/{}", to_string(split));
   auto* pixel = rows.data_ptr<std::int64_t>();
   for (std::int64_t b = 0; b < rows.size(0); ++b) {
     Stream stream(split == Split::kTrain ? key : 0, name,

@@ -69,7 +69,7 @@ class TableReader {
     std::int64_t count = 0;
     for (skip_blanks(); !line.empty(); ++count) {
       const auto word = line.substr(0, line.find_first_of(kEnds));
-      values_.push_back(value_of(word));
+      values_.push_back(parse_value(word));
       line.remove_prefix(word.size());
       skip_blanks();
       if (line.empty() || line.front() != ',') continue;
@@ -80,7 +80,7 @@ class TableReader {
     return count;
   }
 
-  std::uint8_t value_of(std::string_view word) const {
+  std::uint8_t parse_value(std::string_view word) const {
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size())
@@ -158,7 +158,7 @@ std::vector<PublicFile> Table::sources() {
 
 /// Where the split of a named table is; if nowhere, it stands in `missing`.
 fs::path find_named(const Table::Params& params, Split split, std::string& missing) {
-  const auto file = fmt::format("{}.{}.data", params.name, name_of(split));
+  const auto file = fmt::format("{}.{}.data", params.name, to_string(split));
   for (const auto& folder : {params.folder.found, params.folder.found / "extra"})
     for (const auto& ending : {"", ".gz"})
       if (auto path = folder / (file + ending); fs::is_regular_file(path)) return path;
@@ -168,7 +168,7 @@ fs::path find_named(const Table::Params& params, Split split, std::string& missi
 
 fs::path find_given(const FilePath& file, Split split, std::string& missing) {
   if (fs::is_regular_file(file.found)) return file.found;
-  missing += fmt::format("\n  - \"{}\": {}", name_of(split), file.found.string());
+  missing += fmt::format("\n  - \"{}\": {}", to_string(split), file.found.string());
   return {};
 }
 

@@ -84,7 +84,7 @@ std::string encode(std::int32_t point) {
 }
 
 /// The ends of the shares, rounded, differ by at most one from the exact ones.
-Crops::Sizes sizes_of(const std::vector<double>& shares, std::int64_t N) {
+Crops::Sizes compute_sizes(const std::vector<double>& shares, std::int64_t N) {
   const auto sum = std::accumulate(shares.begin(), shares.end(), 0.0);
   if (shares.size() != 3 || sum > 1 + 1e-9)
     throw SpecError("\"split\" must be three shares, of train, valid and test, with a sum of 1 at "
@@ -113,7 +113,7 @@ Text::Text(const Params& params) {
   const auto levels =
       torch::searchsorted(torch::tensor(alphabet, torch::kInt), torch::tensor(points, torch::kInt),
                           true);  // int32 [N]
-  crops_ = Crops(levels, sizes_of(params.split, levels.numel()), params.length, file.string());
+  crops_ = Crops(levels, compute_sizes(params.split, levels.numel()), params.length, file.string());
   space_ = StateSpace::uniform(params.length, std::int64_t(alphabet.size()));
   for (const auto point : alphabet)
     space_.alphabet.push_back(encode(point));

@@ -151,7 +151,8 @@ Tensor Constrained::compute_log_density(const Tensor& x) const {
   return result;
 }
 
-/// Those of f with c filled in; of a variable that is held, 0 for its value and -inf for others.
+/// The logits of f with c filled in; a variable that is held has 0 for its value and -inf for
+/// others.
 Tensor Constrained::logits(const Tensor& partial) const {
   const auto c = clamp_.values.to(partial.device()).unsqueeze(1);                 // [D, 1]
   const auto levels = torch::arange(space().levels(), partial.options());         // [K]

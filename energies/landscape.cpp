@@ -155,7 +155,7 @@ class LandscapeReader {
 };
 
 /// The letters in the order of their levels: those given, or those that occur.
-std::string alphabet_of(const std::vector<Entry>& entries, const LandscapeParams& params) {
+std::string choose_alphabet(const std::vector<Entry>& entries, const LandscapeParams& params) {
   std::string letters = params.alphabet;
   if (letters.empty()) {
     std::set<char> found;
@@ -240,7 +240,7 @@ class Landscape final : public Energy, private LocalConditionals, private Readab
   Tensor from_text(const PartialText& text) const override { return state_of_text(space_, text); }
   Tensor raw_score(const Tensor& x) const override { return at(scores_, index(x)); }
 
-  /// Of the word with level 0 where a letter is unknown: int64 [B].
+  /// The index of the word that has level 0 where a letter is unknown: int64 [B].
   Tensor index(const Tensor& partial) const {
     return (partial.clamp_min(0) * strides_.to(partial.device())).sum(1);
   }
@@ -266,7 +266,7 @@ Landscape::Landscape(const Params& params) {
                                 params.file.found.string()));
   const auto text = read_unpacked(found);
   auto entries = LandscapeReader(params, found.string()).read(text);
-  const auto alphabet = alphabet_of(entries, params);
+  const auto alphabet = choose_alphabet(entries, params);
   sort_complete(entries, alphabet, found.string());
 
   const auto D = static_cast<std::int64_t>(entries[0].word.size());

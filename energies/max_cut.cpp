@@ -61,7 +61,7 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
         space_(StateSpace::uniform(graph.vertices, 2)),
         spins_(graph, -1, 1),
         colours_(graphs::colouring(graph)),
-        model_(graphs::factors_of(graph, {0, beta_, beta_, 0})),
+        model_(graphs::to_factors(graph, {0, beta_, beta_, 0})),
         elimination_(params.graph.memory) {
     list_factors(graph);
   }
@@ -74,7 +74,7 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
     }
     const auto apart = torch::tensor(w, torch::kFloat), together = torch::zeros_like(apart);
     factors_.unary = torch::zeros({graph.vertices, 2});
-    factors_.edges = graphs::ends_of(graph);
+    factors_.edges = graphs::list_ends(graph);
     factors_.pairs = torch::stack({together, apart, apart, together}, 1).view({-1, 2, 2});
   }
 

@@ -85,7 +85,7 @@ class MaxIndependentSet final : public Energy, private LocalConditionals, privat
         space_(StateSpace::uniform(graph.vertices, 2)),
         chosen_(graph, 0, 1),
         colours_(graphs::colouring(graph)),
-        model_(graphs::factors_of(graph, {0, 0, 0, -lambda_})),
+        model_(graphs::to_factors(graph, {0, 0, 0, -lambda_})),
         elimination_(params.graph.memory) {
     for (std::int64_t i = 0; i < graph.vertices; ++i)
       model_.factors.push_back({{i}, {0, beta_}});
@@ -95,7 +95,7 @@ class MaxIndependentSet final : public Energy, private LocalConditionals, privat
   void list_factors(const graphs::Graph& graph) {
     const auto E = static_cast<std::int64_t>(graph.edges.size());
     factors_.unary = torch::tensor({0.0, beta_}, torch::kFloat).repeat({graph.vertices, 1});
-    factors_.edges = graphs::ends_of(graph);
+    factors_.edges = graphs::list_ends(graph);
     factors_.pairs = torch::zeros({E, 2, 2});
     factors_.pairs.select(1, 1).select(1, 1).fill_(-lambda_);
   }
@@ -114,7 +114,8 @@ class MaxIndependentSet final : public Energy, private LocalConditionals, privat
   }
   const Tensor& colours() const override { return colours_; }
 
-  /// Of vertex i, 0 outside the set, and beta - lambda (its neighbours known to be in it) inside.
+  /// A vertex has 0 outside the set; inside, beta - lambda times the number of its neighbours that
+  /// are known to be in the set.
   Tensor logits(const Tensor& partial) const override {
     return chosen_.logits(partial, {0, beta_}, {0, -lambda_});
   }

@@ -46,7 +46,7 @@ class Potts final : public FactoredEnergy {
     }
   };
 
-  explicit Potts(const Params& params) : Potts(bonds_of(params), params) {}
+  explicit Potts(const Params& params) : Potts(read_bonds(params), params) {}
 
  private:
   struct Bonds {
@@ -56,17 +56,17 @@ class Potts final : public FactoredEnergy {
   };
 
   Potts(const Bonds& bonds, const Params& params)
-      : FactoredEnergy(model_of(bonds, params),
+      : FactoredEnergy(make_model(bonds, params),
                        StateSpace::uniform(bonds.sites, params.states, bonds.shape),
                        params.memory) {}
 
-  static Bonds bonds_of(const Params& params) {
+  static Bonds read_bonds(const Params& params) {
     if (params.graph) {
       const auto graph = graphs::read_graph(params.graph.found);
       return {graph.edges, {graph.vertices}, graph.vertices};
     }
     const bool periodic = params.boundary == "periodic";
-    const auto sides = ising::sides_of(params.sides, params.side, periodic);
+    const auto sides = ising::read_sides(params.sides, params.side, periodic);
     const auto lattice = ising::uniform_lattice(sides, periodic, 1, 0);
     std::vector<graphs::Edge> edges;
     for (const auto& bond : lattice.bonds)
@@ -74,7 +74,7 @@ class Potts final : public FactoredEnergy {
     return {edges, sides, lattice.sites()};
   }
 
-  static FactorModel model_of(const Bonds& bonds, const Params& params) {
+  static FactorModel make_model(const Bonds& bonds, const Params& params) {
     const auto q = params.states;
     FactorModel model;
     model.cardinalities.assign(std::size_t(bonds.sites), q);

@@ -58,7 +58,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
   };
 
   explicit SpinGlass(const Params& params)
-      : FactoredEnergy(model_of(params), space_of(params), params.memory),
+      : FactoredEnergy(make_model(params), make_space(params), params.memory),
         beta_(params.inverse_temperature) {}
 
   Offer<Readable> readable() const override { return {this}; }
@@ -72,20 +72,20 @@ class SpinGlass final : public FactoredEnergy, private Readable {
   static bool complete(const Params& params) { return params.model == "sherrington_kirkpatrick"; }
 
   static bool periodic(const Params& params) { return params.boundary == "periodic"; }
-  static std::vector<std::int64_t> sides_of(const Params& params) {
-    return ising::sides_of(params.sides, params.side, periodic(params));
+  static std::vector<std::int64_t> read_sides(const Params& params) {
+    return ising::read_sides(params.sides, params.side, periodic(params));
   }
 
-  static StateSpace space_of(const Params& params) {
+  static StateSpace make_space(const Params& params) {
     if (complete(params)) return StateSpace::uniform(params.spins, 2);
-    const auto sides = sides_of(params);
+    const auto sides = read_sides(params);
     std::int64_t sites = 1;
     for (const auto side : sides)
       sites *= side;
     return StateSpace::uniform(sites, 2, sides);
   }
 
-  static FactorModel model_of(const Params& params) {
+  static FactorModel make_model(const Params& params) {
     if (params.inverse_temperature <= 0) throw SpecError("\"inverse_temperature\" must be above 0");
     std::mt19937_64 random(std::uint64_t(params.instance));
     const auto uniform = [&] { return (double(random() >> 11) + 0.5) * 0x1p-53; };
@@ -108,7 +108,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
         for (auto j = i + 1; j < params.spins; ++j)
           bond(i, j, 1 / std::sqrt(double(params.spins)));
     } else {
-      const auto lattice = ising::uniform_lattice(sides_of(params), periodic(params), 0, 0);
+      const auto lattice = ising::uniform_lattice(read_sides(params), periodic(params), 0, 0);
       model.cardinalities.assign(std::size_t(lattice.sites()), 2);
       for (const auto& b : lattice.bonds)
         bond(b.i, b.j, 1);

@@ -29,7 +29,7 @@ struct Term {
 };
 
 /// The terms, or the reason why they have no sum.
-std::vector<Term> terms_of(const Children<Energy>& energies, const std::vector<double>& weights) {
+std::vector<Term> make_terms(const Children<Energy>& energies, const std::vector<double>& weights) {
   if (energies.empty()) throw SpecError("give \"energies\": a list of one at least");
   if (!weights.empty() && weights.size() != energies.size())
     throw SpecError(fmt::format("\"weights\" are {} for {} energies; give one for each, or none",
@@ -51,7 +51,7 @@ std::vector<Term> terms_of(const Children<Energy>& energies, const std::vector<d
 }
 
 /// A colour for each combination of colours: variables of one share no factor in any term.
-Tensor colours_of(const std::vector<Term>& terms) {
+Tensor combine_colours(const std::vector<Term>& terms) {
   std::vector<Tensor> columns;
   for (const auto& term : terms)
     columns.push_back(term.energy->local()->colours());
@@ -60,7 +60,7 @@ Tensor colours_of(const std::vector<Term>& terms) {
 }
 
 /// The factors of all terms; those on the same two variables are added.
-PairwiseFactors pairs_of(const std::vector<Term>& terms) {
+PairwiseFactors sum_pairs(const std::vector<Term>& terms) {
   PairwiseFactors sum;
   std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> place;  // of an edge in the sum
   std::vector<std::int64_t> ends;
@@ -88,7 +88,7 @@ PairwiseFactors pairs_of(const std::vector<Term>& terms) {
   return sum;
 }
 
-FactorModel model_of(const std::vector<Term>& terms) {
+FactorModel sum_factors(const std::vector<Term>& terms) {
   FactorModel sum{terms[0].energy->space().cardinalities, {}};
   for (const auto& [energy, weight] : terms)
     for (auto& factor : scaled(*energy->factors(), weight).factors)
@@ -121,15 +121,15 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
   };
 
   explicit Sum(const Params& params)
-      : terms_(terms_of(params.energies, params.weights)), elimination_(params.memory) {
+      : terms_(make_terms(params.energies, params.weights)), elimination_(params.memory) {
     for (const auto& [energy, weight] : terms_) {
       note(no_local_, *energy, energy->local());
       note(no_pairwise_, *energy, energy->pairwise());
       note(no_factors_, *energy, energy->factors());
     }
-    if (no_local_.empty()) colours_ = colours_of(terms_);
-    if (no_pairwise_.empty()) pairs_ = pairs_of(terms_);
-    if (no_factors_.empty()) model_ = model_of(terms_);
+    if (no_local_.empty()) colours_ = combine_colours(terms_);
+    if (no_pairwise_.empty()) pairs_ = sum_pairs(terms_);
+    if (no_factors_.empty()) model_ = sum_factors(terms_);
   }
 
   const StateSpace& space() const override { return terms_[0].energy->space(); }
@@ -175,7 +175,7 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
   }
   const Tensor& colours() const override { return colours_; }
 
-  // Of several terms that people can read: the text and drawing of the first, the scores of all.
+  // Where people can read several terms, the first gives text and drawing, and all give scores.
   const Readable& first_readable() const;
   std::string to_text(const Tensor& state) const override {
     return first_readable().to_text(state);
@@ -195,7 +195,8 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
   ByElimination elimination_;
 };
 
-/// Of a single term its own; else by elimination, as sums of f_t do not give sums of their product.
+/// A single term has its own oracle; several need elimination, as sums of the f_t do not give sums
+/// of their product.
 Offer<Oracle> Sum::exact() const {
   if (terms_.size() == 1 && terms_[0].weight == 1)
     if (const auto own = terms_[0].energy->exact()) return own;
@@ -219,7 +220,7 @@ const Readable& Sum::first_readable() const {
   return *std::ranges::find_if(terms_, has_text)->energy->readable();
 }
 
-/// Of a name that several have, the second is name_2.
+/// Where several terms have a score of the same name, that of the second is called name_2.
 std::vector<Score> Sum::scores(const Tensor& x) const {
   std::vector<Score> all;
   std::map<std::string, int> times;

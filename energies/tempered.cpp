@@ -81,12 +81,12 @@ class Tempered final : public Energy, private LocalConditionals, private Readabl
   }
   const Tensor& colours() const override { return inner_->local()->colours(); }
 
-  /// As f says it, else the space.
+  /// The text that f gives, or else that of the space.
   std::string to_text(const Tensor& state) const override {
     const auto readable = inner_->readable();
     return readable ? readable->to_text(state) : space().to_text(state);
   }
-  /// That of f, else log f.
+  /// The raw score of f, or log f where it has none.
   Tensor raw_score(const Tensor& x) const override {
     const auto readable = inner_->readable();
     return readable ? readable->raw_score(x) : inner_->log_density(x);

@@ -70,7 +70,7 @@ class TorchScript final : public Energy {
   mutable torch::jit::Module module_;
 };
 
-at::Device device_of(const std::string& name) {
+at::Device parse_device(const std::string& name) {
   if (name == "cuda" && !torch::cuda::is_available())
     throw SpecError("\"device\": \"cuda\": this LibTorch sees no CUDA device; use cpu");
   return at::Device(name);
@@ -88,14 +88,14 @@ torch::jit::Module load(const FilePath& file, at::Device device) {
     throw SpecError(
         fmt::format("{}: cannot be read as TorchScript; write it with "
                     "torch.jit.script(module).save(FILE), in a PyTorch no newer than {}:\n{}",
-                    name, TORCH_VERSION, message_of(e)));
+                    name, TORCH_VERSION, describe_error(e)));
   }
 }
 
 TorchScript::TorchScript(const Params& params)
     : params_(params),
       space_(params.space.build()),
-      device_(device_of(params.device)),
+      device_(parse_device(params.device)),
       module_(load(params.file, device_)) {
   const auto method = module_.find_method("forward");
   if (!method) refuse("the module has no forward; give it one");
@@ -128,7 +128,7 @@ void TorchScript::refuse(const std::string& why) const {
   throw Error(fmt::format("{}: {}", params_.file.found.string(), why));
 }
 
-std::string text_of(const at::IValue& value) {
+std::string describe_value(const at::IValue& value) {
   if (!value.isTensor()) return value.tagKind();
   const auto& tensor = value.toTensor();
   return fmt::format("{} [{}]", at::toString(tensor.scalar_type()),
@@ -146,7 +146,7 @@ Tensor TorchScript::score(const Tensor& x) const {
   try {
     answer = module_.forward({input});
   } catch (const std::exception& e) {
-    refuse(fmt::format("forward failed on {}:\n{}", text_of(input), message_of(e)));
+    refuse(fmt::format("forward failed on {}:\n{}", describe_value(input), describe_error(e)));
   }
   if (answer.isTensor()) {
     const auto& value = answer.toTensor();
@@ -156,7 +156,7 @@ Tensor TorchScript::score(const Tensor& x) const {
   }
   refuse(fmt::format("forward gave {} for {}; it must give one number a state: Float [{}] or "
                      "Float [{}, 1]",
-                     text_of(answer), text_of(input), B, B));
+                     describe_value(answer), describe_value(input), B, B));
 }
 
 Tensor TorchScript::compute_log_density(const Tensor& x) const {

@@ -17,7 +17,7 @@ namespace marginalia::app {
 namespace {
 
 /// Colours of the network that the conditionals come from; undefined where it has none.
-Tensor colours_of(const Networks& networks) {
+Tensor find_colours(const Networks& networks) {
   for (const auto* role : {"conditional", ""})
     if (const auto it = networks.all().find(role); it != networks.all().end())
       return it->second->colours();
@@ -55,14 +55,14 @@ class KeptLogZ {
   Json key_;
 };
 
-CertifySettings settings_of(const CertifyArguments& a, const Networks& networks) {
+CertifySettings make_settings(const CertifyArguments& a, const Networks& networks) {
   CertifySettings settings;
   settings.confidence = a.confidence;
   settings.width = a.width > 0 || a.seconds > 0 ? a.width : 0.1;
   settings.seconds = a.seconds;
   settings.samples = a.samples;
   settings.exact_width = a.exact_width;
-  settings.colours = colours_of(networks);
+  settings.colours = find_colours(networks);
   return settings;
 }
 
@@ -81,10 +81,10 @@ class CertifiedLines {
   }
 
   Json answer(const Line& line) {
-    auto x = states_of({line}, in_);
+    auto x = read_states({line}, in_);
     Tensor given;
     if (line.json.contains("given")) {
-      given = conditions_of({line}, in_);
+      given = read_conditions({line}, in_);
       x = merged(x, given, {line});
     }
     // each question has a stream of its own, so that it is settled before the stream is drawn
@@ -132,10 +132,10 @@ void certified_marginals(Session& session, OpenRun& run, const std::string& inpu
   const auto& experiment = run.experiment;
   const auto energy =
       experiment.energy
-          ? identity_of(*experiment.energy, experiment.resolved.at("energy"),
-                        run.directory.spec(session.data()).paths(), session.registry())
+          ? compute_identity(*experiment.energy, experiment.resolved.at("energy"),
+                             run.directory.spec(session.data()).paths(), session.registry())
           : Json();
-  CertifiedLines certified(run, energy, settings_of(a, experiment.networks));
+  CertifiedLines certified(run, energy, make_settings(a, experiment.networks));
   for_batches(input, [&](std::vector<Line>& lines) {
     for (auto& line : lines) {
       print_answer(certified.answer(line), line);

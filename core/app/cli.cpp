@@ -28,12 +28,12 @@ PluginHost& Session::host() {
   return *host_;
 }
 
-const Registry& Session::registry_of(const std::vector<std::string>& names) {
+const Registry& Session::load_registry(const std::vector<std::string>& names) {
   if (host_) return registry();
   const auto kept = Catalogue::read(options.plugin_folders(), default_cache_directory());
   if (!kept) return registry();
   part_ = std::make_unique<PluginHost>();
-  for (const auto& library : kept->libraries_of(names))
+  for (const auto& library : kept->find_libraries(names))
     part_->load(library);
   warn_of_refused(kept->refused());
   return part_->registry();
@@ -66,7 +66,7 @@ OpenRun load_run(Session& session, const RunQuery& query) {
 static void run_tool(Session& session, const std::string& verb,
                      const std::vector<std::string>& words) {
   const auto spec = Spec::from_text(Json{{"type", verb}}.dump(), "tool");
-  const auto tool = session.registry_of({verb}).make<Tool>(spec);
+  const auto tool = session.load_registry({verb}).make<Tool>(spec);
   session.exit_code = tool->run(words, std::cin, std::cout);
 }
 
@@ -98,8 +98,8 @@ static int guarded(Session& session, Action action) {
     action();
     return session.exit_code;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "marginalia: {}\n", message_of(e));
-    return exit_code_of(e, session.any_refused());
+    fmt::print(stderr, "marginalia: {}\n", describe_error(e));
+    return to_exit_code(e, session.any_refused());
   }
 }
 

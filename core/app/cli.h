@@ -20,7 +20,7 @@ class Session {
   PluginHost& host();
   const Registry& registry() { return host().registry(); }
   /// With the plugins alone that offer a component of one of these names, where it is known which.
-  const Registry& registry_of(const std::vector<std::string>& names);
+  const Registry& load_registry(const std::vector<std::string>& names);
   Catalogue catalogue();  ///< what the plugins offer, as text
   fs::path data() const { return options.data_directory(); }
   Environment environment();  ///< with all plugins

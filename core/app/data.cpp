@@ -19,7 +19,7 @@ int verify_all(const std::vector<Item>& items, const fs::path& data, bool named)
   for (const auto& [dataset, source] : items) {
     const auto holding = verify(source, data);
     const bool there = holding.state == FileState::kVerified;
-    fmt::print("{:<10} {:<8} {}\n", dataset, name_of(holding.state),
+    fmt::print("{:<10} {:<8} {}\n", dataset, to_string(holding.state),
                holding.file.empty() ? source.file : holding.file.string());
     if (holding.state == FileState::kDamaged)
       fmt::print(stderr, "marginalia: {}; remove it and fetch it anew\n", holding.why);
@@ -47,7 +47,7 @@ int fetch_all(const std::vector<Item>& items, const fs::path& data, const std::s
       if (holding.state != FileState::kVerified) fetch(source, data, mirrored(source.url, from));
       fmt::print("{:<10} {:<8} {}\n", dataset, "whole", verify(source, data).file.string());
     } catch (const std::exception& e) {
-      fmt::print(stderr, "marginalia: {}\n", message_of(e));
+      fmt::print(stderr, "marginalia: {}\n", describe_error(e));
       code = 1;
     }
   }

@@ -18,6 +18,6 @@ struct Item {
 /// The files that `data` is asked about; throws SpecError where there are none.
 std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a);
 
-const char* name_of(FileState state);
+const char* to_string(FileState state);
 
 }  // namespace marginalia::app

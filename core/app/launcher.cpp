@@ -133,7 +133,7 @@ bool run_jobs(const std::vector<Job>& jobs, int at_once, const JobHooks& hooks) 
   return Launcher(jobs, at_once, hooks).run();
 }
 
-std::string output_of(const std::string& program, const std::vector<std::string>& arguments) {
+std::string run_for_output(const std::string& program, const std::vector<std::string>& arguments) {
   const auto found = process::search_path(program);
   if (found.empty()) throw Error(fmt::format("{}: no such program in $PATH", program));
   process::ipstream out;

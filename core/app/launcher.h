@@ -34,7 +34,7 @@ bool run_jobs(const std::vector<Job>& jobs, int at_once, const JobHooks& hooks);
 
 /// Runs another program and waits.  -> its stdout. Throws Error when it cannot be started, or
 /// fails.
-std::string output_of(const std::string& program, const std::vector<std::string>& arguments);
+std::string run_for_output(const std::string& program, const std::vector<std::string>& arguments);
 
 /// This program's own file.
 std::filesystem::path this_program();

@@ -58,14 +58,14 @@ States states_in(const Energy& energy) {
           [&energy](const PartialText& text) { return state_of_text(energy, text); }};
 }
 
-Tensor states_of(const std::vector<Line>& lines, const States& in) {
+Tensor read_states(const std::vector<Line>& lines, const States& in) {
   std::vector<Tensor> rows;
   for (const auto& [json, where] : lines)
     rows.push_back(partial_state_of_line(json, in.space, where, in.read));
   return torch::stack(rows);
 }
 
-Tensor conditions_of(const std::vector<Line>& lines, const States& in) {
+Tensor read_conditions(const std::vector<Line>& lines, const States& in) {
   std::vector<Tensor> rows;
   for (const auto& [json, where] : lines)
     rows.push_back(partial_state(json.at("given"), in.space, where + ": \"given\"", in.read));

@@ -29,9 +29,9 @@ States states_in(const Experiment& experiment);
 States states_in(const Energy& energy);
 
 /// The states that the lines name: int64 [B, D].
-Tensor states_of(const std::vector<Line>& lines, const States& in);
+Tensor read_states(const std::vector<Line>& lines, const States& in);
 /// The states under "given" of lines that all have it.
-Tensor conditions_of(const std::vector<Line>& lines, const States& in);
+Tensor read_conditions(const std::vector<Line>& lines, const States& in);
 /// x with what is given; a variable that both name must agree.
 Tensor merged(const Tensor& x, const Tensor& given, const std::vector<Line>& lines);
 

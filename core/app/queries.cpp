@@ -42,8 +42,8 @@ class LogMarginals {
     std::string estimator;
   };
   Result operator()(const std::vector<Line>& lines) {
-    Result result{states_of(lines, in_), torch::empty({std::int64_t(lines.size())}, torch::kDouble),
-                  a_.estimator};
+    Result result{read_states(lines, in_),
+                  torch::empty({std::int64_t(lines.size())}, torch::kDouble), a_.estimator};
     for (const bool conditioned : {false, true})
       ask(lines, conditioned, result);
     return result;
@@ -64,7 +64,7 @@ class LogMarginals {
                 .orders = a_.orders,
                 .order = order_named(a_.order)};
     if (conditioned) {
-      query.given = conditions_of(those, in_);
+      query.given = read_conditions(those, in_);
       query.partial = merged(query.partial, query.given, those);
     }
     const auto answer = answers_(query, streams_.at("marginals"));
@@ -104,7 +104,7 @@ void conditionals(Session& session, const ConditionalsArguments& a) {
   const auto& space = run.experiment.space();
   Streams streams(run.experiment.seed);
   for_batches(a.input, [&](std::vector<Line>& lines) {
-    const auto x = states_of(lines, states_in(run.experiment));
+    const auto x = read_states(lines, states_in(run.experiment));
     for (const auto& line : lines)
       if (line.json.contains("given"))
         throw SpecError(line.where + ": conditionals are given all of \"x\": put \"given\" there");
@@ -143,7 +143,7 @@ void sample(Session& session, const SampleArguments& a) {
       for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
         const auto x = answer.states[n];
         Json drawn{{"x", json_of_state(x)},
-                   {"text", text_of(experiment, x)},
+                   {"text", to_text(experiment, x)},
                    {"log_prob", json_number(answer.value[n].item<double>())}};
         if (lines.empty()) {
           print(drawn);
@@ -156,7 +156,7 @@ void sample(Session& session, const SampleArguments& a) {
   };
   if (a.given.empty()) return draw(space.empty().expand({a.count, -1}), {});
   for_batches(a.given, [&](std::vector<Line>& lines) {
-    draw(states_of(lines, states_in(experiment)).repeat_interleave(a.count, 0), lines);
+    draw(read_states(lines, states_in(experiment)).repeat_interleave(a.count, 0), lines);
   });
 }
 
@@ -164,12 +164,12 @@ void sample(Session& session, const SampleArguments& a) {
 static void exact_lines(const Energy& energy, const Oracle& oracle, const std::string& input) {
   const auto in = states_in(energy);
   for_batches(input, [&](std::vector<Line>& lines) {
-    const auto x = states_of(lines, in);
+    const auto x = read_states(lines, in);
     for (std::size_t b = 0; b < lines.size(); ++b) {
       const auto row = std::int64_t(b);
       Tensor given, partial = x.slice(0, row, row + 1);
       if (lines[b].json.contains("given")) {
-        given = conditions_of({lines[b]}, in);
+        given = read_conditions({lines[b]}, in);
         partial = merged(partial, given, {lines[b]});
       }
       const auto log_p = exact_log_marginal(oracle, partial, given).item<double>();
@@ -193,7 +193,7 @@ static Json single_marginals(const StateSpace& space, const Oracle& oracle) {
 
 void exact(Session& session, const ExactArguments& a) {
   const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
-  const auto energy = Experiment::energy_of(spec, session.registry());
+  const auto energy = Experiment::make_energy(spec, session.registry());
   const ExactAnswers answers(*energy);
   if (!answers.oracle() && a.input.empty())
     if (const auto known = energy->known_log_z())

@@ -31,7 +31,7 @@ fs::path free_place(const fs::path& path) {
   return place;
 }
 
-Pair pair_of(const std::string& name, const fs::path& recorded, const fs::path& again) {
+Pair read_pair(const std::string& name, const fs::path& recorded, const fs::path& again) {
   auto record = RunDirectory::open(recorded, false).record();
   if (record.value("status", "") != "finished")
     throw SpecError(
@@ -42,10 +42,10 @@ Pair pair_of(const std::string& name, const fs::path& recorded, const fs::path& 
 }
 
 /// The run, or the finished runs of the study, at `path`.
-std::vector<Pair> pairs_of(const fs::path& path, const fs::path& out) {
+std::vector<Pair> find_pairs(const fs::path& path, const fs::path& out) {
   const StudyDirectory directory(path);
   if (!directory.exists())
-    return {pair_of(fs::absolute(path / "").parent_path().filename().string(), path, out)};
+    return {read_pair(fs::absolute(path / "").parent_path().filename().string(), path, out)};
   const auto study = directory.study();
   std::vector<std::string> unrelated_runs;
   const auto runs = directory.find(study, unrelated_runs);
@@ -53,16 +53,16 @@ std::vector<Pair> pairs_of(const fs::path& path, const fs::path& out) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& name = study.experiments[i].name;
     if (runs[i].state == RunState::kFinished)
-      pairs.push_back(pair_of(name, runs[i].folder, out / name));
+      pairs.push_back(read_pair(name, runs[i].folder, out / name));
     else
-      fmt::print(stderr, "{}: {}; passed over\n", name, name_of(runs[i].state));
+      fmt::print(stderr, "{}: {}; passed over\n", name, to_string(runs[i].state));
   }
   if (pairs.empty()) throw SpecError(path.string() + ": holds no finished run");
   return pairs;
 }
 
 /// The recorded spec, seed, threads and device; FilePath parameters are looked for as they were.
-Job job_of(const Pair& pair, const Session& session, const fs::path& out) {
+Job make_job(const Pair& pair, const Session& session, const fs::path& out) {
   const auto spec = out / "specs" / (pair.name + ".json");
   write_atomically(spec, pair.record.at("spec").dump(2) + "\n");
   const auto threads =
@@ -89,11 +89,11 @@ Json compared(const Pair& pair, bool all) {
     numbers.push_back({{"name", name},
                        {"recorded", recorded},
                        {"again", again},
-                       {"agreement", name_of(agreement)}});
+                       {"agreement", to_string(agreement)}});
     const bool of_step = name.find(" at step ") != std::string::npos;
     if (all || !of_step || agreement == Agreement::kDiffers || agreement == Agreement::kMissing)
       fmt::print("{}\t{}\t{}\t{}\t{}\n", pair.name, name, recorded.dump(), again.dump(),
-                 name_of(agreement));
+                 to_string(agreement));
   }
   const auto changes = changed_circumstances(pair.recorded, pair.again);
   fmt::print(stderr, "{}: {} numbers: {} identical, {} within error, {} differ, {} missing\n",
@@ -116,12 +116,12 @@ void reproduce(Session& session, const ReproduceArguments& a) {
   const fs::path out = a.out.empty() ? free_place(a.path) : fs::path(a.out);
   if (fs::exists(out)) throw SpecError(out.string() + ": exists already; choose another --out");
   const bool is_study = StudyDirectory(a.path).exists();
-  const auto pairs = pairs_of(a.path, is_study ? out / "runs" : out / "run");
+  const auto pairs = find_pairs(a.path, is_study ? out / "runs" : out / "run");
   for (const auto* folder : {"specs", "logs"})
     fs::create_directories(out / folder);
   std::vector<Job> jobs;
   for (const auto& pair : pairs)
-    jobs.push_back(job_of(pair, session, out));
+    jobs.push_back(make_job(pair, session, out));
   std::vector<bool> ended_well(pairs.size());
   const bool all_run =
       run_jobs(jobs, a.jobs,

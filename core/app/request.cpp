@@ -24,7 +24,7 @@ void warn_of_refused(const std::vector<std::string>& refused) {
     fmt::print(stderr, "marginalia: warning: plugin refused: {}\n", why);
 }
 
-int exit_code_of(const std::exception& error, bool any_refused) {
+int to_exit_code(const std::exception& error, bool any_refused) {
   if (dynamic_cast<const PluginError*>(&error)) return 3;
   if (!dynamic_cast<const SpecError*>(&error)) return 1;
   return any_refused && dynamic_cast<const UnknownComponent*>(&error) ? 3 : 2;

@@ -142,6 +142,6 @@ void warn_of_refused(const std::vector<std::string>& refused);
 
 /// What ends a request that failed: 1; 2 where the request itself is wrong; 3 where a plugin is
 /// refused, or a name is missing while some are.
-int exit_code_of(const std::exception& error, bool any_refused);
+int to_exit_code(const std::exception& error, bool any_refused);
 
 }  // namespace marginalia::app

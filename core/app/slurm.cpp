@@ -59,12 +59,12 @@ std::string submit(const SlurmArray& array) {
   if (failed) throw cannot_write(script, failed.value());
   write_atomically(script, slurm_script(array));
   try {
-    auto id = output_of("sbatch", {"--parsable", script.string()});
+    auto id = run_for_output("sbatch", {"--parsable", script.string()});
     id = id.substr(0, id.find_first_of(";\n"));  // "ID;CLUSTER"
-    output_of("sbatch",
-              {"--parsable", "--dependency=afterany:" + id, "--job-name=" + array.name + "-report",
-               "--output=" + (array.folder / "slurm" / "report.txt").string(), "--wrap",
-               command_line(array.report_call)});
+    run_for_output("sbatch", {"--parsable", "--dependency=afterany:" + id,
+                              "--job-name=" + array.name + "-report",
+                              "--output=" + (array.folder / "slurm" / "report.txt").string(),
+                              "--wrap", command_line(array.report_call)});
     return id;
   } catch (const Error& e) {
     throw Error(fmt::format("{}; the job script stands in {}: submit it where SLURM is", e.what(),

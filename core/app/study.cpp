@@ -76,7 +76,7 @@ std::vector<std::string> call(const StudyJob& job, const Session& session) {
   return words;
 }
 
-StudyJobEnd end_of(const JobEnd& end, const fs::path& log) {
+StudyJobEnd to_job_end(const JobEnd& end, const fs::path& log) {
   using How = StudyJobEnd::How;
   if (end.code == 0 && end.signal == 0) return {How::kFinished, end.seconds, ""};
   if (end.code == 130 || end.signal == SIGTERM || end.signal == SIGINT)
@@ -91,13 +91,13 @@ StudyLauncher in_processes(const Session& session) {
     for (const auto& job : jobs)
       calls.push_back({call(job, session), job.log});
     return run_jobs(calls, at_once, {told.started, [&](std::size_t job, const JobEnd& end) {
-                                       told.ended(job, end_of(end, jobs[job].log));
+                                       told.ended(job, to_job_end(end, jobs[job].log));
                                      }});
   };
 }
 
 /// The experiments still to do as an array of SLURM, a task each.
-SlurmArray array_of(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
+SlurmArray make_array(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
   SlurmArray array;
   array.name = runner.study().name;
   std::ranges::replace_if(
@@ -131,7 +131,7 @@ void show_plan(const StudyRunner& runner, const Session& session, const StudyArg
   fmt::print(stderr, "{} experiments: {} to run or resume, {} finished; nothing was written\n",
              runner.study().experiments.size(), runner.pending(), runner.finished());
   if (a.launcher == "slurm" && runner.pending() > 0)
-    std::cout << slurm_script(array_of(runner, session, a));
+    std::cout << slurm_script(make_array(runner, session, a));
 }
 
 void submit_all(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
@@ -140,7 +140,7 @@ void submit_all(const StudyRunner& runner, const Session& session, const StudyAr
     fmt::print(stderr, "nothing to submit\n");
     return;
   }
-  const auto id = submit(array_of(runner, session, a));
+  const auto id = submit(make_array(runner, session, a));
   fmt::print(stderr, "submitted as job {}: {} tasks; the comparison follows when they have ended\n",
              id, runner.pending());
   std::cout << id << "\n";

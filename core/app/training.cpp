@@ -187,13 +187,13 @@ void check(Session& session, const CheckArguments& a) {
   std::vector<std::string> names;
   gather_strings(spec.json(), names);
   Faults faults;
-  auto resolved = Experiment::check(spec, session.registry_of(names), faults);
+  auto resolved = Experiment::check(spec, session.load_registry(names), faults);
   if (!faults.empty()) {
     Faults all;
     resolved = Experiment::check(spec, session.registry(), all);
     all.throw_if_any();
   }
-  if (a.upgrade) resolved = upgraded(spec, session.registry_of(names)).json();
+  if (a.upgrade) resolved = upgraded(spec, session.load_registry(names)).json();
   std::cout << resolved.dump(2) << "\n";
 }
 

@@ -43,7 +43,7 @@ struct Options {
   int threads = 0;  ///< 0: all cores
 };
 
-int number_of(const std::string& option, const std::string& value) {
+int parse_number(const std::string& option, const std::string& value) {
   int number = 0;
   const auto* last = value.data() + value.size();
   const auto [end, error] = std::from_chars(value.data(), last, number);
@@ -58,7 +58,7 @@ void take_option(Options& options, const std::string& name, const std::string& v
   else if (name == "--data")
     options.data = value;
   else if (name == "--threads")
-    options.threads = number_of(name, value);
+    options.threads = parse_number(name, value);
   else if (name != "--plugins" && name != "--device")  // no use for them here
     throw SpecError(fmt::format(
         "molecules has no option {}; there is: --constraints, --data, --threads", name));
@@ -169,7 +169,7 @@ int MoleculeTool::run(const std::vector<std::string>& arguments, std::istream& i
     chemistry::need_rdkit();
     const auto scores = read_scores(kScores, options.data);
     translate_lines(in, out, [&](const auto& line) {
-      const auto p = chemistry::properties_of(chemistry::Molecule(line), scores);
+      const auto p = chemistry::compute_properties(chemistry::Molecule(line), scores);
       return fmt::format("{}\t{}\t{}\t{}", p.log_p, p.qed, p.accessibility, p.weight);
     });
   } else {

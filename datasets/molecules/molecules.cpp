@@ -80,7 +80,7 @@ class Molecules final : public Dataset {
 
 using Params = Molecules::Params;
 
-Fractions fractions_of(const Params& params) {
+Fractions read_fractions(const Params& params) {
   const auto& f = params.fractions;
   const auto sum = std::accumulate(f.begin(), f.end(), 0.0);
   if (f.size() != 3 || std::abs(sum - 1) > 1e-9)
@@ -91,19 +91,19 @@ Fractions fractions_of(const Params& params) {
   return {f[0], f[1], f[2]};
 }
 
-std::string smiles_of(const Params& params, std::string_view text) {
+std::string to_smiles(const Params& params, std::string_view text) {
   return params.input == "smiles"
              ? std::string(text)
              : selfies::decode(text, selfies::Constraints::preset(params.constraints));
 }
 
 /// What RDKit cannot read is a group of its own: its row is judged elsewhere.
-std::vector<std::string> scaffolds_of(const Params& params, const Input& input) {
+std::vector<std::string> find_scaffolds(const Params& params, const Input& input) {
   chemistry::need_rdkit();
   std::vector<std::string> scaffolds(input.texts.size());
   tbb::parallel_for(std::size_t{0}, scaffolds.size(), [&](std::size_t i) {
     try {
-      scaffolds[i] = chemistry::Molecule(smiles_of(params, input.texts[i])).scaffold();
+      scaffolds[i] = chemistry::Molecule(to_smiles(params, input.texts[i])).scaffold();
     } catch (const std::exception&) {
       scaffolds[i] = fmt::format("unreadable {}", i);
     }
@@ -126,25 +126,26 @@ void assign_splits(const Params& params, Input& input) {
   } else if (params.split == "file") {
     throw SpecError("\"split\": \"file\" needs \"split_file\"");
   } else if (params.split == "scaffold") {
-    input.splits = split_by_scaffold(scaffolds_of(params, input), fractions_of(params));
+    input.splits = split_by_scaffold(find_scaffolds(params, input), read_fractions(params));
   } else {
-    input.splits = split_by_order(count, fractions_of(params));
+    input.splits = split_by_order(count, read_fractions(params));
   }
 }
 
-std::vector<std::string> characters_of(std::string_view text) {
+std::vector<std::string> split_characters(std::string_view text) {
   std::vector<std::string> characters;
   for (const char c : text)
     characters.emplace_back(1, c);
   return characters;
 }
 
-Rows rows_of(const Params& params, const Input& input) {
+Rows make_rows(const Params& params, const Input& input) {
   const auto constraints = selfies::Constraints::preset(params.constraints);
   const bool from_selfies = params.input == "selfies";
   if (params.representation == "smiles")
-    return tokenise(input.texts, " ",
-                    [&](std::string_view text) { return characters_of(smiles_of(params, text)); });
+    return tokenise(input.texts, " ", [&](std::string_view text) {
+      return split_characters(to_smiles(params, text));
+    });
   return tokenise(input.texts, "[nop]", [&](std::string_view text) {
     if (from_selfies) selfies::decode(text, constraints);  // throws where a token is unknown
     const auto selfies = from_selfies ? std::string(text) : selfies::encode(text, constraints);
@@ -177,14 +178,14 @@ void report_faults(const Params& params, const Input& input, const Rows& rows) {
 }
 
 /// The rows of one split: uint8 [N, D], padded.
-Tensor tensor_of(const Rows& rows, const std::vector<Split>& splits, Split split,
+Tensor to_tensor(const Rows& rows, const std::vector<Split>& splits, Split split,
                  std::int64_t length) {
   std::vector<const std::string*> chosen;
   for (std::size_t i = 0; i < splits.size(); ++i)
     if (splits[i] == split && rows.faults[i].empty()) chosen.push_back(&rows.codes[i]);
   if (chosen.empty())
     throw SpecError(
-        fmt::format("no molecule is in {}; each split needs one at least", name_of(split)));
+        fmt::format("no molecule is in {}; each split needs one at least", to_string(split)));
   const auto padding = static_cast<std::int64_t>(rows.alphabet.size()) - 1;
   auto tensor =
       torch::full({static_cast<std::int64_t>(chosen.size()), length}, padding, torch::kByte);
@@ -201,17 +202,17 @@ Molecules::Molecules(const Params& params)
       constraints_(selfies::Constraints::preset(params.constraints)) {
   auto input = read_input(params);
   assign_splits(params, input);
-  auto rows = rows_of(params, input);
+  auto rows = make_rows(params, input);
   check_length(params, rows);
   report_faults(params, input, rows);
   const auto D = params.length > 0 ? params.length : rows.longest;
   for (std::size_t i = 0; i < kSplits.size(); ++i)
-    rows_[i] = tensor_of(rows, input.splits, kSplits[i], D);
+    rows_[i] = to_tensor(rows, input.splits, kSplits[i], D);
   space_ = StateSpace::uniform(D, static_cast<std::int64_t>(rows.alphabet.size()));
   space_.alphabet = rows.alphabet;
 }
 
-/// Without padding at the end; full states of SELFIES without any.
+/// The text has no padding at its end; that of a full state of SELFIES has none anywhere.
 std::string Molecules::to_text(const Tensor& state) const {
   const auto& padding = space_.alphabet.back();
   const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();

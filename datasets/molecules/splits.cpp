@@ -17,7 +17,7 @@ std::size_t share(double fraction, std::size_t count) {
 }
 
 /// The molecules of each group, largest group first.
-std::vector<std::vector<std::size_t>> groups_of(const std::vector<std::string>& names) {
+std::vector<std::vector<std::size_t>> collect_groups(const std::vector<std::string>& names) {
   std::unordered_map<std::string_view, std::size_t> place;
   std::vector<std::vector<std::size_t>> groups;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -45,7 +45,7 @@ std::vector<Split> split_by_scaffold(const std::vector<std::string>& scaffolds,
   const auto count = scaffolds.size();
   std::array<std::size_t, 2> room{share(fractions[0], count), share(fractions[1], count)};
   std::vector<Split> splits(count, Split::kTest);
-  for (const auto& group : groups_of(scaffolds)) {
+  for (const auto& group : collect_groups(scaffolds)) {
     std::size_t into = 0;
     while (into < room.size() && room[into] < group.size())
       ++into;

@@ -107,7 +107,7 @@ class SpawnOrders {
   posix_spawnattr_t attributes_;
 };
 
-/// Until it has ended.  -> its status.
+/// Waits until the process has ended.  -> its status.
 int reap(pid_t process) {
   int status = 0;
   while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
@@ -122,14 +122,14 @@ std::string text_of_end(int status) {
   return fmt::format("ended with exit status {}", WEXITSTATUS(status));
 }
 
-/// Bytes that are no UTF-8 replaced, so that the text can stand in JSON.
+/// Replaces bytes that are not UTF-8, so that the text can stand in JSON.
 std::string valid(std::string_view text) {
   using Json = nlohmann::json;
   return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace))
       .get<std::string>();
 }
 
-/// One read of what is there.  -> whether more may come.
+/// Reads once what is there.  -> whether more may come.
 bool take(const Descriptor& from, std::string& to) {
   char buffer[1 << 16];
   const auto count = read(from.number(), buffer, sizeof buffer);
@@ -225,7 +225,7 @@ void ChildProcess::expect_silence(milliseconds patience) {
   check_surplus(lines, 0);
 }
 
-/// Until the program writes something, or reads when there is something to write to it; what
+/// Waits until the program writes something, or reads when there is something to write to it; what
 /// comes on its stderr is kept meanwhile. -> whether that was before `deadline`.
 bool ChildProcess::wait(bool writing, Clock::time_point deadline) {
   for (;;) {
@@ -253,7 +253,7 @@ void ChildProcess::write_some(std::string_view& questions) {
     questions = {};  // it reads no more; what it has to say stands on its stdout and stderr
 }
 
-/// What has come on its stdout.  -> whether more may come.
+/// Takes what has come on its stdout.  -> whether more may come.
 bool ChildProcess::take_output() {
   pollfd end{output_.number(), POLLIN, 0};
   return poll(&end, 1, 0) <= 0 || take(output_, received_);
@@ -299,7 +299,7 @@ bool ChildProcess::ends_within(milliseconds patience) const {
   }
 }
 
-/// To its group, and to itself where it has left that.
+/// Sends the signal to the process group, and to the process itself where it has left the group.
 void ChildProcess::signal(int number) const {
   kill(-group_->number(), number);
   if (getpgid(process_) != group_->number()) kill(process_, number);

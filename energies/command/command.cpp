@@ -123,7 +123,7 @@ std::string Command::question(const Tensor& rows, std::int64_t b) const {
 }
 
 /// The number that `line` stands for, -inf for a forbidden state; NaN when it is not an answer.
-double value_of(const std::string& line) {
+double parse_value(const std::string& line) {
   if (line == "-inf" || line == "-Infinity") return -INFINITY;
   auto json = Json::parse(line, nullptr, false);
   if (json.is_object() && json.contains("log_density")) json = Json(json["log_density"]);
@@ -137,7 +137,7 @@ std::vector<double> Command::values(const std::vector<std::string>& questions, b
                              : program_->ask(text, questions.size(), params_.timeout_seconds);
   std::vector<double> values;
   for (std::size_t n = 0; n < lines.size(); ++n) {
-    values.push_back(value_of(lines[n]));
+    values.push_back(parse_value(lines[n]));
     if (!std::isnan(values[n])) continue;
     program_.reset();  // what it would say next is not known
     throw Error(fmt::format(

@@ -38,7 +38,7 @@ bool agrees(const Factor& factor, const std::vector<std::int64_t>& cardinalities
 }
 
 /// The factors of the file, and one for each variable that is clamped.
-FactorModel model_of(const FilePath& file, const FilePath& evidence_file) {
+FactorModel read_factors(const FilePath& file, const FilePath& evidence_file) {
   auto model = uai::read_model(file.found);
   if (!evidence_file) return model;
   const auto evidence = uai::read_evidence(evidence_file.found, model.cardinalities);
@@ -58,7 +58,7 @@ FactorModel model_of(const FilePath& file, const FilePath& evidence_file) {
   return model;
 }
 
-StateSpace space_of(const FactorModel& model) {
+StateSpace make_space(const FactorModel& model) {
   return {model.cardinalities, {std::int64_t(model.cardinalities.size())}};
 }
 
@@ -84,12 +84,13 @@ class FactorGraph final : public FactoredEnergy {
   };
 
   explicit FactorGraph(const Params& params)
-      : FactorGraph(model_of(file_of(params), params.evidence), params.memory) {}
+      : FactorGraph(read_factors(need_file(params), params.evidence), params.memory) {}
 
  private:
-  FactorGraph(FactorModel model, double memory) : FactoredEnergy(model, space_of(model), memory) {}
+  FactorGraph(FactorModel model, double memory)
+      : FactoredEnergy(model, make_space(model), memory) {}
 
-  static const FilePath& file_of(const Params& params) {
+  static const FilePath& need_file(const Params& params) {
     if (!params.file) throw SpecError("needs \"file\": a network in UAI format");
     return params.file;
   }

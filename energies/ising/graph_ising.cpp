@@ -5,7 +5,7 @@
 namespace marginalia::ising {
 namespace {
 
-marginalia::FactorModel model_of(const graphs::Graph& graph, double coupling, double field) {
+marginalia::FactorModel make_model(const graphs::Graph& graph, double coupling, double field) {
   marginalia::FactorModel model;
   model.cardinalities.assign(std::size_t(graph.vertices), 2);
   for (const auto& [i, j, weight] : graph.edges) {
@@ -22,7 +22,7 @@ marginalia::FactorModel model_of(const graphs::Graph& graph, double coupling, do
 
 GraphIsing::GraphIsing(const std::filesystem::path& file, double coupling, double field,
                        double memory)
-    : GraphIsing(model_of(graphs::read_graph(file), coupling, field), memory) {}
+    : GraphIsing(make_model(graphs::read_graph(file), coupling, field), memory) {}
 
 GraphIsing::GraphIsing(marginalia::FactorModel model, double memory)
     : FactoredEnergy(model,

@@ -76,7 +76,7 @@ class LatticeIsing final : public Energy, private LocalConditionals {
  public:
   explicit LatticeIsing(const Ising::Params& params)
       : params_(params),
-        lattice_(lattice_of(params)),
+        lattice_(make_lattice(params)),
         space_(StateSpace::uniform(lattice_.sites(), 2, lattice_.sides)),
         colours_(torch::tensor(ising::colouring(lattice_))),
         obstacle_(ising::TransferMatrix::obstacle(lattice_)) {
@@ -99,7 +99,7 @@ class LatticeIsing final : public Energy, private LocalConditionals {
   }
 
  private:
-  static ising::Lattice lattice_of(const Ising::Params& params);
+  static ising::Lattice make_lattice(const Ising::Params& params);
 
   Tensor compute_log_density(const Tensor& x) const override { return sum_of_factors(x); }
   Tensor known_part(const Tensor& partial) const override { return sum_of_factors(partial); }
@@ -133,9 +133,9 @@ std::shared_ptr<Energy> Ising::make(const Params& params) {
 }
 
 /// The lattice, or the reason why there is none.
-ising::Lattice LatticeIsing::lattice_of(const Ising::Params& params) {
+ising::Lattice LatticeIsing::make_lattice(const Ising::Params& params) {
   const bool periodic = params.boundary == "periodic";
-  const auto sides = ising::sides_of(params.sides, params.side, periodic);
+  const auto sides = ising::read_sides(params.sides, params.side, periodic);
   double sites = 1;
   for (const auto side : sides)
     sites *= double(side);

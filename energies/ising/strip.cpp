@@ -31,7 +31,7 @@ bool affordable(const Strip& strip) {
 
 }  // namespace
 
-std::vector<Strip> strips_of(const Lattice& lattice) {
+std::vector<Strip> find_strips(const Lattice& lattice) {
   std::vector<Strip> strips;
   for (std::size_t axis = 0; axis < lattice.sides.size(); ++axis)
     if (auto strip = strip_along(lattice, axis); affordable(strip)) strips.push_back(strip);

@@ -35,7 +35,7 @@ inline constexpr std::int64_t kOpenWidth = 20;      ///< 2^20 states, and in all
 inline constexpr std::int64_t kStates = 1 << 25;    ///< ... N 2^W, kept while sampling: 256 MiB
 
 /// A chain or two-dimensional lattice as rows along each axis, where they are narrow enough.
-std::vector<Strip> strips_of(const Lattice& lattice);
+std::vector<Strip> find_strips(const Lattice& lattice);
 
 /// The largest sum of |J| between two rows.
 double strongest_step(const std::vector<Strip>& strips);

@@ -24,7 +24,7 @@ constexpr std::int64_t kColumns = 16;  // start states carried together
 
 // A weight that gets lost by underflow stands e^-700 below the largest; changing the spins of its
 // two ends could at most have regained exp(4 sum_c |J_down|). The same for a long double.
-constexpr double kRange = 160, kWideRange = 2750;
+constexpr double kRange = 160, kLongDoubleRange = 2750;
 
 /// Calls f(i) for 0 <= i < count. The costs differ by orders of magnitude, so threads take them one
 /// at a time; inside another such loop it is an ordinary one.
@@ -74,7 +74,7 @@ class Product {
   Product(const FreeSpins& spins, std::int64_t begin, std::int64_t columns)
       : spins_(spins), mask_(spins.free[0]), columns_(columns) {
     const bool periodic = spins.strip->periodic;
-    const auto log_weight = log_weights_of(0);  // A_1, whose states start the columns
+    const auto log_weight = compute_log_weights(0);  // A_1, whose states start the columns
     const auto states = std::int64_t(log_weight.size()), count = periodic ? columns : states;
     log_scale_ = *std::max_element(&log_weight[begin], &log_weight[begin] + count);
     values_.assign(states * columns, 0);
@@ -88,7 +88,7 @@ class Product {
 
   /// Multiplies by A_row, and rescales: log_scale takes what the last row grew to.
   void multiply_row(std::int64_t row) {
-    const auto log_weight = log_weights_of(row);
+    const auto log_weight = compute_log_weights(row);
     const double high = *std::ranges::max_element(log_weight);
     Real peak = 0;
     for (std::size_t s = 0; s < log_weight.size(); ++s) {
@@ -114,7 +114,7 @@ class Product {
   }
 
  private:
-  std::vector<double> log_weights_of(std::int64_t row) const {
+  std::vector<double> compute_log_weights(std::int64_t row) const {
     const auto at = spins_.offset(row);
     return log_weights(mask_, spins_.strip->width, &spins_.field[at], &spins_.strip->across[at]);
   }
@@ -265,7 +265,7 @@ std::string TransferMatrix::obstacle(const Lattice& lattice) {
     return fmt::format("the transfer matrix is for chains and two-dimensional lattices, and "
                        "enumeration would take 2^{} states (at most 2^20)",
                        lattice.sites());
-  const auto strips = strips_of(lattice);
+  const auto strips = find_strips(lattice);
   if (strips.empty()) {
     const auto W = std::ranges::min(lattice.sides);
     const auto states = [&](std::int64_t width) {
@@ -278,17 +278,17 @@ std::string TransferMatrix::obstacle(const Lattice& lattice) {
         lattice.periodic ? "a periodic" : "an open", fmt::join(lattice.sides, " x "), states(W),
         states(lattice.periodic ? kPeriodicWidth : kOpenWidth));
   }
-  if (const auto sum = strongest_step(strips); sum > kWideRange)
+  if (const auto sum = strongest_step(strips); sum > kLongDoubleRange)
     return fmt::format("the couplings between two rows sum to {:.4g} nats, beyond the range of "
                        "floating point numbers (at most {})",
-                       sum, kWideRange);
+                       sum, kLongDoubleRange);
   return "";
 }
 
 TransferMatrix::TransferMatrix(const Lattice& lattice, const marginalia::StateSpace& space)
     : lattice_(lattice),
       space_(space),
-      strips_(strips_of(lattice)),
+      strips_(find_strips(lattice)),
       wide_range_(strongest_step(strips_) > kRange) {}
 
 Tensor TransferMatrix::compute_log_sum(const Tensor& partial) const {

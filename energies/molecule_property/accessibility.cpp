@@ -28,7 +28,7 @@ constexpr std::uint32_t kIdentifiers = std::numeric_limits<std::uint32_t>::max()
 constexpr std::size_t kMaxBonds = 256;
 
 /// What an atom is by itself, as Morgan fingerprints see it.
-std::uint32_t identifier_of(const ROMol& molecule, const Atom& atom) {
+std::uint32_t compute_identifier(const ROMol& molecule, const Atom& atom) {
   const int element = atom.getAtomicNum();
   const double excess =
       atom.getIsotope() == 0
@@ -55,7 +55,7 @@ class Fragments {
  public:
   explicit Fragments(const ROMol& molecule) : molecule_(molecule), bonds_(molecule.getNumAtoms()) {
     for (const auto* atom : molecule.atoms())
-      identifiers_.push_back(identifier_of(molecule, *atom));
+      identifiers_.push_back(compute_identifier(molecule, *atom));
     all_ = identifiers_;
     for (std::uint32_t radius = 0; radius < kRadius; ++radius)
       grow(radius);

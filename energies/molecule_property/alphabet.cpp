@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view kBlanks = " \t\r\n";
 
 /// Why a text is not a token of SELFIES; empty where it is one.
-std::string fault_of(const std::string& text, const selfies::Constraints& constraints) {
+std::string find_fault(const std::string& text, const selfies::Constraints& constraints) {
   try {
     if (selfies::split(text).size() != 1) return "is more than one token";
     selfies::decode(text, constraints);
@@ -32,14 +32,14 @@ void check(const Token& token, const selfies::Constraints* constraints) {
   if (token.text.empty() || token.text.find_first_of(kBlanks) != token.text.npos)
     fault = "is empty or holds blanks";
   else if (constraints)
-    fault = fault_of(token.text, *constraints);
+    fault = find_fault(token.text, *constraints);
   if (!fault.empty())
     throw SpecError(fmt::format("{}: the token \"{}\" {}", token.where, token.text, fault));
 }
 
 }  // namespace
 
-std::vector<Token> tokens_of(const std::vector<std::string>& alphabet) {
+std::vector<Token> to_tokens(const std::vector<std::string>& alphabet) {
   std::vector<Token> tokens;
   for (std::size_t i = 0; i < alphabet.size(); ++i)
     tokens.push_back({alphabet[i], fmt::format("alphabet[{}]", i)});

@@ -15,7 +15,7 @@ struct Token {
   std::string text, where;
 };
 
-std::vector<Token> tokens_of(const std::vector<std::string>& alphabet);
+std::vector<Token> to_tokens(const std::vector<std::string>& alphabet);
 /// The first word of each line, of a plain or packed file; a first line that begins with "token" is
 /// its header. Throws SpecError.
 std::vector<Token> read_tokens(const std::filesystem::path& file);

@@ -18,7 +18,7 @@ constexpr const char* kRotatableBonds =
     "&!$([CD3](=[N+])-!@[#7!D1])&!$([#7!D1]-!@[CD3]=[N+])]-,:;!@[!$(*#*)&!D1&!$(C(F)(F)F)"
     "&!$(C(Cl)(Cl)Cl)&!$(C(Br)(Br)Br)&!$(C([CH3])([CH3])[CH3])]";
 
-std::vector<Pattern> patterns_of(std::span<const char* const> smarts) {
+std::vector<Pattern> parse_patterns(std::span<const char* const> smarts) {
   return {smarts.begin(), smarts.end()};
 }
 
@@ -57,8 +57,8 @@ int count_aromatic_rings(const RDKit::ROMol& molecule, const Graph& graph,
 }  // namespace
 
 DrugLikeness::DrugLikeness()
-    : acceptors_(patterns_of(chemistry::acceptor_patterns())),
-      alerts_(patterns_of(chemistry::alert_patterns())),
+    : acceptors_(parse_patterns(chemistry::acceptor_patterns())),
+      alerts_(parse_patterns(chemistry::alert_patterns())),
       aliphatic_("[A;R][!a]"),
       donors_(kDonors),
       rotatable_bonds_(kRotatableBonds) {}

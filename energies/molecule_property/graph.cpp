@@ -34,7 +34,7 @@ struct Edge {
   const RDKit::Bond* bond;
 };
 
-std::vector<Edge> edges_of(const RDKit::ROMol& molecule) {
+std::vector<Edge> list_edges(const RDKit::ROMol& molecule) {
   std::vector<Edge> edges;
   edges.reserve(2 * molecule.getNumAtoms() + molecule.getNumBonds());
   for (const auto* bond : molecule.bonds())
@@ -46,7 +46,7 @@ std::vector<Edge> edges_of(const RDKit::ROMol& molecule) {
 }  // namespace
 
 Graph::Graph(const RDKit::ROMol& molecule, const Hydrogen* hydrogen) {
-  auto edges = edges_of(molecule);
+  auto edges = list_edges(molecule);
   const auto n = molecule.getNumAtoms();
   atoms_.reserve(hydrogen ? 3 * n : n);
   for (const auto* atom : molecule.atoms())
@@ -59,7 +59,7 @@ Graph::Graph(const RDKit::ROMol& molecule, const Hydrogen* hydrogen) {
     }
   }
   for (const auto* atom : atoms_) {
-    classes_.push_back(class_of(*atom));
+    classes_.push_back(classify(*atom));
     present_.set(static_cast<std::size_t>(classes_.back()));
   }
   first_.assign(atoms_.size() + 1, 0);

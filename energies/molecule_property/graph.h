@@ -18,7 +18,7 @@ namespace marginalia::molecule_property {
 inline constexpr int kElements = 128, kClasses = 2 * kElements;
 using Classes = std::bitset<kClasses>;
 
-inline int class_of(const RDKit::Atom& atom) {
+inline int classify(const RDKit::Atom& atom) {
   return atom.getAtomicNum() % kElements + (atom.getIsAromatic() ? kElements : 0);
 }
 

@@ -113,9 +113,9 @@ class MoleculeProperty final : public Energy, private Readable {
   Tensor raw_score(const Tensor& x) const override;
   std::vector<Score> scores(const Tensor& x) const override;
 
-  Batch properties_of(const Tensor& x) const;
-  std::string text_of(const std::int64_t* row, bool with_padding = false) const;
-  std::string smiles_of(const std::string& text) const;
+  Batch compute_properties(const Tensor& x) const;
+  std::string join_tokens(const std::int64_t* row, bool with_padding = false) const;
+  std::string to_smiles(const std::string& text) const;
   double log_f(const std::vector<double>& properties) const;
   template <class Value>
   static Tensor each(const Batch& batch, Value value);
@@ -130,25 +130,25 @@ class MoleculeProperty final : public Energy, private Readable {
 
 using Params = MoleculeProperty::Params;
 
-std::vector<std::string> alphabet_of(const Params& params) {
+std::vector<std::string> read_alphabet(const Params& params) {
   const bool is_selfies = params.representation == "selfies";
   if (!is_selfies && !params.alphabet_file && params.alphabet == kMosesTokens)
     throw SpecError("\"representation\": \"smiles\" needs an \"alphabet\" of pieces of SMILES");
   const auto constraints = selfies::Constraints::preset(params.constraints);
   return checked_alphabet(
-      params.alphabet_file ? read_tokens(params.alphabet_file.found) : tokens_of(params.alphabet),
+      params.alphabet_file ? read_tokens(params.alphabet_file.found) : to_tokens(params.alphabet),
       is_selfies ? "[nop]" : " ", is_selfies ? &constraints : nullptr);
 }
 
-StateSpace space_of(const Params& params) {
-  auto alphabet = alphabet_of(params);
+StateSpace make_space(const Params& params) {
+  auto alphabet = read_alphabet(params);
   auto space = StateSpace::uniform(params.length, static_cast<std::int64_t>(alphabet.size()));
   space.alphabet = std::move(alphabet);
   return space;
 }
 
-/// Read where the SA score is asked for.
-std::shared_ptr<const FragmentTable> scores_of(const Params& params) {
+/// Reads the table of fragments, for which the SA score asks.
+std::shared_ptr<const FragmentTable> read_scores(const Params& params) {
   const auto file = find_packed(params.fragments.found);
   if (file.empty())
     throw SpecError(fmt::format("{}[.gz] is missing, which the SA score needs; put it into the "
@@ -162,24 +162,25 @@ std::shared_ptr<const FragmentTable> scores_of(const Params& params) {
   }
 }
 
-Properties calculator_of(const Params& params, const std::vector<Term>& terms) {
+Properties make_calculator(const Params& params, const std::vector<Term>& terms) {
   std::vector<Property> wanted;
   for (const auto& term : terms)
     wanted.push_back(term.property);
   const bool needs_scores = std::ranges::count(wanted, Property::kAccessibility) > 0;
-  return {std::move(wanted), needs_scores ? scores_of(params) : nullptr};
+  return {std::move(wanted), needs_scores ? read_scores(params) : nullptr};
 }
 
 MoleculeProperty::MoleculeProperty(const Params& params)
     : is_selfies_(params.representation == "selfies"),
       constraints_(selfies::Constraints::preset(params.constraints)),
-      space_(space_of(params)),
+      space_(make_space(params)),
       floor_(params.floor),
-      terms_(terms_of(params)),
-      properties_(calculator_of(params, terms_)) {}
+      terms_(read_terms(params)),
+      properties_(make_calculator(params, terms_)) {}
 
-/// The tokens; of SELFIES those of padding only where asked for, and at the end nowhere.
-std::string MoleculeProperty::text_of(const std::int64_t* row, bool with_padding) const {
+/// Joins the tokens of a row. Padding of SELFIES is kept only where asked for, and never at the
+/// end.
+std::string MoleculeProperty::join_tokens(const std::int64_t* row, bool with_padding) const {
   const auto padding = space_.levels() - 1;
   const std::string gap = is_selfies_ ? chemistry::kSelfiesGap : "?";
   std::string text;
@@ -193,8 +194,8 @@ std::string MoleculeProperty::text_of(const std::int64_t* row, bool with_padding
   return text;
 }
 
-/// Empty where padding in a SMILES makes it no molecule.
-std::string MoleculeProperty::smiles_of(const std::string& text) const {
+/// The SMILES of a text; empty where padding inside a SMILES makes it no molecule.
+std::string MoleculeProperty::to_smiles(const std::string& text) const {
   if (is_selfies_) return selfies::decode(text, constraints_);
   return text.find(' ') == text.npos ? text : "";
 }
@@ -220,16 +221,16 @@ void in_parallel(std::size_t count, F f) {
   threads.execute([&] { tbb::parallel_for(std::size_t{0}, count, f); });
 }
 
-MoleculeProperty::Batch MoleculeProperty::properties_of(const Tensor& x) const {
+MoleculeProperty::Batch MoleculeProperty::compute_properties(const Tensor& x) const {
   const auto states = x.to(torch::kCPU).contiguous();
   const auto* rows = states.data_ptr<std::int64_t>();
   std::vector<std::string> texts(static_cast<std::size_t>(states.size(0)));
   in_parallel(texts.size(), [&](std::size_t b) {
-    texts[b] = text_of(rows + static_cast<std::int64_t>(b) * space_.dimension());
+    texts[b] = join_tokens(rows + static_cast<std::int64_t>(b) * space_.dimension());
   });
   const auto [different_texts, text_of_row] = distinct(texts);
   std::vector<std::string> smiles(different_texts.size());
-  in_parallel(smiles.size(), [&](std::size_t i) { smiles[i] = smiles_of(different_texts[i]); });
+  in_parallel(smiles.size(), [&](std::size_t i) { smiles[i] = to_smiles(different_texts[i]); });
   const auto [molecules, molecule_of_text] = distinct(smiles);
 
   Batch batch{std::vector<std::vector<double>>(molecules.size()), {}};
@@ -264,7 +265,7 @@ double MoleculeProperty::log_f(const std::vector<double>& properties) const {
 
 Tensor MoleculeProperty::compute_log_density(const Tensor& x) const {
   const auto log_density =
-      each(properties_of(x), [this](const auto& properties) { return log_f(properties); });
+      each(compute_properties(x), [this](const auto& properties) { return log_f(properties); });
   return log_density.to(x.device());
 }
 
@@ -274,16 +275,16 @@ Tensor MoleculeProperty::raw_score(const Tensor& x) const {
   return terms_.size() > 1 ? compute_log_density(x) : scores(x)[0].values;
 }
 
-/// Each property, NaN of what is not a molecule.
+/// A score for each property; NaN where a state is not a molecule.
 std::vector<Score> MoleculeProperty::scores(const Tensor& x) const {
   space_.check(x, false, label());
-  const auto batch = properties_of(x);
+  const auto batch = compute_properties(x);
   std::vector<Score> all;
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     const auto values = each(batch, [i](const auto& properties) {
       return properties.empty() ? std::numeric_limits<double>::quiet_NaN() : properties[i];
     });
-    all.push_back(score_of(terms_[i], values.to(x.device())));
+    all.push_back(make_score(terms_[i], values.to(x.device())));
   }
   return all;
 }
@@ -293,7 +294,7 @@ std::string MoleculeProperty::to_text(const Tensor& state) const {
   const auto levels = state.to(torch::kCPU, torch::kLong).contiguous();
   const auto* row = levels.data_ptr<std::int64_t>();
   const bool partial = (levels == kUnknown).any().item<bool>();
-  return partial ? text_of(row, true) : smiles_of(text_of(row));
+  return partial ? join_tokens(row, true) : to_smiles(join_tokens(row));
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ bool holds_pattern(const AtomQuery& query) {
                      [](const auto& child) { return holds_pattern(*child); });
 }
 
-const RDKit::ROMol& query_of(const AtomQuery& recursive) {
+const RDKit::ROMol& find_query(const AtomQuery& recursive) {
   return *static_cast<const RDKit::RecursiveStructureQuery&>(recursive).getQueryMol();
 }
 
@@ -63,7 +63,7 @@ Classes classes_passing(const AtomQuery& query) {
     for (const bool aromatic : {false, true}) {
       atom.setAtomicNum(element);
       atom.setIsAromatic(aromatic);
-      classes.set(static_cast<std::size_t>(class_of(atom)), query.Match(&atom));
+      classes.set(static_cast<std::size_t>(classify(atom)), query.Match(&atom));
     }
   return classes;
 }
@@ -74,7 +74,7 @@ const AtomQuery& atom_query(const RDKit::ROMol& molecule, unsigned atom) {
 
 }  // namespace
 
-Pattern::Bounds Pattern::bounds_of(const Query& query) {
+Pattern::Bounds Pattern::compute_bounds(const Query& query) {
   Bounds bounds{Classes().set(), {}};
   const bool all = query.getDescription() == "AtomAnd", any = query.getDescription() == "AtomOr";
   if (is_one_of(query, {"AtomType", "AtomAtomicNum", "AtomIsAromatic", "AtomIsAliphatic"})) {
@@ -84,15 +84,15 @@ Pattern::Bounds Pattern::bounds_of(const Query& query) {
   if (all) bounds.every.set();
   if (any) bounds.some.reset();
   for (auto child = query.beginChildren(); (all || any) && child != query.endChildren(); ++child) {
-    const auto part = bounds_of(**child);
+    const auto part = compute_bounds(**child);
     bounds.some = all ? bounds.some & part.some : bounds.some | part.some;
     bounds.every = all ? bounds.every & part.every : bounds.every | part.every;
   }
-  if (is_recursive(query)) bounds.some = bounds_of(atom_query(query_of(query), 0)).some;
+  if (is_recursive(query)) bounds.some = compute_bounds(atom_query(find_query(query), 0)).some;
   return query.getNegation() ? Bounds{~bounds.every, ~bounds.some} : bounds;
 }
 
-Pattern::AtomTest Pattern::test_of(const Query& query) const {
+Pattern::AtomTest Pattern::make_test(const Query& query) const {
   if (!holds_pattern(query)) return {AtomTest::kQuery, false, &query, {}, nullptr};
   if (is_recursive(query))
     return {
@@ -100,7 +100,7 @@ Pattern::AtomTest Pattern::test_of(const Query& query) const {
         query.getNegation(),
         nullptr,
         {},
-        std::make_shared<Pattern>(std::shared_ptr<const RDKit::ROMol>(query_, &query_of(query)))};
+        std::make_shared<Pattern>(std::shared_ptr<const RDKit::ROMol>(query_, &find_query(query)))};
   const auto& name = query.getDescription();
   AtomTest test{name == "AtomAnd"  ? AtomTest::kAnd
                 : name == "AtomOr" ? AtomTest::kOr
@@ -112,7 +112,7 @@ Pattern::AtomTest Pattern::test_of(const Query& query) const {
   if (test.kind == AtomTest::kXor && name != "AtomXor")
     throw std::logic_error("a pattern holds $(...) inside of " + name);
   for (auto child = query.beginChildren(); child != query.endChildren(); ++child)
-    test.parts.push_back(test_of(**child));
+    test.parts.push_back(make_test(**child));
   return test;
 }
 
@@ -122,7 +122,7 @@ std::vector<Pattern::Step> Pattern::steps_from(unsigned first) const {
   std::vector<Step> steps;
   const auto add = [&](unsigned atom) {
     const auto& query = atom_query(*query_, atom);
-    Step step{test_of(query), bounds_of(query).some, {}};
+    Step step{make_test(query), compute_bounds(query).some, {}};
     for (std::size_t i = 0; i < order.size(); ++i)
       if (const auto* bond = query_->getBondBetweenAtoms(order[i], atom))
         step.links.push_back({i, bond});
@@ -147,7 +147,7 @@ std::vector<Pattern::Step> Pattern::steps_from(unsigned first) const {
 /// The first atom that is no carbon, where there is one: carbons are everywhere.
 unsigned Pattern::rarest() const {
   for (unsigned atom = 0; atom < query_->getNumAtoms(); ++atom) {
-    const auto classes = bounds_of(atom_query(*query_, atom)).some;
+    const auto classes = compute_bounds(atom_query(*query_, atom)).some;
     if (!classes[6] && !classes[6 + kElements]) return atom;
   }
   return 0;

@@ -42,11 +42,11 @@ class Pattern {
   struct Bounds;
   using Query = RDKit::QueryAtom::QUERYATOM_QUERY;
 
-  AtomTest test_of(const Query& query) const;
+  AtomTest make_test(const Query& query) const;
   std::vector<Step> steps_from(unsigned first) const;
   unsigned rarest() const;
 
-  static Bounds bounds_of(const Query& query);
+  static Bounds compute_bounds(const Query& query);
   static bool passes(const AtomTest& test, const Graph& graph, int node);
   /// Places the steps from places.size() on; calls `found` with each placement until it says true.
   template <class Found>

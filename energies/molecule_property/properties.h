@@ -15,7 +15,7 @@ namespace marginalia::molecule_property {
 
 enum class Property { kLogP, kQed, kAccessibility, kWeight };
 
-/// In a spec, in the order of Property: "logp", "qed", "sa", "weight".
+/// The names of properties in a spec, in the order of Property: "logp", "qed", "sa", "weight".
 const std::vector<std::string>& property_names();
 
 /// Answers from several threads at once; what they share is only read.
@@ -26,8 +26,8 @@ class Properties {
   Properties(std::vector<Property> wanted, std::shared_ptr<const FragmentTable> scores);
   ~Properties();
 
-  /// Of one molecule, those wanted in their order: logP; QED, 0 to 1; SA score, 1 to 10; weight,
-  /// g/mol. Throws chemistry::Unreadable where RDKit refuses it or it has no atoms.
+  /// The wanted properties of one molecule, in their order: logP; QED, 0 to 1; SA score, 1 to 10;
+  /// weight, g/mol. Throws chemistry::Unreadable where RDKit refuses it or it has no atoms.
   std::vector<double> of(const std::string& smiles) const;
 
  private:

@@ -59,7 +59,7 @@ Molecule read_molecule(const std::string& smiles) try {
   if (is_read_by_rdkit(*molecule)) return parse(smiles, true);
   const auto written = aromatic_atoms(*molecule);
   sanitise(*molecule);
-  // What is written aromatic and is not has other hydrogens.
+  // Atoms that are written aromatic and are not have other hydrogens.
   if (!std::ranges::all_of(written, &RDKit::Atom::getIsAromatic)) return parse(smiles, true);
   return molecule;
 } catch (const chemistry::Unreadable&) {

@@ -33,7 +33,7 @@ std::uint64_t mixed(std::uint64_t x) {
 }
 
 /// How often a neighbour counts: twice for each bond, once over a double bond to phosphorus.
-std::uint64_t weight_of(const Bond& bond, const Atom& neighbour) {
+std::uint64_t weigh_neighbour(const Bond& bond, const Atom& neighbour) {
   switch (bond.getBondType()) {
     case Bond::DOUBLE: {
       const auto degree = neighbour.getDegree();
@@ -49,7 +49,7 @@ std::uint64_t weight_of(const Bond& bond, const Atom& neighbour) {
 }
 
 /// Element, isotope and number in a reaction, which RDKit tells atoms apart by before all else.
-std::uint64_t code_of(const Atom& atom) {
+std::uint64_t encode_atom(const Atom& atom) {
   int number = -1;
   atom.getPropIfPresent(RDKit::common_properties::molAtomMapNumber, number);
   return static_cast<std::uint64_t>(number + 1) << 32 |
@@ -67,7 +67,7 @@ class Alikeness {
   Alikeness(const ROMol& molecule, const std::vector<const Atom*>& centres) : molecule_(molecule) {
     std::vector<std::uint64_t> codes;
     for (const auto* atom : molecule.atoms())
-      codes.push_back(mixed(code_of(*atom)));
+      codes.push_back(mixed(encode_atom(*atom)));
     const auto n = codes.size();
     std::size_t before = 0, count = number(codes);
     for (std::size_t round = 0; count < n && round < n / 2 + 1 && before < count; ++round) {
@@ -99,8 +99,8 @@ class Alikeness {
       codes.push_back(mixed(std::uint64_t{class_[atom->getIdx()]} << 8 | atom->getTotalNumHs()));
     for (const auto* bond : molecule_.bonds()) {
       const auto a = bond->getBeginAtomIdx(), b = bond->getEndAtomIdx();
-      codes[a] += weight_of(*bond, *bond->getEndAtom()) * mixed(~std::uint64_t{class_[b]});
-      codes[b] += weight_of(*bond, *bond->getBeginAtom()) * mixed(~std::uint64_t{class_[a]});
+      codes[a] += weigh_neighbour(*bond, *bond->getEndAtom()) * mixed(~std::uint64_t{class_[b]});
+      codes[b] += weigh_neighbour(*bond, *bond->getBeginAtom()) * mixed(~std::uint64_t{class_[a]});
     }
     return codes;
   }
@@ -126,7 +126,8 @@ bool is_phosphine(const Atom& atom) {
   return atom.getAtomicNum() == 15 || atom.getAtomicNum() == 33;
 }
 
-/// Of bonds and of hydrogens that are written. Releases from 2024.09 on ask for it otherwise.
+/// The valence by bonds and by hydrogens that are written. RDKit's releases from 2024.09 on ask for
+/// it by another name.
 template <class AnyAtom>
 int explicit_valence(const AnyAtom& atom) {
   if constexpr (requires { AnyAtom::ValenceType::EXPLICIT; })
@@ -175,7 +176,7 @@ bool has_equal_ends(const ROMol& molecule, const Atom& atom) {
     if (end.getDegree() > 1 || is_phosphine(end)) continue;
     for (std::size_t i = 0; i < count; ++i) {
       const auto& other = *ends[i]->getOtherAtom(&atom);
-      if (ends[i]->getBondType() == bond->getBondType() && code_of(other) == code_of(end) &&
+      if (ends[i]->getBondType() == bond->getBondType() && encode_atom(other) == encode_atom(end) &&
           other.getTotalNumHs() == end.getTotalNumHs())
         return true;
     }
@@ -184,7 +185,7 @@ bool has_equal_ends(const ROMol& molecule, const Atom& atom) {
   return false;
 }
 
-/// Whether what the SMILES says of stereo could tell apart atoms that are alike without it.
+/// Whether stereo marks of the SMILES could tell apart atoms that are alike without them.
 bool stereo_may_matter(const ROMol& molecule, const Alikeness& alike) {
   for (const auto* atom : molecule.atoms())
     if (atom->getChiralTag() != Atom::CHI_UNSPECIFIED && !alike.is_alone(atom->getIdx()))

@@ -55,7 +55,7 @@ double Term::of(double value) const {
   return (mode == "maximise" ? value : -value) / temperature;
 }
 
-Score score_of(const Term& term, Tensor values) {
+Score make_score(const Term& term, Tensor values) {
   static const std::vector<std::string> units{"logP", "QED", "SA", "g/mol"};  // by Property
   const auto index = static_cast<std::size_t>(term.property);
   Score score{.name = property_names()[index], .values = std::move(values), .unit = units[index]};
@@ -66,7 +66,7 @@ Score score_of(const Term& term, Tensor values) {
   return score;
 }
 
-std::vector<Term> terms_of(const TermParams& params) {
+std::vector<Term> read_terms(const TermParams& params) {
   const bool one = !params.property.empty();
   const bool several =
       !params.targets.empty() || !params.maximise.empty() || !params.minimise.empty();

@@ -48,9 +48,10 @@ struct Term {
 };
 
 /// The values g of a term's property, float64 [B], and what the term wants of them.
-Score score_of(const Term& term, Tensor values);
+Score make_score(const Term& term, Tensor values);
 
-/// At least one; no property twice. Throws SpecError where the request is wrong.
-std::vector<Term> terms_of(const TermParams& params);
+/// The terms that are asked for: at least one, and no property twice. Throws SpecError where the
+/// request is wrong.
+std::vector<Term> read_terms(const TermParams& params);
 
 }  // namespace marginalia::molecule_property

@@ -98,7 +98,7 @@ class Arm final : public Family {
         device_(context.device),
         particles_(params.particles),
         network_(context, "causal", kCausalLogits),
-        order_(order_of(params, context)),
+        order_(read_order(params, context)),
         objective_(settled(params.objective, context)) {
     if (by_likelihood() && !context.dataset)
       throw SpecError("learns from a \"dataset\"; the spec has none");
@@ -129,7 +129,7 @@ class Arm final : public Family {
     if (!by_likelihood()) return from_energy(step);
     const auto x = step.batch();
     step.count_passes(x.size(0));
-    step.minimise(-log_conditionals_of(x).mean());
+    step.minimise(-compute_log_conditionals(x).mean());
   }
 
   std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
@@ -140,7 +140,7 @@ class Arm final : public Family {
   void set_training(bool training) override { network_->train(training); }
 
  private:
-  static Tensor order_of(const Params& params, const FamilyContext& context) {
+  static Tensor read_order(const Params& params, const FamilyContext& context) {
     const auto D = context.space.dimension();
     auto sequence = params.sequence;
     if (!sequence.empty()) {
@@ -162,7 +162,7 @@ class Arm final : public Family {
   Tensor causal(const Tensor& x) const { return network_.log_causal(x, order_); }
 
   /// log p(x_i | what comes before i) of full states: [B, D].
-  Tensor log_conditionals_of(const Tensor& x) const {
+  Tensor compute_log_conditionals(const Tensor& x) const {
     return causal(x).gather(2, x.to(device_).unsqueeze(2)).squeeze(2);
   }
 
@@ -176,7 +176,7 @@ class Arm final : public Family {
   void from_energy(Step& step) const {
     const auto B = step.batch_size(), D = space_.dimension();
     const auto x = own_samples(B, step.stream("family/samples"));
-    const auto log_p = log_conditionals_of(x);  // [B, D]
+    const auto log_p = compute_log_conditionals(x);  // [B, D]
     step.count_passes(B * (D + 1));
     const auto log_f = step.energy().log_density(x).to(device_);
     const auto whole = log_p.sum(1, false, torch::kDouble);
@@ -201,7 +201,7 @@ class Arm final : public Family {
   }
 
   /// Place in the order after the last known variable, and of the first unknown one: int64 [B].
-  Tensor end_of(const Tensor& known) const {
+  Tensor find_end(const Tensor& known) const {
     const auto along = known.index_select(1, order_).to(torch::kLong);
     return (along * torch::arange(1, known.size(1) + 1)).amax(1);
   }
@@ -229,7 +229,7 @@ class Arm final : public Family {
   /// Exact, and in batches, where S begins the order; else by particles, one row at a time.
   Answer marginals(const Tensor& x, Stream& stream) const {
     const auto known = x != kUnknown;
-    const auto begins = end_of(known) == known.sum(1);
+    const auto begins = find_end(known) == known.sum(1);
     Answer answer;
     answer.value = torch::zeros({x.size(0)}, torch::kDouble);
     answer.status = begins.all().item<bool>() ? Status::kExact : Status::kEstimate;
@@ -242,7 +242,7 @@ class Arm final : public Family {
                               torch::where(part != kUnknown, of_x, torch::zeros_like(of_x)).sum(1));
       answer.passes += double(rows.numel());
     }
-    const auto ends = end_of(known), others = begins.logical_not().nonzero().squeeze(1);
+    const auto ends = find_end(known), others = begins.logical_not().nonzero().squeeze(1);
     for (std::int64_t n = 0; n < others.numel(); ++n) {
       const auto row = others[n].item<std::int64_t>();
       const auto end = ends[row].item<std::int64_t>();
@@ -257,7 +257,7 @@ class Arm final : public Family {
   /// A completion of one row: exact where evidence begins the order, else resampled.
   Particles complete(const Tensor& row, Stream& stream) const {
     const auto known = row != kUnknown;
-    const bool begins = end_of(known).item<std::int64_t>() == known.sum().item<std::int64_t>();
+    const bool begins = find_end(known).item<std::int64_t>() == known.sum().item<std::int64_t>();
     const auto M = begins ? std::int64_t{1} : particles_;
     auto all = walk(row.expand({M, -1}), row.size(1), stream);
     const auto p = (all.log_weight - all.log_weight.max()).exp();

@@ -1,7 +1,7 @@
 /// \file
 /// Intervals around one-pass log-marginals that cost nothing when a question is asked.
 ///
-/// Of n calibration queries, drawn by a stated law, certificates (certify.h) give [l, h] for
+/// For n calibration queries, drawn by a stated law, certificates (certify.h) give [l, h] for
 /// log p(x_S); with the one-pass answer F the score c = max(|F - l|, |F - h|) is at least its
 /// error. For a new query of the same law, in the same bin of |S|,
 ///
@@ -73,7 +73,7 @@ class Conformal final : public Metric {
     const auto unknown = stream.permutations(n, D) >= size.unsqueeze(1);
     const auto partial = x.index({row}).masked_fill(unknown, kUnknown);
     const auto answers = log_marginals(family, partial, way->estimator, stream).value;
-    const auto radii = radii_of(size, label(evaluation, partial, answers), D, source);
+    const auto radii = compute_radii(size, label(evaluation, partial, answers), D, source);
     double largest = 0;
     for (const auto& bin : radii.bins)
       largest = std::max(largest, bin.radius);
@@ -107,8 +107,8 @@ class Conformal final : public Metric {
     return scores;
   }
 
-  ConformalRadii radii_of(const Tensor& size, const std::vector<double>& scores, std::int64_t D,
-                          const std::string& source) const {
+  ConformalRadii compute_radii(const Tensor& size, const std::vector<double>& scores,
+                               std::int64_t D, const std::string& source) const {
     std::vector<std::vector<double>> by_bin(std::size_t(params_.bins));
     for (std::size_t b = 0; b < scores.size(); ++b)
       by_bin[std::size_t(size[std::int64_t(b)].item<std::int64_t>() * params_.bins / (D + 1))]

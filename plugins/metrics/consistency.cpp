@@ -50,7 +50,7 @@ class SelfConsistency final : public Metric {
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    const auto way = one_pass_of(family);
+    const auto way = need_one_pass(family);
     need_conditionals(family);
     auto& stream = evaluation.stream("self_consistency");
     const auto links = random_links(evaluation, params_.queries, stream);
@@ -89,7 +89,7 @@ class SumRule final : public Metric {
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto& family = evaluation.family();
-    const auto way = one_pass_of(family);
+    const auto way = need_one_pass(family);
     auto& stream = evaluation.stream("sum_rule");
     const auto links = random_links(evaluation, params_.queries, stream);
     const auto whole = log_marginals(family, links.partial, way.estimator, stream).value;

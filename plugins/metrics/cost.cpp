@@ -55,7 +55,7 @@ class MarginalSeconds final : public Metric {
         double passes = 0;
         auto measurement =
             timed(name, [&] { passes = log_marginals(family, partial, name, stream).passes; });
-        measurement.route = route_of(family, QueryKind::kLogMarginal, name);
+        measurement.route = find_route(family, QueryKind::kLogMarginal, name);
         measurement.more["passes"] = passes;
         if (passes > 0) measurement.more["seconds_a_pass"] = measurement.value / passes;
         measurements.push_back(std::move(measurement));
@@ -69,7 +69,7 @@ class MarginalSeconds final : public Metric {
     }
     if (measurements.empty())
       throw Unavailable("none of the estimators asked for is among the family's: " +
-                        names_of(offered(family, QueryKind::kLogMarginal)));
+                        list_estimators(offered(family, QueryKind::kLogMarginal)));
     if (family.by_route(QueryKind::kConditionals, Route::kOnePass)) {
       const Query query{QueryKind::kConditionals, partial};
       measurements.push_back(timed("conditionals", [&] { family.answer(query, stream); }));
@@ -91,18 +91,18 @@ class MarginalSeconds final : public Metric {
     return x.masked_fill_(stream.permutations(params_.batch, D) >= known, kUnknown);
   }
 
-  static double seconds_of(const std::function<void()>& ask) {
+  static double measure_seconds(const std::function<void()>& ask) {
     const auto start = std::chrono::steady_clock::now();
     ask();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
   Measurement timed(const std::string& name, const std::function<void()>& ask) const {
-    std::vector<double> seconds{seconds_of(ask)};
+    std::vector<double> seconds{measure_seconds(ask)};
     if (seconds.front() < params_.patience) {
       seconds.clear();  // that one allocated and tuned
       for (std::int64_t n = 0; n < params_.repeats; ++n)
-        seconds.push_back(seconds_of(ask));
+        seconds.push_back(measure_seconds(ask));
     }
     for (auto& taken : seconds)
       taken /= double(params_.batch);

@@ -1,8 +1,8 @@
 /// \file
 /// How often certificates hold, against an oracle, and what they cost.
 ///
-/// Of random subsets S of true states x, the share whose interval for log p(x_S) holds the truth:
-/// at least the confidence, in every cell of subset size and of noise, if the certificates are
+/// The share of random subsets S of true states x whose interval for log p(x_S) holds the truth. It
+/// is at least the confidence, in every cell of subset size and of noise, if the certificates are
 /// right. `noise` adds a fixed Gaussian to every logit of the conditionals that propose: a network
 /// that is worse than the one at hand, which must widen the intervals and never break them.
 #include <algorithm>

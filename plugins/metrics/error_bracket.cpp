@@ -61,7 +61,7 @@ class ErrorBracket final : public Metric {
     auto rows = Json::array();
     for (const auto size : params_.subsets.resolved(family.space().dimension())) {
       const auto [low, high] = ends(joint, family, size, stream);
-      rows.push_back(row_of(size, mean_of(low), mean_of(high)));
+      rows.push_back(make_row(size, compute_mean(low), compute_mean(high)));
       lower.push_back(low);
       upper.push_back(high);
     }
@@ -76,7 +76,7 @@ class ErrorBracket final : public Metric {
     std::unique_ptr<Proposal> chain;
     Tensor forward;  // int64 [D]
     explicit Joint(const Family& family)
-        : chain(proposal_of(family)), forward(torch::arange(family.space().dimension())) {}
+        : chain(make_proposal(family)), forward(torch::arange(family.space().dimension())) {}
     Tensor empty(std::int64_t rows) const { return chain->space().empty().repeat({rows, 1}); }
     Tensor sample(std::int64_t rows, Stream& stream) const {
       return chain->draw(empty(rows), forward, stream).states;
@@ -92,14 +92,15 @@ class ErrorBracket final : public Metric {
     const auto B = params_.subsets.queries;
     const auto x = p.sample(B, stream);
     const auto partial = x.masked_fill(stream.permutations(B, x.size(1)) >= size, kUnknown);
-    const auto answer = log_marginals(family, partial, one_pass_of(family).estimator, stream).value;
+    const auto answer =
+        log_marginals(family, partial, need_one_pass(family).estimator, stream).value;
     const auto order = stream.permutations(1, x.size(1))[0];
     const auto drawn = p.chain->draw(partial, order, stream);
     return {answer - p.log_prob(x) + p.chain->score(x, partial, order).log_prob,
             answer - p.log_prob(drawn.states) + drawn.log_prob};
   }
 
-  static Json row_of(std::int64_t size, const Mean& low, const Mean& high) {
+  static Json make_row(std::int64_t size, const Mean& low, const Mean& high) {
     return {{"size", size},
             {"lower", json_number(low.value)},
             {"lower_stderr", low.error ? Json(*low.error) : Json()},
@@ -107,7 +108,7 @@ class ErrorBracket final : public Metric {
             {"upper_stderr", high.error ? Json(*high.error) : Json()}};
   }
   static Measurement measurement(const char* end, Status status, const Tensor& values) {
-    const auto mean = mean_of(values);
+    const auto mean = compute_mean(values);
     return {.estimator = end,
             .value = mean.value,
             .status = status,

@@ -35,13 +35,13 @@ Tensor model_weights(Evaluation& evaluation) {
   return samples.log_density - samples.log_prob;
 }
 
-/// Whether it is of one order, or exact: log q(x | order) of a given state.
+/// Whether log q(x | order) of a given state is along one order, or exact.
 bool is_along_orders(const Capability& c) {
   return c.route == Route::kAlongOrder || c.route == Route::kExact;
 }
 
 /// How the family says log q(x) of a given state: along one order, else exactly, else by its first.
-std::optional<Capability> scorer_of(const Family& family) {
+std::optional<Capability> find_scorer(const Family& family) {
   for (const auto route : {Route::kAlongOrder, Route::kExact})
     if (const auto way = family.by_route(QueryKind::kLogMarginal, route)) return way;
   const auto others = offered(family, QueryKind::kLogMarginal);
@@ -68,7 +68,7 @@ TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   const auto oracle = evaluation.oracle();
   if (!oracle) throw Unavailable("needs exact samples: " + oracle.reason);
   const auto& family = evaluation.family();
-  const auto scorer = scorer_of(family);
+  const auto scorer = find_scorer(family);
   const bool along_orders = scorer && is_along_orders(*scorer);
   std::string source;
   const auto x = true_states(evaluation, source);
@@ -77,13 +77,13 @@ TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   // Another estimator will do where nothing has to be summed out, as of full states of an arm.
   if (!along_orders && !log_q.exact)
     throw Unavailable("needs log q(x) along one order, or exactly; the family offers: " +
-                      names_of(offered(family, QueryKind::kLogMarginal)));
+                      list_estimators(offered(family, QueryKind::kLogMarginal)));
   return {evaluation.energy()->log_density(x) - log_q.value, *scorer, source,
           !along_orders || order_is_immaterial(family)};
 }
 
 /// log Z from the oracle, or what else is known of it.
-std::optional<KnownLogZ> log_z_of(const Evaluation& evaluation) {
+std::optional<KnownLogZ> find_log_z(const Evaluation& evaluation) {
   if (const auto oracle = evaluation.oracle())
     return KnownLogZ{oracle->log_z(), 0, oracle->method()};
   return evaluation.energy() ? evaluation.energy()->known_log_z() : std::nullopt;
@@ -141,7 +141,7 @@ class LogZ final : public Metric {
     if (params_.samples > 0 &&
         evaluation.family().by_route(QueryKind::kConditionals, Route::kOnePass))
       measurements.push_back(certified(evaluation));
-    if (const auto known = log_z_of(evaluation))
+    if (const auto known = find_log_z(evaluation))
       measurements.push_back({.estimator = known->error > 0 ? kExtrapolated : kExact,
                               .value = known->value,
                               .status = known->error > 0 ? Status::kEstimate : Status::kExact,
@@ -217,7 +217,7 @@ class Ess final : public Metric {
     const auto w = (log_weight - log_z).exp();  // of mean 1
     const auto ess = 1 / w.square().mean().item<double>();
     // Delta method: d ESS / ESS = 2 d mean(w) - ESS d mean(w^2).
-    const auto spread = mean_of(ess * (2 * w - ess * w.square()));
+    const auto spread = compute_mean(ess * (2 * w - ess * w.square()));
     return {{.estimator = "importance",
              .value = ess,
              .unit = "fraction",
@@ -249,7 +249,7 @@ class Elbo final : public Metric {
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
-    const auto mean = mean_of(log_weight);
+    const auto mean = compute_mean(log_weight);
     std::vector<Measurement> measurements{{.estimator = "importance",
                                            .value = mean.value,
                                            .status = Status::kLower,
@@ -269,11 +269,11 @@ class Elbo final : public Metric {
     const auto chain = family.by_route(QueryKind::kLogMarginal, Route::kAlongOrder);
     if (!chain)
       throw Unavailable("\"published\" needs log q(x) along one order; the family offers: " +
-                        names_of(offered(family, QueryKind::kLogMarginal)));
+                        list_estimators(offered(family, QueryKind::kLogMarginal)));
     const auto& samples = evaluation.model_samples();
     const auto log_q =
         log_marginals(family, samples.states, chain->estimator, evaluation.stream("elbo")).value;
-    const auto mean = mean_of(samples.log_density - log_q);
+    const auto mean = compute_mean(samples.log_density - log_q);
     return {.estimator = "published",
             .value = mean.value,
             .stderr_ = mean.error,
@@ -298,18 +298,18 @@ class KlReverse final : public Metric {
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto log_weight = model_weights(evaluation);
-    const auto known = log_z_of(evaluation);
+    const auto known = find_log_z(evaluation);
     const auto log_z = known ? known->value : log_mean_exp(log_weight).value;
     if (log_z == -INFINITY) throw Unavailable("f(x) = 0 at every sample of the model");
     auto terms = log_z - log_weight;
-    const auto value = mean_of(terms).value;
+    const auto value = compute_mean(terms).value;
     // An estimated log Z varies with the samples, to first order by w / mean(w) - 1.
     if (!known) terms = terms + (log_weight - log_z).exp();
     const bool bound = known && known->error == 0 && !order_is_immaterial(evaluation.family());
     return {{.estimator = "importance",
              .value = value,
              .status = bound ? Status::kUpper : Status::kEstimate,
-             .stderr_ = std::isfinite(value) ? mean_of(terms).error : std::nullopt,
+             .stderr_ = std::isfinite(value) ? compute_mean(terms).error : std::nullopt,
              .samples = terms.numel(),
              .more = {{"log_z_from", !known             ? "importance"
                                      : known->error > 0 ? "extrapolated"
@@ -332,7 +332,7 @@ class Eubo final : public Metric {
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto weights = true_weights(evaluation, "eubo");
-    const auto mean = mean_of(weights.log_weight);
+    const auto mean = compute_mean(weights.log_weight);
     return {{.estimator = weights.scorer.estimator,
              .value = mean.value,
              .status = Status::kUpper,
@@ -357,7 +357,7 @@ class KlForward final : public Metric {
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
     const auto weights = true_weights(evaluation, "kl_forward");
     const auto log_z = evaluation.oracle()->log_z();
-    const auto mean = mean_of(weights.log_weight - log_z);
+    const auto mean = compute_mean(weights.log_weight - log_z);
     return {{.estimator = weights.scorer.estimator,
              .value = mean.value,
              .status = weights.order_is_immaterial ? Status::kEstimate : Status::kUpper,

@@ -57,13 +57,14 @@ class Nll final : public Metric {
     const auto& x = evaluation.data_rows();
     if (x.size(0) == 0)
       throw Unavailable("there are no rows in the split " +
-                        std::string(name_of(evaluation.split())));
+                        std::string(to_string(evaluation.split())));
     std::vector<Measurement> measurements;
     for (const auto& c : all)
       if (params_.estimators.empty() || std::ranges::count(params_.estimators, c.estimator))
         measurements.push_back(measurement(evaluation, x, c));
     if (measurements.empty())
-      throw Unavailable("none of the estimators asked for is among the family's: " + names_of(all));
+      throw Unavailable("none of the estimators asked for is among the family's: " +
+                        list_estimators(all));
     return measurements;
   }
 
@@ -73,15 +74,15 @@ class Nll final : public Metric {
     const auto& name = capability.estimator;
     const auto answers = log_marginals(evaluation.family(), x, name,
                                        evaluation.stream("nll/" + name), params_.orders);
-    const auto nll = mean_of(-answers.value);
+    const auto nll = compute_mean(-answers.value);
     Measurement measurement{
         .estimator = name == "chain" ? "one_order" : name,
         .value = nll.value,
-        .status = answers.exact ? Status::kExact : status_of(capability),
+        .status = answers.exact ? Status::kExact : flip_status(capability),
         .stderr_ = nll.error,
         .samples = x.size(0),
         .more = {{"bits_per_dim", json_number(nll.value / (double(x.size(1)) * std::log(2)))},
-                 {"split", name_of(evaluation.split())},
+                 {"split", to_string(evaluation.split())},
                  {"passes", answers.passes}},
         .route = capability.route};
     if (capability.route == Route::kAlongOrder) measurement.more["orders"] = 1;
@@ -90,7 +91,7 @@ class Nll final : public Metric {
   }
 
   /// A lower bound on log p is an upper one on -log p.
-  static Status status_of(const Capability& capability) {
+  static Status flip_status(const Capability& capability) {
     const bool by_order = capability.route != Route::kOnePass;  // in expectation, by Jensen
     switch (capability.status) {
       case Status::kExact:
@@ -125,7 +126,7 @@ class Gap final : public Metric {
     const auto chain = family.by_route(QueryKind::kLogMarginal, Route::kAlongOrder);
     if (!one_pass || !chain)
       throw Unavailable("needs log-marginals in one pass and along one order; the family offers: " +
-                        names_of(offered(family, QueryKind::kLogMarginal)));
+                        list_estimators(offered(family, QueryKind::kLogMarginal)));
     auto& stream = evaluation.stream("gap");
     const auto queries = random_subsets(evaluation, params_, stream);
     const auto at_once = log_marginals(family, queries.partial, one_pass->estimator, stream).value;

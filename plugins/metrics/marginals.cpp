@@ -96,14 +96,14 @@ class MarginalError final : public Metric {
     const bool exact = bool(evaluation.oracle());
     std::vector<std::string> estimators;
     for (const auto& name : params_.estimators)
-      if (name == Routed::kName
-              ? Routed::obstacle(family, evaluation.energy()).empty()
-              : family.offers(QueryKind::kLogMarginal, name) &&
-                    (exact || route_of(family, QueryKind::kLogMarginal, name) != Route::kEnsemble))
+      if (name == Routed::kName ? Routed::obstacle(family, evaluation.energy()).empty()
+                                : family.offers(QueryKind::kLogMarginal, name) &&
+                                      (exact || find_route(family, QueryKind::kLogMarginal, name) !=
+                                                    Route::kEnsemble))
         estimators.push_back(name);
     if (estimators.empty())
       throw Unavailable(fmt::format("none of the estimators asked for is among the family's: {}",
-                                    names_of(offered(family, QueryKind::kLogMarginal))));
+                                    list_estimators(offered(family, QueryKind::kLogMarginal))));
     if (!exact && !family.by_route(QueryKind::kLogMarginal, Route::kEnsemble))
       throw Unavailable(fmt::format("needs a reference: no oracle ({}), and the family offers no "
                                     "ensemble of orders",
@@ -113,7 +113,7 @@ class MarginalError final : public Metric {
     std::vector<Measurement> measurements;
     for (const auto& name : estimators) {
       const auto answers = answered(evaluation, queries.partial, name);
-      const auto route = route_of(family, QueryKind::kLogMarginal, name);
+      const auto route = find_route(family, QueryKind::kLogMarginal, name);
       auto measurement = compare(name, route, queries.size, truth, answers.value);
       measurement.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
       measurement.more["source"] = queries.source;
@@ -181,7 +181,7 @@ class RegenerationError final : public Metric {
     if (!ensemble || !family.by_route(QueryKind::kLogMarginal, Route::kOnePass))
       throw Unavailable(fmt::format("needs log-marginals in one pass and by an ensemble of orders; "
                                     "the family offers: {}",
-                                    names_of(offered(family, QueryKind::kLogMarginal))));
+                                    list_estimators(offered(family, QueryKind::kLogMarginal))));
     std::string source;
     const auto truth = true_states(evaluation, source).slice(0, 0, params_.queries);
     auto& stream = evaluation.stream("regeneration_error");

@@ -84,14 +84,14 @@ class Reader {
   selfies::Constraints constraints_;
 };
 
-Texts texts_of(const Dataset& dataset, const Tensor& states) {
+Texts to_texts(const Dataset& dataset, const Tensor& states) {
   Texts texts;
   for (std::int64_t i = 0; i < states.size(0); ++i)
     texts.push_back(dataset.to_text(states[i]));
   return texts;
 }
 
-/// Those that RDKit reads, in their order.
+/// The molecules that RDKit reads, measured, in their order.
 std::vector<Measured> measured(const Texts& texts, const Reader& reader,
                                const chemistry::FragmentScores* scores) {
   std::vector<std::optional<Measured>> each(texts.size());
@@ -111,7 +111,7 @@ std::vector<Measured> measured(const Texts& texts, const Reader& reader,
 
 /// How often each letter stands in a SMILES, H aside and whatever its case. Equal molecules have
 /// equal ones, so that only few of train need be made canonical.
-std::string letters_of(const std::string& smiles) {
+std::string count_letters(const std::string& smiles) {
   std::string counts(26, '\0');
   for (const char c : smiles)
     if (std::isalpha(static_cast<unsigned char>(c)))
@@ -125,15 +125,15 @@ std::set<std::string> found_in_train(const Dataset& dataset, const Reader& reade
                                      const std::set<std::string>& wanted) {
   std::unordered_set<std::string> letters;
   for (const auto& smiles : wanted)
-    letters.insert(letters_of(smiles));
+    letters.insert(count_letters(smiles));
   std::set<std::string> found;
   const auto size = dataset.size(Split::kTrain);
   for (std::int64_t from = 0; from < size; from += kRowsAtOnce) {
-    auto texts = texts_of(
+    auto texts = to_texts(
         dataset,
         dataset.rows(Split::kTrain, torch::arange(from, std::min(from + kRowsAtOnce, size))));
     tbb::parallel_for(std::size_t{0}, texts.size(), [&](std::size_t i) {
-      const bool possible = letters.contains(letters_of(reader.smiles(texts[i])));
+      const bool possible = letters.contains(count_letters(reader.smiles(texts[i])));
       const auto molecule = possible ? reader.molecule(texts[i]) : std::nullopt;
       texts[i] = molecule ? molecule->canonical() : "";
     });
@@ -144,7 +144,7 @@ std::set<std::string> found_in_train(const Dataset& dataset, const Reader& reade
 }
 
 /// 1 - the mean similarity over all N^2 pairs.
-double diversity_of(const std::vector<Measured>& molecules) {
+double compute_diversity(const std::vector<Measured>& molecules) {
   const auto N = molecules.size();
   Numbers sums(N, 0);
   tbb::parallel_for(std::size_t{0}, N, [&](std::size_t i) {
@@ -225,11 +225,11 @@ class MoleculeMetric final : public Metric {
   explicit MoleculeMetric(const Params& params) : params_(params) {}
 
   std::vector<Measurement> measure(Evaluation& evaluation) const override {
-    const auto& dataset = molecules_of(evaluation);
+    const auto& dataset = need_molecules(evaluation);
     const Reader reader(dataset.space(), params_.constraints);
-    const auto data = texts_of(dataset, evaluation.data_rows());
+    const auto data = to_texts(dataset, evaluation.data_rows());
     check_rows(data, reader);
-    const auto samples = texts_of(dataset, evaluation.model_samples().states);
+    const auto samples = to_texts(dataset, evaluation.model_samples().states);
     const auto scores = read_scores();
     const auto valid = measured(samples, reader, scores ? &*scores : nullptr);
 
@@ -238,14 +238,14 @@ class MoleculeMetric final : public Metric {
     if (valid.empty()) return measurements;
     add_shares(measurements, dataset, reader, valid);
     measurements.push_back(
-        plain("internal_diversity", diversity_of(valid), "fraction", valid.size()));
+        plain("internal_diversity", compute_diversity(valid), "fraction", valid.size()));
     add_distances(measurements, valid, measured(data, reader, scores ? &*scores : nullptr),
                   evaluation.split());
     return measurements;
   }
 
  private:
-  static const Dataset& molecules_of(Evaluation& evaluation) {
+  static const Dataset& need_molecules(Evaluation& evaluation) {
     if (chemistry::rdkit_version().empty()) throw Unavailable(chemistry::Missing().what());
     if (!evaluation.dataset() || evaluation.dataset()->space().alphabet.empty())
       throw Unavailable("needs a dataset of molecules");
@@ -254,7 +254,7 @@ class MoleculeMetric final : public Metric {
     return *evaluation.dataset();
   }
 
-  /// Whether the rows are molecules is seen by reading some.
+  /// Reads some rows, to see whether they are molecules.
   static void check_rows(const Texts& data, const Reader& reader) {
     const auto some = std::min<std::size_t>(data.size(), 10);
     const auto readable = [&](const std::string& text) { return bool(reader.molecule(text)); };
@@ -309,7 +309,7 @@ class MoleculeMetric final : public Metric {
       std::ranges::transform(data, std::back_inserter(b), property.of);
       measurements.push_back(plain(std::string("wasserstein_") + property.name, wasserstein(a, b),
                                    property.unit, a.size()));
-      measurements.back().more["split"] = name_of(split);
+      measurements.back().more["split"] = to_string(split);
       measurements.back().more["data_rows"] = b.size();
     }
   }

@@ -41,7 +41,7 @@ struct Lattice {
 };
 
 /// The lattice whose nearest neighbours the energy's pairs are; none where they are others.
-std::optional<Lattice> lattice_of(const Energy& energy) {
+std::optional<Lattice> find_lattice(const Energy& energy) {
   const auto pairs = energy.pairwise();
   if (!pairs || pairs->edges.size(0) == 0) return {};
   Lattice lattice{energy.space().shape, std::vector<bool>(energy.space().shape.size())};
@@ -105,7 +105,7 @@ struct Observable {
 
 Observable two_point(const Energy& energy, std::int64_t K) {
   Observable result{"two_point", "correlation", {}};
-  if (const auto lattice = lattice_of(energy)) {
+  if (const auto lattice = find_lattice(energy)) {
     for (std::int64_t r = 1; r <= std::ranges::max(lattice->sides) / 2; ++r)
       result.distances.push_back(r);
     result.of = [lattice = *lattice, distances = result.distances, K](const Tensor& x) {
@@ -125,7 +125,7 @@ Observable two_point(const Energy& energy, std::int64_t K) {
   return result;
 }
 
-std::vector<Observable> observables_of(const Evaluation& evaluation) {
+std::vector<Observable> list_observables(const Evaluation& evaluation) {
   const auto K = evaluation.space().levels(), D = evaluation.space().dimension();
   std::vector<Observable> all{
       {"magnetisation", "magnetisation", [K](const Tensor& x) { return magnetisation(x, K); }},
@@ -277,9 +277,9 @@ class Observables final : public Metric {
     const auto& model = evaluation.model_samples();
     const auto N = model.states.size(0), C = truth.states.size(0), n = truth.states.size(1);
     const auto equal = torch::full({N}, 1 / double(N), torch::kDouble);
-    const auto weight = weights_of(model);
+    const auto weight = compute_weights(model);
     std::vector<Measurement> measurements;
-    for (const auto& observable : observables_of(evaluation)) {
+    for (const auto& observable : list_observables(evaluation)) {
       const Chains p{observable.of(truth.states.flatten(0, 1)).view({C, n, -1})};
       measurements.push_back(compare(observable, {observable.of(model.states), equal}, p, weight));
       measurements.back().more["source"] = truth.source;
@@ -289,7 +289,7 @@ class Observables final : public Metric {
 
  private:
   /// f / q of the model's samples, of sum 1; undefined where q is not known, or f is 0 at all.
-  static Tensor weights_of(const ModelSamples& model) {
+  static Tensor compute_weights(const ModelSamples& model) {
     if (!model.log_density.defined() || !model.log_prob.defined()) return {};
     const auto log_weight = model.log_density - model.log_prob;
     const auto total = log_weight.logsumexp(0);

@@ -40,18 +40,19 @@ class ScoreMetric final : public Metric {
       throw Unavailable("needs samples of the model, and the family does not sample");
     std::vector<Measurement> measurements;
     for (const auto& score : readable->scores(evaluation.model_samples().states))
-      if (auto measurement = measurement_of(score)) measurements.push_back(std::move(*measurement));
+      if (auto measurement = make_measurement(score))
+        measurements.push_back(std::move(*measurement));
     if (measurements.empty()) throw Unavailable("none of the model's samples has a score");
     return measurements;
   }
 
  private:
-  /// None where no sample has one.
-  static std::optional<Measurement> measurement_of(const Score& score) {
+  /// The measurement of a score; none where no sample has it.
+  static std::optional<Measurement> make_measurement(const Score& score) {
     const auto g = score.values.masked_select(score.values.isnan().logical_not());
     const auto N = g.numel(), without = score.values.numel() - N;
     if (N == 0) return {};
-    const auto mean = measure::mean_of(g);
+    const auto mean = measure::compute_mean(g);
     Measurement measurement{.estimator = score.name,
                             .value = mean.value,
                             .unit = score.unit.empty() ? "score" : score.unit,

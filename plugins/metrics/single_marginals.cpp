@@ -58,7 +58,7 @@ class SingleMarginals final : public Metric {
     }
     const auto way = offered(evaluation.family(), QueryKind::kConditionals)[0];
     auto measurement = error_measurement(way.estimator, way.route, error, queries.size, 51);
-    const auto mean = mean_of(error);
+    const auto mean = compute_mean(error);
     measurement.value = mean.value;
     measurement.stderr_ = mean.error;
     measurement.unit = "probability";

@@ -48,7 +48,7 @@ class Push {
 
   /// float64 [prod_i K_i], in counting order.
   Tensor run() {
-    Round round = next_of({});
+    Round round = find_next({});
     round.mass[0] = 1;
     for (std::int64_t size = 0; size < D_; ++size)
       round = pushed(round, size);
@@ -69,7 +69,7 @@ class Push {
   }
 
   /// The subsets that follow those of `round`, or where there are none the empty one.
-  Round next_of(const Round& round) const {
+  Round find_next(const Round& round) const {
     Round next;
     next.first.assign(std::size_t(1) << D_, -1);
     std::int64_t total = 0;
@@ -91,7 +91,7 @@ class Push {
   }
 
   Round pushed(const Round& round, std::int64_t size) {
-    auto next = next_of(round);
+    auto next = find_next(round);
     std::vector<Place> places;
     for (const auto subset : round.subsets)
       for (std::int64_t state = 0, n = count(subset, 0); state < n; ++state) {
@@ -106,7 +106,7 @@ class Push {
     if (places.empty()) return;
     const auto p = family_
                        .answer({.kind = QueryKind::kConditionals,
-                                .partial = partial_of(places),
+                                .partial = make_partial(places),
                                 .estimator = "one_pass"},
                                stream_)
                        .value.exp()
@@ -130,7 +130,7 @@ class Push {
     places.clear();
   }
 
-  Tensor partial_of(const std::vector<Place>& places) const {
+  Tensor make_partial(const std::vector<Place>& places) const {
     auto partial = torch::full({std::int64_t(places.size()), D_}, kUnknown, torch::kLong);
     auto* x = partial.data_ptr<std::int64_t>();
     for (auto [subset, state] : places) {
@@ -196,13 +196,13 @@ class TerminalVariation final : public Metric {
     if (!evaluation.family().by_route(QueryKind::kConditionals, Route::kOnePass))
       throw Unavailable("needs the conditionals that samples are drawn by, in one pass; of these "
                         "the family offers: " +
-                        names_of(offered(evaluation.family(), QueryKind::kConditionals)));
+                        list_estimators(offered(evaluation.family(), QueryKind::kConditionals)));
     const auto order =
         order_named(params_.order == "samples" ? evaluation.model_samples().order : params_.order);
     check_cost(space, order);
     Push push(evaluation.family(), order, params_.rows, evaluation.stream("terminal_variation"));
     const auto q = push.run();
-    return {compared(q, target(evaluation), std::string(name_of(order)), push.states())};
+    return {compared(q, target(evaluation), std::string(to_string(order)), push.states())};
   }
 
  private:

@@ -105,7 +105,8 @@ class LatticeConv final : public Network {
       : Network(context),
         params_(params),
         levels_(context.space.levels()),
-        prior_(params.prior == "none" ? nullptr : prior_of(context, params.prior, params.rounds)) {
+        prior_(params.prior == "none" ? nullptr
+                                      : make_prior(context, params.prior, params.rounds)) {
     const auto& shape = context.space.shape;
     if (shape.size() > 2)
       throw SpecError("works on lattices of one or two dimensions, not " +
@@ -156,7 +157,7 @@ class LatticeConv final : public Network {
   }
 
   /// The furthest that two variables of one factor are apart.
-  std::int64_t span_of(const Energy& energy) const {
+  std::int64_t find_span(const Energy& energy) const {
     std::int64_t span = 0;
     if (const auto pairs = energy.pairwise()) {
       const auto edges = pairs->edges.accessor<std::int64_t, 2>();
@@ -176,7 +177,7 @@ class LatticeConv final : public Network {
   /// The distance beyond which a site's logits do not depend on another's value.
   std::int64_t sight(const Energy* energy) const {
     const auto convolutions = 1 + 2 * params_.depth;
-    return params_.kernel / 2 * convolutions + (prior_ ? prior_->reach() * span_of(*energy) : 0);
+    return params_.kernel / 2 * convolutions + (prior_ ? prior_->reach() * find_span(*energy) : 0);
   }
 
   /// Labels of the n sites of a side: those of one label are further apart than `sight`.

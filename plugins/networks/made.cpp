@@ -61,11 +61,11 @@ class Made final : public Network {
   }
 
   /// Masks of all weights for one order, [out, in] of ones and zeros. The caller holds mutex_.
-  const std::vector<Tensor>& masks_of(const Tensor& order) {
+  const std::vector<Tensor>& update_masks(const Tensor& order) {
     const bool of_type = !masks_.empty() && masks_[0].dtype() == weights_[0].dtype();
     if (of_type && order_.equal(order)) return masks_;
     masked_.clear();
-    const auto rank = ranks_of(order.unsqueeze(0))[0];  // [D]
+    const auto rank = to_ranks(order.unsqueeze(0))[0];  // [D]
     const auto of_inputs = rank.repeat_interleave(levels_) + 1;
     const auto H = torch::arange(params_.hidden, order.options());
     const auto degree = dimension_ > 1 ? H.remainder(dimension_ - 1) + 1 : H;
@@ -97,7 +97,7 @@ class Made final : public Network {
   /// W * M of all layers; without gradients kept until an order, a type or a weight changes.
   std::vector<Tensor> masked_weights(const Tensor& order, at::ScalarType type) {
     const std::lock_guard lock(mutex_);  // queries may come from several threads
-    const auto& masks = masks_of(order);
+    const auto& masks = update_masks(order);
     std::int64_t version = 0;
     for (const auto& weight : weights_)
       version += weight._version();

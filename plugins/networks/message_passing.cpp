@@ -42,7 +42,7 @@ struct Graph {
 };
 
 /// Neighbours share a factor.
-Graph graph_of(const Energy& energy) {
+Graph build_graph(const Energy& energy) {
   std::set<std::pair<std::int64_t, std::int64_t>> edges;  // (target, source)
   const auto join = [&](std::int64_t i, std::int64_t j) {
     if (i != j) edges.insert({{i, j}, {j, i}});
@@ -186,8 +186,8 @@ class MessagePassing final : public Network {
       : Network(context), levels_(context.space.levels()) {
     if (!context.energy)
       throw SpecError("works along the factors of an \"energy\"; the spec has none");
-    graph_ = graph_of(*context.energy);
-    if (params.prior != "none") prior_ = prior_of(context, params.prior, params.rounds);
+    graph_ = build_graph(*context.energy);
+    if (params.prior != "none") prior_ = make_prior(context, params.prior, params.rounds);
     const auto D = context.space.dimension(), C = params.channels, E = graph_.source.size(0);
     const auto normal = [](at::IntArrayRef shape, double spread) {
       return torch::randn(shape) * spread;

@@ -263,7 +263,7 @@ class Tower final : public torch::nn::Module {
 
   Tensor forward(const Tensor& x) { return output_(hidden(x)); }
 
-  /// Of the K outputs of one variable a row.  x [B, in']; variable int64 [B]  ->  [B, K].
+  /// The K outputs of one variable in each row.  x [B, in']; variable int64 [B]  ->  [B, K].
   Tensor forward(const Tensor& x, const Tensor& variable, std::int64_t K) {
     const auto h = hidden(x);
     if (has_kernel(h))
@@ -318,7 +318,8 @@ class Mlp final : public marginalia::Network {
   Mlp(const Params& params, const marginalia::NetworkContext& context)
       : Network(context), heads_(context.heads & kOffered), width_(context.space.levels() + 1) {
     if (heads_ & marginalia::kLogits) heads_ |= marginalia::kLogitsOfOne;
-    if (params.prior != "none") prior_ = marginalia::prior_of(context, params.prior, params.rounds);
+    if (params.prior != "none")
+      prior_ = marginalia::make_prior(context, params.prior, params.rounds);
     const auto D = context.space.dimension(), K = context.space.levels();
     const auto tower = [&](const char* name, std::int64_t outputs) {
       return register_module(

@@ -17,7 +17,7 @@ void for_each_split(F check) {
     const auto dataset = test::make_example<Dataset>(entry.description);
     if (!dataset) continue;
     for (const auto split : test::kSplits) {
-      const std::string split_name(name_of(split));
+      const std::string split_name(to_string(split));
       CAPTURE(split_name);
       check(*dataset, split);
     }
@@ -82,8 +82,8 @@ TEST_CASE("what a dataset writes of a row, or of a part of it, it reads back") {
 TEST_CASE("a dataset refuses indices that are not there") {
   for_each_split([](const Dataset& dataset, Split split) {
     const auto size = dataset.size(split);
-    const auto refused =
-        fmt::format("{}: indices must be 0 to {} in {}", dataset.label(), size - 1, name_of(split));
+    const auto refused = fmt::format("{}: indices must be 0 to {} in {}", dataset.label(), size - 1,
+                                     to_string(split));
     const auto ask = [&](const torch::Tensor& indices) {
       return test::refusal([&] { dataset.rows(split, indices); });
     };

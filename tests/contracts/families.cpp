@@ -25,7 +25,7 @@ TEST_CASE("every family trains, and says what it answers") {
 }
 
 /// The types of what a family trains, each once.
-std::set<at::ScalarType> types_of(Family& family) {
+std::set<at::ScalarType> list_types(Family& family) {
   std::set<at::ScalarType> types;
   for (const auto& group : family.parameters())
     for (const auto& [_, parameter] : group.parameters)
@@ -37,7 +37,7 @@ TEST_CASE("every family trains and answers in float64") {
   for (const auto& [name, entry] : test::loaded_registry().all<Family>()) {
     CAPTURE(name);
     for (const auto& made : train_everywhere(entry.description, {"training.precision=float64"})) {
-      const auto types = types_of(made->family());
+      const auto types = list_types(made->family());
       CHECK((types.empty() || types == std::set<at::ScalarType>{torch::kDouble}));
       const auto partial = test::mixed_states(made->family().space(), 2);
       for (const auto& c : made->family().capabilities())
@@ -57,7 +57,7 @@ TEST_CASE("a family that answers in float64 is measured so in training, and trai
       for (const auto& c : made->family().capabilities())
         CHECK(ask(made->family(), {c.kind, partial, {}, c.estimator}).value.defined());
       made->family().set_training(true);
-      const auto types = types_of(made->family());
+      const auto types = list_types(made->family());
       CHECK((types.empty() || types == std::set<at::ScalarType>{torch::kFloat}));
     }
   }
@@ -68,8 +68,8 @@ TEST_CASE("the query matrix says what families answer") {
   const auto as_text = [](const std::vector<Capability>& capabilities) {
     std::string text;
     for (const auto& c : capabilities)
-      text +=
-          fmt::format("{} {} {} {}\n", name_of(c.kind), c.estimator, name_of(c.status), c.passes);
+      text += fmt::format("{} {} {} {}\n", to_string(c.kind), c.estimator, to_string(c.status),
+                          c.passes);
     return text;
   };
   for (const auto& [name, trained] : all_trained()) {

@@ -55,7 +55,7 @@ inline Json network_with(HeadSet heads) {
 }
 
 /// The spec of a small experiment: the family's example, learning from `sources`.
-inline Spec spec_of(const Description& d, const std::vector<std::string>& sources) {
+inline Spec make_spec(const Description& d, const std::vector<std::string>& sources) {
   Json json{{"marginalia", 1},
             {"seed", 5},
             {"device", "cpu"},
@@ -124,7 +124,8 @@ std::vector<std::unique_ptr<Trained4>> train_everywhere(
   const std::vector<std::vector<std::string>> surroundings{
       {"energy"}, {"dataset"}, {"dataset", "energy"}};
   for (const auto& sources : surroundings) {
-    auto made = std::unique_ptr<Trained4>(new Trained4{{}, spec_of(d, sources).with(settings), {}});
+    auto made =
+        std::unique_ptr<Trained4>(new Trained4{{}, make_spec(d, sources).with(settings), {}});
     try {
       made->experiment = build(made->spec);
     } catch (const SpecError& e) {

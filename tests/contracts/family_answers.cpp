@@ -9,7 +9,7 @@ namespace {
 TEST_CASE("a family's answers have their shapes, repeat, and name their estimator") {
   for (const auto kind : {QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample,
                           QueryKind::kMaxProbable, QueryKind::kLogZ}) {
-    const std::string kind_name(name_of(kind));
+    const std::string kind_name(to_string(kind));
     CAPTURE(kind_name);
     for_each_capability(kind, [&](const Family& family, const Capability& c) {
       const auto& space = family.space();

@@ -80,7 +80,7 @@ TEST_CASE("every metric gives figures with unit and status, or says why not") {
 
 /// What `metric` declares of its measurement by `estimator`.
 const MeasurementFacts* declared(const std::string& metric, const std::string& estimator) {
-  static const MetricFacts facts(measurement_facts_of(test::loaded_registry()));
+  static const MetricFacts facts(collect_measurement_facts(test::loaded_registry()));
   return facts.find(metric + "/" + estimator);
 }
 

@@ -98,13 +98,13 @@ TEST_CASE("every network computes the heads it is asked for, and no others") {
     CHECK(network.heads() != 0);
     CHECK((network.heads() & ~kAll) == 0);
     for (const auto head : kHeads) {
-      const auto head_name = names_of(head);
+      const auto head_name = list_heads(head);
       CAPTURE(head_name);
       const auto input = input_for(network, around.space, head);
       if (!(network.heads() & head)) {
         CHECK(test::refusal([&] { network.evaluate(input, head); }) ==
               fmt::format("{}: has no head {}; it computes {}", network.label(), head_name,
-                          names_of(network.heads())));
+                          list_heads(network.heads())));
         continue;
       }
       const auto before = input.partial.clone();
@@ -219,7 +219,7 @@ TEST_CASE("a network that is built for one head has it") {
   for_each_network([](Network& network, const Surroundings& around, const Description& d) {
     for (const auto head : kHeads)
       if (network.heads() & head) {
-        const auto head_name = names_of(head);
+        const auto head_name = list_heads(head);
         CAPTURE(head_name);
         const auto one = build(d, around, head);
         CHECK((one->heads() & head) != 0);
@@ -233,7 +233,7 @@ TEST_CASE("a network's rows do not see each other, and answers repeat") {
   for_each_network([](Network& network, const Surroundings& around, const Description&) {
     for (const auto head : kHeads) {
       if (!(network.heads() & head)) continue;
-      const auto head_name = names_of(head);
+      const auto head_name = list_heads(head);
       CAPTURE(head_name);
       const auto input = input_for(network, around.space, head);
       const auto out = part(network.evaluate(input, head), head);

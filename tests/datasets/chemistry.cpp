@@ -125,7 +125,7 @@ TEST_CASE("properties are those of the reference" * doctest::test_suite("data/ch
   std::set<std::string> different;  // in the SA score
   for (std::size_t i = 1; i < rows.size(); i += 3) {
     const auto& row = rows[i];
-    const auto p = properties_of(Molecule(row[1]), scores);
+    const auto p = compute_properties(Molecule(row[1]), scores);
     const auto off = [&](std::size_t k, double got) { return std::abs(got - std::stod(row[k])); };
     largest = std::max({largest, off(2, p.log_p), off(3, p.qed), off(5, p.weight)});
     if (off(4, p.accessibility) > kHalfDigit) different.insert(row[1]);
@@ -147,7 +147,7 @@ TEST_CASE("properties are those of the reference" * doctest::test_suite("data/ch
 TEST_CASE("QED is that of its authors' test set" * doctest::test_suite("data/chem_reference")) {
   const auto data = test::real_data("chem_reference/qed_nci_5k.csv.gz");
   if (data.empty() || without_rdkit()) return;
-  const auto qed_of = [](const std::string& smiles) {
+  const auto compute_qed = [](const std::string& smiles) {
     try {
       return qed(Molecule(smiles).qed_properties());
     } catch (const Unreadable&) {
@@ -158,7 +158,7 @@ TEST_CASE("QED is that of its authors' test set" * doctest::test_suite("data/che
   std::size_t count = 0;
   for (const auto& row : read_table(data / "chem_reference" / "qed_nci_5k.csv.gz", ',')) {
     ++count;
-    if (!(std::abs(qed_of(row[0]) - std::stod(row[1])) <= 1e-6)) different.insert(row[0]);
+    if (!(std::abs(compute_qed(row[0]) - std::stod(row[1])) <= 1e-6)) different.insert(row[0]);
   }
   CHECK(count == 4979);
   if (is_release_of_references()) {

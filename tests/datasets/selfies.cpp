@@ -119,7 +119,7 @@ TEST_CASE("the constraints are those that are published" * doctest::test_suite("
     const auto sign = atom.find_first_of("+-");
     const auto charge = sign == atom.npos ? 0 : std::stoi(atom.substr(sign));
     const auto element = atom == "?" ? "Xe" : atom.substr(0, sign);
-    CHECK(selfies::Constraints::preset(row["preset"]).bonds_of(element, charge) ==
+    CHECK(selfies::Constraints::preset(row["preset"]).max_bonds(element, charge) ==
           std::stoi(row["max_bonds"]));
   }
 }

@@ -23,7 +23,7 @@ namespace {
 
 /// Pairs of neighbours of a lattice with two axes, counted here independently: row by row, to the
 /// next row, then to the next in the row.
-std::vector<std::pair<int, int>> bonds_of(int rows, int columns, bool periodic) {
+std::vector<std::pair<int, int>> list_bonds(int rows, int columns, bool periodic) {
   std::vector<std::pair<int, int>> bonds;
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < columns; ++c) {
@@ -42,7 +42,7 @@ struct Glass {
 };
 
 Glass random_glass(int rows, int columns, bool periodic, double strength = 1) {
-  const auto bonds = bonds_of(rows, columns, periodic);
+  const auto bonds = list_bonds(rows, columns, periodic);
   const int D = rows * columns;
   Glass glass{nullptr, torch::zeros({D, D}, torch::kDouble),
               strength * torch::randn({D}, torch::kDouble)};
@@ -78,7 +78,7 @@ torch::Tensor completions(const torch::Tensor& partial) {
   return rows;
 }
 
-double log_z_of(const std::string& spec) {
+double compute_log_z(const std::string& spec) {
   return test::make<Energy>(spec)->exact()->log_z();
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("ising on a 3 x 3 torus equals the sum over its adjacency matrix") {
   const auto x = all_states(energy->space());  // [512, 9]
 
   auto adjacency = torch::zeros({9, 9}, torch::kDouble);
-  for (const auto& [i, j] : bonds_of(3, 3, true)) {
+  for (const auto& [i, j] : list_bonds(3, 3, true)) {
     adjacency[i][j] += 1;
     adjacency[j][i] += 1;
   }
@@ -164,7 +164,7 @@ TEST_CASE("ising's colours differ between neighbours and are as few as can be") 
     CHECK(colours.sizes() == torch::IntArrayRef{rows * columns});
     CHECK(colours.min().item<std::int64_t>() == 0);
     CHECK(colours.max().item<std::int64_t>() == count - 1);
-    for (const auto& [i, j] : bonds_of(rows, columns, periodic))
+    for (const auto& [i, j] : list_bonds(rows, columns, periodic))
       CHECK(colours[i].item<std::int64_t>() != colours[j].item<std::int64_t>());
   }
 }
@@ -197,10 +197,10 @@ TEST_CASE("ising's transfer matrix agrees with enumeration") {
 
 TEST_CASE("ising's transfer matrix keeps what strong fields and couplings leave") {
   // All spins up, and nothing else within the range of a double.
-  CHECK(log_z_of(R"({"type": "ising", "side": 6, "coupling": 0.2, "field": 400})") ==
+  CHECK(compute_log_z(R"({"type": "ising", "side": 6, "coupling": 0.2, "field": 400})") ==
         doctest::Approx(0.2 * 72 + 400 * 36).epsilon(1e-14));
   // All up and all down.
-  CHECK(log_z_of(R"({"type": "ising", "side": 6, "coupling": 400, "field": 0})") ==
+  CHECK(compute_log_z(R"({"type": "ising", "side": 6, "coupling": 400, "field": 0})") ==
         doctest::Approx(400 * 72 + std::log(2)).epsilon(1e-14));
 }
 
@@ -209,12 +209,12 @@ TEST_CASE("ising in one and three dimensions is summed exactly") {
   const auto root = std::sqrt(std::pow(std::sinh(h), 2) + std::exp(-4 * J));
   const auto a = std::exp(J) * (std::cosh(h) + root), b = std::exp(J) * (std::cosh(h) - root);
   for (const int n : {3, 8, 101})
-    CHECK(log_z_of(fmt::format(
+    CHECK(compute_log_z(fmt::format(
               R"({{"type": "ising", "sides": [{}], "coupling": 0.7, "field": 0.3}})", n)) ==
           doctest::Approx(n * std::log(a) + std::log1p(std::pow(b / a, n))).epsilon(1e-13));
   // The open chain in no field: each of n - 1 bonds by itself.
   CHECK(
-      log_z_of(
+      compute_log_z(
           R"({"type": "ising", "sides": [30], "boundary": "open", "coupling": 0.7, "field": 0})") ==
       doctest::Approx(30 * std::log(2) + 29 * std::log(std::cosh(0.7))).epsilon(1e-13));
 
@@ -229,7 +229,7 @@ TEST_CASE("ising in one and three dimensions is summed exactly") {
 // given; sums over 2^30 to 2^100 states that no other test can reach.
 TEST_CASE("ising agrees with published values of log Z") {
   const auto torus = [](int L, double J, double h) {
-    return log_z_of(fmt::format(
+    return compute_log_z(fmt::format(
         R"({{"type": "ising", "side": {}, "coupling": {:.17g}, "field": {:.17g}}})", L, J, h));
   };
   CHECK(std::abs(torus(10, 0.2, 0.2) - 78.688056) < 1e-6);

@@ -121,7 +121,7 @@ TEST_CASE("molecule_property adds the terms of several properties") {
       fragments.path.string()));
   const auto x = selfies_rows(energy->space(), {"[O][C][=C][C][=C][C][=C][Ring1][=Branch1]"});
   const chemistry::FragmentScores scores(read_unpacked(fragments.path));
-  const auto p = chemistry::properties_of(chemistry::Molecule("OC1=CC=CC=C1"), scores);
+  const auto p = chemistry::compute_properties(chemistry::Molecule("OC1=CC=CC=C1"), scores);
   const double expected = -std::pow(p.log_p - 1, 2) / 2 - std::pow(p.weight - 90, 2) / 50 +
                           p.qed / 0.1 - p.accessibility / 2;
   CHECK(energy->log_density(x).item<double>() == doctest::Approx(expected).epsilon(1e-12));

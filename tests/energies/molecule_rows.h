@@ -76,7 +76,7 @@ inline std::string scored(const std::string& property, const std::filesystem::pa
 inline Tensor properties_by_rdkit(const std::string& smiles,
                                   const chemistry::FragmentScores& scores) {
   try {
-    const auto p = chemistry::properties_of(chemistry::Molecule(smiles), scores);
+    const auto p = chemistry::compute_properties(chemistry::Molecule(smiles), scores);
     return torch::tensor({p.log_p, p.qed, p.accessibility, p.weight}, torch::kDouble);
   } catch (const chemistry::Unreadable&) {
     return torch::full({4}, NAN, torch::kDouble);

@@ -156,11 +156,11 @@ TEST_CASE("an autoregressive model learns an energy, and says its normaliser") {
   const auto result =
       evaluate(experiment,
                {experiment.evaluation.metrics, {2000, false}, Split::kTest, experiment.seed, NAN});
-  const auto figure_of = [&](const std::string& key) { return measured_value(result, key); };
-  CHECK(figure_of("kl_reverse/importance") < 0.03);
-  CHECK(figure_of("kl_forward/importance") < 0.03);
-  CHECK(figure_of("ess/importance") > 0.95);
-  CHECK(std::abs(figure_of("log_z/importance") - figure_of("log_z/exact")) < 0.02);
+  const auto find_figure = [&](const std::string& key) { return measured_value(result, key); };
+  CHECK(find_figure("kl_reverse/importance") < 0.03);
+  CHECK(find_figure("kl_forward/importance") < 0.03);
+  CHECK(find_figure("ess/importance") > 0.95);
+  CHECK(std::abs(find_figure("log_z/importance") - find_figure("log_z/exact")) < 0.02);
   CHECK(result["metrics"]["kl_forward"]["importance"]["status"] == "estimate");
   // log q is the truth about the model: over all states it sums to one.
   Stream stream(4, "test");

@@ -118,7 +118,7 @@ TEST_CASE("components start from the fitted tree") {
   tree.p = tree.p / tree.p.sum(2, true);
   tree.p[0] = tree.p[0][0].expand({3, 3}).clone();
   const auto model = leaves(true);
-  const auto components = model->components(model->outputs_of(tree).unsqueeze(0));
+  const auto components = model->components(model->to_outputs(tree).unsqueeze(0));
   const auto x = torch::tensor({{0, 2, 1}, {1, -1, 0}, {-1, 1, -1}});
   CHECK(components->log_joint(x).squeeze(1).allclose(trees::log_marginal(tree, x)));
 }

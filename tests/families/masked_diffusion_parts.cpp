@@ -56,7 +56,7 @@ struct Law {
 };
 
 /// log p(x_Q | x_E, order), one row of x, for every order: [D!].
-Tensor chains_of(const LogConditionals& model, const Tensor& x, const Tensor& given = {}) {
+Tensor score_chains(const LogConditionals& model, const Tensor& x, const Tensor& given = {}) {
   std::vector<Tensor> all;
   for (const auto& order : all_orders(x.size(1)))
     all.push_back(score_chain(model, x, given, order).log_prob);
@@ -86,7 +86,7 @@ TEST_CASE("the bound is the mean over all orders, by times of any schedule and b
   const auto model = law.warped();
   Stream stream(4, "test");
   const auto x = torch::tensor({{1, 2, 0, 1}}, torch::kLong);
-  const auto truth = -chains_of(model, x).mean().item<double>();
+  const auto truth = -score_chains(model, x).mean().item<double>();
   const auto many = x.repeat({60000, 1}).contiguous();
   std::map<std::string, double> noise;
   const auto check = [&](const std::string& name, const Hidden& hidden) {
@@ -135,7 +135,7 @@ TEST_CASE("the continuous-time estimate is unbiased, also given evidence and of 
     const auto s = score_by_time(model, rows(x), rows(given), 3, stream);
     CHECK(s.passes < 3);  // some masks hide nothing
     CHECK(s.passes > 0.5);
-    check_mean(s.log_prob, chains_of(model, x, given).mean().item<double>(), 0.05);
+    check_mean(s.log_prob, score_chains(model, x, given).mean().item<double>(), 0.05);
   };
   score(torch::tensor({{1, 2, 0, 1}}, torch::kLong), {});
   score(torch::tensor({{1, -1, 0, 1}}, torch::kLong), {});
@@ -193,7 +193,7 @@ TEST_CASE("a corrector that redraws one variable at a time brings steps back to 
 
   const auto among = given == kUnknown;
   for (const auto& [share, count] : {std::pair{0.0, 1}, {0.5, 2}, {0.67, 2}, {1.0, 3}}) {
-    const auto chosen = some_of(among, share, stream);
+    const auto chosen = draw_subset(among, share, stream);
     CHECK((chosen.sum(1) == count).all().item<bool>());
     CHECK(chosen.logical_and(among.logical_not()).any().item<bool>() == false);
   }
@@ -288,7 +288,7 @@ TEST_CASE("some terms of a path have the mean of all from where it begins") {
     for (const std::int64_t n : {1, 3, 4}) {
       CAPTURE(first);
       CAPTURE(n);
-      const auto given = x.masked_fill(ranks_of(order) >= first, kUnknown);
+      const auto given = x.masked_fill(to_ranks(order) >= first, kUnknown);
       const auto truth = score_chain(model, x, given, order).log_prob.item<double>();
       const auto terms = some_terms(model, x.repeat({N, 1}), order.repeat({N, 1}),
                                     torch::full({N}, first, torch::kLong), n, stream);

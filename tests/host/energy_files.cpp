@@ -86,7 +86,8 @@ TEST_CASE("an energy's identity has its files by content") {
   const Made made;
   const auto energy = test::make<Energy>(R"({"type": "ising", "side": 3})");
   const auto identity = [&] {
-    return identity_of(*energy, made.experiment["energy"], made.paths, made.registry).at("energy");
+    return compute_identity(*energy, made.experiment["energy"], made.paths, made.registry)
+        .at("energy");
   };
   const auto before = identity();
   CHECK(before.at("energies")[0].at("command")[1] ==

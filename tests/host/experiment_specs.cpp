@@ -9,7 +9,7 @@ using namespace marginalia::test::toy;
 namespace {
 
 /// What `check` says of a whole experiment; "accepted" when it finds no fault.
-std::string faults_of(const Spec& spec) {
+std::string check_spec(const Spec& spec) {
   return test::refusal([&] {
     Faults faults;
     Experiment::check(spec, test::toy::registry(), faults);
@@ -34,7 +34,7 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
     "family": {"type": "idle", "marginal": 1},
     "training": {"steps": -1, "optimizer": {"type": "adamm"}},
     "evaluation": {"metrics": ["ones"], "rows": "al"}})");
-  CHECK(faults_of(spec) ==
+  CHECK(check_spec(spec) ==
         "spec.json: /: \"sed\" is not a key of a spec; did you mean \"seed\"?\n"
         "  it takes: marginalia, note, seed, device, dataset, energy, network, family, training, "
         "evaluation\n"
@@ -70,7 +70,7 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
 
 TEST_CASE("the best can be selected of what is measured in training alone") {
   const auto with = [](const std::string& more) {
-    return faults_of(parsed(std::string(kSound).substr(0, std::string(kSound).size() - 1) + more));
+    return check_spec(parsed(std::string(kSound).substr(0, std::string(kSound).size() - 1) + more));
   };
   CHECK(with(R"(, "evaluation": {"during": ["one"], "every_steps": 5,
                                  "select": {"metric": "one/a"}}})") == "accepted");
@@ -84,27 +84,27 @@ TEST_CASE("the best can be selected of what is measured in training alone") {
 }
 
 TEST_CASE("what every experiment needs is asked for") {
-  CHECK(faults_of(parsed(kSound)) == "accepted");
-  CHECK(faults_of(parsed("{}")) ==
+  CHECK(check_spec(parsed(kSound)) == "accepted");
+  CHECK(check_spec(parsed("{}")) ==
         "spec.json: /: needs \"marginalia\": 2, the version of the format\n"
         "spec.json: /: needs an \"energy\" or a \"dataset\"\n"
         "spec.json: /: needs a \"family\"");
-  CHECK(faults_of(parsed("[1]")) == "spec.json: /: a spec is a JSON object");
-  CHECK(faults_of(parsed(kSound).with({"family.type=null"})) ==
+  CHECK(check_spec(parsed("[1]")) == "spec.json: /: a spec is a JSON object");
+  CHECK(check_spec(parsed(kSound).with({"family.type=null"})) ==
         "spec.json: /family: needs \"type\"");
-  CHECK(faults_of(parsed(kSound).with({"energy=toy"})) ==
+  CHECK(check_spec(parsed(kSound).with({"energy=toy"})) ==
         "spec.json: /energy: must be an object with \"type\", not \"toy\"");
-  CHECK(faults_of(parsed(kSound).with({"family=null", "energy=null"})) ==
+  CHECK(check_spec(parsed(kSound).with({"family=null", "energy=null"})) ==
         "spec.json: /: needs an \"energy\" or a \"dataset\"\nspec.json: /: needs a \"family\"");
 }
 
 TEST_CASE("keys that a section has not are refused, \"type\" as well") {
-  CHECK(faults_of(parsed(kSound).with({"training.type=adam"})) ==
+  CHECK(check_spec(parsed(kSound).with({"training.type=adam"})) ==
         "spec.json: /training: training cannot be built\n"
         "  - \"type\" is not a parameter of training\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
         "log_every_steps, optimizer, schedule, anneal, budget, checkpoint, early_stopping");
-  CHECK(faults_of(parsed(kSound).with({"training=5"})) ==
+  CHECK(check_spec(parsed(kSound).with({"training=5"})) ==
         "spec.json: /training: training cannot be built\n"
         "  - must be an object, not 5\n"
         "  it takes: steps, batch_size, accumulate, clip_norm, moving_average, precision, init, "
@@ -112,9 +112,9 @@ TEST_CASE("keys that a section has not are refused, \"type\" as well") {
 }
 
 TEST_CASE("a device that cannot be is refused before any work") {
-  CHECK(faults_of(parsed(kSound).with({"device=gpu"})) ==
+  CHECK(check_spec(parsed(kSound).with({"device=gpu"})) ==
         "spec.json: /: \"device\" must be auto, cpu, cuda or cuda:N, not \"gpu\"");
-  CHECK(faults_of(parsed(kSound).with({"device=cuda:1"})) == "accepted");  // may run elsewhere
+  CHECK(check_spec(parsed(kSound).with({"device=cuda:1"})) == "accepted");  // may run elsewhere
 }
 
 TEST_CASE("a resolved experiment is complete, and resolves to itself") {

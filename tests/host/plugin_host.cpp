@@ -28,7 +28,7 @@ fs::path good(const std::string& name) {
 
 /// What load_plugin says of a library, without the path that every message begins with; also checks
 /// that nothing of it stays in the registry.
-std::string refusal_of(const fs::path& library, Registry registry = {}) {
+std::string find_refusal(const fs::path& library, Registry registry = {}) {
   const auto before = registry.descriptions().size();
   const auto text = test::refusal([&] { load_plugin(library, registry); });
   CHECK(registry.descriptions().size() == before);
@@ -66,25 +66,25 @@ Reply program(const std::string& arguments, const std::string& plugins = "") {
 }
 
 TEST_CASE("libraries that are no plugin of this host are refused, each with its reason") {
-  CHECK(refusal_of(bad("not_a_plugin")) ==
+  CHECK(find_refusal(bad("not_a_plugin")) ==
         "exports no \"marginalia_plugin\"; does it end with MARGINALIA_PLUGIN(...)?");
-  CHECK(refusal_of(bad("older_headers")) ==
+  CHECK(find_refusal(bad("older_headers")) ==
         fmt::format("built with other headers than this host; the plugin is older: rebuild it\n"
                     "  plugin: headers 0.0.9 0123456789abcdef, another compiler\n  host:   {}",
                     kBuildStamp));
-  CHECK(refusal_of(bad("other_build")) ==
+  CHECK(find_refusal(bad("other_build")) ==
         fmt::format("built differently from this host; rebuild it with the host's tools\n"
                     "  plugin: headers {} {}, Turbo C++ 3.0\n  host:   {}",
                     MARGINALIA_HEADERS_VERSION, MARGINALIA_HEADERS_DIGEST, kBuildStamp));
-  CHECK(refusal_of(bad("undefined_symbol")) ==
+  CHECK(find_refusal(bad("undefined_symbol")) ==
         fmt::format("cannot be loaded: {}: undefined symbol: not_defined_anywhere",
                     bad("undefined_symbol").string()));
-  CHECK(refusal_of(bad("throws_a_number")) == "failed while adding its components");
+  CHECK(find_refusal(bad("throws_a_number")) == "failed while adding its components");
 }
 
 TEST_CASE("two plugins cannot offer the same name") {
   const auto registry = with("ising");
-  CHECK(refusal_of(bad("taken_name"), registry) ==
+  CHECK(find_refusal(bad("taken_name"), registry) ==
         "energy \"ising\" of plugin taken_name is already offered by plugin ising; rename one");
   CHECK(registry.find("energy", "ising")->plugin == "ising");
 }
@@ -121,7 +121,7 @@ TEST_CASE("files that are no shared library are refused before any code of them 
   const auto file = folder / "x.so";
   const auto refused = [&](const std::string& bytes) {
     write(file, bytes);
-    return refusal_of(file);
+    return find_refusal(file);
   };
   CHECK(refused("") == "not a shared library (no ELF header)");
   CHECK(refused("\x7f") == "not a shared library (no ELF header)");
@@ -140,12 +140,12 @@ TEST_CASE("files that are no shared library are refused before any code of them 
   CHECK(refused(bytes) == "built for another processor");
 
   fs::remove(file);
-  CHECK(refusal_of(file) == "cannot be read: No such file or directory");
+  CHECK(find_refusal(file) == "cannot be read: No such file or directory");
   fs::create_symlink("nowhere", file);
-  CHECK(refusal_of(file) == "cannot be read: No such file or directory");
+  CHECK(find_refusal(file) == "cannot be read: No such file or directory");
   fs::remove(file);
   fs::create_directory(file);
-  CHECK(refusal_of(file) == "not a file");
+  CHECK(find_refusal(file) == "not a file");
 }
 
 TEST_CASE("a library that was cut short is refused, wherever it was cut") {
@@ -156,12 +156,12 @@ TEST_CASE("a library that was cut short is refused, wherever it was cut") {
                                    bytes.size() * 9 / 10, bytes.size() - 1}) {
     CAPTURE(length);
     write(file, bytes.substr(0, length));
-    CHECK(refusal_of(file) ==
+    CHECK(find_refusal(file) ==
           fmt::format("truncated: {} bytes, its headers speak of {}; build or copy it again",
                       length, bytes.size()));
   }
   write(file, bytes.substr(0, 63));
-  CHECK(refusal_of(file) == "not a shared library (no ELF header)");
+  CHECK(find_refusal(file) == "not a shared library (no ELF header)");
 }
 
 TEST_CASE("a header that lies about its tables is refused") {
@@ -172,7 +172,7 @@ TEST_CASE("a header that lies about its tables is refused") {
     auto copy = bytes;
     change(*reinterpret_cast<Elf64_Ehdr*>(copy.data()));
     write(file, copy);
-    return refusal_of(file);
+    return find_refusal(file);
   };
   const auto truncated = fmt::format("truncated: {} bytes, its headers speak of ", bytes.size());
   CHECK(refused([](auto& h) { h.e_shoff = ~0ull - 8; }).starts_with(truncated));

@@ -72,7 +72,7 @@ bool same_checkpoint(const fs::path& a, const fs::path& b) {
   return s == t;
 }
 
-std::vector<Json> metrics_of(const fs::path& run) {
+std::vector<Json> read_metrics(const fs::path& run) {
   std::vector<Json> lines;
   std::ifstream in(run / "metrics.jsonl");
   for (std::string line; std::getline(in, line);)
@@ -115,8 +115,8 @@ TEST_CASE("a run that is stopped and resumed ends bit for bit where an unbroken 
 }
 
 TEST_CASE("a run resumed between two lines of metrics.jsonl writes what an unbroken one does") {
-  const auto lines_of = [](const fs::path& run) {
-    auto lines = metrics_of(run);
+  const auto read_lines = [](const fs::path& run) {
+    auto lines = read_metrics(run);
     for (auto& line : lines)
       for (const auto* clock : {"seconds", "train/step_seconds"})
         CHECK(line.erase(clock) == 1);
@@ -132,10 +132,10 @@ TEST_CASE("a run resumed between two lines of metrics.jsonl writes what an unbro
     const auto from = newest_checkpoint(part.directory.checkpoints(), refused);
     CHECK(part.train(from, after_every_step).state.step == step);
   }
-  const auto whole = lines_of(folder / "whole");
+  const auto whole = read_lines(folder / "whole");
   REQUIRE(whole.size() == 4);
   CHECK(whole[0].contains("train/gradient_norm"));
-  CHECK(whole == lines_of(folder / "broken"));
+  CHECK(whole == read_lines(folder / "broken"));
 }
 
 TEST_CASE("sums of a line to be are kept to the last bit, NaN too; older checkpoints have none") {
@@ -170,7 +170,7 @@ TEST_CASE("a torn newest checkpoint is passed over, and the end is still the sam
   again.train(from);
   CHECK(same_checkpoint(copy, end));
   std::set<std::int64_t> steps;
-  for (const auto& line : metrics_of(folder / "whole"))
+  for (const auto& line : read_metrics(folder / "whole"))
     CHECK(steps.insert(line.at("step").get<std::int64_t>()).second);  // no step stands twice
   CHECK(steps == std::set<std::int64_t>{3, 6, 9, 12});
 }

@@ -29,7 +29,7 @@ std::string mam(double coupling, const std::string& training) {
                      coupling, training);
 }
 
-std::map<std::string, Tensor> tensors_of(const fs::path& run, const std::string& name) {
+std::map<std::string, Tensor> read_tensors(const fs::path& run, const std::string& name) {
   return read_safetensors(run / "checkpoints" / name).tensors;
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("a step of annealed training is one on the tempered energy, bit for bi
                                                 target, network, family, anneal));
       const auto run = RunDirectory::create(folder / "run", false);
       train(experiment, run, {}, {});
-      return tensors_of(run.path(), "last.safetensors");
+      return read_tensors(run.path(), "last.safetensors");
     };
     // At the first step b is 1/2: halving is exact.
     const auto annealed = after_a_step(energy, R"(, "anneal": {"from": 0.5})");
@@ -166,8 +166,8 @@ TEST_CASE("an annealed run that is resumed ends bit for bit where an unbroken on
   auto rest = test::built(mam(0.3, kAnneal));
   const auto second = RunDirectory::create(folder / "rest", false);
   train(rest, second, first.checkpoints() / "step_000003.safetensors", {});
-  const auto a = tensors_of(first.path(), "last.safetensors");
-  const auto b = tensors_of(second.path(), "last.safetensors");
+  const auto a = read_tensors(first.path(), "last.safetensors");
+  const auto b = read_tensors(second.path(), "last.safetensors");
   REQUIRE(a.size() == b.size());
   for (const auto& [name, tensor] : a) {
     CAPTURE(name);
@@ -177,7 +177,7 @@ TEST_CASE("an annealed run that is resumed ends bit for bit where an unbroken on
   auto other = test::built(mam(0.3, R"("steps": 8, "anneal": {"from": 0.5, "until": 0.5})"));
   const auto third = RunDirectory::create(folder / "other", false);
   train(other, third, {}, {});
-  const auto c = tensors_of(third.path(), "last.safetensors");
+  const auto c = read_tensors(third.path(), "last.safetensors");
   CHECK_FALSE(c.at("model.conditional.head_weight").equal(a.at("model.conditional.head_weight")));
 }
 
@@ -190,8 +190,8 @@ TEST_CASE("a model starts from one of the energy at another temperature") {
       test::built(mam(0.5, fmt::format(R"("steps": 0, "init": "{}")", source.path().string())));
   const auto target = RunDirectory::create(folder / "cold", false);
   train(cold, target, {}, {});
-  const auto from = tensors_of(source.path(), "last.safetensors");
-  const auto to = tensors_of(target.path(), "last.safetensors");
+  const auto from = read_tensors(source.path(), "last.safetensors");
+  const auto to = read_tensors(target.path(), "last.safetensors");
   std::int64_t shared = 0;
   for (const auto& [name, tensor] : to)
     if (name.starts_with("model.")) {

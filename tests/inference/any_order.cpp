@@ -103,7 +103,7 @@ TEST_CASE("chain samples follow the joint and carry their own log-probability") 
 TEST_CASE("ranks are the inverse of orders, and forward is left to right") {
   Stream stream(1, "test");
   const auto orders = stream.permutations(7, 5);
-  CHECK(ranks_of(orders).gather(1, orders).equal(torch::arange(5).expand({7, 5})));
+  CHECK(to_ranks(orders).gather(1, orders).equal(torch::arange(5).expand({7, 5})));
   CHECK(draw_orders(Order::kForward, 1, 3, stream).equal(torch::tensor({{0, 1, 2}})));
   CHECK(draw_orders(Order::kBackward, 1, 3, stream).equal(torch::tensor({{2, 1, 0}})));
 }

@@ -82,7 +82,7 @@ TEST_CASE("both identities hold by enumeration, and the two means enclose the er
   const auto energy = test::make<Energy>(kLattice);
   test::Leaning family(*energy);
   family.noise = 0.7;
-  const auto proposal = proposal_of(family);
+  const auto proposal = make_proposal(family);
   Streams streams(2);
   const auto full = all_states(energy->space());
   const auto log_f = energy->log_density(full);
@@ -111,7 +111,7 @@ TEST_CASE("both identities hold by enumeration, and the two means enclose the er
 TEST_CASE("a proposal's draws have the law that it scores") {
   const auto energy = test::make<Energy>(kLattice);
   const test::Leaning family(*energy);
-  const auto proposal = proposal_of(family);
+  const auto proposal = make_proposal(family);
   Streams streams(3);
   auto partial = energy->space().empty();
   partial[0][4] = 1;
@@ -149,7 +149,7 @@ TEST_CASE("with a chain scored by the wrong mask they fail, so that the test abo
   const test::Leaning family(*energy);
   auto settings = few(200);
   settings.confidence = 0.8;
-  Certifier certifier(std::make_unique<Inverted>(proposal_of(family)), *energy, settings);
+  Certifier certifier(std::make_unique<Inverted>(make_proposal(family)), *energy, settings);
   CHECK(failures(certifier, *energy, 40, 0.9, "q") > allowed(40, 0.2));
 }
 
@@ -354,7 +354,7 @@ TEST_CASE("a model is its own target where there is no energy") {
   const auto energy = test::make<Energy>(kLattice);
   test::Leaning family(*energy);
   family.noise = 0.5;
-  const auto proposal = proposal_of(family);
+  const auto proposal = make_proposal(family);
   const auto all = all_states(energy->space());
   const auto joint =
       proposal->score(all, torch::full_like(all, kUnknown), torch::arange(9)).log_prob;

@@ -28,7 +28,7 @@ FactorModel grid(std::int64_t rows, std::int64_t columns) {
   return model;
 }
 
-std::vector<std::int64_t> values_of(const Tensor& row) {
+std::vector<std::int64_t> list_values(const Tensor& row) {
   return {row.data_ptr<std::int64_t>(), row.data_ptr<std::int64_t>() + row.numel()};
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("a density with what is known put in is the density") {
   const auto log_f = energy.log_density(all);
   for (std::int64_t b = 0; b < all.size(0); ++b)
     for (int mask = 0; mask < 16; ++mask) {
-      auto values = values_of(all[b]);
+      auto values = list_values(all[b]);
       for (std::size_t i = 0; i < 4; ++i)
         if (mask >> i & 1) values[i] = kUnknown;
       const auto left = conditioned(model, values.data());
@@ -81,7 +81,7 @@ TEST_CASE("a wall through a grid leaves two components") {
   for (std::size_t r = 0; r < 5; ++r)
     values[r * 7 + 3] = 1;
   const auto left = conditioned(model, values.data());
-  const auto component = components_of(neighbours_of(left.model));
+  const auto component = find_components(find_neighbours(left.model));
   CHECK(std::set<std::int64_t>(component.begin(), component.end()).size() == 2);
   for (std::size_t n = 0; n < component.size(); ++n)
     CHECK(component[n] == (left.variables[n] % 7 > 3 ? 1 : 0));
@@ -89,7 +89,7 @@ TEST_CASE("a wall through a grid leaves two components") {
 
 TEST_CASE("a cutset leaves what is as narrow as was asked, and takes nothing where that is so") {
   const auto model = grid(8, 8);
-  const auto neighbours = neighbours_of(model);
+  const auto neighbours = find_neighbours(model);
   std::size_t before = 65;
   for (const double bits : {1, 2, 4, 6}) {
     CAPTURE(bits);
@@ -102,18 +102,18 @@ TEST_CASE("a cutset leaves what is as narrow as was asked, and takes nothing whe
   CHECK(cutset(model, neighbours, 10).empty());
   CHECK(cutset(model, neighbours, 0).size() >= 32);  // no two neighbours are left
   const auto strip = grid(3, 40);
-  CHECK(cutset(strip, neighbours_of(strip), 3).empty());
+  CHECK(cutset(strip, find_neighbours(strip), 3).empty());
   // of a narrow component beside a wide one nothing is taken
   FactorModel both = grid(8, 8);
   both.cardinalities.insert(both.cardinalities.end(), {5, 5});
   both.factors.push_back({{64, 65}, std::vector<double>(25)});
-  for (const auto i : cutset(both, neighbours_of(both), 4))
+  for (const auto i : cutset(both, find_neighbours(both), 4))
     CHECK(i < 64);
 }
 
 TEST_CASE("variables of one pass are as far apart as was asked") {
   const auto model = grid(9, 9);
-  const auto neighbours = neighbours_of(model);
+  const auto neighbours = find_neighbours(model);
   std::vector<std::int64_t> all(81);
   for (std::size_t i = 0; i < 81; ++i)
     all[i] = std::int64_t(i);

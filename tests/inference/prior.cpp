@@ -11,7 +11,7 @@ namespace {
 struct Errors {
   double log_marginal, probability;
 };
-Errors errors_of(const PriorSource& prior, const Oracle& exact, const Tensor& partial) {
+Errors measure_errors(const PriorSource& prior, const Oracle& exact, const Tensor& partial) {
   const auto p = prior.of(partial);
   const auto truth = exact.log_sum(partial);
   Errors errors{(p.log_marginal.to(torch::kDouble) - truth).abs().max().item<double>(), 0};
@@ -40,7 +40,7 @@ TEST_CASE("belief propagation is exact on a chain, for any evidence") {
   const EnumerationOracle exact(*energy);
   const auto prior = belief_propagation_prior(*energy, 12);
   for (const double known : {0.0, 0.3, 0.8, 1.0}) {
-    const auto errors = errors_of(*prior, exact, random_partials(energy->space(), 20, known));
+    const auto errors = measure_errors(*prior, exact, random_partials(energy->space(), 20, known));
     CAPTURE(known);
     CHECK(errors.log_marginal < 5e-5);  // float32 sums of a dozen terms
     CHECK(errors.probability < 1e-5);
@@ -72,7 +72,7 @@ TEST_CASE("the local prior is exact where no two unknown variables are neighbour
   auto partial = torch::randint(2, {16, 16}, torch::kLong);
   for (const auto site : {0, 2, 5, 7, 8, 10, 13, 15})  // one colour of the checkerboard
     partial.select(1, site).fill_(kUnknown);
-  const auto errors = errors_of(*local_prior(*energy), exact, partial);
+  const auto errors = measure_errors(*local_prior(*energy), exact, partial);
   CHECK(errors.log_marginal < 1e-4);
   CHECK(errors.probability < 1e-5);
 }

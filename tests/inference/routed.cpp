@@ -53,8 +53,8 @@ TEST_CASE("what is narrow is exact, and what is not is asked of the network") {
   bool some = false;
   for (std::int64_t b = 0; b < 40; ++b) {
     const auto left = conditioned(*energy.factors(), partial[b].data_ptr<std::int64_t>());
-    const auto neighbours = neighbours_of(left.model);
-    const auto component = components_of(neighbours);
+    const auto neighbours = find_neighbours(left.model);
+    const auto component = find_components(neighbours);
     double wide = 0;
     const auto cut = cutset(left.model, neighbours, 1);
     for (const auto c : component)

@@ -11,11 +11,10 @@ TEST_CASE("certificates are narrower the longer one samples, by subset size") {
   TableBench b;
   b.family.tilt = 0.5;
   const auto measurements = [&](double width) {
-    return measurements_of(
-        "certificates", b.evaluation,
-        fmt::format(R"("sizes": [34, 67], "queries": 6, "exact_width": 0, "width": {},
+    return run_metric("certificates", b.evaluation,
+                      fmt::format(R"("sizes": [34, 67], "queries": 6, "exact_width": 0, "width": {},
                                      "seconds": 20, "base_seconds": 20)",
-                    width));
+                                  width));
   };
   const auto wide = measurements(1), narrow = measurements(0.3);
   CHECK(narrow.at("width").value <= 0.3);

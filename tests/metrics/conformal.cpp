@@ -9,7 +9,7 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
   TableBench b(12);      // more states than queries
   b.family.noise = 0.4;  // errors in the marginals; conditionals are exact
   const auto measurement =
-      measurements_of(
+      run_metric(
           "conformal", b.evaluation,
           R"("queries": 400, "bins": 2, "confidence": 0.8, "samples": 400, "exact_width": 0)")
           .at("one_pass");
@@ -31,7 +31,7 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
       for (std::int64_t n = 0; n < x.size(0); ++n)
         for (unsigned mask = 0; mask < 8; ++mask) {
           if (std::popcount(mask) != size) continue;
-          auto s = row_of(x, n);
+          auto s = to_state(x, n);
           for (std::size_t i = 0; i < 3; ++i)
             if (!(mask >> i & 1)) s[i] = kUnknown;
           const auto weight = size == 0 || size == 3 ? 1.0 : 1.0 / 3;
@@ -44,16 +44,15 @@ TEST_CASE("a radius holds for fresh queries of its law, bin by bin, and not for 
 
 TEST_CASE("no state calibrates twice") {
   TableBench b(1);
-  const auto measurement =
-      measurements_of("conformal", b.evaluation, R"("queries": 400, "bins": 1)");
+  const auto measurement = run_metric("conformal", b.evaluation, R"("queries": 400, "bins": 1)");
   CHECK(measurement.at("one_pass").samples == b.energy.repeated().size(0));
 }
 
 TEST_CASE("too few queries for a bin leave it without a radius, and what is missing is said") {
   TableBench b;
   const auto measurement =
-      measurements_of("conformal", b.evaluation,
-                      R"("queries": 6, "bins": 3, "confidence": 0.95, "samples": 8)")
+      run_metric("conformal", b.evaluation,
+                 R"("queries": 6, "bins": 3, "confidence": 0.95, "samples": 8)")
           .at("one_pass");
   for (const auto& row : measurement.more["radii"])
     CHECK(row["radius"] == "inf");

@@ -18,7 +18,7 @@ double mean_square(const ConsistencyBench& b, Each each) {
   for (std::int64_t n = 0; n < states.size(0); ++n)
     for (const auto& of_size : subsets)
       for (const auto& kept : of_size) {
-        const auto x = row_of(states, n);
+        const auto x = to_state(states, n);
         State s(3, kUnknown);
         for (const auto i : kept)
           s[std::size_t(i)] = x[std::size_t(i)];
@@ -34,7 +34,7 @@ double mean_square(const ConsistencyBench& b, Each each) {
 TEST_CASE("an exact model is consistent and sums") {
   ConsistencyBench b;
   for (const auto* metric : {"self_consistency", "sum_rule"}) {
-    const auto measurement = measurements_of(metric, b.evaluation).at("one_pass");
+    const auto measurement = run_metric(metric, b.evaluation).at("one_pass");
     CHECK(measurement.value < 1e-12);
     CHECK(measurement.more["source"] == "exact samples");
     CHECK(measurement.more["by_size"].size() == 3);
@@ -44,10 +44,10 @@ TEST_CASE("an exact model is consistent and sums") {
 TEST_CASE("marginals that fall too fast with size break both rules by the same step") {
   ConsistencyBench b;
   b.family.offset = -0.1;
-  const auto residual = measurements_of("self_consistency", b.evaluation).at("one_pass");
+  const auto residual = run_metric("self_consistency", b.evaluation).at("one_pass");
   CHECK(residual.value == doctest::Approx(0.1).epsilon(1e-9));
   CHECK(residual.more["bias"].get<double>() == doctest::Approx(0.1).epsilon(1e-9));
-  const auto sum = measurements_of("sum_rule", b.evaluation).at("one_pass");
+  const auto sum = run_metric("sum_rule", b.evaluation).at("one_pass");
   CHECK(sum.value == doctest::Approx(0.1).epsilon(1e-9));
   CHECK(sum.more["bias"].get<double>() == doctest::Approx(-0.1).epsilon(1e-9));
   CHECK(sum.samples == 200);
@@ -65,13 +65,13 @@ TEST_CASE("self_consistency and sum_rule meet the sum over states, subsets and v
     CHECK(std::abs(measurement.value - std::sqrt(truth)) < 5 * *measurement.stderr_);
     CHECK(*measurement.stderr_ < 0.05 * measurement.value);
   };
-  squared(measurements_of("self_consistency", b.evaluation, R"("queries": 1800)").at("one_pass"),
+  squared(run_metric("self_consistency", b.evaluation, R"("queries": 1800)").at("one_pass"),
           mean_square(b, [&](State s, const State& x, std::size_t i) {
             const auto before = b.family.one_pass(s) + b.family.conditional(s, i, x[i]);
             s[i] = x[i];
             return before - b.family.one_pass(s);
           }));
-  squared(measurements_of("sum_rule", b.evaluation, R"("queries": 1800)").at("one_pass"),
+  squared(run_metric("sum_rule", b.evaluation, R"("queries": 1800)").at("one_pass"),
           mean_square(b, [&](State s, const State&, std::size_t i) {
             const auto whole = b.family.one_pass(s);
             double sum = 0;
@@ -110,7 +110,7 @@ TEST_CASE("many sizes are joined to ten") {
   evaluation.truth = torch::zeros({400, 40}, torch::kLong);
   const Rows data(family.space(), evaluation.truth);
   evaluation.rows_given = &data;
-  const auto measurement = measurements_of("self_consistency", evaluation).at("one_pass");
+  const auto measurement = run_metric("self_consistency", evaluation).at("one_pass");
   REQUIRE(measurement.more["by_size"].size() == 10);
   for (std::size_t n = 0; n < 10; ++n) {
     const auto& row = measurement.more["by_size"][n];
@@ -147,7 +147,7 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
   const Rows data(family.space(), evaluation.truth);
   evaluation.rows_given = &data;
   const auto measurement =
-      measurements_of("calibration", evaluation, R"("queries": 100, "bins": 4)").at("one_pass");
+      run_metric("calibration", evaluation, R"("queries": 100, "bins": 4)").at("one_pass");
   CHECK(measurement.unit == "probability");
   REQUIRE(measurement.more["bins"].size() == 1);
   const auto& bin = measurement.more["bins"][0];
@@ -162,10 +162,10 @@ TEST_CASE("calibration is the gap of what is said and what comes") {
 TEST_CASE("an exact model is calibrated, a bent one is not, and impossible values do not count") {
   ConsistencyBench b;
   const auto params = R"("queries": 1800)";
-  const auto exact = measurements_of("calibration", b.evaluation, params).at("one_pass");
+  const auto exact = run_metric("calibration", b.evaluation, params).at("one_pass");
   CHECK(exact.value < 0.03);
   b.family.tilt = 2;
-  const auto bent = measurements_of("calibration", b.evaluation, params).at("one_pass");
+  const auto bent = run_metric("calibration", b.evaluation, params).at("one_pass");
   CHECK(bent.value > 0.1);
   // Of the unknown variables two count once, the middle one three times: at |S| = 0, 1, 2 all,
   // two thirds and one third are unknown, so 5 * 2 / 3 a query on average.

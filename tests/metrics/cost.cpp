@@ -11,7 +11,7 @@ TEST_CASE("marginal_seconds asks a batch of half-known states, after a warm-up")
   const TableFamily family(energy);
   FakeEvaluation evaluation(family);
   const auto measurements =
-      measurements_of("marginal_seconds", evaluation, R"("batch": 8, "repeats": 3)");
+      run_metric("marginal_seconds", evaluation, R"("batch": 8, "repeats": 3)");
   CHECK(measurements.size() == 3);  // and a pass of conditionals
   CHECK(measurements.at("one_pass").more["times_one_pass"] == 1);
   CHECK(measurements.at("one_pass").more["passes"] == 1);
@@ -68,8 +68,8 @@ TEST_CASE("marginal_seconds is the time of one query, the oracle's when asked fo
   FakeEvaluation rest(family);
   WithOracle evaluation(rest);
   const auto start = std::chrono::steady_clock::now();
-  const auto measurement = measurements_of("marginal_seconds", evaluation,
-                                           R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")
+  const auto measurement = run_metric("marginal_seconds", evaluation,
+                                      R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")
                                .at("oracle");
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   CHECK(measurement.value >= 0.04 / 4);  // a quarter of a batch's, which sleeps that long
@@ -86,7 +86,7 @@ TEST_CASE("split_r_hat is what training logged last") {
   FakeEvaluation evaluation(family);
   CHECK(unavailable("split_r_hat", evaluation) == "training logged no split R-hat of a chain");
   evaluation.health = 1.02;
-  const auto measurement = measurements_of("split_r_hat", evaluation).at("chain");
+  const auto measurement = run_metric("split_r_hat", evaluation).at("chain");
   CHECK(measurement.value == 1.02);
   CHECK(measurement.unit == "ratio");
 }

@@ -6,9 +6,9 @@ using namespace marginalia::test::metrics;
 TEST_CASE("certificates of a table hold, spoilt or not, and a spoilt one is wider") {
   TableBench b;
   b.family.tilt = 0.5;
-  const auto measurements = measurements_of(
-      "coverage", b.evaluation,
-      R"("sizes": [34, 67], "queries": 60, "samples": 48, "width": 0, "exact_width": 0,
+  const auto measurements =
+      run_metric("coverage", b.evaluation,
+                 R"("sizes": [34, 67], "queries": 60, "samples": 48, "width": 0, "exact_width": 0,
                     "base_samples": 128, "confidence": 0.8, "noise": [0, 2])");
   for (const auto* name : {"as trained", "noise 2"}) {
     CAPTURE(name);

@@ -14,7 +14,7 @@ double joint_marginal(const TableFamily& family, const State& s) {
   double sum = 0;
   const auto all = all_states(family.space());
   for (std::int64_t n = 0; n < all.size(0); ++n) {
-    const auto x = row_of(all, n);
+    const auto x = to_state(all, n);
     bool fits = true;
     for (std::size_t i = 0; i < s.size(); ++i)
       fits = fits && (s[i] == kUnknown || s[i] == x[i]);
@@ -30,7 +30,7 @@ double mean_error(const TableFamily& family, int size) {
   for (std::int64_t n = 0; n < all.size(0); ++n)
     for (unsigned mask = 0; mask < 8; ++mask) {
       if (std::popcount(mask) != size) continue;
-      const auto x = row_of(all, n);
+      const auto x = to_state(all, n);
       auto s = x;
       for (std::size_t i = 0; i < 3; ++i)
         if (!(mask >> i & 1)) s[i] = kUnknown;
@@ -51,7 +51,7 @@ TEST_CASE("the mean error of one-pass answers lies between the two ends, by subs
     CAPTURE(tilt);
     b.family.tilt = tilt;
     const auto measurements =
-        measurements_of("error_bracket", b.evaluation, R"("sizes": [34, 67], "queries": 4000)");
+        run_metric("error_bracket", b.evaluation, R"("sizes": [34, 67], "queries": 4000)");
     const auto& low = measurements.at("lower");
     CHECK(low.status == Status::kLower);
     CHECK(measurements.at("upper").status == Status::kUpper);

@@ -22,11 +22,11 @@ namespace marginalia::test::metrics {
 
 using State = std::vector<std::int64_t>;
 
-inline State row_of(const Tensor& x, std::int64_t b) {
+inline State to_state(const Tensor& x, std::int64_t b) {
   const auto row = x[b].contiguous();
   return {row.data_ptr<std::int64_t>(), row.data_ptr<std::int64_t>() + row.numel()};
 }
-inline Tensor rows_of(const std::vector<State>& states) {
+inline Tensor stack_rows(const std::vector<State>& states) {
   std::vector<Tensor> rows;
   for (const auto& s : states)
     rows.push_back(torch::tensor(s, torch::kLong));
@@ -68,14 +68,14 @@ class WholeEnergy final : public Energy {
     std::vector<State> rows;
     for (const auto& s : states_)
       rows.insert(rows.end(), std::size_t(weight(s)), s);
-    return rows_of(rows);
+    return stack_rows(rows);
   }
 
  private:
   Tensor compute_log_density(const Tensor& x) const override {
     std::vector<double> values;
     for (std::int64_t b = 0; b < x.size(0); ++b)
-      values.push_back(std::log(weight(row_of(x, b))));
+      values.push_back(std::log(weight(to_state(x, b))));
     return torch::tensor(values, torch::kDouble);
   }
   StateSpace space_{{2, 3, 2}, {3}};
@@ -83,7 +83,7 @@ class WholeEnergy final : public Energy {
     std::vector<State> states;
     const auto all = all_states(space_);
     for (std::int64_t n = 0; n < all.size(0); ++n)
-      states.push_back(row_of(all, n));
+      states.push_back(to_state(all, n));
     return states;
   }();
 };
@@ -153,7 +153,7 @@ class TableFamily final : public Family {
     auto log_p = torch::full({B, 3, 3}, -INFINITY, torch::kDouble);
     auto at = log_p.accessor<double, 3>();
     for (std::int64_t b = 0; b < B; ++b) {
-      const auto s = row_of(partial, b);
+      const auto s = to_state(partial, b);
       for (std::size_t i = 0; i < 3; ++i)
         for (std::int64_t k = 0; k < space().cardinalities[i]; ++k)
           at[b][std::int64_t(i)][k] = conditional(s, i, k);
@@ -168,7 +168,7 @@ class TableFamily final : public Family {
         (query.estimator == "one_pass" || query.estimator == "exact")) {
       std::vector<double> values;
       for (std::int64_t b = 0; b < query.partial.size(0); ++b)
-        values.push_back(one_pass(row_of(query.partial, b)));
+        values.push_back(one_pass(to_state(query.partial, b)));
       return {torch::tensor(values, torch::kDouble), {}, "", Status::kEstimate, 1};
     }
     return answer_from_conditionals([this](const Tensor& s) { return table(s); }, query, stream);
@@ -244,9 +244,9 @@ class FakeEvaluation final : public Evaluation {
   Tensor data_;
 };
 
-inline std::map<std::string, Measurement> measurements_of(const std::string& metric,
-                                                          Evaluation& evaluation,
-                                                          const std::string& params = "") {
+inline std::map<std::string, Measurement> run_metric(const std::string& metric,
+                                                     Evaluation& evaluation,
+                                                     const std::string& params = "") {
   torch::NoGradGuard no_grad;
   const auto json = "{\"type\": \"" + metric + "\"" + (params.empty() ? "" : ", ") + params + "}";
   std::map<std::string, Measurement> measurements;
@@ -261,7 +261,7 @@ inline std::map<std::string, Measurement> measurements_of(const std::string& met
 inline std::string unavailable(const std::string& metric, Evaluation& evaluation,
                                const std::string& params = "") {
   try {
-    measurements_of(metric, evaluation, params);
+    run_metric(metric, evaluation, params);
   } catch (const Unavailable& e) {
     return e.what();
   }

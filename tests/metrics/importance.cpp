@@ -16,7 +16,7 @@ struct ImportanceBench : TableBench {
 TEST_CASE("log_z is learned, weighed and exact") {
   ImportanceBench b;
   b.evaluation.weigh({0.5, 1.5, -2, 3});
-  const auto measurements = measurements_of("log_z", b.evaluation);
+  const auto measurements = run_metric("log_z", b.evaluation);
   CHECK(measurements.size() == 4);
   CHECK(measurements.at("learned").value == 3);
   CHECK(measurements.at("exact").value == doctest::Approx(b.energy.log_z()).epsilon(1e-12));
@@ -35,7 +35,7 @@ TEST_CASE("log_z is learned, weighed and exact") {
   CHECK(certified.more["upper"].get<double>() > b.energy.log_z());
   CHECK(certified.more["upper_by"] == "enumeration");
   CHECK(std::abs(certified.value - b.energy.log_z()) < 0.1);
-  CHECK(measurements_of("log_z", b.evaluation, R"("samples": 0)").size() == 3);
+  CHECK(run_metric("log_z", b.evaluation, R"("samples": 0)").size() == 3);
 }
 
 TEST_CASE("log_z leaves out what the family cannot answer") {
@@ -43,7 +43,7 @@ TEST_CASE("log_z leaves out what the family cannot answer") {
   remove(b.family, QueryKind::kLogZ);
   remove(b.family, QueryKind::kSample);
   remove(b.family, QueryKind::kConditionals);
-  CHECK(measurements_of("log_z", b.evaluation).size() == 1);
+  CHECK(run_metric("log_z", b.evaluation).size() == 1);
   b.evaluation.with_oracle = false;
   CHECK(unavailable("log_z", b.evaluation) ==
         "needs samples of the model, and the family does not sample");
@@ -57,15 +57,15 @@ TEST_CASE("importance weights survive e^900 and forbidden states") {
   const auto forbidden = -std::numeric_limits<double>::infinity();
   for (const auto shift : {-900.0, 0.0, 900.0}) {
     b.evaluation.weigh({shift, shift + std::log(3), forbidden, forbidden});
-    CHECK(measurements_of("log_z", b.evaluation).at("importance").value ==
+    CHECK(run_metric("log_z", b.evaluation).at("importance").value ==
           doctest::Approx(shift).epsilon(1e-9));  // (1 + 3) / 4 = 1
-    const auto ess = measurements_of("ess", b.evaluation).at("importance");
+    const auto ess = run_metric("ess", b.evaluation).at("importance");
     CHECK(ess.value == doctest::Approx(16.0 / (4 * 10)).epsilon(1e-9));
     CHECK(ess.unit == "fraction");
     CHECK(ess.more["largest_weight"].get<double>() == doctest::Approx(0.75).epsilon(1e-9));
-    CHECK(measurements_of("elbo", b.evaluation).at("importance").value == forbidden);
-    CHECK(!measurements_of("elbo", b.evaluation).at("importance").stderr_);
-    const auto kl = measurements_of("kl_reverse", b.evaluation).at("importance");
+    CHECK(run_metric("elbo", b.evaluation).at("importance").value == forbidden);
+    CHECK(!run_metric("elbo", b.evaluation).at("importance").stderr_);
+    const auto kl = run_metric("kl_reverse", b.evaluation).at("importance");
     CHECK(kl.value == -forbidden);
     CHECK(!kl.stderr_);
   }
@@ -75,7 +75,7 @@ TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
   ImportanceBench b;
   b.evaluation.with_oracle = false;
   b.evaluation.weigh({-INFINITY, -INFINITY});
-  const auto log_z = measurements_of("log_z", b.evaluation).at("importance");
+  const auto log_z = run_metric("log_z", b.evaluation).at("importance");
   CHECK(log_z.value == -INFINITY);
   CHECK(!log_z.stderr_);
   CHECK(unavailable("ess", b.evaluation) == "f(x) = 0 at every sample of the model");
@@ -85,11 +85,11 @@ TEST_CASE("samples that are all forbidden have log Z = -inf and no ess") {
 TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ratio") {
   ImportanceBench b;
   b.evaluation.weigh({2, 2, 2, 2});
-  CHECK(measurements_of("ess", b.evaluation).at("importance").value == doctest::Approx(1));
-  CHECK(*measurements_of("ess", b.evaluation).at("importance").stderr_ ==
+  CHECK(run_metric("ess", b.evaluation).at("importance").value == doctest::Approx(1));
+  CHECK(*run_metric("ess", b.evaluation).at("importance").stderr_ ==
         doctest::Approx(0).epsilon(1e-12));
   b.evaluation.weigh({0, -800, -800, -800});
-  CHECK(measurements_of("ess", b.evaluation).at("importance").value == doctest::Approx(0.25));
+  CHECK(run_metric("ess", b.evaluation).at("importance").value == doctest::Approx(0.25));
 
   // The standard error against the jackknife's.
   std::vector<double> log_weight;
@@ -106,7 +106,7 @@ TEST_CASE("ess is 1 for equal weights and 1/N for one, with the spread of the ra
   }
   b.evaluation.weigh(log_weight);
   const auto jackknife = deviation(left_out) * (N - 1) / std::sqrt(N);
-  CHECK(*measurements_of("ess", b.evaluation).at("importance").stderr_ / jackknife ==
+  CHECK(*run_metric("ess", b.evaluation).at("importance").stderr_ / jackknife ==
         doctest::Approx(1).epsilon(0.005));
 }
 
@@ -114,19 +114,19 @@ TEST_CASE("elbo and kl_reverse are means of log weights") {
   ImportanceBench b;
   const std::vector<double> log_weight{0.5, 1.5, -2, 3};
   b.evaluation.weigh(log_weight);
-  const auto elbo = measurements_of("elbo", b.evaluation).at("importance");
+  const auto elbo = run_metric("elbo", b.evaluation).at("importance");
   CHECK(elbo.value == doctest::Approx(0.75));
   CHECK(*elbo.stderr_ == doctest::Approx(deviation(log_weight) / 2));
   CHECK(elbo.status == Status::kLower);
 
-  auto kl = measurements_of("kl_reverse", b.evaluation).at("importance");
+  auto kl = run_metric("kl_reverse", b.evaluation).at("importance");
   CHECK(kl.value == doctest::Approx(b.energy.log_z() - 0.75));
   CHECK(*kl.stderr_ == doctest::Approx(deviation(log_weight) / 2));
   CHECK(kl.status == Status::kUpper);
   CHECK(kl.more["log_z_from"] == "exact");
 
   b.evaluation.with_oracle = false;
-  kl = measurements_of("kl_reverse", b.evaluation).at("importance");
+  kl = run_metric("kl_reverse", b.evaluation).at("importance");
   CHECK(kl.value == doctest::Approx(log_mean_exp(log_weight) - 0.75));
   CHECK(kl.status == Status::kEstimate);
   CHECK(kl.more["log_z_from"] == "importance");
@@ -145,7 +145,7 @@ TEST_CASE("kl_reverse with an estimated log Z has the standard error of both") {
     left_out.push_back(std::log((weights - std::exp(v)) / (N - 1)) - (total - v) / (N - 1));
   b.evaluation.weigh(log_weight);
   const auto jackknife = deviation(left_out) * (N - 1) / std::sqrt(N);
-  CHECK(*measurements_of("kl_reverse", b.evaluation).at("importance").stderr_ / jackknife ==
+  CHECK(*run_metric("kl_reverse", b.evaluation).at("importance").stderr_ / jackknife ==
         doctest::Approx(1).epsilon(0.005));
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("the reverse measurements meet the sum over all states and orders") {
   const auto states = all_states(b.energy.space());
   const auto log_z = b.energy.log_z();
   for (std::int64_t n = 0; n < states.size(0); ++n) {
-    const auto x = row_of(states, n);
+    const auto x = to_state(states, n);
     const auto chains = b.family.chain_log_probs(x);
     const auto log_p = std::log(b.energy.weight(x)) - log_z, log_q = log_mean_exp(chains);
     for (const auto c : chains) {
@@ -176,18 +176,17 @@ TEST_CASE("the reverse measurements meet the sum over all states and orders") {
     CAPTURE(truth);
     CHECK(std::abs(measurement.value - truth) < 5 * *measurement.stderr_);
   };
-  within(measurements_of("kl_reverse", b.evaluation).at("importance"), kl);
-  within(measurements_of("elbo", b.evaluation).at("importance"), log_z - kl);
-  const auto elbo = measurements_of("elbo", b.evaluation, R"("published": true)");
-  CHECK(elbo.at("importance").value ==
-        measurements_of("elbo", b.evaluation).at("importance").value);
+  within(run_metric("kl_reverse", b.evaluation).at("importance"), kl);
+  within(run_metric("elbo", b.evaluation).at("importance"), log_z - kl);
+  const auto elbo = run_metric("elbo", b.evaluation, R"("published": true)");
+  CHECK(elbo.at("importance").value == run_metric("elbo", b.evaluation).at("importance").value);
   within(elbo.at("published"), published);
   CHECK(published > log_z - kl + 0.01);  // the order of drawing favours the sample
   CHECK(elbo.at("published").status == Status::kEstimate);
-  within(measurements_of("ess", b.evaluation).at("importance"), 1 / second);
-  within(measurements_of("log_z", b.evaluation).at("importance"), log_z);
+  within(run_metric("ess", b.evaluation).at("importance"), 1 / second);
+  within(run_metric("log_z", b.evaluation).at("importance"), log_z);
   b.evaluation.with_oracle = false;
-  within(measurements_of("kl_reverse", b.evaluation).at("importance"), kl);
+  within(run_metric("kl_reverse", b.evaluation).at("importance"), kl);
   remove(b.family, QueryKind::kLogMarginal, "chain");
   CHECK(unavailable("elbo", b.evaluation, R"("published": true)") ==
         "\"published\" needs log q(x) along one order; the family offers: one_pass, ensemble, "
@@ -199,13 +198,13 @@ TEST_CASE("the forward measurements meet the sum over all states and orders") {
   b.family.tilt = 0.7;
   double kl = 0;
   for (std::int64_t n = 0; n < b.evaluation.truth.size(0); ++n) {
-    const auto x = row_of(b.evaluation.truth, n);
+    const auto x = to_state(b.evaluation.truth, n);
     kl += std::log(b.energy.weight(x)) - b.energy.log_z() - mean(b.family.chain_log_probs(x));
   }
   kl /= double(b.evaluation.truth.size(0));
   b.evaluation.truth = b.evaluation.truth.repeat({50, 1});
-  const auto forward = measurements_of("kl_forward", b.evaluation).at("chain");
-  const auto eubo = measurements_of("eubo", b.evaluation).at("chain");
+  const auto forward = run_metric("kl_forward", b.evaluation).at("chain");
+  const auto eubo = run_metric("eubo", b.evaluation).at("chain");
   CHECK(kl > 0.02);
   CHECK(std::abs(forward.value - kl) < 5 * *forward.stderr_);
   CHECK(std::abs(eubo.value - b.energy.log_z() - kl) < 5 * *eubo.stderr_);
@@ -216,12 +215,12 @@ TEST_CASE("the forward measurements meet the sum over all states and orders") {
 
 TEST_CASE("an exact model has no forward divergence, and a family with exact answers is asked") {
   ImportanceBench b;
-  CHECK(std::abs(measurements_of("kl_forward", b.evaluation).at("chain").value) < 1e-12);
-  CHECK(measurements_of("eubo", b.evaluation).at("chain").value ==
+  CHECK(std::abs(run_metric("kl_forward", b.evaluation).at("chain").value) < 1e-12);
+  CHECK(run_metric("eubo", b.evaluation).at("chain").value ==
         doctest::Approx(b.energy.log_z()).epsilon(1e-12));
   b.family.offset = 0.1;
   b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact}};
-  const auto measurement = measurements_of("kl_forward", b.evaluation).at("exact");
+  const auto measurement = run_metric("kl_forward", b.evaluation).at("exact");
   CHECK(measurement.value == doctest::Approx(-0.3));
   CHECK(measurement.status == Status::kEstimate);
 }

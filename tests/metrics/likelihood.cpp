@@ -44,8 +44,8 @@ TEST_CASE("nll of an exact model is the entropy, by every estimator") {
   DataBench b;
   double entropy = 0;
   for (std::int64_t n = 0; n < b.data.all().size(0); ++n)
-    entropy -= b.energy.log_marginal(row_of(b.data.all(), n)) / double(b.data.all().size(0));
-  const auto measurements = measurements_of("nll", b.evaluation);
+    entropy -= b.energy.log_marginal(to_state(b.data.all(), n)) / double(b.data.all().size(0));
+  const auto measurements = run_metric("nll", b.evaluation);
   CHECK(measurements.size() == 4);
   for (const auto& [name, measurement] : measurements) {
     CAPTURE(name);
@@ -74,12 +74,12 @@ TEST_CASE("nll meets the mean over all orders, and over all draws of an ensemble
   std::vector<double> one, two, pass;
   const auto distinct = b.data.all().size(0) / 40;
   for (std::int64_t n = 0; n < distinct; ++n) {
-    const auto x = row_of(b.data.all(), n);
+    const auto x = to_state(b.data.all(), n);
     one.push_back(-mean(b.family.chain_log_probs(x)));
     two.push_back(-expected_ensemble(b.family.chain_log_probs(x), 2));
     pass.push_back(-b.family.one_pass(x));
   }
-  const auto measurements = measurements_of("nll", b.evaluation, R"("orders": 2)");
+  const auto measurements = run_metric("nll", b.evaluation, R"("orders": 2)");
   const auto& by_order = measurements.at("one_order");
   const auto& ensemble = measurements.at("ensemble");
   CHECK(std::abs(by_order.value - mean(one)) < 5 * *by_order.stderr_);
@@ -99,7 +99,7 @@ TEST_CASE("nll takes the status of the family's answer, turned round") {
   DataBench b;
   b.family.can = {{QueryKind::kLogMarginal, "exact", Status::kExact, "1", Route::kExact},
                   {QueryKind::kLogMarginal, "one_pass", Status::kLower, "1", Route::kOnePass}};
-  const auto measurements = measurements_of("nll", b.evaluation);
+  const auto measurements = run_metric("nll", b.evaluation);
   CHECK(measurements.at("exact").status == Status::kExact);
   CHECK(measurements.at("one_pass").status == Status::kUpper);
 }
@@ -108,11 +108,11 @@ TEST_CASE("nll of a state that the model forbids is infinite and has no standard
   DataBench b;
   b.family.noise = INFINITY;
   b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
-  const auto forbidden = rows_of({{0, 0, 0}});
+  const auto forbidden = stack_rows({{0, 0, 0}});
   REQUIRE(scatter({0, 0, 0}) < 0);
   const Rows data(b.energy.space(), forbidden.repeat({3, 1}));
   b.evaluation.rows_given = &data;
-  const auto measurement = measurements_of("nll", b.evaluation).at("one_pass");
+  const auto measurement = run_metric("nll", b.evaluation).at("one_pass");
   CHECK(measurement.value == INFINITY);
   CHECK(!measurement.stderr_);
   CHECK(measurement.more["bits_per_dim"] == "inf");
@@ -124,7 +124,7 @@ TEST_CASE("what cannot be computed of likelihoods is said") {
       unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, ensemble, masked");
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
-  CHECK(measurements_of("nll", b.evaluation).size() == 3);
+  CHECK(run_metric("nll", b.evaluation).size() == 3);
   CHECK(unavailable("gap", b.evaluation) ==
         "needs log-marginals in one pass and along one order; the family offers: chain, ensemble, "
         "masked");
@@ -135,8 +135,7 @@ TEST_CASE("what cannot be computed of likelihoods is said") {
 TEST_CASE("gap is the offset of the marginals, by size") {
   DataBench b;
   b.family.offset = -0.1;
-  const auto gap =
-      measurements_of("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
+  const auto gap = run_metric("gap", b.evaluation, R"("sizes": [], "queries": 5)").at("one_pass");
   CHECK(gap.samples == 20);
   CHECK(gap.value == doctest::Approx(std::sqrt((0.01 + 0.04 + 0.09) / 4)).epsilon(1e-9));
   CHECK(gap.more["bias"].get<double>() == doctest::Approx(-0.15).epsilon(1e-9));

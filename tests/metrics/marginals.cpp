@@ -48,7 +48,7 @@ std::vector<double> column(const Json& pairs, std::size_t which) {
 
 TEST_CASE("an exact model has no marginal error, by either way of asking") {
   TableBench b;
-  const auto measurements = measurements_of("marginal_error", b.evaluation);
+  const auto measurements = run_metric("marginal_error", b.evaluation);
   CHECK(measurements.size() == 2);
   for (const auto* name : {"one_pass", "chain"}) {
     CHECK(measurements.at(name).value < 1e-12);
@@ -63,7 +63,7 @@ TEST_CASE("marginal_error is the rms over sizes of a known offset") {
   TableBench b;
   b.family.offset = 0.2;
   const auto measurement =
-      measurements_of("marginal_error", b.evaluation, R"("sizes": [0, 34, 100], "queries": 40)")
+      run_metric("marginal_error", b.evaluation, R"("sizes": [0, 34, 100], "queries": 40)")
           .at("one_pass");
   CHECK(measurement.value == doctest::Approx(std::sqrt((0 + 0.04 + 0.36) / 3)).epsilon(1e-9));
   CHECK(measurement.more["max"].get<double>() == doctest::Approx(0.6).epsilon(1e-9));
@@ -84,15 +84,14 @@ TEST_CASE("pairs are exact marginals beside the model's, and the measurements fo
   TableBench b;
   b.family.noise = 0.5;
   const auto measurement =
-      measurements_of("marginal_error", b.evaluation, R"("sizes": [], "queries": 50)")
-          .at("one_pass");
+      run_metric("marginal_error", b.evaluation, R"("sizes": [], "queries": 50)").at("one_pass");
   const auto& pairs = measurement.more["pairs"];
   REQUIRE(pairs.size() == 200);
   // All the partial states there are, by size: (log p, answered).
   std::map<std::int64_t, Pairs> possible;
   const auto states = all_states({{3, 4, 3}, {3}}) - 1;
   for (std::int64_t n = 0; n < states.size(0); ++n) {
-    const auto s = row_of(states, n);
+    const auto s = to_state(states, n);
     possible[known_in(s)].emplace_back(b.energy.log_marginal(s), b.family.one_pass(s));
   }
   double squares = 0, largest = 0;
@@ -124,9 +123,9 @@ TEST_CASE("pairs are exact marginals beside the model's, and the measurements fo
 
 TEST_CASE("every subset of a size is asked alike") {
   TableBench b;
-  b.evaluation.truth = rows_of({{1, 2, 1}}).repeat({6000, 1});
-  measurements_of("marginal_error", b.evaluation,
-                  R"("sizes": [34], "queries": 6000, "estimators": ["one_pass"])");
+  b.evaluation.truth = stack_rows({{1, 2, 1}}).repeat({6000, 1});
+  run_metric("marginal_error", b.evaluation,
+             R"("sizes": [34], "queries": 6000, "estimators": ["one_pass"])");
   std::vector<double> counts(3, 0);
   for (const auto& [_, partial] : b.family.asked)
     for (std::int64_t i = 0; i < 3; ++i)
@@ -139,7 +138,7 @@ TEST_CASE("every subset of a size is asked alike") {
 TEST_CASE("sizes are percent of D, and queries no more than states") {
   TableBench b;
   b.evaluation.truth = b.energy.repeated().slice(0, 0, 7);
-  const auto measurement = measurements_of("marginal_error", b.evaluation).at("one_pass");
+  const auto measurement = run_metric("marginal_error", b.evaluation).at("one_pass");
   CHECK(measurement.samples == 3 * 7);  // 10, 30 % and 50, 70 % and 90 % of 3 are 1, 2 and 3
   CHECK(measurement.more["by_size"][0]["size"] == 1);
   CHECK(measurement.more["by_size"][2]["size"] == 3);
@@ -152,8 +151,8 @@ TEST_CASE("without an oracle the reference is the ensemble") {
   b.evaluation.with_oracle = false;
   const Rows data(b.energy.space(), b.evaluation.truth);
   b.evaluation.rows_given = &data;
-  const auto measurements = measurements_of("marginal_error", b.evaluation,
-                                            R"("estimators": ["one_pass", "chain", "ensemble"])");
+  const auto measurements = run_metric("marginal_error", b.evaluation,
+                                       R"("estimators": ["one_pass", "chain", "ensemble"])");
   CHECK(measurements.size() == 2);
   CHECK(measurements.at("one_pass").more["reference"] == "ensemble of 5 orders");
   CHECK(measurements.at("chain").value > 0.01);
@@ -177,10 +176,10 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
   TableBench b;
   b.family.noise = INFINITY;
   REQUIRE(scatter({0, 0, 0}) < 0);
-  b.evaluation.truth = rows_of({{0, 0, 0}}).repeat({8, 1});
-  const auto measurement = measurements_of("marginal_error", b.evaluation,
-                                           R"("sizes": [100], "estimators": ["one_pass"])")
-                               .at("one_pass");
+  b.evaluation.truth = stack_rows({{0, 0, 0}}).repeat({8, 1});
+  const auto measurement =
+      run_metric("marginal_error", b.evaluation, R"("sizes": [100], "estimators": ["one_pass"])")
+          .at("one_pass");
   CHECK(measurement.value == INFINITY);
   CHECK(!measurement.stderr_);
   CHECK(measurement.more["max"] == "inf");
@@ -191,13 +190,11 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
 
 TEST_CASE("single marginals of an exact model are right, of another off by what is counted") {
   TableBench b;
-  CHECK(measurements_of("single_marginals", b.evaluation).begin()->second.value < 1e-12);
+  CHECK(run_metric("single_marginals", b.evaluation).begin()->second.value < 1e-12);
 
   b.family.tilt = 0.6;
   const auto measurement =
-      measurements_of("single_marginals", b.evaluation, R"("sizes": [0], "queries": 3)")
-          .begin()
-          ->second;
+      run_metric("single_marginals", b.evaluation, R"("sizes": [0], "queries": 3)").begin()->second;
   double sum = 0, worst = 0;
   for (const auto& [i, k] : std::vector<std::pair<std::size_t, std::int64_t>>{
            {0, 0}, {0, 1}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}}) {

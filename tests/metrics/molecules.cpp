@@ -15,7 +15,7 @@ const State kEthanol{2, 2, 4, 6, 6}, kEthanolTurned{4, 2, 2, 6, 6}, kMethane{2, 
 Rows two_molecules() {
   auto space = StateSpace::uniform(5, 7);
   space.alphabet = {"#", "(", "C", "N", "O", "c", " "};
-  return {space, rows_of({kEthanol, kNitrile})};
+  return {space, stack_rows({kEthanol, kNitrile})};
 }
 
 struct Subject {
@@ -31,12 +31,12 @@ struct Subject {
 TEST_CASE("molecules counts what is valid, different and new, and compares properties") {
   Subject subject;
   subject.evaluation.samples.states =
-      rows_of({kEthanol, kBroken, kAmine, kEthanolTurned, kNothing, kMethane});
+      stack_rows({kEthanol, kBroken, kAmine, kEthanolTurned, kNothing, kMethane});
   if (chemistry::rdkit_version().empty()) {
     CHECK(unavailable("molecules", subject.evaluation).find("librdkit-dev") != std::string::npos);
     return;
   }
-  auto measurements = measurements_of("molecules", subject.evaluation);
+  auto measurements = run_metric("molecules", subject.evaluation);
   CHECK(measurements["validity"].value == Approx(4.0 / 6));
   CHECK(*measurements["validity"].stderr_ == Approx(std::sqrt(4.0 / 6 * 2 / 6 / 6)));
   CHECK(measurements["validity"].more["rdkit"] == chemistry::rdkit_version());
@@ -66,31 +66,31 @@ TEST_CASE("molecules counts what is valid, different and new, and compares prope
 TEST_CASE("molecules of the data itself are valid, known and at no distance") {
   Subject subject;
   if (chemistry::rdkit_version().empty()) return;
-  subject.evaluation.samples.states = rows_of({kNitrile, kEthanol});
-  auto measurements = measurements_of("molecules", subject.evaluation);
+  subject.evaluation.samples.states = stack_rows({kNitrile, kEthanol});
+  auto measurements = run_metric("molecules", subject.evaluation);
   CHECK(measurements["validity"].value == 1);
   CHECK(measurements["uniqueness"].value == 1);
   CHECK(measurements["novelty"].value == 0);
   for (const auto* name : {"wasserstein_logP", "wasserstein_QED", "wasserstein_weight"})
     CHECK(measurements[name].value == 0);
   CHECK_FALSE(
-      measurements_of("molecules", subject.evaluation, R"("novelty": false)").contains("novelty"));
+      run_metric("molecules", subject.evaluation, R"("novelty": false)").contains("novelty"));
 }
 
 TEST_CASE("molecules says why it cannot be computed") {
   Subject subject;
   if (chemistry::rdkit_version().empty()) return;
-  subject.evaluation.samples.states = rows_of({kBroken, kNothing});
-  CHECK(measurements_of("molecules", subject.evaluation).size() == 1);
+  subject.evaluation.samples.states = stack_rows({kBroken, kNothing});
+  CHECK(run_metric("molecules", subject.evaluation).size() == 1);
   remove(subject.family, QueryKind::kSample);
   CHECK(unavailable("molecules", subject.evaluation) ==
         "needs samples of the model, and the family does not sample");
-  const Rows letters(subject.data.space(), rows_of({kBroken, kNothing}));
+  const Rows letters(subject.data.space(), stack_rows({kBroken, kNothing}));
   Subject other;
   other.evaluation.rows_given = &letters;
   CHECK(unavailable("molecules", other.evaluation) ==
         "needs a dataset of molecules; RDKit reads none of its first rows");
-  const Rows numbers(StateSpace::uniform(2, 2), rows_of({{0, 1}}));
+  const Rows numbers(StateSpace::uniform(2, 2), stack_rows({{0, 1}}));
   other.evaluation.rows_given = &numbers;
   CHECK(unavailable("molecules", other.evaluation) == "needs a dataset of molecules");
   other.evaluation.rows_given = nullptr;

@@ -42,14 +42,14 @@ Counted counted(const State& x, std::int64_t K, double log_f) {
 }
 
 /// Their means over all states, each with its weight.
-Counted mean_of(const Energy& energy, const Tensor& weight) {
+Counted compute_mean(const Energy& energy, const Tensor& weight) {
   const auto x = all_states(energy.space());
   const auto log_f = energy.log_density(x);
   const auto K = energy.space().levels();
   Counted mean;
   mean.magnetisation.assign(std::size_t(K), 0);
   for (std::int64_t n = 0; n < x.size(0); ++n) {
-    const auto one = counted(row_of(x, n), K, log_f[n].item<double>());
+    const auto one = counted(to_state(x, n), K, log_f[n].item<double>());
     const auto w = weight[n].item<double>();
     for (std::size_t k = 0; k < std::size_t(K); ++k)
       mean.magnetisation[k] += w * one.magnetisation[k];
@@ -116,11 +116,12 @@ TEST_CASE("observables are those that are counted site by site, as they are and 
     State known(9);
     for (std::size_t i = 0; i < 9; ++i)
       known[i] = std::int64_t(i * i % std::size_t(K));
-    b.evaluation.truth = rows_of({known, known});
+    b.evaluation.truth = stack_rows({known, known});
     const auto truth =
         counted(known, K, b.energy->log_density(b.evaluation.truth)[0].item<double>());
-    const auto plain = mean_of(*b.energy, b.uniform()), weighed = mean_of(*b.energy, b.law());
-    const auto measurements = measurements_of("observables", b.evaluation);
+    const auto plain = compute_mean(*b.energy, b.uniform()),
+               weighed = compute_mean(*b.energy, b.law());
+    const auto measurements = run_metric("observables", b.evaluation);
     CHECK(measurements.size() == 4);
     const auto check = [&](const char* name, double error, double with_weights) {
       CAPTURE(name);
@@ -151,7 +152,7 @@ TEST_CASE("of spins the magnetisation is the mean spin") {
   AllStates b(kIsingTorus);
   b.evaluation.truth = torch::ones({4, 9}, torch::kLong);
   b.evaluation.truth[0][0] = 0;  // mean spins 7/9, 1, 1, 1
-  const auto measurements = measurements_of("observables", b.evaluation);
+  const auto measurements = run_metric("observables", b.evaluation);
   CHECK(measurements.at("magnetisation").value == doctest::Approx(17.0 / 18).epsilon(1e-9));
   CHECK(measurements.at("magnetisation").more.at("reference").size() == 2);
   CHECK(number_at(measurements.at("absolute_magnetisation").more, "reference") ==
@@ -168,7 +169,7 @@ TEST_CASE("samples of the target itself differ from the truth by their standard 
     const auto x = oracle.sample(all.expand({4000, -1}).contiguous(), stream);
     b.evaluation.samples = {x, oracle.log_marginal(x), b.energy->log_density(x)};
     b.evaluation.truth = oracle.sample(all.expand({6000, -1}).contiguous(), stream);
-    for (const auto& [name, measurement] : measurements_of("observables", b.evaluation)) {
+    for (const auto& [name, measurement] : run_metric("observables", b.evaluation)) {
       CAPTURE(name);
       CHECK(measurement.value < 5 * *measurement.stderr_);
       CHECK(*measurement.stderr_ < 0.03);
@@ -191,7 +192,7 @@ TEST_CASE("errors of equals are on average what chance makes them") {
   for (int n = 0; n < 60; ++n) {
     const auto x = oracle.sample(all.expand({30, -1}).contiguous(), stream);
     b.evaluation.samples = {x, oracle.log_marginal(x), b.energy->log_density(x)};
-    const auto measurement = measurements_of("observables", b.evaluation).at("two_point");
+    const auto measurement = run_metric("observables", b.evaluation).at("two_point");
     REQUIRE(measurement.more.at("by_distance").size() == 4);
     seen += measurement.value / 60;
     expected += number_at(measurement.more, "by_chance") / 60;
@@ -206,10 +207,10 @@ TEST_CASE("draws that remember each other count for less") {
   const auto all = b.energy->space().empty();
   const auto x = oracle.sample(all.expand({8000, -1}).contiguous(), stream).view({20, 400, 9});
   b.evaluation.chains = x;
-  const auto apart = measurements_of("observables", b.evaluation).at("energy");
+  const auto apart = run_metric("observables", b.evaluation).at("energy");
   // Each draw four times in a row: as many states, a quarter of them apart; tau = 2.
   b.evaluation.chains = x.slice(1, 0, 100).repeat_interleave(4, 1);
-  const auto slow = measurements_of("observables", b.evaluation).at("energy");
+  const auto slow = run_metric("observables", b.evaluation).at("energy");
   CHECK(slow.more.at("reference_samples") == 8000);
   CHECK(number_at(apart.more, "autocorrelation_time") < 0.6);
   CHECK(number_at(slow.more, "autocorrelation_time") == doctest::Approx(2).epsilon(0.1));
@@ -227,7 +228,7 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
   const auto along = [&](const std::string& more) {
     AllStates b(fmt::format(R"({{"type": "ising", "sides": [4], "coupling": 0.4, {}}})", more));
     b.evaluation.truth = x;
-    return measurements_of("observables", b.evaluation).at("two_point").more.at("by_distance");
+    return run_metric("observables", b.evaluation).at("two_point").more.at("by_distance");
   };
   const auto ring = along(R"("boundary": "periodic")"), line = along(R"("boundary": "open")");
   REQUIRE(ring.size() == 2);
@@ -241,14 +242,14 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
   // Sides of 3 and 4: at distance two there are pairs along the longer one alone.
   AllStates torus(R"({"type": "ising", "sides": [3, 4], "coupling": 0.4})");
   torus.evaluation.truth = torch::tensor({1, 1, 0, 0}, torch::kLong).repeat({2, 3});
-  const auto bands = measurements_of("observables", torus.evaluation).at("two_point");
+  const auto bands = run_metric("observables", torus.evaluation).at("two_point");
   CHECK(number_at(bands.more.at("by_distance")[1], "reference") == -1);
 
   AllStates slab(R"({"type": "potts", "states": 2, "sides": [2, 6], "boundary": "open"})");
   slab.evaluation.truth =
       torch::tensor({{0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0}}, torch::kLong).repeat({2, 1});
   const auto far =
-      measurements_of("observables", slab.evaluation).at("two_point").more.at("by_distance");
+      run_metric("observables", slab.evaluation).at("two_point").more.at("by_distance");
   REQUIRE(far.size() == 3);
   // Of 6 + 10 pairs next to each other 8 are equal; 4 of 8 at distance two; none of 6 at three.
   CHECK(number_at(far[0], "reference") == doctest::Approx(0).epsilon(1e-9));
@@ -259,7 +260,7 @@ TEST_CASE("correlations are along the axes of the energy's lattice, closed or no
 TEST_CASE("where the pairs are those of no lattice the correlation is over the pairs") {
   AllStates b(R"({"type": "max_cut", "edges": ["1 2", "2 3", "3 4", "4 5", "1 3"]})");
   b.evaluation.truth = torch::tensor({{0, 0, 1, 1, 0}}, torch::kLong).repeat({2, 1});
-  const auto measurement = measurements_of("observables", b.evaluation).at("two_point");
+  const auto measurement = run_metric("observables", b.evaluation).at("two_point");
   CHECK(number_at(measurement.more, "reference") == doctest::Approx(-0.2).epsilon(1e-9));  // 2 of 5
   CHECK(number_at(measurement.more, "model") == doctest::Approx(0).epsilon(1e-9));
   CHECK_FALSE(measurement.more.contains("by_distance"));
@@ -269,7 +270,7 @@ TEST_CASE("forbidden samples have an infinite energy, and no weight") {
   AllStates b(R"({"type": "constrained", "given": "[1, null, null]",
                   "energy": {"type": "ising", "sides": [3], "coupling": 0.4}})");
   b.evaluation.truth = torch::ones({2, 3}, torch::kLong);
-  const auto measurement = measurements_of("observables", b.evaluation).at("energy");
+  const auto measurement = run_metric("observables", b.evaluation).at("energy");
   CHECK(measurement.value == INFINITY);
   CHECK_FALSE(measurement.stderr_);
   const auto allowed = b.law();
@@ -287,7 +288,7 @@ TEST_CASE("without an energy there is the magnetisation, without log q no weight
   b.evaluation.rows_given = &data;
   b.evaluation.truth = data.all();
   b.evaluation.samples.log_density = Tensor();
-  const auto measurements = measurements_of("observables", b.evaluation);
+  const auto measurements = run_metric("observables", b.evaluation);
   CHECK(measurements.size() == 2);
   CHECK(measurements.at("magnetisation").value == doctest::Approx(1).epsilon(1e-9));
   CHECK_FALSE(measurements.at("magnetisation").more.contains("weighted"));

@@ -35,7 +35,7 @@ struct ScoreBench {
   ScoredEnergy energy;
   explicit ScoreBench(bool wanted) : energy(wanted) {
     evaluation.target = &energy;
-    evaluation.samples.states = rows_of({{1, 0, 0}, {1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 2, 0}});
+    evaluation.samples.states = stack_rows({{1, 0, 0}, {1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 2, 0}});
   }
 };
 
@@ -43,7 +43,7 @@ struct ScoreBench {
 
 TEST_CASE("score is the mean and spread of g over the samples that have one") {
   ScoreBench b(true);
-  const auto measurements = measurements_of("score", b.evaluation);
+  const auto measurements = run_metric("score", b.evaluation);
   REQUIRE(measurements.size() == 1);
   const auto& g = measurements.at("g");
   const std::vector<double> values{0, 2, 1, 2};
@@ -62,7 +62,7 @@ TEST_CASE("score is the mean and spread of g over the samples that have one") {
 
 TEST_CASE("score of an energy without a target is its raw score alone") {
   ScoreBench b(false);
-  const auto score = measurements_of("score", b.evaluation).at("score");
+  const auto score = run_metric("score", b.evaluation).at("score");
   CHECK(score.value == doctest::Approx(1.25));
   CHECK(score.unit == "score");
   CHECK_FALSE(score.more.contains("target"));
@@ -71,7 +71,7 @@ TEST_CASE("score of an energy without a target is its raw score alone") {
 
 TEST_CASE("score says why there is none") {
   ScoreBench b(true);
-  b.evaluation.samples.states = rows_of({{0, 1, 1}});
+  b.evaluation.samples.states = stack_rows({{0, 1, 1}});
   CHECK(unavailable("score", b.evaluation) == "none of the model's samples has a score");
   b.evaluation.target = &b.whole;
   CHECK(unavailable("score", b.evaluation) ==

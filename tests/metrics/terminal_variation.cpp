@@ -18,7 +18,7 @@ struct VariationBench {
     double sum = 0;
     const auto states = all_states(energy.space());
     for (std::int64_t n = 0; n < states.size(0); ++n) {
-      const auto x = row_of(states, n);
+      const auto x = to_state(states, n);
       double q = 0;
       for (const auto& order : orders)
         q += std::exp(family.chain(x, order)) / double(orders.size());
@@ -35,7 +35,7 @@ const std::vector<State> kAllOrders{{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
 
 TEST_CASE("terminal_variation of the exact model is nothing") {
   VariationBench b;
-  const auto measurement = measurements_of("terminal_variation", b.evaluation).at("exact");
+  const auto measurement = run_metric("terminal_variation", b.evaluation).at("exact");
   CHECK(measurement.value < 1e-12);
   CHECK(measurement.more["passes"] ==
         3 * 4 * 3 - 2 * 3 * 2);  // all partial states but the full ones
@@ -48,7 +48,7 @@ TEST_CASE("terminal_variation meets the sum over all orders and states") {
   // rows: batches of all sizes, ending within a subset and not
   for (const auto* rows : {"1", "5", "4096"}) {
     const auto more = std::string(R"("rows": )") + rows;
-    const auto measurement = measurements_of("terminal_variation", b.evaluation, more).at("exact");
+    const auto measurement = run_metric("terminal_variation", b.evaluation, more).at("exact");
     CHECK(measurement.value > 0.05);
     CHECK(measurement.value == doctest::Approx(b.by_hand(kAllOrders)).epsilon(1e-10));
     CHECK(measurement.more["order"] == "random");
@@ -58,12 +58,11 @@ TEST_CASE("terminal_variation meets the sum over all orders and states") {
 TEST_CASE("terminal_variation follows the order of the samples, or the one asked for") {
   VariationBench b;
   b.family.tilt = 0.8;
-  const auto measurement =
-      measurements_of("terminal_variation", b.evaluation, R"("order": "backward")");
+  const auto measurement = run_metric("terminal_variation", b.evaluation, R"("order": "backward")");
   CHECK(measurement.at("exact").value == doctest::Approx(b.by_hand({{2, 1, 0}})).epsilon(1e-10));
   CHECK(measurement.at("exact").more["passes"] == 1 + 2 + 6);  // beginnings alone
   b.evaluation.samples.order = "forward";
-  const auto forward = measurements_of("terminal_variation", b.evaluation).at("exact");
+  const auto forward = run_metric("terminal_variation", b.evaluation).at("exact");
   CHECK(forward.value == doctest::Approx(b.by_hand({{0, 1, 2}})).epsilon(1e-10));
   CHECK(forward.more["order"] == "forward");
 }

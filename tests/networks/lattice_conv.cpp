@@ -51,7 +51,7 @@ TEST_CASE("no site's logits depend on another of its colour, and some do on thei
     REQUIRE(colours.defined());
     CHECK(colours.max().item<std::int64_t>() + 1 == c.colours);
     const auto D = energy->space().dimension(), K = energy->space().levels();
-    const auto model = conditionals_of(*net, torch::kCPU);
+    const auto model = make_conditionals(*net, torch::kCPU);
     torch::manual_seed(3);
     std::int64_t others = 0;  // that moved
     for (int repeat = 0; repeat < 40; ++repeat) {
@@ -85,13 +85,13 @@ TEST_CASE("sites of one colour revealed together are what they are one after the
     CAPTURE(c.network);
     const auto energy = test::make<Energy>(c.energy);
     const auto net = lattice_conv(*energy, c.network);
-    const auto model = conditionals_of(*net, torch::kCPU);
+    const auto model = make_conditionals(*net, torch::kCPU);
     const auto D = energy->space().dimension();
     auto partial = energy->space().empty().expand({6, D}).clone();
     partial.slice(0, 0, 3).slice(1, 0, 17).fill_(1);  // half of the rows with evidence
     Stream orders(5, "orders");
     const auto time = draw_times(net->colours(), 6, orders);
-    const auto one_by_one = ranks_of((time * D + torch::arange(D)).argsort(std::int64_t{1}));
+    const auto one_by_one = to_ranks((time * D + torch::arange(D)).argsort(std::int64_t{1}));
 
     Stream first(7, "samples"), second(7, "samples");
     const auto together = sample_in_passes(model, partial, time, first);

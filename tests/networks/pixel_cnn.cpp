@@ -15,7 +15,7 @@ std::shared_ptr<Network> pixel_cnn(const StateSpace& space, const std::string& p
   return net;
 }
 
-Tensor logits_of(Network& net, const Tensor& x) {
+Tensor compute_logits(Network& net, const Tensor& x) {
   return net.evaluate({x, net.causal_order().expand_as(x)}, kCausalLogits).causal_logits;
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("pixel_cnn equals its formula") {
   space.shape = {4, 5};
   const auto net = pixel_cnn(space, R"("channels": 4, "layers": 2)");
   const auto x = torch::randint(-1, 3, {3, 20}, torch::kLong);
-  const auto logits = logits_of(*net, x);
+  const auto logits = compute_logits(*net, x);
   const Restated restated(*net, 4, 5);
   for (int b = 0; b < 3; ++b)
     CHECK(torch::allclose(logits[b], restated.logits(x[b], 2), 1e-5, 1e-5));
@@ -91,7 +91,7 @@ TEST_CASE("no pixel above or to the left is out of a pixel_cnn's sight") {
   const auto net = pixel_cnn(space, R"("channels": 8, "layers": 6)");
   const auto zeros = torch::zeros({1, 64}, torch::kLong);
   const auto others = torch::eye(64, torch::kLong);  // one pixel changed in each row
-  const auto change = (logits_of(*net, others) - logits_of(*net, zeros)).abs().amax(2);
+  const auto change = (compute_logits(*net, others) - compute_logits(*net, zeros)).abs().amax(2);
   const auto seen = change > 1e-5;  // [changed, pixel]; less is rounding
   const auto before = torch::ones({64, 64}).triu(1).to(torch::kBool);
   CAPTURE(seen.ne(before).nonzero());

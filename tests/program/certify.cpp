@@ -45,7 +45,7 @@ std::string question(std::initializer_list<int> known, const std::string& more =
   return fmt::format("{{\"x\": {}{}}}\n", x.dump(), more);
 }
 
-std::vector<Json> lines_of(const Result& result) {
+std::vector<Json> parse_lines(const Result& result) {
   REQUIRE_MESSAGE(result.code == 0, result.err);
   std::vector<Json> lines;
   std::stringstream all(result.out);
@@ -59,12 +59,12 @@ std::vector<Json> lines_of(const Result& result) {
 TEST_CASE("certified answers hold the exact ones, with a network that has hardly been trained") {
   const auto run = half_trained().string();
   const auto asked = question({1, 1, 0}, ", \"id\": 4") + question({0, 1, 1, 0, 1, 1, 1});
-  const auto exact = lines_of(
+  const auto exact = parse_lines(
       run_marginalia(fmt::format("marginals '{}' --input - --estimator exact", run), asked));
   for (const auto* more :
        {"--exact-width 0 --width 0.5", "--exact-width 0 --samples 32 --seconds 100", ""}) {
     CAPTURE(more);
-    const auto lines = lines_of(
+    const auto lines = parse_lines(
         run_marginalia(fmt::format("marginals '{}' --input - --certify {}", run, more), asked));
     REQUIRE(lines.size() == 2);
     for (std::size_t i = 0; i < 2; ++i) {
@@ -90,14 +90,14 @@ TEST_CASE(
       question({1, 1, 0}, R"(, "given": [1,1,null,null,null,null,null,null,null,null,)"
                           R"(null,null,null,null,null,null,null,null,null,null,null,)"
                           R"(null,null,null,null])");
-  const auto exact = lines_of(
+  const auto exact = parse_lines(
       run_marginalia(fmt::format("marginals '{}' --input - --estimator exact", run), given));
-  const auto held = lines_of(run_marginalia(
+  const auto held = parse_lines(run_marginalia(
       fmt::format("marginals '{}' --input - --certify --exact-width 0 --width 0.6", run), given));
   const auto truth = exact[0].at("log_marginal").get<double>();
   CHECK(held[0].at("lower").get<double>() <= truth);
   CHECK(held[0].at("upper").get<double>() >= truth);
-  const auto radii = lines_of(run_marginalia(
+  const auto radii = parse_lines(run_marginalia(
       fmt::format("marginals '{}' --input - --conformal", run), question({1, 1, 0})));
   CHECK(radii[0].at("upper").get<double>() > radii[0].at("log_marginal").get<double>());
   CHECK(has(radii[0].at("law"), "|S| uniform on 0..25"));

@@ -42,7 +42,7 @@ constexpr const char* kManifest = R"({"marginalia_study": 1,
   "variants": {"full": {}, "short": {"family": {"type": "belief_propagation", "rounds": 1}}},
   "seeds": 2})";
 
-Json record_of(const fs::path& run) {
+Json read_record(const fs::path& run) {
   return Json::parse(read_text(run / "run.json"));
 }
 
@@ -73,20 +73,20 @@ TEST_CASE("a study writes its runs and their comparison, and does nothing twice"
   CHECK(comparison.at("notes").empty());
   for (const auto& e : comparison.at("experiments")) {
     const auto run = study / e.at("run").get<std::string>();
-    CHECK(e.at("spec_sha256") == record_of(run).at("spec_sha256"));
+    CHECK(e.at("spec_sha256") == read_record(run).at("spec_sha256"));
     CHECK(e.at("figures").at("marginal_error/one_pass").at("value") ==
           Json::parse(read_text(run / "evaluation.json"))
               .at("metrics")
               .at("marginal_error")
               .at("one_pass")
               .at("value"));
-    CHECK(record_of(run).at("threads") == 1);
+    CHECK(read_record(run).at("threads") == 1);
   }
-  const auto started = record_of(study / "runs/full-seed0").at("started");
+  const auto started = read_record(study / "runs/full-seed0").at("started");
   const auto again = call(study.parent_path(), "study s.json --out out");
   CHECK(again.code == 0);
   CHECK(has(again.err, "0 to run or resume, 4 finished"));
-  CHECK(record_of(study / "runs/full-seed0").at("started") == started);
+  CHECK(read_record(study / "runs/full-seed0").at("started") == started);
 
   const auto plan = call(study.parent_path(), "study s.json --out out --dry-run --only 'full*'");
   CHECK(plan.code == 0);
@@ -123,7 +123,7 @@ TEST_CASE("a study keeps the precision it was begun in, wherever it is started a
   CAPTURE(first.err);
   CHECK(first.code == 0);
   CHECK(precisions(folder / "out") == "bfloat16");
-  CHECK(record_of(folder / "out/runs/full-seed0").at("spec").at("training").at("precision") ==
+  CHECK(read_record(folder / "out/runs/full-seed0").at("spec").at("training").at("precision") ==
         "bfloat16");
   const auto again = call(folder.path(), "study s.json --out out", lesser);
   CHECK(again.code == 0);
@@ -194,7 +194,7 @@ TEST_CASE("a failure is named at once with its cause, and the others go on") {
   CHECK(has(result.err, "exit status 2: "));
   CHECK(has(result.err, "nowhere.txt"));
   CHECK(result.err.find("FAILED bad-seed0") < result.err.find("good-seed0: finished"));
-  CHECK(record_of(folder / "out/runs/good-seed0").at("status") == "finished");
+  CHECK(read_record(folder / "out/runs/good-seed0").at("status") == "finished");
   CHECK(has(result.out, "not run: bad-seed0"));
 }
 
@@ -240,7 +240,7 @@ TEST_CASE("a signal is passed on, and the same command goes on from the checkpoi
   CHECK(count(read_text(folder / "err"), "interrupted; the same command goes on with it") == 2);
   std::vector<std::int64_t> steps;
   for (const auto* name : {"s-seed0", "s-seed1"}) {
-    const auto record = record_of(folder / "out/runs" / name);
+    const auto record = read_record(folder / "out/runs" / name);
     CHECK(record.at("status") == "interrupted");
     steps.push_back(record.at("steps"));
   }
@@ -251,7 +251,7 @@ TEST_CASE("a signal is passed on, and the same command goes on from the checkpoi
   manifest["base"]["training"]["steps"] = std::max(steps[0], steps[1]) + 20;
   write_atomically(folder / "s.json", manifest.dump());
   for (const auto* name : {"s-seed0", "s-seed1"}) {
-    auto record = record_of(folder / "out/runs" / name);
+    auto record = read_record(folder / "out/runs" / name);
     record["spec"]["training"]["steps"] = manifest["base"]["training"]["steps"];
     record.erase("spec_sha256");  // as of a program that did not write it
     write_atomically(folder / "out/runs" / name / "run.json", record.dump());
@@ -319,7 +319,7 @@ TEST_CASE("the SLURM script is the recorded one, is handed to sbatch, and runs a
       fmt::format("cd '{0}' && SLURM_ARRAY_TASK_ID=2 bash out/slurm/job.sh 2> task.err",
                   folder.path().string());
   CHECK(std::system(task.c_str()) == 0);
-  CHECK(record_of(folder / "out/runs/short-seed0").at("status") == "finished");
+  CHECK(read_record(folder / "out/runs/short-seed0").at("status") == "finished");
   CHECK_FALSE(fs::exists(folder / "out/runs/full-seed0"));
   CHECK(has(call(folder.path(), "report out").err, ""));
   CHECK(
@@ -350,7 +350,7 @@ TEST_CASE("a run and a study are reproduced number by number; what differs is to
   const auto altered = call(folder.path(), "reproduce out/runs/full-seed1 --out x");
   CHECK(altered.code == 2);
   CHECK(has(altered.err, "was altered"));
-  auto record = record_of(run);
+  auto record = read_record(run);
   record["evaluation_sha256"] = sha256_hex(text);
   write_atomically(run / "run.json", record.dump());
   const auto other = call(folder.path(), "reproduce out/runs/full-seed1 --out x");
@@ -363,7 +363,7 @@ TEST_CASE("a run and a study are reproduced number by number; what differs is to
 TEST_CASE("a thousand runs list, filter and sort") {
   const test::TempDir folder;
   const auto& one = finished_study() / "runs/full-seed0";
-  auto record = record_of(one);
+  auto record = read_record(one);
   const auto evaluation = read_text(one / "evaluation.json");
   for (int i = 0; i < 1000; ++i) {
     const auto run = folder / fmt::format("run{}", i);

@@ -5,7 +5,7 @@
 #include <set>
 
 using namespace marginalia;
-using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
+using test::list_values, test::differences, test::error, test::mean, test::near, test::read_values;
 using test::Written;
 
 namespace {
@@ -36,7 +36,7 @@ TEST_CASE("every number of the table can be recomputed from the experiments") {
       const std::string name = row.at("row");
       CAPTURE(name);
       CAPTURE(keys[c]);
-      const auto values = all_of(values_of(comparison, name, keys[c]));
+      const auto values = list_values(read_values(comparison, name, keys[c]));
       CHECK(cell.at("n") == values.size());
       CHECK(cell.at("mean").get<double>() == near(mean(values)));
       CHECK(cell.at("stderr").get<double>() == near(error(values)));

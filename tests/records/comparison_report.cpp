@@ -7,7 +7,7 @@
 #include "host/runs/agreement.h"
 
 using namespace marginalia;
-using test::all_of, test::differences, test::error, test::mean, test::near, test::values_of;
+using test::list_values, test::differences, test::error, test::mean, test::near, test::read_values;
 using test::Written;
 namespace fs = std::filesystem;
 
@@ -37,10 +37,10 @@ TEST_CASE("the printed tables say what comparison.json says") {
     for (const auto& cell : row.at("cells")) {
       const std::string text = cell.at("text");
       line += cell.value("significant", false) ? " | **" + text + "**" : " | " + text;
-      const auto [value, error_of] = printed(text);
+      const auto [value, printed_error] = printed(text);
       CHECK(value == doctest::Approx(cell.at("mean").get<double>()).epsilon(0.02));
-      if (error_of > 0)
-        CHECK(error_of == doctest::Approx(cell.at("stderr").get<double>()).epsilon(0.06));
+      if (printed_error > 0)
+        CHECK(printed_error == doctest::Approx(cell.at("stderr").get<double>()).epsilon(0.06));
       CHECK(csv.find(fmt::format("{},{},", cell.at("mean").dump(), cell.at("stderr").dump())) !=
             std::string::npos);
       if (cell.contains("difference")) {
@@ -74,7 +74,7 @@ TEST_CASE("curves, sizes and calibration can be recomputed from the experiments"
     const auto& low = figure.at("series").at(0);
     CHECK(low.at("label") == "low");
     if (figure.at("id") == "curve-nll-step") {
-      const auto values = all_of(values_of(comparison, "low", "nll"));
+      const auto values = list_values(read_values(comparison, "low", "nll"));
       CHECK(low.at("x") == Json{10, 20});
       CHECK(low.at("y").at(1).get<double>() == near(mean(values) + 1));
       CHECK(low.at("high").at(1).get<double>() == near(mean(values) + 1 + error(values)));
@@ -92,7 +92,7 @@ TEST_CASE("curves, sizes and calibration can be recomputed from the experiments"
     }
     if (figure.at("id") == "size-marginal_error")
       CHECK(low.at("y").at(1).get<double>() ==
-            near(2 * mean(all_of(values_of(comparison, "low", "nll")))));
+            near(2 * mean(list_values(read_values(comparison, "low", "nll")))));
     if (figure.at("id") == "calibration") {
       CHECK(low.at("n").at(0) == 100);  // 10 + 20 + 30 + 40 predictions
       CHECK(low.at("y").at(0).get<double>() == near(0.2));
@@ -179,7 +179,7 @@ TEST_CASE("two runs agree number by number, times apart") {
   const auto a = runs / "low-seed0", b = runs / "low-seed1";
   const auto of = [](const std::vector<ComparedNumber>& all, const std::string& name) {
     const auto found = std::ranges::find(all, name, &ComparedNumber::name);
-    return found == all.end() ? std::string("not there") : std::string(name_of(found->agreement));
+    return found == all.end() ? std::string("not there") : std::string(to_string(found->agreement));
   };
   const auto same = compare_runs(a, a);
   CHECK(std::ranges::all_of(

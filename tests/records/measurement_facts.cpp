@@ -60,7 +60,7 @@ TEST_CASE("declarations pass through JSON unchanged") {
   const std::vector<MeasurementInfo> declared{{"soot_*", "glow", "of a sample", "lumens",
                                                Better::kHigher, PlotKind::kReliability,
                                                ColumnKind::kAside}};
-  const auto read = measurement_facts_of(to_json(declared));
+  const auto read = parse_measurement_facts(to_json(declared));
   REQUIRE(read.size() == 1);
   CHECK(read[0].estimator == "soot_*");
   CHECK(read[0].label == "glow");

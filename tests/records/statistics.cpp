@@ -8,12 +8,12 @@
 using namespace marginalia;
 
 TEST_CASE("a mean has a standard error from two values on") {
-  CHECK(summary_of({}).n == 0);
-  CHECK_FALSE(summary_of({3}).error);
-  const auto two = summary_of({1, 3});
+  CHECK(summarise({}).n == 0);
+  CHECK_FALSE(summarise({3}).error);
+  const auto two = summarise({1, 3});
   CHECK(two.mean == 2);
   CHECK(*two.error == doctest::Approx(1));  // s = sqrt(2), over sqrt(2)
-  CHECK(*summary_of({1, 2, 3, 4, 5}).error == doctest::Approx(std::sqrt(2.5 / 5)));
+  CHECK(*summarise({1, 2, 3, 4, 5}).error == doctest::Approx(std::sqrt(2.5 / 5)));
 }
 
 TEST_CASE("p of a paired t test equals the closed forms of Student's law") {

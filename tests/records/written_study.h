@@ -104,8 +104,8 @@ struct Written {
 };
 
 /// Values of a row in a column, by pair: from "experiments" alone.
-inline std::map<std::string, double> values_of(const Json& comparison, const std::string& row,
-                                               const std::string& column) {
+inline std::map<std::string, double> read_values(const Json& comparison, const std::string& row,
+                                                 const std::string& column) {
   std::map<std::string, double> values;
   for (const auto& e : comparison.at("experiments")) {
     if (e.at("row") != row || !e.contains("figures")) continue;
@@ -130,7 +130,7 @@ inline double error(const std::vector<double>& values) {
   return std::sqrt(sum / double(values.size() * (values.size() - 1)));
 }
 
-inline std::vector<double> all_of(const std::map<std::string, double>& by_pair) {
+inline std::vector<double> list_values(const std::map<std::string, double>& by_pair) {
   std::vector<double> values;
   for (const auto& [_, value] : by_pair)
     values.push_back(value);
@@ -139,7 +139,7 @@ inline std::vector<double> all_of(const std::map<std::string, double>& by_pair) 
 
 inline std::vector<double> differences(const Json& comparison, const std::string& a,
                                        const std::string& b, const std::string& column) {
-  const auto left = values_of(comparison, a, column), right = values_of(comparison, b, column);
+  const auto left = read_values(comparison, a, column), right = read_values(comparison, b, column);
   std::vector<double> all;
   for (const auto& [pair, value] : left)
     if (right.contains(pair)) all.push_back(value - right.at(pair));

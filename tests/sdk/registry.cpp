@@ -157,7 +157,7 @@ TEST_CASE("a registry knows what components declare of themselves") {
   CHECK((one.measurements[0].better == Better::kHigher));
   CHECK(all.find("energy", "toy")->measurements.empty());
   CHECK(all.find("family", "idle")->reference_chains.empty());
-  CHECK(measurement_facts_of(all) ==
+  CHECK(collect_measurement_facts(all) ==
         Json::parse(R"({"one": [{"estimator": "exact", "label": "unity",
             "meaning": "1 | 1 to some power", "unit": "nats", "better": "higher", "plot": "none",
             "column": "shared"}]})"));

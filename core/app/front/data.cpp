@@ -42,7 +42,7 @@ std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
   return items;
 }
 
-const char* name_of(FileState state) {
+const char* to_string(FileState state) {
   switch (state) {
     case FileState::kPartial:
       return "partial";
@@ -60,7 +60,7 @@ const char* name_of(FileState state) {
 
 void list_data(const Catalogue& catalogue, const DataArguments& a, const fs::path& data) {
   for (const auto& [dataset, source] : chosen(catalogue, a))
-    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, name_of(find(source, data).state),
+    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, to_string(find(source, data).state),
                source.file, source.bytes, source.url);
 }
 

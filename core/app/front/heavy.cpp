@@ -67,7 +67,7 @@ int serve_by_torch(const Request& request) {
   return function<int(const Request&)>("marginalia_serve")(request);
 }
 
-Catalogue catalogue_of(const Options& options) {
+Catalogue load_catalogue(const Options& options) {
   const auto folders = options.plugin_folders();
   const auto cache = default_cache_directory();
   if (auto kept = Catalogue::read(folders, cache)) return *kept;

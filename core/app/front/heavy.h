@@ -9,7 +9,7 @@ namespace marginalia::app {
 int serve_by_torch(const Request& request);
 
 /// What the plugins offer: kept from the last time, or found by loading them all.
-Catalogue catalogue_of(const Options& options);
+Catalogue load_catalogue(const Options& options);
 
 /// Another part of the program has said what went wrong, and how to end.
 struct Ended {

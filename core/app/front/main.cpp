@@ -40,7 +40,7 @@ struct Program {
   }
 
   Catalogue catalogue() {
-    auto catalogue = catalogue_of(request.options);
+    auto catalogue = load_catalogue(request.options);
     any_refused = !catalogue.refused().empty();
     warn_of_refused(catalogue.refused());
     return catalogue;
@@ -100,7 +100,7 @@ int run_program(int argc, char** argv) {
     return 2;
   } catch (const std::exception& e) {
     fmt::print(stderr, "marginalia: {}\n", e.what());
-    return exit_code_of(e, program.any_refused);
+    return to_exit_code(e, program.any_refused);
   }
 }
 

@@ -25,7 +25,7 @@ Json at_key(const Json& json, const std::string& key) {
   return *node;
 }
 
-/// Of a run: a key of its spec, "metric/estimator" of its evaluation, or a key of run.json.
+/// Looks up a key of a run's spec, "metric/estimator" in its evaluation, or a key of run.json.
 Json look_up(const Json& run, const std::string& key) {
   if (const auto slash = key.find('/'); slash != std::string::npos) {
     const auto figure = at_key(run, "evaluation.metrics");
@@ -38,7 +38,7 @@ Json look_up(const Json& run, const std::string& key) {
   return in_spec.is_null() ? at_key(run, key) : in_spec;
 }
 
-std::string text_of(const Json& value) {
+std::string to_text(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
   return value.is_string() ? value.get<std::string>() : value.dump();
@@ -50,8 +50,8 @@ struct Filter {
 
   bool passes(const Json& run) const {
     const auto found = look_up(run, key);
-    if (relation == "=") return text_of(found) == value || found == number();
-    if (relation == "!=") return text_of(found) != value && found != number();
+    if (relation == "=") return to_text(found) == value || found == number();
+    if (relation == "!=") return to_text(found) != value && found != number();
     const auto bound = number();
     if (!found.is_number()) return false;
     if (relation == "<") return found < bound;
@@ -64,7 +64,7 @@ struct Filter {
   }
 };
 
-Filter filter_of(const std::string& text) {
+Filter parse_filter(const std::string& text) {
   const auto at = text.find_first_of("!<>=");
   for (const std::string relation : {"!=", "<=", ">=", "=", "<", ">"}) {
     if (at == std::string::npos || at == 0 || text.compare(at, relation.size(), relation) != 0)
@@ -109,7 +109,7 @@ Json read_run(const fs::path& folder, bool with_evaluation) try {
 std::vector<Json> chosen_runs(const RunsArguments& a) {
   std::vector<Filter> filters;
   for (const auto& text : a.filters)
-    filters.push_back(filter_of(text));
+    filters.push_back(parse_filter(text));
   const auto asks_figures = [](const std::string& key) {
     return key.find('/') != std::string::npos || key.starts_with("evaluation");
   };
@@ -163,7 +163,7 @@ void list_runs(const RunsArguments& a) {
     rows.emplace_back();
     for (const auto& column : columns) {
       line[column] = look_up(run, column);
-      rows.back().push_back(text_of(line[column]));
+      rows.back().push_back(to_text(line[column]));
     }
     if (a.json) std::cout << line.dump() << "\n";
   }

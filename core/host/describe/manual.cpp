@@ -128,7 +128,7 @@ class SchemaWriter final : public ParamVisitor {
   std::vector<Choice> choices_;
 };
 
-Json schema_of(const Description& d) {
+Json make_schema(const Description& d) {
   SchemaWriter writer;
   d.visit(writer);
   auto schema = writer.schema();
@@ -139,19 +139,19 @@ Json schema_of(const Description& d) {
 }
 
 /// One component of a kind: `{"type": NAME, ...}`, and for metrics also the bare name.
-Json any_of(const Registry& registry, const std::string& kind) {
+Json make_choice_schema(const Registry& registry, const std::string& kind) {
   auto choices = Json::array();
   for (const auto& name : registry.names(kind))
-    choices.push_back(schema_of(*registry.find(kind, name)));
+    choices.push_back(make_schema(*registry.find(kind, name)));
   if (kind == "metric") choices.push_back({{"type", "string"}, {"enum", registry.names(kind)}});
   return {{"anyOf", choices}};
 }
 
 /// "Its networks by role: causal (causal_logits)".
-std::string roles_of(const Description& d) {
+std::string describe_roles(const Description& d) {
   std::vector<std::string> roles;
   for (const auto& [role, heads] : d.roles)
-    roles.push_back(fmt::format("`{}` ({})", role, names_of(heads)));
+    roles.push_back(fmt::format("`{}` ({})", role, list_heads(heads)));
   return fmt::format("Its networks by role, and the heads they need: {}.", fmt::join(roles, ", "));
 }
 
@@ -162,7 +162,7 @@ std::string describe(const Description& d) {
   auto text = fmt::format("## {}\n\n{}, {} {} of plugin {}.\n\n", d.name, d.summary, article,
                           d.kind, d.plugin);
   if (!d.formula.empty()) text += fmt::format("```\n{}\n```\n\n", d.formula);
-  if (!d.roles.empty()) text += roles_of(d) + "\n\n";
+  if (!d.roles.empty()) text += describe_roles(d) + "\n\n";
   text += measurement_table(d);
   text += parameter_table(d.visit);
   if (!d.source.empty()) text += fmt::format("\nSource: {}\n", d.source);
@@ -189,7 +189,7 @@ std::map<std::string, std::string> reference(const Registry& registry) {
   return pages;
 }
 
-static Json sources_of(const Description& d) {
+static Json list_sources(const Description& d) {
   Json all = Json::array();
   for (const auto& s : d.sources)
     all.push_back({{"file", s.file},
@@ -201,16 +201,16 @@ static Json sources_of(const Description& d) {
   return all;
 }
 
-static Json rows_of(const std::vector<AnswersOfFamily>& matrix) {
+static Json list_rows(const std::vector<AnswersOfFamily>& matrix) {
   Json rows = Json::array();
   for (const auto& row : matrix)
     for (const auto& c : row.capabilities)
       rows.push_back({{"family", row.family},
                       {"source", row.source},
-                      {"query", name_of(c.kind)},
+                      {"query", to_string(c.kind)},
                       {"estimator", c.estimator},
-                      {"route", name_of(c.route)},
-                      {"status", name_of(c.status)},
+                      {"route", to_string(c.route)},
+                      {"status", to_string(c.status)},
                       {"passes", c.passes}});
   return rows;
 }
@@ -230,7 +230,7 @@ Json describe_all(const PluginHost& host) {
                           {"library", libraries[d->plugin]},
                           {"page", describe(*d)},
                           {"measurements", to_json(d->measurements)},
-                          {"sources", sources_of(*d)}});
+                          {"sources", list_sources(*d)}});
     if (d->kind == Tool::kKind)
       components.back()["usage"] =
           registry.make<Tool>(Spec::from_text(Json{{"type", d->name}}.dump(), "tool"))->usage();
@@ -241,7 +241,7 @@ Json describe_all(const PluginHost& host) {
   pages["spec.schema.json"] = spec_schema(registry);
   return {{"components", std::move(components)},
           {"refused", host.refused()},
-          {"queries", rows_of(query_matrix(registry))},
+          {"queries", list_rows(query_matrix(registry))},
           {"pages", std::move(pages)}};
 }
 
@@ -260,7 +260,7 @@ std::string spec_schema(const Registry& registry) {
   properties["device"] = {{"type", "string"}, {"description", "auto, cpu, cuda or cuda:N"}};
   Json definitions = Json::object();
   for (const std::string kind : {"dataset", "energy", "network", "family", "metric"}) {
-    definitions[kind] = any_of(registry, kind);
+    definitions[kind] = make_choice_schema(registry, kind);
     if (kind != "metric") properties[kind] = {{"$ref", fmt::format("#/$defs/{}", kind)}};
   }
   properties["network"] = {

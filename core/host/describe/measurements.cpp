@@ -7,7 +7,7 @@
 
 namespace marginalia {
 
-Json measurement_facts_of(const Registry& registry) {
+Json collect_measurement_facts(const Registry& registry) {
   Json facts = Json::object();
   for (const auto* d : registry.descriptions())
     if (!d->measurements.empty()) facts[d->name] = to_json(d->measurements);
@@ -24,9 +24,9 @@ std::string measurement_table(const Description& metric) {
   std::string text =
       "| measurement | what it is | unit | better | column |\n|---|---|---|---|---|\n";
   for (const auto& m : metric.measurements)
-    text += fmt::format("| `{}` | {}: {} | {} | {} | {} |\n", m.estimator, cell(m.label),
-                        cell(m.meaning), cell(m.unit),
-                        m.better == Better::kNeither ? "" : name_of(m.better), name_of(m.column));
+    text += fmt::format(
+        "| `{}` | {}: {} | {} | {} | {} |\n", m.estimator, cell(m.label), cell(m.meaning),
+        cell(m.unit), m.better == Better::kNeither ? "" : to_string(m.better), to_string(m.column));
   return text + "\n";
 }
 

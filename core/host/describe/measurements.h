@@ -8,7 +8,7 @@ namespace marginalia {
 
 /// What the metrics of a registry declare of their measurements: {METRIC: [{"estimator", ...}]},
 /// which reports and comparisons are handed (records/report/measurement_facts.h).
-Json measurement_facts_of(const Registry& registry);
+Json collect_measurement_facts(const Registry& registry);
 
 /// The same of one metric as a table in Markdown; "" where it declares none.
 std::string measurement_table(const Description& metric);

@@ -27,7 +27,7 @@ class SmallEnergy final : public FactoredEnergy {
   }
 };
 
-/// Its eight states.
+/// A dataset whose rows are the eight states of the space.
 class SmallDataset final : public Dataset {
  public:
   const StateSpace& space() const override { return space_; }
@@ -41,7 +41,7 @@ class SmallDataset final : public Dataset {
   Tensor states_ = all_states(space_);
 };
 
-/// Every head, uniform.
+/// A network that has every head and answers uniformly.
 class SmallNetwork final : public Network {
  public:
   explicit SmallNetwork(const StateSpace& space) : Network({space}) {}
@@ -96,7 +96,7 @@ std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {
   std::vector<std::string> ways;
   for (const auto& c : row.capabilities)
     if (c.kind == column.kind)
-      ways.push_back(fmt::format("`{}` {}, {}", c.estimator, name_of(c.status), c.passes));
+      ways.push_back(fmt::format("`{}` {}, {}", c.estimator, to_string(c.status), c.passes));
   auto text = fmt::format("{}", fmt::join(ways, "<br>"));
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
     text.insert(at, 1, '\\');

@@ -96,7 +96,7 @@ class RunEvaluation final : public Evaluation {
       return {exact->sample(all, stream("true_states")).unsqueeze(1), "exact samples"};
     }
     if (dataset() && !asked)
-      return {data_rows().unsqueeze(1), fmt::format("{} rows", name_of(split()))};
+      return {data_rows().unsqueeze(1), fmt::format("{} rows", to_string(split()))};
     const auto chains = reference();
     if (chains)
       return {chains->states,
@@ -124,8 +124,8 @@ Json to_json(const Measurement& measurement) {
   if (measurement.stderr_) json["stderr"] = *measurement.stderr_;
   if (measurement.samples > 0) json["samples"] = measurement.samples;
   json["unit"] = measurement.unit;
-  json["status"] = name_of(measurement.status);
-  if (measurement.route != Route::kOther) json["route"] = name_of(measurement.route);
+  json["status"] = to_string(measurement.status);
+  if (measurement.route != Route::kOther) json["route"] = to_string(measurement.route);
   if (measurement.more.is_object()) json.update(measurement.more);
   return json;
 }
@@ -143,11 +143,11 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
       for (const auto& measurement : child.value->measure(evaluation))
         metrics[name][measurement.estimator] = to_json(measurement);
     } catch (const std::exception& e) {  // the others are measured all the same
-      unavailable[name] = message_of(e);
+      unavailable[name] = describe_error(e);
     }
   }
   Json result{{"seconds", seconds_since(start)}};
-  if (experiment.dataset) result["split"] = name_of(request.split);
+  if (experiment.dataset) result["split"] = to_string(request.split);
   if (!evaluation.reference_note().is_null()) result["reference"] = evaluation.reference_note();
   result["metrics"] = metrics;
   if (!unavailable.empty()) result["unavailable"] = unavailable;

@@ -31,7 +31,7 @@ std::vector<std::string> warn_of_changed_files(const RunDirectory& run,
 }
 
 static fs::path checkpoint_file(const RunDirectory& run, const std::string& asked) {
-  fs::path file = asked.empty() ? checkpoint_of(run.path()) : fs::path(asked);
+  fs::path file = asked.empty() ? find_checkpoint(run.path()) : fs::path(asked);
   if (!fs::exists(file)) file = run.checkpoints() / file;
   if (!fs::exists(file))
     throw SpecError(fmt::format("{}: has no such checkpoint; there is: {}", file.string(),

@@ -44,7 +44,7 @@ Json kept_figures(const fs::path& run, std::int64_t step) {
 }  // namespace
 
 Json measure(const MeasureRequest& request, const Environment& environment, const Hooks& hooks) {
-  const HeldThreads held(execution::threads_of(environment));
+  const HeldThreads held(execution::count_threads(environment));
   auto directory = RunDirectory::open(request.folder, true);
   warn_of_changed_files(directory, environment, hooks);
   auto spec = directory.spec(environment.data);
@@ -52,11 +52,11 @@ Json measure(const MeasureRequest& request, const Environment& environment, cons
   if (!metrics.empty()) spec = spec.with({"evaluation.metrics=" + Json(metrics).dump()});
   Experiment experiment(spec, environment.registry, environment.device);
   execution::warn_of_precision(experiment, {"evaluation"}, hooks);
-  const auto file = request.checkpoint.empty() ? checkpoint_of(request.folder)
+  const auto file = request.checkpoint.empty() ? find_checkpoint(request.folder)
                                                : directory.checkpoints() / request.checkpoint;
   const auto step = load_model(file, *experiment.family);
   const auto kept = metrics.empty() ? Json() : kept_figures(request.folder, step);
-  const auto evaluation = execution::evaluation_of(experiment, step, request.folder);
+  const auto evaluation = execution::make_evaluation(experiment, step, request.folder);
   directory.write_evaluation(kept.is_null() ? evaluation : merged(kept, evaluation));
   return evaluation;
 }

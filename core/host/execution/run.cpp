@@ -42,7 +42,7 @@ class Life {
        const Hooks& hooks)
       : experiment_(experiment),
         directory_(directory),
-        facts_(measurement_facts_of(environment.registry)),
+        facts_(collect_measurement_facts(environment.registry)),
         hooks_(hooks) {}
 
   RunResult go_on(const fs::path& checkpoint) try {
@@ -63,7 +63,7 @@ class Life {
     if (hooks_.trained) hooks_.trained();
     return {directory_.path(), outcome, state.step, finish()};
   } catch (const std::exception& e) {
-    fail(message_of(e));
+    fail(describe_error(e));
     throw;
   }
 
@@ -71,9 +71,9 @@ class Life {
   /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
   Json finish() {
     const auto path = directory_.path();
-    const auto step = load_model(checkpoint_of(path), *experiment_.family);
+    const auto step = load_model(find_checkpoint(path), *experiment_.family);
     call(hooks_.say, fmt::format("evaluating step {} ...", step));
-    auto evaluation = execution::evaluation_of(experiment_, step, path);
+    auto evaluation = execution::make_evaluation(experiment_, step, path);
     directory_.write_evaluation(evaluation);
     const auto samples = experiment_.evaluation.samples;
     write_samples(experiment_, path, samples);
@@ -125,7 +125,7 @@ void check_hardware(const fs::path& folder, const Json& record, const Experiment
 }  // namespace
 
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
-  const auto threads = execution::threads_of(environment);
+  const auto threads = execution::count_threads(environment);
   const HeldThreads held(threads);
   auto wanted = request;
   if (!request.precision.empty()) {
@@ -161,7 +161,7 @@ RunResult resume(const ResumeRequest& request, const Environment& environment, c
   auto as_begun = environment;
   if (as_begun.threads == 0) as_begun.threads = record.value("threads", 0);
   if (as_begun.device.empty()) as_begun.device = record.value("device", std::string());
-  const HeldThreads held(execution::threads_of(as_begun));
+  const HeldThreads held(execution::count_threads(as_begun));
   Experiment experiment(spec_to_resume(directory, environment.data, record, precision),
                         environment.registry, as_begun.device);
   if (precision.empty()) check_hardware(folder, record, experiment);

@@ -24,7 +24,7 @@ std::string now() {
   return utc_text(std::chrono::system_clock::now());
 }
 
-int threads_of(const Environment& environment) {
+int count_threads(const Environment& environment) {
   return environment.threads > 0 ? environment.threads : usable_processors();
 }
 
@@ -38,7 +38,7 @@ std::int64_t parameter_count(const Experiment& experiment) {
 
 namespace {
 
-Json plugins_of(const Environment& environment) {
+Json list_plugins(const Environment& environment) {
   Json plugins = Json::array();
   for (const auto& plugin : environment.plugins)
     plugins.push_back({{"name", plugin.name},
@@ -47,7 +47,7 @@ Json plugins_of(const Environment& environment) {
   return plugins;
 }
 
-Json space_of(const StateSpace& space) {
+Json describe_space(const StateSpace& space) {
   return {{"dimension", space.dimension()},
           {"levels", space.levels()},
           {"shape", space.shape},
@@ -98,8 +98,8 @@ Json first_record(const RunRequest& request, const Experiment& experiment,
           {"energy_files", files},
           {"overrides", request.overrides},
           {"seed", experiment.seed},
-          {"space", space_of(experiment.space())},
-          {"plugins", plugins_of(environment)},
+          {"space", describe_space(experiment.space())},
+          {"plugins", list_plugins(environment)},
           {"version", MARGINALIA_VERSION},
           {"build", kBuildStamp},
           {"commit", environment.commit},
@@ -107,7 +107,7 @@ Json first_record(const RunRequest& request, const Experiment& experiment,
           {"processor", processor_class()},
           {"device", experiment.device.str()},
           {"precision", experiment.precision},
-          {"threads", threads_of(environment)},
+          {"threads", count_threads(environment)},
           {"parameters", parameter_count(experiment)},
           {"started", now()},
           {"ended", nullptr},
@@ -121,7 +121,7 @@ void warn_of_precision(const Experiment& experiment, const std::vector<std::stri
   if (!text.empty()) hooks.warn(text);
 }
 
-Json evaluation_of(Experiment& experiment, std::int64_t step, const fs::path& run) {
+Json make_evaluation(Experiment& experiment, std::int64_t step, const fs::path& run) {
   const auto& wanted = experiment.evaluation;
   Json evaluation{{"step", step}};
   evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),

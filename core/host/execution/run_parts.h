@@ -13,7 +13,7 @@
 namespace marginalia::execution {
 
 std::string now();  ///< "2026-01-31T23:59:59Z"
-int threads_of(const Environment& environment);
+int count_threads(const Environment& environment);
 std::int64_t parameter_count(const Experiment& experiment);
 
 /// What run.json says when a run begins.
@@ -25,6 +25,6 @@ void warn_of_precision(const Experiment& experiment, const std::vector<std::stri
                        const Hooks& hooks);
 
 /// evaluation.json of a run's checkpoint, which the experiment's family holds.
-Json evaluation_of(Experiment& experiment, std::int64_t step, const std::filesystem::path& run);
+Json make_evaluation(Experiment& experiment, std::int64_t step, const std::filesystem::path& run);
 
 }  // namespace marginalia::execution

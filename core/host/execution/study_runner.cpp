@@ -43,8 +43,8 @@ void check_only(const Study& study, const std::vector<std::string>& only) {
       throw SpecError("--only: " + unknown_name("experiment or variant", pattern, names));
 }
 
-/// One job, here.
-StudyJobEnd end_of(const StudyJob& job, const Environment& shared, const Hooks& hooks) {
+/// Runs one job in this process.
+StudyJobEnd run_here(const StudyJob& job, const Environment& shared, const Hooks& hooks) {
   const auto start = Clock::now();
   auto environment = shared;
   environment.threads = job.threads;
@@ -58,7 +58,7 @@ StudyJobEnd end_of(const StudyJob& job, const Environment& shared, const Hooks& 
     const bool finished = result.outcome == Outcome::kFinished;
     return {finished ? How::kFinished : How::kInterrupted, seconds_since(start), ""};
   } catch (const std::exception& e) {
-    return {How::kFailed, seconds_since(start), message_of(e)};
+    return {How::kFailed, seconds_since(start), describe_error(e)};
   }
 }
 
@@ -78,7 +78,7 @@ StudyLauncher in_this_process(Environment environment, Hooks hooks) {
           const std::lock_guard lock(telling);
           told.started(job);
         }
-        const auto end = end_of(jobs[job], environment, hooks);
+        const auto end = run_here(jobs[job], environment, hooks);
         const std::lock_guard lock(telling);
         told.ended(job, end);
       }
@@ -145,7 +145,7 @@ void StudyRunner::sort(std::size_t i) {
   if (state == RunState::kRunning) ++result_.busy;
 }
 
-std::string StudyRunner::plan_of(std::size_t i) const {
+std::string StudyRunner::describe_plan(std::size_t i) const {
   const auto& run = runs_[i];
   switch (run.state) {
     case RunState::kAbsent:
@@ -166,7 +166,7 @@ std::vector<StudyRunner::Plan> StudyRunner::plan() const {
   std::vector<Plan> all;
   for (std::size_t i = 0; i < runs_.size(); ++i)
     if (const auto& e = study_.experiments[i]; is_chosen(e, request_.only))
-      all.push_back({e.name, e.hash, plan_of(i)});
+      all.push_back({e.name, e.hash, describe_plan(i)});
   return all;
 }
 
@@ -231,7 +231,7 @@ StudyResult StudyRunner::run(const StudyLauncher& launcher) {
   }
   if (request_.compare)
     result_.comparison =
-        write_comparison(directory_, MetricFacts(measurement_facts_of(environment_.registry)));
+        write_comparison(directory_, MetricFacts(collect_measurement_facts(environment_.registry)));
   return result_;
 }
 

@@ -94,7 +94,7 @@ class StudyRunner {
  private:
   std::string precision_on(const std::set<std::string>& devices) const;
   void sort(std::size_t i);
-  std::string plan_of(std::size_t i) const;
+  std::string describe_plan(std::size_t i) const;
   void announce() const;
   void tell(const StudyJob& job, const StudyJobEnd& end);
   void say(const std::string& text) const;

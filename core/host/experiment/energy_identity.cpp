@@ -47,7 +47,7 @@ class FileFinder final : public SpecWalker {
 };
 
 /// SHA-256 of a file's bytes; empty where they cannot be read.
-std::string digest_of(const fs::path& file) {
+std::string compute_digest(const fs::path& file) {
   try {
     return sha256_hex(read_text(file));
   } catch (const Error&) {
@@ -79,7 +79,7 @@ Json digests_of_energy(const Json& experiment, const DataPaths& paths, const Reg
   Json digests = Json::object();
   if (!experiment.contains("energy")) return digests;
   for (const auto& [parameter, path] : files_of_energy(experiment.at("energy"), paths, registry))
-    if (const auto digest = digest_of(path); !digest.empty())
+    if (const auto digest = compute_digest(path); !digest.empty())
       digests[parameter] = {{"file", path.string()}, {"sha256", digest}};
   return digests;
 }
@@ -98,8 +98,8 @@ std::vector<std::string> changed_files(const Json& recorded, const Json& now) {
   return changed;
 }
 
-Json identity_of(const Energy& energy, const Json& resolved, const DataPaths& paths,
-                 const Registry& registry) {
+Json compute_identity(const Energy& energy, const Json& resolved, const DataPaths& paths,
+                      const Registry& registry) {
   Json versions = Json::object();
   add_versions(resolved, registry, versions);
   Stream stream(0, "reference/probes");
@@ -109,7 +109,7 @@ Json identity_of(const Energy& energy, const Json& resolved, const DataPaths& pa
     values.push_back(fmt::format("{}", probes[n].item<double>()));  // -inf as well
   auto by_content = resolved;                                       // digests in the place of files
   for (const auto& [parameter, path] : files_of_energy(resolved, paths, registry))
-    if (const auto digest = digest_of(path); !digest.empty())
+    if (const auto digest = compute_digest(path); !digest.empty())
       by_content[Json::json_pointer(parameter)] = "sha256:" + digest;
   return {{"energy", by_content}, {"log_density", values}, {"plugins", versions}};
 }

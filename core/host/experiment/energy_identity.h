@@ -35,7 +35,7 @@ std::vector<std::string> changed_files(const Json& recorded, const Json& now);
 /// What an energy is, as a key to what is kept of it: {"energy": its resolved spec with the
 /// contents of its files in the place of their names (SHA-256), "log_density": log f at 16 fixed
 /// states, "plugins": the versions of those that make it}.
-Json identity_of(const Energy& energy, const Json& resolved, const DataPaths& paths,
-                 const Registry& registry);
+Json compute_identity(const Energy& energy, const Json& resolved, const DataPaths& paths,
+                      const Registry& registry);
 
 }  // namespace marginalia

@@ -16,12 +16,12 @@
 
 namespace marginalia {
 
-std::shared_ptr<Energy> Experiment::energy_of(const Spec& spec, const Registry& registry) {
+std::shared_ptr<Energy> Experiment::make_energy(const Spec& spec, const Registry& registry) {
   return registry.make<Energy>(upgraded(spec, registry).child("energy"));
 }
 
 /// The heads that the family asks of a role; those of all roles for "".
-static HeadSet heads_of(const Description* family, const std::string& role) {
+static HeadSet collect_heads(const Description* family, const std::string& role) {
   if (!family) return kLogMarginal | kLogits;
   HeadSet heads = 0;
   for (const auto& [name, needed] : family->roles)
@@ -76,7 +76,7 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
   torch::manual_seed(settled.seed);
   const auto* family = registry.find("family", spec.child("family").type());
   const auto add = [&](const std::string& role, const Spec& network) {
-    const NetworkContext context{parts.space(), heads_of(family, role), parts.energy.get(),
+    const NetworkContext context{parts.space(), collect_heads(family, role), parts.energy.get(),
                                  parts.dataset.get()};
     auto made = registry.make<Network>(network, context);
     set_precision(*made, types);

@@ -47,7 +47,7 @@ class Experiment : public ResolvedSpec, public Parts {
   /// Validates without building: adds the faults. -> the resolved spec.
   static Json check(const Spec& spec, const Registry& registry, Faults& faults);
   /// The energy alone, all that `exact` needs.
-  static std::shared_ptr<Energy> energy_of(const Spec& spec, const Registry& registry);
+  static std::shared_ptr<Energy> make_energy(const Spec& spec, const Registry& registry);
 
   std::shared_ptr<GroundTruthChains> reference;  ///< samples of the energy; null without one
 };

@@ -111,7 +111,7 @@ void check_device(const Spec& spec, Faults& faults) {
 }
 
 /// The family that the spec names; null where it names none that there is.
-const Description* family_of(const Spec& spec, const Registry& registry) {
+const Description* find_family(const Spec& spec, const Registry& registry) {
   if (!spec.has("family")) return nullptr;
   const auto family = spec.child("family");
   if (!family.json().is_object() || !family.has("type")) return nullptr;
@@ -122,7 +122,7 @@ void check_components(const Spec& spec, const Registry& registry, Json& resolved
   if (!spec.has("dataset") && !spec.has("energy"))
     faults.add(spec.where() + ": needs an \"energy\" or a \"dataset\"");
   if (!spec.has("family")) faults.add(spec.where() + ": needs a \"family\"");
-  const auto* family = family_of(spec, registry);
+  const auto* family = find_family(spec, registry);
   for (const std::string kind : {"dataset", "energy"})
     if (spec.has(kind)) resolved[kind] = registry.check(kind, spec.child(kind), faults);
   if (spec.has("network")) resolved["network"] = check_networks(spec, registry, family, faults);

@@ -26,12 +26,12 @@ constexpr double kMaxEvaluationsByDefault =
     1e9;                                 // energy evaluations that are made without being asked for
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
 
-/// Below the cache directory.
-fs::path file_of(const std::string& identity) {
+/// The name of the file of an identity, below the cache directory.
+fs::path name_file(const std::string& identity) {
   return fs::path("reference") / (sha256_hex(identity) + ".safetensors");
 }
 
-Tensor log_density_of(const Energy& energy, const Tensor& states) {
+Tensor evaluate_log_density(const Energy& energy, const Tensor& states) {
   std::vector<Tensor> parts;
   for (const auto& rows : states.split(kRows))
     parts.push_back(energy.log_density(rows));
@@ -42,7 +42,7 @@ Tensor log_density_of(const Energy& energy, const Tensor& states) {
 Json diagnostics(const Energy& energy, const Tensor& states) {
   const auto C = states.size(0), N = states.size(1);
   const std::pair<const char*, Tensor> watched[] = {
-      {"log_density", log_density_of(energy, states.flatten(0, 1)).view({C, N})},
+      {"log_density", evaluate_log_density(energy, states.flatten(0, 1)).view({C, N})},
       {"mean_value", states.to(torch::kDouble).mean(2)}};
   Json result{{"chains", C}, {"draws", N}};
   double longest = 0.5;
@@ -68,7 +68,7 @@ std::vector<std::pair<std::string, Json>> reference_families(const Registry& reg
   return all;
 }
 
-std::string names_of(const std::vector<std::pair<std::string, Json>>& families) {
+std::string join_names(const std::vector<std::pair<std::string, Json>>& families) {
   std::vector<std::string> names;
   for (const auto& [name, _] : families)
     names.push_back(name);
@@ -83,7 +83,7 @@ Spec offered_chains(const Registry& registry) {
     throw SpecError(families.empty()
                         ? fmt::format("{}: no loaded family offers reference chains", kWhere)
                         : fmt::format("{}: several families offer reference chains; name one: {}",
-                                      kWhere, names_of(families)));
+                                      kWhere, join_names(families)));
   return Spec::from_text(families.front().second.dump(), kWhere);
 }
 
@@ -109,7 +109,7 @@ void GroundTruthChains::build() {
   family_ = registry_.make<Family>(spec, context);
   if (const auto chains = family_->chains(); !chains)
     throw SpecError(fmt::format("evaluation.reference: {}: {}; take {}", family_->label(),
-                                chains.reason, names_of(reference_families(registry_))));
+                                chains.reason, join_names(reference_families(registry_))));
 }
 
 /// Why no chains are run; empty where they are. Builds the family where that is not done yet.
@@ -163,7 +163,7 @@ std::int64_t GroundTruthChains::draws() const {
 }
 
 Json GroundTruthChains::identity() const {
-  auto identity = identity_of(*energy_, energy_spec_, paths_, registry_);
+  auto identity = compute_identity(*energy_, energy_spec_, paths_, registry_);
   if (const auto* d = registry_.find("family", family_spec_.at("type").get<std::string>()))
     identity["plugins"][d->plugin] = d->version;
   identity.update({{"format", kReferenceFormat},
@@ -188,7 +188,7 @@ ReferenceSamples GroundTruthChains::run() const {
 /// What the cache has under this identity; `note` says what was wrong with a file that is there.
 std::optional<ReferenceSamples> GroundTruthChains::kept(const std::string& identity,
                                                         std::string& note) const {
-  const auto file = file_of(identity);
+  const auto file = name_file(identity);
   if (paths_.cache.empty() || !fs::exists(paths_.cache / file)) return {};
   try {
     const auto content = read_safetensors(paths_.cache / file);
@@ -197,7 +197,7 @@ std::optional<ReferenceSamples> GroundTruthChains::kept(const std::string& ident
     about["cache"] = "read from " + file.string();
     return ReferenceSamples{content.tensors.at("states").to(torch::kLong), std::move(about)};
   } catch (const std::exception& e) {
-    note = fmt::format("made anew, as the file in the cache was refused ({})", message_of(e));
+    note = fmt::format("made anew, as the file in the cache was refused ({})", describe_error(e));
     return {};
   }
 }
@@ -206,7 +206,7 @@ std::optional<ReferenceSamples> GroundTruthChains::kept(const std::string& ident
 std::string GroundTruthChains::keep(const ReferenceSamples& samples,
                                     const std::string& identity) const {
   if (paths_.cache.empty()) return "not kept, there is no cache directory";
-  const auto file = file_of(identity), target = paths_.cache / file;
+  const auto file = name_file(identity), target = paths_.cache / file;
   try {
     fs::create_directories(target.parent_path());
     const bool small = energy_->space().levels() <= 256;
@@ -214,7 +214,7 @@ std::string GroundTruthChains::keep(const ReferenceSamples& samples,
                                {{"identity", identity}, {"about", samples.about.dump()}}});
     return "kept as " + file.string();
   } catch (const std::exception& e) {
-    return fmt::format("not kept: {}", message_of(e));
+    return fmt::format("not kept: {}", describe_error(e));
   }
 }
 

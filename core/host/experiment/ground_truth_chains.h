@@ -18,8 +18,9 @@ namespace marginalia {
 /// States of chains, and what is known of them.
 struct ReferenceSamples {
   Tensor states;  ///< int64 [C, N, D]: N successive states of each of C chains
-  /// As in evaluation.json: "method", "chains", "draws", "split_r_hat", "autocorrelation_time" (in
-  /// draws), "effective_samples", "energy_evaluations", "seconds", "family", "key", "cache".
+  /// What evaluation.json says of the samples: "method", "chains", "draws", "split_r_hat",
+  /// "autocorrelation_time" (in draws), "effective_samples", "energy_evaluations", "seconds",
+  /// "family", "key", "cache".
   Json about;
 };
 

@@ -5,14 +5,14 @@
 namespace marginalia {
 
 /// The name of the component, or of the alternative, that is given.
-static std::string type_of(const Json& json) {
+static std::string read_type(const Json& json) {
   if (json.is_string()) return json.get<std::string>();
   const bool names = json.is_object() && json.contains("type") && json.at("type").is_string();
   return names ? json.at("type").get<std::string>() : "";
 }
 
 void SpecWalker::walk(const char* kind, Json& json, const std::string& place) {
-  const auto* component = registry_.find(kind, type_of(json));
+  const auto* component = registry_.find(kind, read_type(json));
   if (!component) return;
   meet(*component, json, place);
   walk_section(component->visit, json, place);
@@ -52,7 +52,7 @@ void SpecWalker::begin_section(const char* name, const char*) {
 
 void SpecWalker::begin_choice(const char* name, const char*, const std::vector<Alternative>& all,
                               std::size_t by_default) {
-  const auto type = type_of(given(name));
+  const auto type = read_type(given(name));
   choices_.push_back({name, by_default});
   for (std::size_t i = 0; i < all.size(); ++i)
     if (type == all[i].name) choices_.back().chosen = i;

@@ -73,7 +73,7 @@ struct Entry {
   std::int64_t begin, end;  // bytes, from the end of the header
 };
 
-// What reads the header knows no tensors: text in, entries out.
+// The code that reads the header knows no tensors: it turns text into entries.
 
 Error foreign(const std::string& what) {
   return Error("not a safetensors file: " + what);
@@ -116,7 +116,8 @@ std::vector<std::int64_t> integers(const std::string& name, const SortedJson& te
 }
 
 /// Bytes of a tensor; none when they, or its strides (to which 0 counts as 1), overflow.
-std::optional<std::int64_t> bytes_of(const Dtype& dtype, const std::vector<std::int64_t>& shape) {
+std::optional<std::int64_t> count_bytes(const Dtype& dtype,
+                                        const std::vector<std::int64_t>& shape) {
   std::int64_t extent = dtype.bytes, bytes = dtype.bytes;
   for (const auto size : shape) {
     if (__builtin_mul_overflow(extent, std::max<std::int64_t>(size, 1), &extent)) return {};
@@ -137,7 +138,7 @@ Entry parse_entry(const std::string& name, const SortedJson& tensor) {
   const auto offsets = integers(name, tensor, "data_offsets");
   if (offsets.size() != 2 || offsets[0] > offsets[1])
     throw foreign(fmt::format("tensor \"{}\" has no [begin, end] in \"data_offsets\"", name));
-  const auto bytes = bytes_of(*dtype, shape);
+  const auto bytes = count_bytes(*dtype, shape);
   if (bytes != offsets[1] - offsets[0])
     throw foreign(fmt::format("tensor \"{}\" takes {} bytes by its shape, {} by its offsets", name,
                               bytes ? std::to_string(*bytes) : "too many",
@@ -289,8 +290,8 @@ std::vector<Entry> lay_out(const std::map<std::string, Tensor>& tensors) {
   return entries;
 }
 
-SortedJson header_of(const std::vector<Entry>& entries,
-                     std::map<std::string, std::string> metadata) {
+SortedJson make_header(const std::vector<Entry>& entries,
+                       std::map<std::string, std::string> metadata) {
   metadata[kSha256] = std::string(64, '0');  // until it is known
   SortedJson header = {{kMetadata, std::move(metadata)}};
   for (const auto& entry : entries)
@@ -334,13 +335,14 @@ TensorFile read(const fs::path& file, Digest rule) {
   return content;
 }
 
-/// What `work` returns; what it throws, as an Error that begins with the file's name.
+/// Returns what `work` returns, and throws what it throws as an Error that begins with the file's
+/// name.
 template <class Work>
 auto naming(const fs::path& file, Work work) {
   try {
     return work();
   } catch (const std::exception& e) {
-    throw Error(fmt::format("{}: {}", file.string(), message_of(e)));
+    throw Error(fmt::format("{}: {}", file.string(), describe_error(e)));
   }
 }
 
@@ -348,7 +350,7 @@ auto naming(const fs::path& file, Work work) {
 
 void write_safetensors(const fs::path& file, const TensorFile& content) {
   const auto entries = naming(file, [&] { return lay_out(content.tensors); });
-  auto header = header_of(entries, content.metadata);
+  auto header = make_header(entries, content.metadata);
   const auto front = naming(file, [&] { return framed(header); });
 
   AtomicFile out(file);

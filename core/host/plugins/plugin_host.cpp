@@ -55,7 +55,7 @@ struct ElfTables {
   std::size_t names = 0;  ///< the section that holds the sections' names
 
   /// The bytes of a section; "" where the file has none for it.
-  std::string_view text_of(std::size_t section) const {
+  std::string_view read_section(std::size_t section) const {
     if (section >= sections.size() || sections[section].sh_type == SHT_NOBITS) return "";
     return std::string_view(bytes).substr(sections[section].sh_offset, sections[section].sh_size);
   }
@@ -105,8 +105,8 @@ static ElfTables read_elf(const fs::path& path) {
 }
 
 /// The section's name, in ELF's table of section names.
-static std::string_view name_of(const Elf64_Shdr& section, const ElfTables& elf) {
-  const auto strings = elf.text_of(elf.names);
+static std::string_view read_name(const Elf64_Shdr& section, const ElfTables& elf) {
+  const auto strings = elf.read_section(elf.names);
   if (section.sh_name >= strings.size()) return "";
   const auto name = strings.substr(section.sh_name);
   return name.substr(0, name.find('\0'));
@@ -118,7 +118,7 @@ static void check_exports(const fs::path& path, const ElfTables& elf) {
   constexpr std::string_view kName("marginalia_plugin", sizeof "marginalia_plugin");  // with its 0
   for (const auto& section : elf.sections) {
     if (section.sh_type != SHT_DYNSYM) continue;
-    const auto strings = elf.text_of(section.sh_link);
+    const auto strings = elf.read_section(section.sh_link);
     const auto count = section.sh_size / sizeof(Elf64_Sym);
     for (const auto& symbol : table<Elf64_Sym>(elf.bytes, section.sh_offset, count))
       if (symbol.st_shndx != SHN_UNDEF && symbol.st_name < strings.size() &&
@@ -131,15 +131,15 @@ static void check_exports(const fs::path& path, const ElfTables& elf) {
 /// The build stamp that stands in the file; "" where there is none.
 static std::string stamp_in(const ElfTables& elf) {
   for (std::size_t i = 0; i < elf.sections.size(); ++i)
-    if (name_of(elf.sections[i], elf) == ".marginalia") {
-      const auto text = elf.text_of(i);
+    if (read_name(elf.sections[i], elf) == ".marginalia") {
+      const auto text = elf.read_section(i);
       return std::string(text.substr(0, text.find('\0')));
     }
   return "";
 }
 
 /// "0.1.0" of "headers 0.1.0 0123456789abcdef, ...", as numbers; empty where the text is another.
-static std::vector<int> version_of(const std::string& stamp) {
+static std::vector<int> parse_version(const std::string& stamp) {
   int a = 0, b = 0, c = 0;
   if (std::sscanf(stamp.c_str(), "headers %d.%d.%d", &a, &b, &c) != 3) return {};
   return {a, b, c};
@@ -156,7 +156,7 @@ static fs::path own_library() {
 static std::string who_is_older(const fs::path& plugin, const std::string& stamp) {
   constexpr auto kPlugin = "the plugin is older: rebuild it",
                  kHost = "the host is older: update it, or rebuild the plugin with its headers";
-  const auto theirs = version_of(stamp), ours = version_of(kBuildStamp);
+  const auto theirs = parse_version(stamp), ours = parse_version(kBuildStamp);
   if (theirs != ours) return theirs < ours ? kPlugin : kHost;
   std::error_code failed;
   const auto age = fs::last_write_time(plugin, failed),
@@ -206,7 +206,7 @@ LoadedPlugin load_plugin(const fs::path& path, Registry& registry) {
   try {
     plugin.add_to(extended);
   } catch (const std::exception& e) {
-    refuse(path, "{}", message_of(e));
+    refuse(path, "{}", describe_error(e));
   } catch (...) {
     refuse(path, "failed while adding its components");
   }

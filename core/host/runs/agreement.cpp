@@ -72,7 +72,7 @@ bool ended_by_the_clock(const Json& record) {
   return record.contains(place) && record.at(place).is_number() && record.at(place) > 0;
 }
 
-Numbers numbers_of(const fs::path& run) {
+Numbers read_numbers(const fs::path& run) {
   Numbers numbers;
   const auto record = read_json(run / "run.json");
   const auto add_count = [&](const char* key) {
@@ -100,7 +100,7 @@ Agreement judged(const Number& a, const Number& b) {
 
 }  // namespace
 
-std::string_view name_of(Agreement agreement) {
+std::string_view to_string(Agreement agreement) {
   switch (agreement) {
     case Agreement::kIdentical:
       return "identical";
@@ -115,7 +115,7 @@ std::string_view name_of(Agreement agreement) {
 }
 
 std::vector<ComparedNumber> compare_runs(const fs::path& recorded, const fs::path& again) {
-  const auto before = numbers_of(recorded), now = numbers_of(again);
+  const auto before = read_numbers(recorded), now = read_numbers(again);
   std::vector<ComparedNumber> all;
   for (const auto& name : before.names) {
     const auto& was = before.by_name.at(name);

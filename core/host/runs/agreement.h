@@ -16,7 +16,7 @@ enum class Agreement {
   kDiffers,
   kMissing,  ///< only one of them has it
 };
-std::string_view name_of(Agreement agreement);
+std::string_view to_string(Agreement agreement);
 
 struct ComparedNumber {
   std::string name;  ///< "nll/masked", "nll/masked stderr", "train/loss at step 50", "parameters"

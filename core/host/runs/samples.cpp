@@ -31,7 +31,7 @@ void write_text(const std::filesystem::path& run, const char* name, const std::s
   write_atomically(run / "samples" / name, text);
 }
 
-/// Which variables are hidden: bool [B, D] for each of the ways.
+/// The ways in which variables are hidden, each as the mask of what is hidden: bool [B, D].
 std::vector<Tensor> hidden_ways(const StateSpace& space, std::int64_t rows, Stream& stream) {
   const auto D = space.dimension();
   std::vector<Tensor> ways;
@@ -67,17 +67,17 @@ Drawn draw(Experiment& experiment, std::int64_t count) {
   return drawn;
 }
 
-Json line_of(const Experiment& experiment, const Drawn& drawn, std::int64_t n) {
+Json make_line(const Experiment& experiment, const Drawn& drawn, std::int64_t n) {
   const auto x = drawn.states[n];
   Json line{{"x", json_of_state(x)},
-            {"text", text_of(experiment, x)},
+            {"text", to_text(experiment, x)},
             {"log_prob", drawn.log_prob[n].item<double>()}};
   if (drawn.log_density.defined()) line["log_density"] = drawn.log_density[n].item<double>();
   if (drawn.score.defined()) line["score"] = drawn.score[n].item<double>();
   return line;
 }
 
-Json scores_of(const Drawn& drawn) {
+Json collect_scores(const Drawn& drawn) {
   Json all = Json::array();
   for (const auto& score : drawn.scores) {
     Json one{{"name", score.name}, {"values", Json::array()}};
@@ -91,8 +91,8 @@ Json scores_of(const Drawn& drawn) {
   return all;
 }
 
-/// As its dataset draws it, else its energy; empty where neither does.
-std::string svg_of(const Experiment& experiment, const Tensor& state) {
+/// A state as the dataset draws it, or else the energy; empty where neither draws.
+std::string to_svg(const Experiment& experiment, const Tensor& state) {
   if (experiment.dataset)
     if (auto svg = experiment.dataset->to_svg(state); !svg.empty()) return svg;
   const auto readable = experiment.energy ? experiment.energy->readable() : Offer<Readable>{};
@@ -100,7 +100,7 @@ std::string svg_of(const Experiment& experiment, const Tensor& state) {
 }
 
 /// Lines of drawings.jsonl. States of the same text are one drawing.
-std::string drawings_of(const Experiment& experiment, const Drawn& drawn) {
+std::string make_drawings(const Experiment& experiment, const Drawn& drawn) {
   constexpr std::size_t kDrawings = 24;
   const auto N = drawn.states.size(0);
   const auto order = drawn.log_density.defined()
@@ -110,15 +110,15 @@ std::string drawings_of(const Experiment& experiment, const Drawn& drawn) {
   std::map<std::string, std::size_t> places;
   for (std::int64_t i = 0; i < N; ++i) {
     const auto n = order[i].item<std::int64_t>();
-    const auto text = text_of(experiment, drawn.states[n]);
+    const auto text = to_text(experiment, drawn.states[n]);
     if (const auto known = places.find(text); known != places.end()) {
       auto& times = drawings[known->second]["times"];
       times = times.get<std::int64_t>() + 1;
       continue;
     }
-    auto svg = drawings.size() < kDrawings ? svg_of(experiment, drawn.states[n]) : "";
+    auto svg = drawings.size() < kDrawings ? to_svg(experiment, drawn.states[n]) : "";
     if (svg.empty()) continue;
-    auto line = line_of(experiment, drawn, n);
+    auto line = make_line(experiment, drawn, n);
     line["svg"] = std::move(svg);
     line["times"] = 1;
     for (const auto& score : drawn.scores)
@@ -134,7 +134,7 @@ std::string drawings_of(const Experiment& experiment, const Drawn& drawn) {
 
 }  // namespace
 
-std::string text_of(const Experiment& experiment, const Tensor& state) {
+std::string to_text(const Experiment& experiment, const Tensor& state) {
   if (experiment.dataset) return experiment.dataset->to_text(state);
   if (const auto readable = experiment.energy->readable()) return readable->to_text(state);
   return experiment.space().to_text(state);
@@ -150,12 +150,12 @@ void write_samples(Experiment& experiment, const std::filesystem::path& run, std
   const auto drawn = draw(experiment, count);
   std::string lines;
   for (std::int64_t n = 0; n < count; ++n)
-    lines += line_of(experiment, drawn, n).dump() + "\n";
+    lines += make_line(experiment, drawn, n).dump() + "\n";
   write_text(run, "samples.jsonl", lines);
   if (experiment.space().shape.size() == 2)
     write_text(run, "samples.png", picture_grid(experiment.space(), drawn.states));
-  if (!drawn.scores.empty()) write_text(run, "scores.json", scores_of(drawn).dump() + "\n");
-  if (const auto drawings = drawings_of(experiment, drawn); !drawings.empty())
+  if (!drawn.scores.empty()) write_text(run, "scores.json", collect_scores(drawn).dump() + "\n");
+  if (const auto drawings = make_drawings(experiment, drawn); !drawings.empty())
     write_text(run, "drawings.jsonl", drawings);
 }
 
@@ -182,7 +182,7 @@ void write_completions(Experiment& experiment, const std::filesystem::path& run,
     for (std::int64_t n = 0; n < rows.size(0); ++n) {
       Json line{{"given", json_of_state(given[n])},
                 {"x", json_of_state(completed.states[n])},
-                {"text", text_of(experiment, completed.states[n])}};
+                {"text", to_text(experiment, completed.states[n])}};
       for (const auto& [estimator, value] : log_p)
         line[estimator] = value[n].item<double>();
       lines += line.dump() + "\n";

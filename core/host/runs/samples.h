@@ -13,8 +13,8 @@ namespace marginalia {
 /// [0, null, 1]: null where a variable is unknown.  state: int64 [D].
 Json json_of_state(const Tensor& state);
 /// A state as people read it: the dataset's text, the energy's, or the space's.
-std::string text_of(const Experiment& experiment, const Tensor& state);
-/// And back: the state that a text names, as the dataset reads it, the energy, or the space.
+std::string to_text(const Experiment& experiment, const Tensor& state);
+/// The inverse: the state that a text names, read by the dataset, the energy, or the space.
 /// -> int64 [D]. Throws SpecError.
 Tensor state_of_text(const Experiment& experiment, const PartialText& text);
 

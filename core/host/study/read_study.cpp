@@ -81,7 +81,7 @@ Resolved resolve(const study::Draft& draft, const std::string& where, const Regi
     bool steps_are_set = false;
     for (const auto& changes : draft.changes) {
       try {
-        spec = spec.with(study::settings_of(changes));
+        spec = spec.with(study::to_settings(changes));
       } catch (const SpecError& e) {
         throw SpecError(fmt::format("{}: {}", where, e.what()));
       }
@@ -101,7 +101,7 @@ Resolved resolve(const study::Draft& draft, const std::string& where, const Regi
   return result;
 }
 
-/// Each fault once, however many experiments have it.
+/// Adds each fault once, however many experiments have it.
 void gather(const std::vector<study::Draft>& drafts, const std::vector<Resolved>& resolved,
             Faults& faults) {
   std::map<std::string, std::size_t> place;
@@ -118,7 +118,7 @@ void gather(const std::vector<study::Draft>& drafts, const std::vector<Resolved>
                    : fmt::format("{}\n  in {} and {} more", text, names[0], names.size() - 1));
 }
 
-std::set<std::string> devices_of(const std::vector<Resolved>& resolved) {
+std::set<std::string> list_devices(const std::vector<Resolved>& resolved) {
   std::set<std::string> devices;
   for (const auto& one : resolved)
     devices.insert(one.spec.at("device").get<std::string>());
@@ -140,8 +140,8 @@ Study read_study(const fs::path& file, const fs::path& data, const Registry& reg
                  std::int64_t most, const ChoosePrecision& choose) {
   Faults faults;
   const study::Manifest manifest(Spec::from_file(file, data), file, faults);
-  Study study{file.stem().string(),         file, manifest.json(),
-              compare_of(manifest, faults), {},   "auto"};
+  Study study{file.stem().string(),           file, manifest.json(),
+              read_compare(manifest, faults), {},   "auto"};
   faults.throw_if_any();  // what follows would repeat these for every experiment
   manifest.check_count(double(most));
   const auto drafts = manifest.drafts();
@@ -151,7 +151,7 @@ Study read_study(const fs::path& file, const fs::path& data, const Registry& reg
   });
   gather(drafts, resolved, faults);
   faults.throw_if_any();
-  if (choose) study.precision = choose(devices_of(resolved));
+  if (choose) study.precision = choose(list_devices(resolved));
   for (auto& one : resolved)
     settle_precision(one.spec, study.precision);
   for (std::size_t i = 0; i < drafts.size(); ++i)

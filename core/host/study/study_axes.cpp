@@ -87,7 +87,7 @@ std::string name_of_value(const Json& value, std::size_t place) {
 
 }  // namespace
 
-std::vector<Axis> axes_of(const Spec& manifest, Faults& faults) {
+std::vector<Axis> read_axes(const Spec& manifest, Faults& faults) {
   std::vector<Axis> axes;
   if (manifest.has("grid")) read_grid(manifest.child("grid"), axes, faults);
   if (manifest.has("zip")) {
@@ -115,7 +115,7 @@ double count_points(const std::vector<Axis>& axes) {
   return count;
 }
 
-std::vector<Point> points_of(const std::vector<Axis>& axes) {
+std::vector<Point> list_points(const std::vector<Axis>& axes) {
   std::vector<std::string> keys;
   for (const auto& axis : axes)
     keys.insert(keys.end(), axis.keys.begin(), axis.keys.end());

@@ -21,7 +21,7 @@ struct Axis {
 };
 
 /// The axes of "grid", "zip" and "seeds", the seeds last; adds what is wrong with them to `faults`.
-std::vector<Axis> axes_of(const Spec& manifest, Faults& faults);
+std::vector<Axis> read_axes(const Spec& manifest, Faults& faults);
 
 /// A way through the axes: the values of one experiment.
 struct Point {
@@ -33,7 +33,7 @@ struct Point {
 double count_points(const std::vector<Axis>& axes);
 
 /// All points, the last axis fastest.
-std::vector<Point> points_of(const std::vector<Axis>& axes);
+std::vector<Point> list_points(const std::vector<Axis>& axes);
 
 /// "side 4": the last word of a dotted key, or more of them where that is not unique in `keys`.
 std::string short_key(const std::string& key, const std::vector<std::string>& keys);

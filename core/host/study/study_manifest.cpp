@@ -49,7 +49,7 @@ void make_names_unique(std::vector<Draft>& drafts) {
 
 }  // namespace
 
-std::vector<std::string> settings_of(const Changes& changes) {
+std::vector<std::string> to_settings(const Changes& changes) {
   std::vector<std::string> all;
   for (const auto& [key, value] : changes.items())
     if (key != "name" && key != "variant" && key != "base") all.push_back(key + "=" + value.dump());
@@ -61,13 +61,13 @@ Manifest::Manifest(const Spec& spec, fs::path file, Faults& faults)
   check_keys(faults);
   faults.throw_if_any();
   read_bases(faults);
-  axes_ = axes_of(spec_, faults);
+  axes_ = read_axes(spec_, faults);
   check_group("variants", false, faults);
   check_group("experiments", true, faults);
   if (has("settings") && !json_.at("settings").is_object())
     faults.add(where_ + ": /settings: must be an object of changes to the base");
   check_variants(faults);
-  for (const auto& entry : group_of("experiments"))
+  for (const auto& entry : read_group("experiments"))
     if (entry.json().is_object()) check_entry(entry, faults);
 }
 
@@ -96,7 +96,7 @@ void Manifest::read_bases(Faults& faults) {
   else
     faults.add(where_ + ": /: needs \"base\": a spec, or the path of one from this file");
   for (const auto* group : {"variants", "experiments"})
-    for (const auto& changes : group_of(group))
+    for (const auto& changes : read_group(group))
       if (changes.json().is_object() && changes.has("base"))
         read_base(changes.child("base"), faults);
 }
@@ -130,12 +130,12 @@ void Manifest::read_base(const Spec& base, Faults& faults) {
                     base.where()));
 }
 
-const Base& Manifest::base_of(const Changes& changes) const {
+const Base& Manifest::find_base(const Changes& changes) const {
   return bases_.at(changes.value("base", json_.at("base")).dump());
 }
 
 /// The entries of "variants" or "experiments" with their places; empty where it has none.
-std::vector<Spec> Manifest::group_of(const char* name) const {
+std::vector<Spec> Manifest::read_group(const char* name) const {
   std::vector<Spec> all;
   if (!has(name)) return all;
   const auto group = spec_.child(name);
@@ -154,7 +154,7 @@ void Manifest::check_group(const char* name, bool is_list, Faults& faults) const
   if (is_list ? !group.json().is_array() : !group.json().is_object())
     faults.add(fmt::format("{}: must be {}", group.where(),
                            is_list ? "a list of objects" : "an object of named changes"));
-  for (const auto& changes : group_of(name))
+  for (const auto& changes : read_group(name))
     if (!changes.json().is_object())
       faults.add(fmt::format("{}: must be an object of changes to the base, not {}",
                              changes.where(), changes.json().dump()));
@@ -193,9 +193,9 @@ bool Manifest::has_product() const {
 }
 
 void Manifest::check_count(double most) const {
-  const auto variants = has("variants") ? group_of("variants").size() : 1;
+  const auto variants = has("variants") ? read_group("variants").size() : 1;
   const auto count = (has_product() ? double(variants) * count_points(axes_) : 0) +
-                     double(group_of("experiments").size());
+                     double(read_group("experiments").size());
   if (count == 0)
     throw SpecError(where_ + ": /: yields no experiments; name some variants, a grid, or a list");
   if (count > kMaxEver)
@@ -224,10 +224,10 @@ void Manifest::add_product(std::vector<Draft>& drafts) const {
       variants.emplace_back(name, change);
   else
     variants.emplace_back("", Changes::object());
-  const auto points = points_of(axes_);
+  const auto points = list_points(axes_);
   for (const auto& [name, change] : variants)
     for (const auto& point : points) {
-      const auto& base = base_of(change);
+      const auto& base = find_base(change);
       auto changes = changes_with(change);
       changes.push_back(point.settings);
       drafts.push_back({(name.empty() ? base.stem : name) + point.name, name, point.settings,
@@ -240,7 +240,7 @@ void Manifest::add_list(std::vector<Draft>& drafts) const {
     const auto name = entry.at("name").get<std::string>();
     const auto variant = entry.value("variant", std::string());
     const auto of_variant = variant.empty() ? Changes::object() : json_.at("variants").at(variant);
-    const auto& base = base_of(entry.contains("base") ? entry : of_variant);
+    const auto& base = find_base(entry.contains("base") ? entry : of_variant);
     for (const auto* key : {"name", "variant", "base"})
       entry.erase(key);
     auto changes = changes_with(of_variant);

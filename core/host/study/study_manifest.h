@@ -29,7 +29,7 @@ struct Draft {
 };
 
 /// "seed=3", as Spec::with takes it.
-std::vector<std::string> settings_of(const Changes& changes);
+std::vector<std::string> to_settings(const Changes& changes);
 
 /// A manifest: what experiments it yields, and what is wrong with it. Knows nothing of components.
 class Manifest {
@@ -46,7 +46,7 @@ class Manifest {
   void check_count(double most) const;
   std::vector<Draft> drafts() const;
   /// What these changes start from: the base that they name, or the study's.
-  const Base& base_of(const Changes& changes) const;
+  const Base& find_base(const Changes& changes) const;
 
  private:
   void check_keys(Faults& faults) const;
@@ -55,7 +55,7 @@ class Manifest {
   void check_group(const char* name, bool is_list, Faults& faults) const;
   void check_variants(Faults& faults) const;
   void check_entry(const Spec& entry, Faults& faults) const;
-  std::vector<Spec> group_of(const char* name) const;
+  std::vector<Spec> read_group(const char* name) const;
   bool has_product() const;
   std::vector<Changes> changes_with(Changes variant) const;
   void add_product(std::vector<Draft>& drafts) const;

@@ -63,7 +63,7 @@ class Texts {
 
 }  // namespace
 
-CompareParams compare_of(const Manifest& manifest, Faults& faults) {
+CompareParams read_compare(const Manifest& manifest, Faults& faults) {
   CompareParams compare;
   auto json = manifest.json().value("compare", Json::object());
   if (json.is_object() && json.contains("rows") && json.at("rows").is_string())

@@ -8,7 +8,7 @@
 namespace marginalia::study {
 
 /// Reads "compare" of a manifest.
-CompareParams compare_of(const Manifest& manifest, Faults& faults);
+CompareParams read_compare(const Manifest& manifest, Faults& faults);
 
 /// Gives each experiment its row and its pair, by compare.rows or, where that is empty, by all that
 /// varies but the seed. Throws SpecError when a row's key does not vary; adds to `faults` when two

@@ -94,7 +94,7 @@ class Upgrader {
   Json changes(const Changes& given, bool on_settings) const {
     const auto before = base(given, on_settings);
     const Difference difference(today(before),
-                                std::vector{today(before.with(study::settings_of(given)))});
+                                std::vector{today(before.with(study::to_settings(given)))});
     Json now = Json::object();
     for (const auto& [key, value] : given.items()) {
       if (names_entry(key) || value.is_null()) {
@@ -103,7 +103,7 @@ class Upgrader {
         now[key] = same[0];
       } else {
         for (const auto& moved : difference.keys_beside(key))
-          if (!given.contains(moved)) now[moved] = value_of(difference, moved);
+          if (!given.contains(moved)) now[moved] = find_value(difference, moved);
       }
     }
     return now;
@@ -118,7 +118,7 @@ class Upgrader {
       for (const auto& value : values) {
         auto change = Changes::object();
         change[key] = value;
-        after.push_back(today(before.with(study::settings_of(change))));
+        after.push_back(today(before.with(study::to_settings(change))));
       }
       const Difference difference(today(before), std::move(after));
       auto name = key;
@@ -138,17 +138,17 @@ class Upgrader {
   }
 
  private:
-  static Json value_of(const Difference& difference, const std::string& key) {
+  static Json find_value(const Difference& difference, const std::string& key) {
     const auto values = difference.values_at(key);
     return values.empty() ? Json() : values[0];
   }
   Spec base(const Changes& changes, bool on_settings) const {
-    const auto& base = manifest_.base_of(changes);
+    const auto& base = manifest_.find_base(changes);
     auto json = base.spec;
     json["marginalia"] = 1;  // what is said already as today stays as it is
     const auto spec = Spec::from_text(json.dump(), manifest_.where(), base.paths);
     return on_settings
-               ? spec.with(study::settings_of(manifest_.json().value("settings", Json::object())))
+               ? spec.with(study::to_settings(manifest_.json().value("settings", Json::object())))
                : spec;
   }
   Json today(const Spec& spec) const { return upgraded(spec, registry_).json(); }

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 static constexpr const char* kCheckpointFormat = "1";
 
 /// JSON has no NaN and no infinity: they are written as text.
-static Json json_of(const std::map<std::string, RecordedValues>& recorded) {
+static Json recorded_to_json(const std::map<std::string, RecordedValues>& recorded) {
   Json json = Json::object();
   for (const auto& [name, values] : recorded)
     json[name] = {
@@ -28,7 +28,7 @@ static Json json_of(const std::map<std::string, RecordedValues>& recorded) {
   return json;
 }
 
-static std::map<std::string, RecordedValues> recorded_of(const Json& json) {
+static std::map<std::string, RecordedValues> recorded_from_json(const Json& json) {
   std::map<std::string, RecordedValues> recorded;
   for (const auto& [name, values] : json.items())
     recorded[name] = {
@@ -46,19 +46,20 @@ Json TrainingState::to_json() const {
           {"best_step", best_step},
           {"best_value", best_value},
           {"evaluations_since_best", evaluations_since_best},
-          {"recorded", json_of(recorded)}};
+          {"recorded", recorded_to_json(recorded)}};
 }
 
 TrainingState TrainingState::from_json(const Json& json) {
-  return {json.at("step"),
-          json.at("seconds"),
-          json.at("energy_evaluations"),
-          json.at("passes"),
-          json.at("rows_consumed"),
-          json.at("best_step"),
-          json.at("best_value"),
-          json.at("evaluations_since_best"),
-          recorded_of(json.value("recorded", Json::object()))};  // older checkpoints have none
+  return {
+      json.at("step"),
+      json.at("seconds"),
+      json.at("energy_evaluations"),
+      json.at("passes"),
+      json.at("rows_consumed"),
+      json.at("best_step"),
+      json.at("best_value"),
+      json.at("evaluations_since_best"),
+      recorded_from_json(json.value("recorded", Json::object()))};  // older checkpoints have none
 }
 
 MovingAverage::MovingAverage(double decay, const std::vector<ParameterGroup>& groups)
@@ -144,7 +145,7 @@ void visit_all(const Trained& trained, StateVisitor& visitor) {
 }
 
 /// The step in "step_000500.safetensors", or -1.
-std::int64_t step_of(const fs::path& file) {
+std::int64_t parse_step(const fs::path& file) {
   const auto name = file.filename().string();
   std::int64_t step = -1;
   if (name.starts_with("step_") && name.ends_with(".safetensors"))
@@ -153,19 +154,19 @@ std::int64_t step_of(const fs::path& file) {
 }
 
 /// Whole checkpoints of a folder, newest first.
-std::vector<fs::path> checkpoints_of(const fs::path& folder) {
+std::vector<fs::path> list_checkpoints(const fs::path& folder) {
   std::vector<fs::path> files;
   if (fs::is_directory(folder))
     for (const auto& entry : fs::directory_iterator(folder))
-      if (step_of(entry.path()) >= 0 && !entry.is_symlink()) files.push_back(entry.path());
-  std::ranges::sort(files, std::ranges::greater(), step_of);
+      if (parse_step(entry.path()) >= 0 && !entry.is_symlink()) files.push_back(entry.path());
+  std::ranges::sort(files, std::ranges::greater(), parse_step);
   return files;
 }
 
 void remove_old(const fs::path& folder, std::int64_t keep) {
   std::error_code none;
   const auto best = fs::read_symlink(folder / "best.safetensors", none);
-  auto files = checkpoints_of(folder);
+  auto files = list_checkpoints(folder);
   for (std::size_t i = std::size_t(keep); i < files.size(); ++i)
     if (files[i].filename() != best) fs::remove(files[i], none);
 }
@@ -213,14 +214,14 @@ std::int64_t load_model(const fs::path& file, Family& family) {
   return TrainingState::from_json(Json::parse(content.metadata.at("training"))).step;
 }
 
-fs::path checkpoint_of(const fs::path& from) {
+fs::path find_checkpoint(const fs::path& from) {
   if (!fs::is_directory(from)) return from;
   const auto best = from / "checkpoints" / "best.safetensors";
   return fs::exists(best) ? best : from / "checkpoints" / "last.safetensors";
 }
 
 std::int64_t initialise(const fs::path& from, Family& family) {
-  const auto file = checkpoint_of(from);
+  const auto file = find_checkpoint(from);
   const auto content = with_averages(read_checkpoint(file));
   torch::NoGradGuard no_grad;
   std::int64_t copied = 0;
@@ -238,7 +239,7 @@ std::int64_t initialise(const fs::path& from, Family& family) {
 }
 
 fs::path newest_checkpoint(const fs::path& folder, std::vector<std::string>& refused) {
-  for (const auto& file : checkpoints_of(folder)) {
+  for (const auto& file : list_checkpoints(folder)) {
     try {
       read_checkpoint(file);
       return file;

@@ -69,7 +69,7 @@ void save_checkpoint(const std::filesystem::path& folder, const Trained& trained
 TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& trained);
 /// What answers: of a run its best checkpoint, where evaluation.select named one, else its last; a
 /// file as it is.
-std::filesystem::path checkpoint_of(const std::filesystem::path& from);
+std::filesystem::path find_checkpoint(const std::filesystem::path& from);
 /// Fills a family for answering: its average where one was kept.  -> the step.
 std::int64_t load_model(const std::filesystem::path& file, Family& family);
 /// Copies every tensor that `from` has under the same name and shape ("model.*", averages first).

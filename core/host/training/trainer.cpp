@@ -180,7 +180,7 @@ class Trainer final : public Step {
     record("train/step_seconds", seconds);
   }
 
-  /// One temperature a step, whatever its micro-batches do to progress().
+  /// A step has one temperature, whatever its micro-batches do to progress().
   void anneal() {
     if (!energy_) return;
     const auto b = params_.anneal.at(progress());

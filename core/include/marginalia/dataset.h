@@ -11,7 +11,7 @@
 namespace marginalia {
 
 enum class Split { kTrain, kValid, kTest };
-MARGINALIA_API std::string_view name_of(Split split);     ///< "train", "valid", "test"
+MARGINALIA_API std::string_view to_string(Split split);   ///< "train", "valid", "test"
 MARGINALIA_API Split split_named(std::string_view name);  ///< throws SpecError
 
 /// States to learn from, in three splits.

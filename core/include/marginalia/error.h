@@ -36,6 +36,6 @@ class MARGINALIA_API PluginError : public Error {
 };
 
 /// What `error` says, without the stack trace that LibTorch appends to its own.
-MARGINALIA_API std::string message_of(const std::exception& error);
+MARGINALIA_API std::string describe_error(const std::exception& error);
 
 }  // namespace marginalia

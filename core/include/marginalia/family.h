@@ -118,7 +118,7 @@ class MARGINALIA_API Family : public Component {
   virtual void visit(StateVisitor& visitor) = 0;
   /// Called between training and evaluation: switches what behaves differently in the two.
   virtual void set_training(bool training) = 0;
-  /// Its chains, where it runs such that draw from the energy without being trained.
+  /// The chains of a family that draws from the energy by chains without being trained.
   virtual Offer<ChainSource> chains() const;
 
   /// Answers without touching the state of training. Throws SpecError, with the nearest name, when
@@ -130,7 +130,7 @@ class MARGINALIA_API Family : public Component {
 };
 
 /// A module's parameters under the names a checkpoint gives them.
-MARGINALIA_API std::vector<std::pair<std::string, Tensor>> named_parameters_of(
+MARGINALIA_API std::vector<std::pair<std::string, Tensor>> collect_parameters(
     torch::nn::Module& module, const std::string& prefix);
 
 }  // namespace marginalia

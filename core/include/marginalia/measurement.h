@@ -11,7 +11,7 @@ namespace marginalia {
 
 /// Which way a measurement is better.
 enum class Better { kNeither, kLower, kHigher };
-MARGINALIA_API std::string_view name_of(Better better);  ///< "neither", "lower", "higher"
+MARGINALIA_API std::string_view to_string(Better better);  ///< "neither", "lower", "higher"
 
 /// What reports draw of a measurement beside its number, from further keys of it.
 enum class PlotKind {
@@ -21,7 +21,7 @@ enum class PlotKind {
   kReliability,  ///< "bins" [{"predicted", "observed", "count"}]: what came against what was said
   kTime          ///< the number itself, seconds of one log p(x_S), against what kPairs measures
 };
-MARGINALIA_API std::string_view name_of(PlotKind plot);  ///< "none", "by size", "pairs", ...
+MARGINALIA_API std::string_view to_string(PlotKind plot);  ///< "none", "by size", "pairs", ...
 
 /// In which column of a comparison a measurement stands.
 enum class ColumnKind {
@@ -29,7 +29,7 @@ enum class ColumnKind {
   kShared,  ///< one for all ways to the same number: the first that is there, as they are declared
   kAside    ///< none but one that is asked for by name: what is known beside the model
 };
-MARGINALIA_API std::string_view name_of(ColumnKind column);  ///< "own", "shared", "aside"
+MARGINALIA_API std::string_view to_string(ColumnKind column);  ///< "own", "shared", "aside"
 
 /// What a metric declares of one of its measurements, or of several:
 ///
@@ -58,6 +58,6 @@ struct MeasurementFacts {
   ColumnKind column = ColumnKind::kOwn;
 };
 /// An entry that is not an object is left out; a key that is missing, or unknown, has its default.
-MARGINALIA_API std::vector<MeasurementFacts> measurement_facts_of(const Json& json);
+MARGINALIA_API std::vector<MeasurementFacts> parse_measurement_facts(const Json& json);
 
 }  // namespace marginalia

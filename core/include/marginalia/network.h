@@ -27,7 +27,7 @@ enum Head : unsigned {
   kLogitsOfOne = 1u << 6,
 };
 using HeadSet = unsigned;
-MARGINALIA_API std::string names_of(HeadSet heads);  ///< "log_marginal, logits"
+MARGINALIA_API std::string list_heads(HeadSet heads);  ///< "log_marginal, logits"
 
 /// What a network sees.
 struct NetworkInput {
@@ -87,9 +87,9 @@ class MARGINALIA_API Network : public Component, public torch::nn::Module {
   void train(bool on = true) override;
 
  protected:
-  /// Of hidden products, as things stand.
+  /// The type in which hidden products are computed now, in training or in answers.
   at::ScalarType product_type() const { return precision_.products(is_training()); }
-  /// Of parameters, sums and outputs.
+  /// The type of parameters, sums and outputs.
   at::ScalarType type() const { return type_beside(product_type()); }
 
  private:

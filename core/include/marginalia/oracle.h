@@ -27,9 +27,11 @@ class MARGINALIA_API Oracle {
   Tensor sample(const Tensor& partial, Stream& stream) const;
 
  protected:
-  /// One variable after the other, each from its exact conditional; override where there is better.
+  /// Draws one variable after the other, each from its exact conditional; override where there is a
+  /// better way.
   virtual Tensor compute_sample(const Tensor& partial, Stream& stream) const;
-  /// From the log sums of every value of every unknown variable; override where there is better.
+  /// Computes them from the log sums of every value of every unknown variable; override where there
+  /// is a better way.
   virtual Tensor compute_single_marginals(const Tensor& partial) const;
 
  private:

@@ -33,8 +33,9 @@ template <>
 struct Field<std::string> {
   const char* doc;
   std::vector<std::string> one_of = {};  ///< the values accepted; empty: any
-  /// Of a command's words: the FilePath parameter of the same object that is their folder. Those
-  /// that name a file there are files of the component; the words of other lists are none.
+  /// For a list of a command's words: the FilePath parameter of the same object that is their
+  /// folder. Words that name a file in it are files of the component; the words of other lists are
+  /// not.
   const char* files_in = nullptr;
 };
 
@@ -169,7 +170,7 @@ class MARGINALIA_API ParamVisitor {
   }
 };
 
-/// Of a component without parameters.
+/// The parameters of a component that has none.
 struct NoParams {
   void visit(ParamVisitor&) {}
 };

@@ -16,10 +16,10 @@ struct Bfloat16 {
   std::string why;
 };
 
-/// Of a CPU by its AVX512_BF16 or AMX and what limits their use: oneDNN's limit
-/// (ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA), LibTorch's (ATEN_CPU_CAPABILITY) and
-/// MARGINALIA_MAX_CPU_ISA, avx2 or avx512, the last instructions to count with. Throws SpecError
-/// where that is something else.
+/// Whether `device` multiplies bfloat16 in hardware. A CPU needs AVX512_BF16 or AMX, whose use
+/// three limits may forbid: oneDNN's (ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA), LibTorch's
+/// (ATEN_CPU_CAPABILITY) and MARGINALIA_MAX_CPU_ISA, avx2 or avx512, which names the highest
+/// instruction set to count with. Throws SpecError where the last is something else.
 MARGINALIA_API Bfloat16 bfloat16_on(at::Device device);
 
 /// What "auto" comes to in training: bfloat16 where the device multiplies it in hardware, else

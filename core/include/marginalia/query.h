@@ -12,11 +12,11 @@ namespace marginalia {
 
 /// kMaxProbable: the unknown variables' values that make the state most probable.
 enum class QueryKind { kLogMarginal, kConditionals, kSample, kMaxProbable, kLogZ };
-MARGINALIA_API std::string_view name_of(QueryKind kind);
+MARGINALIA_API std::string_view to_string(QueryKind kind);
 
 /// How far an answer can be trusted: equal to the truth (of the model), a bound, or neither.
 enum class Status { kExact, kUpper, kLower, kEstimate };
-MARGINALIA_API std::string_view name_of(Status status);
+MARGINALIA_API std::string_view to_string(Status status);
 
 /// How an estimator comes to its answer, whatever its name: what those ask by who need an answer of
 /// a certain kind, and what reports colour and explain estimators by.
@@ -28,13 +28,13 @@ enum class Route {
   kExact,       ///< sums that an oracle makes
   kOther
 };
-MARGINALIA_API std::string_view name_of(Route route);  ///< "one pass", "along order", ..., "other"
+MARGINALIA_API std::string_view to_string(Route route);  ///< "one pass", ..., "other"
 
 /// The order in which variables are revealed along a chain. kParallel: by the network's colours
 /// (Network::colours), in a random order of them, those of one colour in one pass; the same law as
 /// one after the other.
 enum class Order { kRandom, kForward, kBackward, kParallel };
-MARGINALIA_API std::string_view name_of(Order order);       ///< "random", ...
+MARGINALIA_API std::string_view to_string(Order order);     ///< "random", ...
 MARGINALIA_API Order order_named(const std::string& name);  ///< throws SpecError
 
 /// A question to a model.

@@ -18,11 +18,11 @@ class SplitMix64 {
   static constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL;  ///< 2^64 over the golden ratio
 
   explicit constexpr SplitMix64(std::uint64_t seed) : state_(seed) {}
-  /// One of many generators of a seed: of a row, a group of rows.
+  /// One of many generators that a seed has, such as one for each row or group of rows.
   constexpr SplitMix64(std::uint64_t seed, std::uint64_t index)
       : state_(seed ^ (index * 0xd1342543de82ef95ULL)) {}
   constexpr std::uint64_t operator()() { return mixed_bits(state_ += kStep); }
-  /// In [0, 1), of 24 bits.
+  /// A number in [0, 1), of 24 bits.
   constexpr float uniform() { return float((*this)() >> 40) * 0x1p-24F; }
 
  private:

@@ -146,16 +146,16 @@ class LoopyBeliefPropagation final : public PriorSource {
   /// sum_a log Z_a + sum_i log Z_i - sum_{ia} log Z_ia
   Tensor bethe(const Tensor& to_factor, const Tensor& to_variable, const Tensor& belief,
                const Tensor& allowed) const {
-    const auto log_of = [](const Tensor& z) {
+    const auto safe_log = [](const Tensor& z) {
       return z.clamp_min(kMinMessage).log().to(torch::kDouble);
     };
     const auto seen = torch::where(allowed > 0, belief, belief.new_full({}, -INFINITY));
     auto total = seen.logsumexp(1).to(torch::kDouble).sum(0);
-    total = total - log_of((to_factor * to_variable).sum(1)).sum(0);
+    total = total - safe_log((to_factor * to_variable).sum(1)).sum(0);
     for (const auto& group : groups_) {
       const auto out = torch::bmm(group.matrix[0], others(group, 0, to_factor));
       const auto own = to_factor.index_select(0, group.edge[0]).slice(1, 0, group.sizes[0]);
-      total = total + log_of((out * own).sum(1)).sum(0);
+      total = total + safe_log((out * own).sum(1)).sum(0);
     }
     return total + constant_;
   }

@@ -127,7 +127,7 @@ class PairwisePropagation final : public PriorSource {
 class TreePrior final : public PriorSource {
  public:
   explicit TreePrior(const Dataset& dataset)
-      : tree_(trees::chow_liu(trees::counts_of(dataset, true), dataset.space(),
+      : tree_(trees::chow_liu(trees::count_values(dataset, true), dataset.space(),
                               double(dataset.space().levels()))) {}
 
   Prior of(const Tensor& partial) const override {
@@ -165,8 +165,8 @@ std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset) {
   return std::make_unique<TreePrior>(dataset);
 }
 
-std::unique_ptr<PriorSource> prior_of(const NetworkContext& context, const std::string& name,
-                                      std::int64_t rounds) {
+std::unique_ptr<PriorSource> make_prior(const NetworkContext& context, const std::string& name,
+                                        std::int64_t rounds) {
   const bool of_data = name == "chow_liu";
   if (of_data ? !context.dataset : !context.energy)
     throw SpecError(fmt::format("\"prior\": \"{}\" needs {} in the spec", name,

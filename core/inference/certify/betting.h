@@ -17,7 +17,7 @@ namespace marginalia {
 ///
 ///   P(some N: sup{m : W_N(m) >= 1 / delta} > mu) <= delta.
 ///
-/// It is still so where the law of X_i is chosen from what came before, as long as its mean is mu
+/// This still holds where the law of X_i is chosen from what came before, as long as its mean is mu
 /// (or less). A gambler who has seen enough of bad numbers may begin anew: a quarter of the stake
 /// is kept for that, half of it for the first time, a quarter for the next, and so on, which leaves
 /// W a martingale. The lambda_j are fixed, 2^{-j/2} with weights pi_j ~ 1 / (j + 1). Everything is
@@ -31,7 +31,7 @@ class MARGINALIA_API BettingBound {
   /// To be called when better numbers, of the same mean, are to follow; before they are drawn.
   void restart();
 
-  // Of the X_i since the last restart, or of all where none came since.
+  // The log of the mean of the X_i since the last restart, or of all X_i where none came since.
   double log_mean() const;  ///< -inf where there are none
   /// log of the bound, the largest that any call has found for this delta; -inf while there is
   /// none.

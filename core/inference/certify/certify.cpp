@@ -23,7 +23,7 @@ namespace {
 constexpr double kTwistClamp = 1e6;      // nats: a twist must be positive where f is
 constexpr double kLogZErrorShare = 0.1;  // of 1 - confidence that log Z takes
 constexpr double kLogZWidthShare = 0.1;  // of the width that is asked for
-/// Of sums that are exact, relative.
+/// The relative rounding error that is allowed for in sums that are exact.
 constexpr double kExactRounding = 1e-11;
 
 /// more: nats, what float32 terms may have moved the value by.
@@ -54,14 +54,14 @@ Certificate difference(const Certificate& a, const Certificate& b, const std::st
   return result;
 }
 
-/// What is asked must hold what is given.
+/// Refuses a question that differs from what is given in a variable that is given.
 void check_given(const Tensor& x, const Tensor& given) {
   if (!(given == kUnknown).logical_or(given == x).all().item<bool>())
     throw SpecError("what is asked differs from what is given in a variable that is given");
 }
 
 /// The one-pass marginals F, by which particles are steered; empty where the family has none.
-std::function<Tensor(const Tensor&)> twist_of(const Family& family) {
+std::function<Tensor(const Tensor&)> make_twist(const Family& family) {
   const auto one_pass = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
   if (!one_pass) return {};
   return [&family, estimator = one_pass->estimator](const Tensor& states) {
@@ -83,7 +83,7 @@ class Certifier::Impl {
         subject_{family, energy, *proposal_, settings_.exact_width},
         posteriors_(energy ? std::make_unique<ExactPosterior>(*energy) : nullptr),
         schedule_(settings_.colours),
-        twist_(family ? twist_of(*family) : nullptr) {}
+        twist_(family ? make_twist(*family) : nullptr) {}
 
   const CertifySettings& settings() const { return settings_; }
   const std::optional<Certificate>& kept_log_z() const { return log_z_; }
@@ -109,7 +109,7 @@ class Certifier::Impl {
 
 Certificate Certifier::Impl::sum(const Tensor& x, const certify::Budget& budget, Stream& stream) {
   const auto start = Clock::now();
-  const auto question = certify::question_of(subject_, x, budget.seconds);
+  const auto question = certify::make_question(subject_, x, budget.seconds);
   const certify::Means means{*proposal_, twist_, posteriors_.get(), schedule_, settings_.particles};
   Certificate certificate;
   if (const auto* exact = std::get_if<certify::ExactSum>(&question))
@@ -166,7 +166,7 @@ Certificate Certifier::Impl::certify(const Tensor& x, const Tensor& given, Strea
 }
 
 Certifier::Certifier(const Family& family, const Energy* energy, CertifySettings settings)
-    : impl_(std::make_unique<Impl>(proposal_of(family), &family, energy, std::move(settings))) {}
+    : impl_(std::make_unique<Impl>(make_proposal(family), &family, energy, std::move(settings))) {}
 
 Certifier::Certifier(std::unique_ptr<Proposal> proposal, const Energy& energy,
                      CertifySettings settings)

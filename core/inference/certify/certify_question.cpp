@@ -22,12 +22,12 @@ constexpr double kEntriesPerSecond = 1e7;
 /// GiB that the messages of a sum may take, whatever the time limit.
 constexpr double kMaxMemory = 1;
 
-Tensor index_of(const std::vector<std::int64_t>& variables) {
+Tensor to_index(const std::vector<std::int64_t>& variables) {
   return torch::tensor(variables, torch::kLong);
 }
 
 /// The variables that are unknown in x, int64 [D].
-std::vector<std::int64_t> unknown_of(const Tensor& x) {
+std::vector<std::int64_t> find_unknown(const Tensor& x) {
   std::vector<std::int64_t> variables;
   for (std::int64_t i = 0; i < x.size(0); ++i)
     if (x.data_ptr<std::int64_t>()[i] == kUnknown) variables.push_back(i);
@@ -49,13 +49,13 @@ bool affordable(const FactorModel& model, double seconds) {
 
 Question energy_question(const Energy& energy, const Tensor& x) {
   const auto log_f = [&energy](const Tensor& states) { return energy.log_density(states); };
-  SampledSum sum{.state = x, .open = unknown_of(x), .log_sum = log_f};
+  SampledSum sum{.state = x, .open = find_unknown(x), .log_sum = log_f};
   if (const auto factors = energy.factors()) {
     const auto left = conditioned(*factors, x.data_ptr<std::int64_t>());
     if (left.constant == -INFINITY) return ExactSum{-INFINITY};
     std::vector<std::int64_t> places(left.variables.size());
     std::iota(places.begin(), places.end(), 0);
-    sum.graph = UnknownGraph{neighbours_of(left.model), places};
+    sum.graph = UnknownGraph{find_neighbours(left.model), places};
   }
   if (sum.open.empty()) return ExactSum{energy.log_density(x.unsqueeze(0)).item<double>()};
   return sum;
@@ -69,7 +69,7 @@ Question factor_question(const FactorModel& model, const Tensor& x, double exact
   const auto U = std::int64_t(left->variables.size());
   const auto sums =
       std::make_shared<const Elimination>(left->model, StateSpace{left->model.cardinalities, {U}});
-  const auto neighbours = neighbours_of(left->model);
+  const auto neighbours = find_neighbours(left->model);
   if (cutset(left->model, neighbours, exact_width).empty() || affordable(left->model, seconds))
     return ExactSum{left->constant + sums->log_z()};
   const auto places = cutset(left->model, neighbours, std::min(exact_width, kChainBits));
@@ -77,7 +77,7 @@ Question factor_question(const FactorModel& model, const Tensor& x, double exact
   for (const auto place : places)
     open.push_back(left->variables[std::size_t(place)]);
   const auto log_sum = [left, sums](const Tensor& states) {
-    return left->constant + sums->log_sum(states.index_select(1, index_of(left->variables)));
+    return left->constant + sums->log_sum(states.index_select(1, to_index(left->variables)));
   };
   return SampledSum{.state = x,
                     .open = open,
@@ -101,13 +101,13 @@ std::optional<double> exact_answer(const Family& family, const Tensor& x) {
 Question model_question(const Subject& subject, const Tensor& x) {
   if (const auto exact = exact_answer(*subject.family, x)) return ExactSum{*exact};
   const auto D = x.size(0);
-  const auto open = unknown_of(x);
+  const auto open = find_unknown(x);
   const auto log_p = [&proposal = subject.proposal, D](const Tensor& states) {
     const auto nothing = torch::full_like(states, kUnknown);
     return proposal.score(states, nothing, torch::arange(D)).log_prob;
   };
   const auto rounding = kConditionalsRounding * double(D);  // of as many terms
-  // What begins the order has a probability that is a product.
+  // The variables that begin the order have a probability that is a product of conditionals.
   if (open.empty() || open.front() == D - std::int64_t(open.size()))
     return ExactSum{log_p(x.unsqueeze(0)).item<double>(), rounding};
   return SampledSum{
@@ -116,7 +116,7 @@ Question model_question(const Subject& subject, const Tensor& x) {
 
 }  // namespace
 
-Question question_of(const Subject& subject, const Tensor& x, double seconds) {
+Question make_question(const Subject& subject, const Tensor& x, double seconds) {
   if (!subject.energy) return model_question(subject, x);
   if (const auto factors = subject.energy->factors(); factors && subject.exact_width > 0)
     return factor_question(*factors, x, subject.exact_width, seconds);
@@ -125,7 +125,7 @@ Question question_of(const Subject& subject, const Tensor& x, double seconds) {
 
 Tensor RevealSchedule::times(const SampledSum& sum, std::size_t level) const {
   auto time = torch::full_like(sum.state, -1);
-  const auto open = index_of(sum.open);
+  const auto open = to_index(sum.open);
   if (kSpacings[level] == 0 && colours_.defined()) {
     // those that occur, without gaps
     const auto of_open = colours_.index_select(0, open);
@@ -134,7 +134,7 @@ Tensor RevealSchedule::times(const SampledSum& sum, std::size_t level) const {
   const auto spacing = sum.graph ? kSpacings[level] : 0;
   const auto passes = spacing > 0 ? spaced_passes(sum.graph->neighbours, sum.graph->places, spacing)
                                   : spaced_passes(Neighbours(sum.open.size()), sum.open, 0);
-  return time.index_put_({open}, index_of(passes));
+  return time.index_put_({open}, to_index(passes));
 }
 
 double RevealSchedule::count(const SampledSum& sum, std::size_t level) const {

@@ -16,7 +16,7 @@ namespace marginalia::certify {
 /// Nats that float32 conditionals may move one log-probability by.
 constexpr double kConditionalsRounding = 1e-6;
 
-/// Of what answers are certified: the density f, and the proposal that reveals its variables.
+/// What answers are certified of: the density f, and the proposal that reveals its variables.
 struct Subject {
   const Family* family;  ///< null where the proposal came without one
   const Energy* energy;  ///< f; null: the family's own joint along the forward order
@@ -30,7 +30,7 @@ struct ExactSum {
   double rounding = 0;  ///< nats that float32 conditionals may have moved it by
 };
 
-/// Which unknown variables share a factor.
+/// A graph of the unknown variables, in which those that share a factor are neighbours.
 struct UnknownGraph {
   Neighbours neighbours;             ///< of every unknown variable, by place
   std::vector<std::int64_t> places;  ///< of those that chains reveal
@@ -40,7 +40,8 @@ struct UnknownGraph {
 struct SampledSum {
   Tensor state;                    ///< int64 [D]
   std::vector<std::int64_t> open;  ///< variables that chains reveal
-  /// Of states in which those are known: log of the sum of f over the others. [B, D] -> float64 [B]
+  /// The log of the sum of f over all other variables, for states in which `open` are known.
+  /// [B, D] -> float64 [B]
   std::function<Tensor(const Tensor&)> log_sum;
   std::string route = "network";            ///< Certificate::route
   std::optional<UnknownGraph> graph = {};   ///< none: not known
@@ -51,8 +52,8 @@ struct SampledSum {
 /// log f(x_S) of one partial state: known, or left to sample.
 using Question = std::variant<ExactSum, SampledSum>;
 
-/// x: int64 [D]; seconds: of which half may go into exact sums.
-Question question_of(const Subject& subject, const Tensor& x, double seconds);
+/// x: int64 [D]; seconds: the budget, half of which may go into exact sums.
+Question make_question(const Subject& subject, const Tensor& x, double seconds);
 
 /// When to reveal what: levels that take ever more passes and lose ever less of the dependence
 /// among what shares one. The level is chosen by the variance that was seen of the weights.

@@ -128,8 +128,9 @@ void Sampling::draw_above(std::int64_t count, const Tensor& time) {
   made_.passes += double(count) * passes;
 }
 
-/// Where samples cannot be had, there is the lower side alone. That does not depend on its chains,
-/// so that it may have all of delta if nothing was said above yet.
+/// Draws for the upper side. Where posterior samples cannot be had, only the lower side is left.
+/// Whether they can be had does not depend on the chains of the lower side, so that its bound may
+/// use all of delta, as long as the upper side has no samples.
 void Sampling::try_above(std::int64_t count, const Tensor& time) try {
   draw_above(count, time);
 } catch (const Error& e) {
@@ -138,7 +139,7 @@ void Sampling::try_above(std::int64_t count, const Tensor& time) try {
   if (above_.count() == 0) delta_ = budget_.delta;
 }
 
-/// Of the interval; where there is one side alone, twice that.
+/// The width of the interval; with one side alone, twice the distance of the mean from it.
 double Sampling::width() {
   const auto lower = below_.log_lower(delta_);
   return above_.count() > 0 ? -above_.log_lower(delta_) - lower : 2 * (below_.log_mean() - lower);

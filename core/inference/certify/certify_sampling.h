@@ -16,7 +16,7 @@ struct Budget {
   std::int64_t samples;
 };
 
-/// By what chains and posterior samples are drawn.
+/// The means by which chains and posterior samples are drawn.
 struct Means {
   const Proposal& proposal;
   const std::function<Tensor(const Tensor&)>& twist;  ///< one-pass marginals; empty: none

@@ -42,7 +42,7 @@ class ChainProposal final : public Proposal {
 
 }  // namespace
 
-std::unique_ptr<Proposal> proposal_of(const Family& family) {
+std::unique_ptr<Proposal> make_proposal(const Family& family) {
   const auto conditionals = family.by_route(QueryKind::kConditionals, Route::kOnePass);
   if (!conditionals)
     throw SpecError(fmt::format(

@@ -32,7 +32,7 @@ namespace {
 /// place, and their factors over them.
 Conditioned narrow_part(const Conditioned& left, const Neighbours& neighbours,
                         const std::vector<std::int64_t>& cut) {
-  const auto component = components_of(neighbours);
+  const auto component = find_components(neighbours);
   std::vector<bool> wide(component.size());
   for (const auto place : cut)
     wide[std::size_t(component[std::size_t(place)])] = true;
@@ -65,7 +65,7 @@ Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const 
       completed.impossible[b] = true;
       continue;
     }
-    const auto neighbours = neighbours_of(left.model);
+    const auto neighbours = find_neighbours(left.model);
     const auto narrow = narrow_part(left, neighbours, cutset(left.model, neighbours, exact_width_));
     const auto count = std::int64_t(narrow.variables.size());
     if (count == 0) continue;

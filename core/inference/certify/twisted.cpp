@@ -12,8 +12,9 @@ struct Particles {
   Tensor states, log_twist, log_weight;
 };
 
-/// By their weights, for replicates where those of fewer than half the particles count; the first
-/// particle stays itself where it is pinned.  -> what the mean weight of each was: float64 [count].
+/// Resamples the particles of a replicate by their weights where the effective number of particles
+/// is below half; the first particle stays itself where it is pinned.  -> what the mean weight of
+/// each replicate was: float64 [count].
 Tensor resample(Particles& all, bool pinned, Stream& stream) {
   const auto R = all.log_weight.size(0), N = all.log_weight.size(1);
   auto gained = torch::zeros({R}, torch::kDouble);

@@ -120,7 +120,7 @@ Conditioned conditioned(const FactorModel& model, const std::int64_t* values) {
   return result;
 }
 
-Neighbours neighbours_of(const FactorModel& model) {
+Neighbours find_neighbours(const FactorModel& model) {
   Neighbours neighbours(model.cardinalities.size());
   for (const auto& factor : model.factors)
     for (const auto i : factor.scope)
@@ -133,7 +133,7 @@ Neighbours neighbours_of(const FactorModel& model) {
   return neighbours;
 }
 
-std::vector<std::int64_t> components_of(const Neighbours& neighbours) {
+std::vector<std::int64_t> find_components(const Neighbours& neighbours) {
   std::vector<std::int64_t> component(neighbours.size(), -1);
   std::int64_t count = 0;
   for (std::size_t first = 0; first < neighbours.size(); ++first) {

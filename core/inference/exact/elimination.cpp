@@ -185,7 +185,7 @@ class Messages {
   double log_z_ = 0;
 };
 
-std::vector<bool> unknown_of(const std::vector<std::int64_t>& values) {
+std::vector<bool> mark_unknown(const std::vector<std::int64_t>& values) {
   std::vector<bool> unknown;
   for (const auto value : values)
     unknown.push_back(value == kUnknown);
@@ -227,7 +227,7 @@ class Elimination::Impl {
 
   /// The plan for the unknown variables of `values`; kept for the next query like it.
   std::shared_ptr<const EliminationPlan> plan(const std::vector<std::int64_t>& values) {
-    const auto unknown = unknown_of(values);
+    const auto unknown = mark_unknown(values);
     {
       const std::lock_guard lock(mutex_);
       if (const auto found = plans_.find(unknown); found != plans_.end()) return found->second;

@@ -5,7 +5,7 @@
 namespace marginalia {
 namespace {
 
-std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& sizes) {
+std::vector<std::int64_t> compute_strides(const std::vector<std::int64_t>& sizes) {
   std::vector<std::int64_t> strides(sizes.size());
   std::int64_t stride = 1;
   for (auto n = sizes.size(); n-- > 0; stride *= sizes[n])
@@ -34,7 +34,7 @@ class Planner {
     if (!plan_.cost.complete) return std::move(plan_);
     std::vector<std::vector<std::pair<bool, std::size_t>>> buckets(order_.size());
     for (std::size_t f = 0; f < model_.factors.size(); ++f) {
-      const auto at = first_of(model_.factors[f].scope);
+      const auto at = find_first_step(model_.factors[f].scope);
       if (at < 0)
         plan_.constants.push_back(factor_source(f, {}, -1));
       else
@@ -42,7 +42,7 @@ class Planner {
     }
     for (std::size_t n = 0; n < order_.size(); ++n) {
       plan_.steps.push_back(step(n, buckets[n]));
-      if (const auto at = first_of(plan_.steps[n].separator); at >= 0)
+      if (const auto at = find_first_step(plan_.steps[n].separator); at >= 0)
         buckets[std::size_t(at)].emplace_back(false, n);
     }
     return std::move(plan_);
@@ -50,7 +50,7 @@ class Planner {
 
  private:
   /// When the first of these variables is eliminated; -1 where all are known.
-  std::int64_t first_of(const std::vector<std::int64_t>& scope) const {
+  std::int64_t find_first_step(const std::vector<std::int64_t>& scope) const {
     std::int64_t first = -1;
     for (const auto i : scope)
       if (const auto at = position_[std::size_t(i)]; at >= 0 && (first < 0 || at < first))
@@ -113,13 +113,13 @@ class Planner {
     std::vector<std::int64_t> sizes;
     for (const auto i : scope)
       sizes.push_back(model_.cardinalities[std::size_t(i)]);
-    return source(true, f, scope, strides_of(sizes), separator, variable);
+    return source(true, f, scope, compute_strides(sizes), separator, variable);
   }
 
   TableSource message_source(std::size_t n, const std::vector<std::int64_t>& separator,
                              std::int64_t variable) const {
     const auto& from = plan_.steps[n];
-    return source(false, n, from.separator, strides_of(from.sizes), separator, variable);
+    return source(false, n, from.separator, compute_strides(from.sizes), separator, variable);
   }
 
   const FactorModel& model_;

@@ -55,13 +55,13 @@ std::vector<std::vector<std::int64_t>> supported_values(const FactorModel& model
   Allowed allowed;
   for (const auto K : model.cardinalities)
     allowed.emplace_back(std::size_t(K), true);
-  std::vector<std::vector<std::size_t>> factors_of(D);
+  std::vector<std::vector<std::size_t>> factors_with(D);
   std::vector<std::size_t> waiting;
   std::vector<bool> is_waiting(model.factors.size());
   for (std::size_t a = 0; a < model.factors.size(); ++a) {
     const auto& [scope, log_values] = model.factors[a];
     for (const auto i : scope)
-      factors_of[std::size_t(i)].push_back(a);
+      factors_with[std::size_t(i)].push_back(a);
     if (std::ranges::find(log_values, -INFINITY) == log_values.end()) continue;
     waiting.push_back(a);
     is_waiting[a] = true;
@@ -71,7 +71,7 @@ std::vector<std::vector<std::int64_t>> supported_values(const FactorModel& model
     waiting.pop_back();
     is_waiting[a] = false;
     for (const auto i : strike_out(model.factors[a], model.cardinalities, allowed))
-      for (const auto other : factors_of[std::size_t(i)])
+      for (const auto other : factors_with[std::size_t(i)])
         if (other != a && !is_waiting[other]) {
           is_waiting[other] = true;
           waiting.push_back(other);

@@ -63,7 +63,7 @@ namespace {
 
 /// Greedy: each variable takes the first colour that none of its neighbours has.
 Tensor colouring(const FactorModel& model) {
-  const auto neighbours = neighbours_of(model);
+  const auto neighbours = find_neighbours(model);
   std::vector<std::int64_t> colours(neighbours.size(), -1);
   for (std::size_t i = 0; i < neighbours.size(); ++i) {
     std::vector<bool> taken(neighbours[i].size() + 1);
@@ -87,7 +87,7 @@ std::string obstacle_to_pairs(const FactorModel& model) {
   return "";
 }
 
-PairwiseFactors pairs_of(const FactorModel& model) {
+PairwiseFactors to_pairwise(const FactorModel& model) {
   const auto D = std::int64_t(model.cardinalities.size()), K = model.cardinalities[0];
   auto unary = torch::zeros({D, K}, torch::kDouble);
   std::map<std::pair<std::int64_t, std::int64_t>, Tensor> tables;
@@ -131,7 +131,7 @@ FactoredEnergy::FactoredEnergy(FactorModel model, StateSpace space, double memor
       colours_(colouring(model_)),
       not_pairwise_(obstacle_to_pairs(model_)),
       elimination_(memory) {
-  if (not_pairwise_.empty()) pairwise_ = pairs_of(model_);
+  if (not_pairwise_.empty()) pairwise_ = to_pairwise(model_);
 }
 
 FactoredEnergy::~FactoredEnergy() = default;

@@ -11,13 +11,13 @@ namespace marginalia::trees {
 
 namespace {
 
-Tensor cardinalities_of(const StateSpace& space) {
+Tensor list_cardinalities(const StateSpace& space) {
   return torch::tensor(space.cardinalities, torch::kDouble);
 }
 
 /// p(x_i = k), zero where impossible: float64 [D, K].
 Tensor singles(const Counts& counts, const StateSpace& space, double a) {
-  const auto share = space.possible().to(torch::kDouble) / cardinalities_of(space).unsqueeze(1);
+  const auto share = space.possible().to(torch::kDouble) / list_cardinalities(space).unsqueeze(1);
   return (counts.single + a * share) / (counts.rows + a);
 }
 
@@ -178,7 +178,7 @@ void add(Counts& counts, const Tensor& x, std::int64_t levels, bool pairs, const
   counts.pairs = counts.pairs.defined() ? counts.pairs.add_(joint) : joint;
 }
 
-Counts counts_of(const Dataset& dataset, bool pairs) {
+Counts count_values(const Dataset& dataset, bool pairs) {
   constexpr std::int64_t kRows = 8192;
   Counts counts;
   const auto size = dataset.size(Split::kTrain);
@@ -198,7 +198,7 @@ Tree independent(const Counts& counts, const StateSpace& space, double a) {
 Tree chow_liu(const Counts& counts, const StateSpace& space, double a) {
   const auto single = singles(counts, space, a);
   const auto D = single.size(0);
-  const auto share = space.possible().to(torch::kDouble) / cardinalities_of(space).unsqueeze(1);
+  const auto share = space.possible().to(torch::kDouble) / list_cardinalities(space).unsqueeze(1);
   const auto joint = (counts.pairs + a * share.unsqueeze(2).unsqueeze(3) * share) /
                      (counts.rows + a);  // [D, K, D, K]
   Tree tree;

@@ -19,7 +19,7 @@ Tensor LogConditionals::at(const Tensor& partial, const Tensor& variable) const 
       {torch::arange(variable.size(0), log_p.device()), variable.to(log_p.device())});
 }
 
-LogConditionals conditionals_of(Network& network, at::Device device, at::Device to) {
+LogConditionals make_conditionals(Network& network, at::Device device, at::Device to) {
   return {[=, &network](const Tensor& partial) {
             return network.evaluate({partial.to(device)}, kLogits).logits.log_softmax(2).to(to);
           },
@@ -38,7 +38,7 @@ Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension, Strea
       .contiguous();
 }
 
-Tensor ranks_of(const Tensor& orders) {
+Tensor to_ranks(const Tensor& orders) {
   auto ranks = torch::empty_like(orders);
   const auto times = torch::arange(orders.size(1)).expand_as(orders).contiguous();
   return ranks.scatter_(1, orders, times);
@@ -58,7 +58,7 @@ static Tensor ranks_among(const Tensor& scored, const Tensor& given, const Tenso
   return ranks.masked_fill(scored.logical_not(), D).masked_fill(given, -1);
 }
 
-/// Which variables are scored, and when.
+/// The variables that are scored, and the time at which each is.
 struct Scored {
   Tensor scored, ranks;
 };
@@ -155,7 +155,7 @@ ChainScore score_masked(const LogConditionals& conditionals, const Tensor& parti
 
 Tensor draw_times(const Tensor& colours, std::int64_t rows, Stream& stream) {
   const auto count = colours.max().item<std::int64_t>() + 1;
-  return ranks_of(stream.permutations(rows, count)).index_select(1, colours);
+  return to_ranks(stream.permutations(rows, count)).index_select(1, colours);
 }
 
 /// The value at which the distribution function passes u: exp(log_p) [N, K], u [N] in 0..1.
@@ -203,8 +203,8 @@ ChainSample sample_blocks(const LogConditionals& conditionals, const Tensor& par
                           Stream& stream) {
   // Each variable's place among the unknown of its row, so that rows with as many keep step.
   const auto known = partial != kUnknown;
-  const auto rank = ranks_of(orders).masked_fill(known, orders.size(1));
-  const auto place = ranks_of(rank.argsort(std::int64_t{1}));
+  const auto rank = to_ranks(orders).masked_fill(known, orders.size(1));
+  const auto place = to_ranks(rank.argsort(std::int64_t{1}));
   std::vector<std::int64_t> pass;
   for (std::size_t j = 0; j < blocks.size(); ++j)
     pass.insert(pass.end(), std::size_t(blocks[j]), std::int64_t(j));
@@ -256,7 +256,8 @@ std::vector<std::int64_t> best_blocks(const std::vector<double>& loss, std::int6
 }
 
 /// Sizes of the blocks that a query asks for.
-static std::vector<std::int64_t> blocks_of(const Query& query, const std::vector<double>& loss) {
+static std::vector<std::int64_t> choose_blocks(const Query& query,
+                                               const std::vector<double>& loss) {
   const auto most = (query.partial == kUnknown).sum(1).max().item<std::int64_t>();
   if (!loss.empty()) return best_blocks(loss, most, query.steps);
   std::vector<std::int64_t> sizes;
@@ -283,7 +284,7 @@ static Tensor in_parts(const LogConditionals& conditionals, const Tensor& partia
 }
 
 /// The passes of a query with Order::kParallel.
-static Tensor times_of(const Query& query, const ConditionalsInfo& info, Stream& stream) {
+static Tensor draw_query_times(const Query& query, const ConditionalsInfo& info, Stream& stream) {
   if (!info.colours.defined())
     throw SpecError("order \"parallel\" needs a network with a finite receptive field, such as "
                     "lattice_conv with \"means\": "
@@ -300,7 +301,7 @@ static ChainScore score(const LogConditionals& conditionals, const Query& query,
   if (query.estimator == "masked")
     return score_masked(conditionals, partial, given, query.orders, stream);
   if (query.order == Order::kParallel)
-    return score_in_passes(conditionals, partial, given, times_of(query, info, stream));
+    return score_in_passes(conditionals, partial, given, draw_query_times(query, info, stream));
   const auto orders = draw_orders(query.order, partial.size(0), partial.size(1), stream);
   return score_chain(conditionals, partial, given, orders);
 }
@@ -309,11 +310,11 @@ static ChainSample sample(const LogConditionals& conditionals, const Query& quer
                           const ConditionalsInfo& info, Stream& stream) {
   const auto& partial = query.partial;
   if (query.order == Order::kParallel)
-    return sample_in_passes(conditionals, partial, times_of(query, info, stream), stream);
+    return sample_in_passes(conditionals, partial, draw_query_times(query, info, stream), stream);
   const auto orders = draw_orders(query.order, partial.size(0), partial.size(1), stream);
   if (query.steps == 0 || partial.size(0) == 0)
     return sample_chain(conditionals, partial, orders, stream);
-  return sample_blocks(conditionals, partial, orders, blocks_of(query, info.loss), stream);
+  return sample_blocks(conditionals, partial, orders, choose_blocks(query, info.loss), stream);
 }
 
 Answer answer_from_conditionals(const LogConditionals& conditionals, const Query& query,
@@ -334,7 +335,7 @@ Answer answer_from_conditionals(const LogConditionals& conditionals, const Query
     case QueryKind::kLogZ:
       break;
   }
-  throw Error(fmt::format("conditionals alone do not say {}", name_of(query.kind)));
+  throw Error(fmt::format("conditionals alone do not say {}", to_string(query.kind)));
 }
 
 }  // namespace marginalia

@@ -115,7 +115,7 @@ std::vector<int> MonotoneCoupling::flips(const std::int64_t* values) const {
   return flip;
 }
 
-MonotoneCoupling::Heat MonotoneCoupling::heat_of(const std::int64_t* values) const {
+MonotoneCoupling::Heat MonotoneCoupling::compute_heat(const std::int64_t* values) const {
   const auto flip = flips(values);
   Heat heat;
   std::vector<std::int32_t> site(flip.size(), -1);
@@ -222,7 +222,7 @@ Tensor MonotoneCoupling::sample(const Tensor& partial, Stream& stream) const {
   for (std::int64_t b = 0; b < result.size(0); ++b)
     rows_by_evidence[{x + b * D, x + (b + 1) * D}].push_back(b);
   for (const auto& [values, rows] : rows_by_evidence) {
-    const auto heat = heat_of(values.data());
+    const auto heat = compute_heat(values.data());
     if (heat.sites.empty()) continue;
     const auto groups = (std::int64_t(rows.size()) + kCoupledLanes - 1) / kCoupledLanes;
     std::vector<std::uint64_t> keys;

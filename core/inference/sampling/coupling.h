@@ -46,7 +46,7 @@ class MARGINALIA_API MonotoneCoupling final : public PosteriorSampler {
   };
   struct Heat;  // the heat baths that are left under some evidence
   std::vector<int> flips(const std::int64_t* values) const;
-  Heat heat_of(const std::int64_t* values) const;
+  Heat compute_heat(const std::int64_t* values) const;
 
   std::int64_t most_sweeps_, first_sweeps_;
   std::vector<std::int64_t> fixed_;       // variables of one value

@@ -50,7 +50,7 @@ Tensor ExactPosterior::Draws::sample(std::int64_t count, Stream& stream) {
       return drawn;
     } catch (const std::exception& e) {
       if (yielded_) throw;
-      append(reasons_, message_of(e));
+      append(reasons_, describe_error(e));
     }
   }
   method_.clear();

@@ -19,7 +19,7 @@ Tensor stratified_sizes(std::int64_t rows, std::int64_t limit, Stream& stream) {
 MaskedStates mask_uniformly(const Tensor& x, Stream& stream) {
   const auto B = x.size(0), D = x.size(1);
   const auto size = stratified_sizes(B, D, stream);
-  const auto unknown = ranks_of(stream.permutations(B, D)) >= size.unsqueeze(1);
+  const auto unknown = to_ranks(stream.permutations(B, D)) >= size.unsqueeze(1);
   return {x.masked_fill(unknown, kUnknown), unknown};
 }
 

@@ -19,9 +19,9 @@ static std::vector<std::string> metrics_in(const std::vector<comparison::Experim
   std::set<std::string> metrics;
   for (const auto& e : experiments) {
     for (const auto& measurement : e.measurements)
-      metrics.insert(comparison::metric_of(measurement.key));
+      metrics.insert(comparison::parse_metric(measurement.key));
     for (const auto& curve : e.curves)
-      metrics.insert(comparison::metric_of(curve.key));
+      metrics.insert(comparison::parse_metric(curve.key));
     for (const auto& [metric, _] : e.unavailable)
       metrics.insert(metric);
   }
@@ -45,14 +45,14 @@ Comparison compare(const StudyDirectory& directory, const MetricFacts& facts) {
   const auto runs = directory.find(study, made.notes);
   made.experiments = comparison::read_experiments(study, runs, directory.path());
   comparison::add_notes(made.notes, study, made.experiments);
-  made.plots = comparison::plots_of(made.experiments, rows, asked.columns, facts);
-  made.scaling = comparison::scaling_of(made.experiments, asked.scaling, made.plots);
-  made.table = comparison::table_of(made.experiments, asked, rows, facts);
+  made.plots = comparison::make_plots(made.experiments, rows, asked.columns, facts);
+  made.scaling = comparison::fit_scaling(made.experiments, asked.scaling, made.plots);
+  made.table = comparison::make_table(made.experiments, asked, rows, facts);
   made.facts = facts.of(metrics_in(made.experiments));
   return made;
 }
 
-/// Those of the comparison that was written before; none where there was none.
+/// The facts of the comparison that was written before; none where there was none.
 static MetricFacts kept_facts(const fs::path& file) {
   if (!fs::exists(file)) return {};
   const auto kept = Json::parse(read_text(file), nullptr, false);

@@ -55,12 +55,12 @@ void add_mean(Series& to, const std::vector<Line>& lines) {
     std::vector<double> values;
     for (const auto& line : lines)
       values.push_back(at(line, shared[i]));
-    add_point(to, shared[i], summary_of(values));
+    add_point(to, shared[i], summarise(values));
   }
 }
 
 /// One run's line: a point at each x, the last of those that share one.
-Line line_of(const std::vector<double>& x, const std::vector<double>& y) {
+Line make_line(const std::vector<double>& x, const std::vector<double>& y) {
   std::map<double, double> points;
   for (std::size_t i = 0; i < y.size(); ++i)
     if (std::isfinite(x[i])) points[x[i]] = y[i];
@@ -78,9 +78,9 @@ std::vector<Series> mean_curves(const Part& part, const std::vector<std::string>
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::vector<Line> lines;
     for (const auto* e : part.finished(rows[r])) {
-      const auto* curve = find(e->curves, key_in(keys_of(e->curves), metric, facts));
+      const auto* curve = find(e->curves, key_in(list_keys(e->curves), metric, facts));
       if (!curve) continue;
-      if (auto line = line_of(curve->*along, curve->value); !line.empty())
+      if (auto line = make_line(curve->*along, curve->value); !line.empty())
         lines.push_back(std::move(line));
     }
     if (lines.empty()) continue;
@@ -103,9 +103,9 @@ void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<st
     const auto* x = cost.along == &Curve::seconds ? "seconds of training" : cost.label;
     plots.push_back(scaled({.id = part.name(fmt::format("curve-{}-{}", metric, axis)),
                             .group = "curves",
-                            .title = part.name(label_of(metric)),
+                            .title = part.name(to_label(metric)),
                             .x = {x},
-                            .y = {label_of(metric)},
+                            .y = {to_label(metric)},
                             .series = std::move(series),
                             .axis = cost.key}));
   }

@@ -107,7 +107,9 @@ struct Cell {
 
   /// Standard error over the runs; of one run, its own.
   std::optional<double> error() const { return summary.error ? summary.error : own_error; }
-  const char* error_of() const { return summary.error ? "runs" : own_error ? "one run" : "none"; }
+  const char* error_source() const {
+    return summary.error ? "runs" : own_error ? "one run" : "none";
+  }
 };
 
 struct Row {

@@ -13,21 +13,21 @@ Json or_null(const std::optional<double>& value) {
 
 /// `make` of each element.
 template <typename T>
-Json list_of(const std::vector<T>& all, Json (*make)(const T&)) {
+Json to_json_array(const std::vector<T>& all, Json (*make)(const T&)) {
   Json list = Json::array();
   for (const auto& one : all)
     list.push_back(make(one));
   return list;
 }
 
-Json json_of(const Costs& costs) {
+Json to_json(const Costs& costs) {
   Json json = Json::object();
   for (const auto& cost : kCosts)
     json[cost.key] = costs.*cost.total;
   return json;
 }
 
-Json json_of(const Curve& curve) {
+Json to_json(const Curve& curve) {
   return {{"step", curve.step},
           {"seconds", curve.seconds},
           {"value", curve.value},
@@ -38,7 +38,7 @@ Json json_of(const Curve& curve) {
 void add_results(Json& json, const Experiment& e) {
   json.update(e.circumstances);
   json["rows_a_step"] = e.rows_per_step;
-  json["costs"] = json_of(e.costs);
+  json["costs"] = to_json(e.costs);
   auto& measurements = json["figures"] = Json::object();
   for (const auto& measurement : e.measurements)
     measurements[measurement.key] = measurement.recorded;
@@ -46,23 +46,23 @@ void add_results(Json& json, const Experiment& e) {
     json["unavailable"][metric] = why;
   auto& curves = json["curves"] = Json::object();
   for (const auto& curve : e.curves)
-    curves[curve.key] = json_of(curve);
+    curves[curve.key] = to_json(curve);
 }
 
-Json json_of(const Experiment& e) {
+Json to_json(const Experiment& e) {
   Json json{{"name", e.name},
             {"row", e.row},
             {"pair", e.pair},
             {"settings", e.settings},
             {"spec_sha256", e.spec_sha256},
             {"run", e.run},
-            {"standing", name_of(e.state)}};
+            {"standing", to_string(e.state)}};
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (e.is_finished()) add_results(json, e);
   return json;
 }
 
-Json json_of(const Column& column) {
+Json to_json(const Column& column) {
   return {{"key", column.key},
           {"label", column.label},
           {"kind", column.is_cost ? "cost" : "quality"},
@@ -70,7 +70,7 @@ Json json_of(const Column& column) {
           {"better", column.better.empty() ? Json() : Json(column.better)}};
 }
 
-Json json_of(const PairedTest& test) {
+Json to_json(const PairedTest& test) {
   Json json{{"n", test.difference.n},
             {"mean", test.difference.mean},
             {"stderr", or_null(test.difference.error)},
@@ -81,14 +81,14 @@ Json json_of(const PairedTest& test) {
 }
 
 Json difference_json(const Test& test) {
-  auto json = json_of(test.paired);
+  auto json = to_json(test.paired);
   if (test.p_holm) json["p_holm"] = *test.p_holm;
-  json["text"] = text_of(test);
+  json["text"] = to_text(test);
   return json;
 }
 
 Json pair_json(const Pair& pair, const std::vector<Row>& rows) {
-  auto json = json_of(pair.test.paired);
+  auto json = to_json(pair.test.paired);
   json["a"] = rows[pair.a].name;
   json["b"] = rows[pair.b].name;
   json["column"] = pair.column;
@@ -104,12 +104,12 @@ Json cell_json(const Cell& cell, const Column& column) {
   if (!cell.values.empty()) {
     json["mean"] = cell.summary.mean;
     json["stderr"] = or_null(cell.error());
-    json["stderr_of"] = cell.error_of();
+    json["stderr_of"] = cell.error_source();
   }
   if (!cell.estimator.empty()) json["estimator"] = cell.estimator;
   if (!cell.status.empty()) json["status"] = cell.status;
   if (!cell.why.empty()) json["why"] = cell.why;
-  json["text"] = text_of(cell);
+  json["text"] = to_text(cell);
   if (cell.difference) json["difference"] = difference_json(*cell.difference);
   if (cell.best) {
     json["best"] = true;
@@ -118,7 +118,7 @@ Json cell_json(const Cell& cell, const Column& column) {
   return json;
 }
 
-Json json_of(const Table& table) {
+Json to_json(const Table& table) {
   Json rows = Json::array(), pairs = Json::array();
   for (const auto& row : table.rows) {
     Json cells = Json::array();
@@ -128,29 +128,30 @@ Json json_of(const Table& table) {
   }
   for (const auto& pair : table.pairs)
     pairs.push_back(pair_json(pair, table.rows));
-  return {{"columns", list_of<Column>(table.columns, json_of)}, {"rows", rows}, {"pairs", pairs}};
+  return {
+      {"columns", to_json_array<Column>(table.columns, to_json)}, {"rows", rows}, {"pairs", pairs}};
 }
 
-Json json_of(const Series& series) {
+Json to_json(const Series& series) {
   return {
       {"label", series.label}, {"colour", series.colour}, {"style", series.style}, {"x", series.x},
       {"y", series.y},         {"low", series.low},       {"high", series.high},   {"n", series.n}};
 }
 
-Json json_of(const PlotAxis& axis) {
+Json to_json(const PlotAxis& axis) {
   return {{"label", axis.label}, {"log", axis.log}};
 }
 
-Json json_of(const Plot& plot) {
+Json to_json(const Plot& plot) {
   Json json{{"id", plot.id},        {"group", plot.group},
-            {"title", plot.title},  {"x", json_of(plot.x)},
-            {"y", json_of(plot.y)}, {"series", list_of<Series>(plot.series, json_of)}};
+            {"title", plot.title},  {"x", to_json(plot.x)},
+            {"y", to_json(plot.y)}, {"series", to_json_array<Series>(plot.series, to_json)}};
   if (!plot.axis.empty()) json["axis"] = plot.axis;
   if (plot.diagonal) json["diagonal"] = true;
   return json;
 }
 
-Json json_of(const Checkpoint& c) {
+Json to_json(const Checkpoint& c) {
   return {{"experiment", c.experiment},
           {"parameters", c.parameters},
           {"data", c.data},
@@ -159,7 +160,7 @@ Json json_of(const Checkpoint& c) {
           {"last", c.last}};
 }
 
-Json json_of(const Extrapolation& one) {
+Json to_json(const Extrapolation& one) {
   return {{"experiment", one.checkpoint.experiment},
           {"x", one.x},
           {"data", one.checkpoint.data},
@@ -167,19 +168,19 @@ Json json_of(const Extrapolation& one) {
           {"predicted", one.predicted}};
 }
 
-Json json_of(const HeldOut& held_out) {
+Json to_json(const HeldOut& held_out) {
   Json json{{"points", held_out.points}};
   if (!held_out.why.empty()) {
     json["why"] = held_out.why;
     return json;
   }
-  json["of"] = list_of<Extrapolation>(held_out.of, json_of);
+  json["of"] = to_json_array<Extrapolation>(held_out.of, to_json);
   json["relative_error_rms"] = held_out.error_rms;
   json["constant_relative_error_rms"] = held_out.constant_error_rms;
   return json;
 }
 
-Json json_of(const ScalingLaw& law) {
+Json to_json(const ScalingLaw& law) {
   Json json{{"axis", law.axis},
             {"formula", law.with_data ? "L = E + A N^-alpha + B D^-beta" : "L = E + A x^-alpha"},
             {"points", law.points}};
@@ -197,15 +198,15 @@ Json json_of(const ScalingLaw& law) {
   json["residual_rms"] = law.fit->residual;
   if (law.alpha_error) json["alpha_stderr"] = *law.alpha_error;
   if (law.beta_error) json["beta_stderr"] = *law.beta_error;
-  json["held_out"] = json_of(law.held_out);
+  json["held_out"] = to_json(law.held_out);
   return json;
 }
 
-Json json_of(const Scaling& scaling) {
+Json to_json(const Scaling& scaling) {
   if (scaling.metric.empty()) return Json::object();
   Json json{{"metric", scaling.metric},
-            {"points", list_of<Checkpoint>(scaling.points, json_of)},
-            {"laws", list_of<ScalingLaw>(scaling.laws, json_of)}};
+            {"points", to_json_array<Checkpoint>(scaling.points, to_json)},
+            {"laws", to_json_array<ScalingLaw>(scaling.laws, to_json)}};
   if (!scaling.why.empty()) json["why"] = scaling.why;
   return json;
 }
@@ -229,10 +230,10 @@ Json to_json(const Comparison& made) {
           {"samples", made.samples},
           {"notes", made.notes},
           {"facts", made.facts},
-          {"table", json_of(made.table)},
-          {"scaling", json_of(made.scaling)},
-          {"figures", list_of<Plot>(made.plots, json_of)},
-          {"experiments", list_of<Experiment>(made.experiments, json_of)}};
+          {"table", to_json(made.table)},
+          {"scaling", to_json(made.scaling)},
+          {"figures", to_json_array<Plot>(made.plots, to_json)},
+          {"experiments", to_json_array<Experiment>(made.experiments, to_json)}};
 }
 
 }  // namespace marginalia

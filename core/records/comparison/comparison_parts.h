@@ -35,7 +35,7 @@ inline constexpr std::array<Cost, 5> kCosts{
 /// "metric/estimator" of each measurement or curve.
 using Keys = std::vector<std::string>;
 template <typename T>
-Keys keys_of(const std::vector<T>& all) {
+Keys list_keys(const std::vector<T>& all) {
   Keys keys;
   for (const auto& one : all)
     keys.push_back(one.key);
@@ -49,24 +49,24 @@ const T* find(const std::vector<T>& all, const std::string& key) {
   return found == all.end() ? nullptr : &*found;
 }
 
-std::string metric_of(const std::string& key);     ///< "nll/masked" -> "nll"
-std::string estimator_of(const std::string& key);  ///< "nll/masked" -> "masked"; "nll" -> ""
+std::string parse_metric(const std::string& key);     ///< "nll/masked" -> "nll"
+std::string parse_estimator(const std::string& key);  ///< "nll/masked" -> "masked"; "nll" -> ""
 
 /// "lower", "higher", or "" where neither is better (log Z) or nobody said.
-std::string better_of(const std::string& key, const CompareParams& compare,
-                      const MetricFacts& facts);
+std::string find_better(const std::string& key, const CompareParams& compare,
+                        const MetricFacts& facts);
 
 /// The columns of a metric named without an estimator: one where its measurements share it; else
 /// one of each estimator, unless no experiment has more than one.
-std::vector<std::string> columns_of(const std::vector<Keys>& experiments, const std::string& asked,
-                                    const MetricFacts& facts);
+std::vector<std::string> list_columns(const std::vector<Keys>& experiments,
+                                      const std::string& asked, const MetricFacts& facts);
 
-/// Which of `keys` stands in a column; "" for none. Of a shared one the first in the order of
-/// preference; what is known beside the model is never a row's.
+/// The one of `keys` that stands in a column; "" for none. In a column that estimators share it is
+/// the first in the order of preference; what is known beside the model never stands for a row.
 std::string key_in(const Keys& keys, const std::string& column, const MetricFacts& facts);
 
 /// "marginal_error/one_pass" -> "marginal error, one pass"
-std::string label_of(const std::string& metric);
+std::string to_label(const std::string& metric);
 
 /// Experiments that are looked at together.
 struct Part {
@@ -94,22 +94,22 @@ std::vector<Experiment> read_experiments(const Study& study, const std::vector<S
 void add_notes(std::vector<std::string>& notes, const Study& study,
                const std::vector<Experiment>& experiments);
 
-Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
-               const std::vector<std::string>& rows, const MetricFacts& facts);
+Table make_table(const std::vector<Experiment>& experiments, const CompareParams& compare,
+                 const std::vector<std::string>& rows, const MetricFacts& facts);
 
 /// Curves against budgets, errors by subset size and against time, each at every value of the key
 /// `columns`, where there is one, by itself; calibration of all together.
-std::vector<Plot> plots_of(const std::vector<Experiment>& experiments,
-                           const std::vector<std::string>& rows, const std::string& columns,
-                           const MetricFacts& facts);
+std::vector<Plot> make_plots(const std::vector<Experiment>& experiments,
+                             const std::vector<std::string>& rows, const std::string& columns,
+                             const MetricFacts& facts);
 
 /// Adds the curves of a metric, or of a metric and estimator, against each cost.
 void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
                 const std::string& metric, const MetricFacts& facts);
 
 /// Power laws; its plots are added to `plots`. Empty where the study asks for none.
-Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingParams& params,
-                   std::vector<Plot>& plots);
+Scaling fit_scaling(const std::vector<Experiment>& experiments, const ScalingParams& params,
+                    std::vector<Plot>& plots);
 
 /// A plot with an id that a file may have, and the scales that suit its series: logarithmic where a
 /// positive range is wide.
@@ -119,8 +119,8 @@ Plot scaled(Plot plot);
 void add_point(Series& to, double x, const Summary& summary);
 
 /// A cell and a difference as they are printed: "78.690 +- 0.012", "+0.10 +- 0.02 (p = 0.013)".
-std::string text_of(const Cell& cell);
-std::string text_of(const Test& difference);
+std::string to_text(const Cell& cell);
+std::string to_text(const Test& difference);
 
 /// Writes `study`/report.html from a comparison and some samples of each row, which are read from
 /// the runs.

@@ -25,7 +25,7 @@ Series by_size(const Part& part, const std::string& row, const std::string& key)
         values[size].push_back(rms);
   Series one;
   for (const auto& [size, rms] : values)
-    add_point(one, size, summary_of(rms));
+    add_point(one, size, summarise(rms));
   return one;
 }
 
@@ -38,7 +38,7 @@ void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std
       auto one = by_size(part, rows[r], key);
       if (one.x.empty()) continue;
       one.label = rows[r];
-      if (keys.size() > 1) one.label += ", " + label_of(estimator_of(key));
+      if (keys.size() > 1) one.label += ", " + to_label(parse_estimator(key));
       one.colour = r;
       one.style = style;
       all.push_back(std::move(one));
@@ -48,14 +48,14 @@ void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std
   if (all.empty()) return;
   plots.push_back(scaled({.id = part.name("size-" + metric),
                           .group = "sizes",
-                          .title = part.name(label_of(metric) + " by subset size"),
+                          .title = part.name(to_label(metric) + " by subset size"),
                           .x = {"variables in S"},
                           .y = {"rms"},
                           .series = std::move(all)}));
 }
 
 /// Observed against predicted probability, all runs of a row pooled into bins of equal width.
-Series calibration_of(const Part& part, const std::string& row, std::size_t colour) {
+Series pool_calibration(const Part& part, const std::string& row, std::size_t colour) {
   std::vector<CalibrationBin> bins(kBins);  // sums, weighted by the count
   for (const auto* e : part.finished(row))
     for (const auto& measurement : e->measurements)
@@ -80,7 +80,8 @@ void add_calibration(std::vector<Plot>& plots, const Part& part,
                      const std::vector<std::string>& rows) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r)
-    if (auto one = calibration_of(part, rows[r], r); !one.x.empty()) all.push_back(std::move(one));
+    if (auto one = pool_calibration(part, rows[r], r); !one.x.empty())
+      all.push_back(std::move(one));
   if (all.empty()) return;
   auto& plot = plots.emplace_back(scaled({.id = "calibration",
                                           .group = "calibration",
@@ -92,16 +93,16 @@ void add_calibration(std::vector<Plot>& plots, const Part& part,
   plot.x.log = plot.y.log = false;
 }
 
-/// Of one estimator, a number a run.
+/// The times and errors of one estimator, a number of each for every run.
 struct TimedErrors {
   std::vector<double> microseconds, errors;
 };
 
 /// What an estimator takes for one log p(x_S) in an experiment; null where that was not measured.
-const Measurement* time_of(const Experiment& e, const std::string& estimator,
-                           const MetricFacts& facts) {
+const Measurement* find_time(const Experiment& e, const std::string& estimator,
+                             const MetricFacts& facts) {
   const auto found = std::ranges::find_if(e.measurements, [&](const Measurement& one) {
-    return estimator_of(one.key) == estimator && facts.plot(one.key) == PlotKind::kTime;
+    return parse_estimator(one.key) == estimator && facts.plot(one.key) == PlotKind::kTime;
   });
   return found == e.measurements.end() ? nullptr : &*found;
 }
@@ -113,9 +114,9 @@ std::map<std::string, TimedErrors> timed_errors(const Part& part, const std::str
   std::map<std::string, TimedErrors> by_estimator;
   for (const auto* e : part.finished(row))
     for (const auto& error : e->measurements) {
-      if (metric_of(error.key) != metric || facts.plot(error.key) != PlotKind::kPairs) continue;
-      const auto estimator = estimator_of(error.key);
-      const auto* time = time_of(*e, estimator, facts);
+      if (parse_metric(error.key) != metric || facts.plot(error.key) != PlotKind::kPairs) continue;
+      const auto estimator = parse_estimator(error.key);
+      const auto* time = find_time(*e, estimator, facts);
       if (!time || std::isnan(error.value) || std::isnan(time->value)) continue;
       auto& found = by_estimator[estimator];
       found.microseconds.push_back(1e6 * time->value);
@@ -131,9 +132,9 @@ void add_error_against_time(std::vector<Plot>& plots, const Part& part,
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (const auto& [estimator, found] : timed_errors(part, rows[r], metric, facts)) {
-      const auto label = fmt::format("{}, {}", rows[r], label_of(estimator));
+      const auto label = fmt::format("{}, {}", rows[r], to_label(estimator));
       auto& one = all.emplace_back(Series{.label = label, .colour = r, .style = "both"});
-      add_point(one, summary_of(found.microseconds).mean, summary_of(found.errors));
+      add_point(one, summarise(found.microseconds).mean, summarise(found.errors));
     }
   if (all.size() < 2) return;
   plots.push_back(scaled({.id = part.name(id),
@@ -163,10 +164,10 @@ void add_new(Keys& to, const Keys& keys) {
 }
 
 /// The metrics of keys, each once.
-Keys metrics_of(const Keys& keys) {
+Keys list_metrics(const Keys& keys) {
   Keys metrics;
   for (const auto& key : keys)
-    add_new(metrics, {metric_of(key)});
+    add_new(metrics, {parse_metric(key)});
   return metrics;
 }
 
@@ -176,11 +177,11 @@ void add_all_curves(std::vector<Plot>& plots, const std::vector<Experiment>& exp
   std::vector<Keys> keys;
   Keys different;
   for (const auto& e : experiments) {
-    keys.push_back(keys_of(e.curves));
+    keys.push_back(list_keys(e.curves));
     add_new(different, keys.back());
   }
-  for (const auto& metric : metrics_of(different))
-    for (const auto& key : columns_of(keys, metric, facts))
+  for (const auto& metric : list_metrics(different))
+    for (const auto& key : list_columns(keys, metric, facts))
       for (const auto& part : parts)
         add_curves(plots, part, rows, key, facts);
 }
@@ -191,16 +192,16 @@ void add_all_sizes(std::vector<Plot>& plots, const std::vector<Experiment>& expe
   for (const auto& e : experiments)
     for (const auto& measurement : e.measurements)
       if (measurement.by_size) add_new(keys, {measurement.key});
-  for (const auto& metric : metrics_of(keys)) {
+  for (const auto& metric : list_metrics(keys)) {
     Keys of_metric;
     std::ranges::copy_if(keys, std::back_inserter(of_metric),
-                         [&](const std::string& key) { return metric_of(key) == metric; });
+                         [&](const std::string& key) { return parse_metric(key) == metric; });
     for (const auto& part : parts)
       add_sizes(plots, part, rows, metric, of_metric);
   }
 }
 
-/// Of each metric whose errors have a time, the first under the plain name.
+/// Adds a plot for each metric whose errors have a time; that of the first has the plain name.
 void add_all_errors_against_time(std::vector<Plot>& plots,
                                  const std::vector<Experiment>& experiments,
                                  const std::vector<Part>& parts,
@@ -209,7 +210,7 @@ void add_all_errors_against_time(std::vector<Plot>& plots,
   for (const auto& e : experiments)
     for (const auto& measurement : e.measurements)
       if (facts.plot(measurement.key) == PlotKind::kPairs)
-        add_new(metrics, {metric_of(measurement.key)});
+        add_new(metrics, {parse_metric(measurement.key)});
   for (const auto& metric : metrics) {
     const std::string id = "error-against-time";
     for (const auto& part : parts)
@@ -245,9 +246,9 @@ Plot scaled(Plot plot) {
   return plot;
 }
 
-std::vector<Plot> plots_of(const std::vector<Experiment>& experiments,
-                           const std::vector<std::string>& rows, const std::string& columns,
-                           const MetricFacts& facts) {
+std::vector<Plot> make_plots(const std::vector<Experiment>& experiments,
+                             const std::vector<std::string>& rows, const std::string& columns,
+                             const MetricFacts& facts) {
   const auto all = whole(experiments);
   auto parts = parted(experiments, columns);
   if (parts.empty()) parts.push_back(all);

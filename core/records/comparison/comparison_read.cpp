@@ -25,7 +25,7 @@ std::string text(const Json& json, const char* key) {
   return at != json.end() && at->is_string() ? at->get<std::string>() : "";
 }
 
-Costs costs_of(const Json& record) {
+Costs read_costs(const Json& record) {
   return {.parameters = number(record, "parameters"),
           .steps = number(record, "steps"),
           .seconds = number(record, "train_seconds"),
@@ -56,8 +56,8 @@ std::vector<CalibrationBin> bins_in(const Json& entries) {
   return bins;
 }
 
-Measurement measurement_of(const std::string& key, const Json& measured) {
-  // Of lists only those that are drawn.
+Measurement read_measurement(const std::string& key, const Json& measured) {
+  // Only those lists are read that plots draw.
   Measurement made{.key = key,
                    .value = number(measured, "value"),
                    .unit = text(measured, "unit"),
@@ -78,7 +78,7 @@ std::vector<Measurement> measurements_in(const Json& evaluation) {
     if (!by.is_object()) continue;
     for (const auto& [estimator, measured] : by.items())
       if (measured.is_object() && measured.contains("value"))
-        all.push_back(measurement_of(metric + "/" + estimator, measured));
+        all.push_back(read_measurement(metric + "/" + estimator, measured));
   }
   return all;
 }
@@ -97,7 +97,7 @@ class CurveReader {
                             : 0});
     for (const auto& [key, value] : line.items()) {
       if (!key.starts_with("eval/") || !value.is_number()) continue;
-      auto& curve = curve_of(key.substr(5));
+      auto& curve = find_or_add(key.substr(5));
       curve.step.push_back(step);
       curve.seconds.push_back(seconds);
       curve.value.push_back(value.get<double>());
@@ -117,7 +117,7 @@ class CurveReader {
   struct Spent {
     double step, passes, evaluations;
   };
-  Curve& curve_of(const std::string& key) {
+  Curve& find_or_add(const std::string& key) {
     const auto known = std::ranges::find(curves_, key, &Curve::key);
     return known != curves_.end() ? *known : curves_.emplace_back(Curve{.key = key});
   }
@@ -160,7 +160,7 @@ Experiment read_one(const StudyExperiment& e, const StudyRun& run, const fs::pat
   const auto& training = e.spec.at("training");
   made.rows_per_step =
       training.at("batch_size").get<std::int64_t>() * training.at("accumulate").get<std::int64_t>();
-  made.costs = costs_of(run.record);
+  made.costs = read_costs(run.record);
   const auto evaluation = Json::parse(read_text(run.folder / "evaluation.json"), nullptr, false);
   made.measurements = measurements_in(evaluation);
   if (evaluation.is_object() && evaluation.contains("unavailable"))

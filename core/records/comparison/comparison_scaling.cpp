@@ -37,7 +37,7 @@ constexpr Axis kAxes[] = {{"parameters", "parameters N", &Checkpoint::parameters
                           {"compute", "compute C = N x passes", &Checkpoint::compute}};
 
 /// The points of one run: its curve, else its evaluation alone.
-Checkpoints checkpoints_of(const Experiment& e, const ScalingParams& params) {
+Checkpoints list_checkpoints(const Experiment& e, const ScalingParams& params) {
   const auto N = e.costs.parameters, rows = double(e.rows_per_step);
   Checkpoints points;
   if (const auto* curve = find(e.curves, params.metric)) {
@@ -51,12 +51,12 @@ Checkpoints checkpoints_of(const Experiment& e, const ScalingParams& params) {
   return points;
 }
 
-/// Those of all runs that a law can be fitted to.
+/// The points of all runs that a law can be fitted to.
 Checkpoints checkpoints_in(const std::vector<Experiment>& experiments,
                            const ScalingParams& params) {
   Checkpoints all;
   for (const auto& e : experiments)
-    std::ranges::copy_if(checkpoints_of(e, params), std::back_inserter(all),
+    std::ranges::copy_if(list_checkpoints(e, params), std::back_inserter(all),
                          [](const Checkpoint& c) {
                            return c.loss > 0 && c.parameters > 0 && c.data > 0 && c.compute > 0;
                          });
@@ -144,7 +144,7 @@ class Law {
       }
     }
     const auto error = [](const std::vector<double>& values) {
-      return *summary_of(values).error * double(values.size() - 1);
+      return *summarise(values).error * double(values.size() - 1);
     };
     if (alphas.size() < 2) return;
     law.alpha_error = error(alphas);
@@ -218,9 +218,9 @@ Plot plot(const ScalingLaw& law, std::vector<Series> series, const Axis& axis,
   if (law.fit) series.push_back(line(*law.fit, series));
   auto made = scaled({.id = fmt::format("scaling-{}", axis.key),
                       .group = "scaling",
-                      .title = fmt::format("{} against {}", label_of(metric), axis.key),
+                      .title = fmt::format("{} against {}", to_label(metric), axis.key),
                       .x = {axis.label},
-                      .y = {label_of(metric)},
+                      .y = {to_label(metric)},
                       .series = std::move(series)});
   made.x.log = true;
   return made;
@@ -228,8 +228,8 @@ Plot plot(const ScalingLaw& law, std::vector<Series> series, const Axis& axis,
 
 }  // namespace
 
-Scaling scaling_of(const std::vector<Experiment>& experiments, const ScalingParams& params,
-                   std::vector<Plot>& plots) {
+Scaling fit_scaling(const std::vector<Experiment>& experiments, const ScalingParams& params,
+                    std::vector<Plot>& plots) {
   if (params.metric.empty()) return {};
   Scaling result{.metric = params.metric, .points = checkpoints_in(experiments, params)};
   const auto& all = result.points;

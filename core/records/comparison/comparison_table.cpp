@@ -19,7 +19,7 @@ std::vector<std::string> asked_for(const std::vector<Experiment>& experiments,
   std::vector<std::string> all;
   for (const auto& e : experiments)
     for (const auto& measurement : e.measurements)
-      if (const auto metric = metric_of(measurement.key); !std::ranges::count(all, metric))
+      if (const auto metric = parse_metric(measurement.key); !std::ranges::count(all, metric))
         all.push_back(metric);
   return all;
 }
@@ -35,11 +35,11 @@ const Cost* cost_called(const std::string& key) {
 const Measurement* measurement_in(const std::vector<Measurement>& all, const std::string& key,
                                   const MetricFacts& facts) {
   if (const auto* found = find(all, key)) return found;
-  const auto metric = metric_of(key);
+  const auto metric = parse_metric(key);
   if (!facts.has_column(metric, ColumnKind::kAside))
     for (const auto& one : all)
-      if (metric_of(one.key) == metric && one.status == "exact") return &one;
-  return find(all, key_in(keys_of(all), key, facts));
+      if (parse_metric(one.key) == metric && one.status == "exact") return &one;
+  return find(all, key_in(list_keys(all), key, facts));
 }
 
 /// One number of one experiment.
@@ -56,18 +56,19 @@ std::string why_not_measured(const Experiment& e, const std::string& metric) {
 }
 
 /// The numbers of `row` in a column, and why there are fewer than experiments.
-std::vector<Value> values_of(const Part& part, const std::string& row, const std::string& key,
-                             const MetricFacts& facts, std::string& why) {
+std::vector<Value> collect_values(const Part& part, const std::string& row, const std::string& key,
+                                  const MetricFacts& facts, std::string& why) {
   std::vector<Value> values;
   for (const auto* e : part.finished(row)) {
     Value value{e, NAN, {}, "", "", ""};
     if (const auto* cost = cost_called(key)) {
       value.value = e->costs.*cost->total;
     } else if (const auto* found = measurement_in(e->measurements, key, facts)) {
-      value = {e, found->value, found->error, estimator_of(found->key), found->status, found->unit};
+      value = {e,          found->value, found->error, parse_estimator(found->key), found->status,
+               found->unit};
       if (!std::isfinite(value.value)) why = "not finite in " + e->name;
     } else {
-      why = why_not_measured(*e, metric_of(key));
+      why = why_not_measured(*e, parse_metric(key));
     }
     if (std::isfinite(value.value)) values.push_back(std::move(value));
   }
@@ -82,14 +83,14 @@ std::string common(const std::vector<Value>& values, std::string Value::*member)
   return text;
 }
 
-Cell cell_of(const std::vector<Value>& values, const std::string& why) {
+Cell make_cell(const std::vector<Value>& values, const std::string& why) {
   Cell cell;
   std::vector<double> numbers;
   for (const auto& value : values) {
     numbers.push_back(value.value);
     cell.values.push_back({value.experiment->name, value.value});
   }
-  cell.summary = summary_of(numbers);
+  cell.summary = summarise(numbers);
   cell.estimator = common(values, &Value::estimator);
   cell.status = common(values, &Value::status);
   cell.why = values.empty() && why.empty() ? "no finished run" : why;
@@ -97,7 +98,7 @@ Cell cell_of(const std::vector<Value>& values, const std::string& why) {
   return cell;
 }
 
-Test test_of(const std::vector<Value>& a, const std::vector<Value>& b) {
+Test test_difference(const std::vector<Value>& a, const std::vector<Value>& b) {
   std::vector<double> left, right;
   for (const auto& one : a)
     for (const auto& other : b)
@@ -123,15 +124,15 @@ struct WorkedColumn {
   }
 };
 
-Column head_of(const std::string& key, const Part& part, const CompareParams& compare,
-               const MetricFacts& facts, const std::vector<std::vector<Value>>& values) {
-  const auto better = better_of(key, compare, facts);
+Column make_head(const std::string& key, const Part& part, const CompareParams& compare,
+                 const MetricFacts& facts, const std::vector<std::vector<Value>>& values) {
+  const auto better = find_better(key, compare, facts);
   if (const auto* cost = cost_called(key))
     return {
         .key = key, .label = cost->label, .unit = cost->unit, .better = better, .is_cost = true};
   const auto row = std::ranges::find_if(values, [](const auto& one) { return !one.empty(); });
   return {.key = part.value.empty() ? key : key + " of " + part.value,
-          .label = part.name(label_of(key)),
+          .label = part.name(to_label(key)),
           .unit = row == values.end() ? "" : common(*row, &Value::unit),
           .better = better};
 }
@@ -139,23 +140,23 @@ Column head_of(const std::string& key, const Part& part, const CompareParams& co
 void add_tests(WorkedColumn& column, std::size_t baseline) {
   const auto& values = column.values;
   for (std::size_t r = 0; r < values.size(); ++r)
-    if (r != baseline) column.cells[r].difference = test_of(values[r], values[baseline]);
+    if (r != baseline) column.cells[r].difference = test_difference(values[r], values[baseline]);
   for (std::size_t a = 0; a < values.size(); ++a)
     for (std::size_t b = a + 1; b < values.size(); ++b)
-      column.pairs.push_back({a, b, column.head.key, test_of(values[a], values[b])});
+      column.pairs.push_back({a, b, column.head.key, test_difference(values[a], values[b])});
 }
 
 /// A column of all experiments, or of those of a part.
-WorkedColumn column_of(const Part& part, const std::vector<std::string>& rows,
-                       const std::string& key, const CompareParams& compare,
-                       const MetricFacts& facts) {
+WorkedColumn make_column(const Part& part, const std::vector<std::string>& rows,
+                         const std::string& key, const CompareParams& compare,
+                         const MetricFacts& facts) {
   WorkedColumn column;
   for (const auto& row : rows) {
     std::string why;
-    column.values.push_back(values_of(part, row, key, facts, why));
-    column.cells.push_back(cell_of(column.values.back(), why));
+    column.values.push_back(collect_values(part, row, key, facts, why));
+    column.cells.push_back(make_cell(column.values.back(), why));
   }
-  column.head = head_of(key, part, compare, facts, column.values);
+  column.head = make_head(key, part, compare, facts, column.values);
   const auto named = std::ranges::find(rows, compare.baseline);
   const auto baseline = named == rows.end() ? std::size_t{0} : std::size_t(named - rows.begin());
   if (!column.head.is_cost) add_tests(column, baseline);
@@ -168,16 +169,16 @@ std::vector<WorkedColumn> columns_asked_for(const std::vector<Experiment>& exper
                                             const MetricFacts& facts) {
   std::vector<Keys> keys;
   for (const auto& e : experiments)
-    keys.push_back(keys_of(e.measurements));
+    keys.push_back(list_keys(e.measurements));
   auto parts = parted(experiments, compare.columns);
   parts.insert(parts.begin(), whole(experiments));
   std::vector<WorkedColumn> columns;
   for (const auto& asked : asked_for(experiments, compare))
-    for (const auto& key : cost_called(asked) ? Keys{} : columns_of(keys, asked, facts))
+    for (const auto& key : cost_called(asked) ? Keys{} : list_columns(keys, asked, facts))
       for (const auto& part : parts)
-        columns.push_back(column_of(part, rows, key, compare, facts));
+        columns.push_back(make_column(part, rows, key, compare, facts));
   for (const auto& cost : kCosts)  // always beside what was bought with them
-    columns.push_back(column_of(parts.front(), rows, cost.key, compare, facts));
+    columns.push_back(make_column(parts.front(), rows, cost.key, compare, facts));
   std::erase_if(columns, [](const WorkedColumn& column) { return column.is_empty(); });
   return columns;
 }
@@ -231,8 +232,8 @@ void mark_best(WorkedColumn& column, double alpha) {
 
 }  // namespace
 
-Table table_of(const std::vector<Experiment>& experiments, const CompareParams& compare,
-               const std::vector<std::string>& rows, const MetricFacts& facts) {
+Table make_table(const std::vector<Experiment>& experiments, const CompareParams& compare,
+                 const std::vector<std::string>& rows, const MetricFacts& facts) {
   auto columns = columns_asked_for(experiments, rows, compare, facts);
   if (compare.correct_within == "table") correct(columns);
   Table table;

@@ -13,19 +13,19 @@
 namespace marginalia {
 
 using comparison::Cell, comparison::Column, comparison::Scaling, comparison::ScalingLaw;
-using comparison::Test, comparison::text_of;
+using comparison::Test, comparison::to_text;
 namespace {
 
 using Words = std::vector<std::string>;
 
-/// So many significant digits, whole numbers whole.
+/// Prints four significant digits, and whole numbers below 1e7 as they are.
 std::string plain(double value) {
   if (value == std::round(value) && std::abs(value) < 1e7) return fmt::format("{:.0f}", value);
   if (std::abs(value) >= 1e7 || std::abs(value) < 1e-4) return fmt::format("{:.3e}", value);
   return fmt::format("{:.4g}", value);
 }
 
-std::string head_of(const Column& column) {
+std::string to_heading(const Column& column) {
   const auto* arrow = column.better.empty() ? "" : column.better == "lower" ? " \u2193" : " \u2191";
   return column.label + (column.unit.empty() ? "" : ", " + column.unit) + arrow;
 }
@@ -40,11 +40,11 @@ struct Grid {
 Grid main_table(const Comparison& comparison, const char* before, const char* after) {
   Grid made{{"row"}, {}};
   for (const auto& column : comparison.table.columns)
-    made.heads.push_back(head_of(column));
+    made.heads.push_back(to_heading(column));
   for (const auto& row : comparison.table.rows) {
     auto& words = made.rows.emplace_back(Words{row.name});
     for (const auto& cell : row.cells)
-      words.push_back(cell.significant ? before + text_of(cell) + after : text_of(cell));
+      words.push_back(cell.significant ? before + to_text(cell) + after : to_text(cell));
   }
   return made;
 }
@@ -53,13 +53,13 @@ Grid main_table(const Comparison& comparison, const char* before, const char* af
 Grid difference_table(const Comparison& comparison) {
   Grid made{{"less " + comparison.baseline}, {}};
   for (const auto& column : comparison.table.columns)
-    if (!column.is_cost) made.heads.push_back(head_of(column));
+    if (!column.is_cost) made.heads.push_back(to_heading(column));
   if (made.heads.size() < 2) return made;
   for (const auto& row : comparison.table.rows) {
     if (row.name == comparison.baseline) continue;
     auto& words = made.rows.emplace_back(Words{row.name});
     for (const auto& cell : row.cells)
-      if (cell.difference) words.push_back(text_of(*cell.difference));
+      if (cell.difference) words.push_back(to_text(*cell.difference));
   }
   return made;
 }
@@ -178,7 +178,7 @@ std::string csv_line(const std::string& row, const Column& column, const Cell& c
                     std::to_string(cell.summary.n),
                     has_mean ? csv_number(cell.summary.mean) : "",
                     csv_number(cell.error()),
-                    has_mean ? cell.error_of() : "",
+                    has_mean ? cell.error_source() : "",
                     if_best(true),
                     if_best(cell.significant),
                     fmt::format("{}", fmt::join(csv_difference(cell), ",")),
@@ -201,13 +201,13 @@ std::string number_text(double value, const std::optional<double>& error) {
   return scaled ? fmt::format("({})e{}", text, exponent) : text;
 }
 
-std::string comparison::text_of(const Cell& cell) {
+std::string comparison::to_text(const Cell& cell) {
   if (cell.values.empty()) return "\u2013";
   const auto* sign = cell.status == "upper" ? "\u2264 " : cell.status == "lower" ? "\u2265 " : "";
   return sign + number_text(cell.summary.mean, cell.error());
 }
 
-std::string comparison::text_of(const Test& difference) {
+std::string comparison::to_text(const Test& difference) {
   const auto& [n, mean, error] = difference.paired.difference;
   if (n == 0) return "\u2013";
   const auto text = (mean > 0 ? "+" : "") + number_text(mean, error);

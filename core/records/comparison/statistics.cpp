@@ -10,7 +10,7 @@
 
 namespace marginalia {
 
-Summary summary_of(const std::vector<double>& values) {
+Summary summarise(const std::vector<double>& values) {
   Summary all{.n = std::int64_t(values.size()), .mean = 0, .error = {}};
   if (values.empty()) return all;
   const auto n = double(values.size());
@@ -32,7 +32,7 @@ PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>
     differences.push_back(a[i] - b[i]);
     size = std::max({size, std::abs(a[i]), std::abs(b[i])});
   }
-  PairedTest test{.difference = summary_of(differences), .t = {}, .p = {}, .untested = ""};
+  PairedTest test{.difference = summarise(differences), .t = {}, .p = {}, .untested = ""};
   if (!test.difference.error) {
     test.untested = "fewer than two pairs";
   } else if (*test.difference.error <= 1e-12 * size) {  // rounding is no spread

@@ -13,7 +13,7 @@ struct Summary {
   double mean = 0;
   std::optional<double> error = {};  ///< none for n < 2
 };
-Summary summary_of(const std::vector<double>& values);
+Summary summarise(const std::vector<double>& values);
 
 /// Student's t test of paired differences d_1 .. d_n against a mean of 0, two-sided:
 /// t = mean(d) / (s / sqrt(n)),  p = 2 P(T > |t|) with n - 1 degrees of freedom.

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The first samples of a run; none where it wrote none.
-Json samples_of(const fs::path& run, std::int64_t most) {
+Json read_first_samples(const fs::path& run, std::int64_t most) {
   Json rows = Json::array();
   std::ifstream in(run / "samples" / "samples.jsonl", std::ios::binary);
   for (std::string line; std::int64_t(rows.size()) < most && std::getline(in, line);)
@@ -38,7 +38,7 @@ Json samples_by_row(const fs::path& study, const Comparison& comparison) {
                    {"index", r},
                    {"name", e.name},
                    {"space", record.is_object() ? record.value("space", Json()) : Json()},
-                   {"rows", samples_of(study / e.run, comparison.samples)}});
+                   {"rows", read_first_samples(study / e.run, comparison.samples)}});
   }
   return all;
 }

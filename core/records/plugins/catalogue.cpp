@@ -55,7 +55,7 @@ std::string build_id(const std::string& head) {
 
 /// What tells one content of a library from another without reading all of it: its build id, else
 /// its size and time.
-std::string key_of(const fs::path& library) {
+std::string compute_key(const fs::path& library) {
   std::string head(4096, '\0');
   std::ifstream in(library, std::ios::binary);
   in.read(head.data(), std::streamsize(head.size()));
@@ -73,7 +73,7 @@ Json libraries_in(const std::vector<PluginFolder>& folders) {
   for (const auto& folder : folders) {
     Json libraries = Json::object();
     for (const auto& library : plugin_libraries(folder.path))
-      libraries[library.filename().string()] = key_of(library);
+      libraries[library.filename().string()] = compute_key(library);
     all.push_back({{"required", folder.required}, {"libraries", libraries}});
   }
   return all;
@@ -94,7 +94,7 @@ std::vector<fs::path> places(const std::vector<PluginFolder>& folders, const fs:
   return all;
 }
 
-Catalogue::Component component_of(const Json& json) {
+Catalogue::Component read_component(const Json& json) {
   Catalogue::Component component{json.at("kind"),
                                  json.at("name"),
                                  json.at("summary"),
@@ -149,14 +149,14 @@ void Catalogue::keep(const fs::path& cache) const {
 std::vector<Catalogue::Component> Catalogue::components() const {
   std::vector<Component> all;
   for (const auto& json : content_.at("components"))
-    all.push_back(component_of(json));
+    all.push_back(read_component(json));
   return all;
 }
 
 std::optional<Catalogue::Component> Catalogue::find(const std::string& kind,
                                                     const std::string& name) const {
   for (const auto& json : content_.at("components"))
-    if (json.at("kind") == kind && json.at("name") == name) return component_of(json);
+    if (json.at("kind") == kind && json.at("name") == name) return read_component(json);
   return std::nullopt;
 }
 
@@ -167,7 +167,7 @@ std::vector<std::string> Catalogue::names(const std::string& kind) const {
   return names;
 }
 
-std::vector<fs::path> Catalogue::libraries_of(const std::vector<std::string>& names) const {
+std::vector<fs::path> Catalogue::find_libraries(const std::vector<std::string>& names) const {
   std::set<std::string> wanted;
   for (const auto& json : content_.at("components"))
     if (std::ranges::count(names, json.at("name").get<std::string>()))

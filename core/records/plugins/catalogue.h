@@ -42,7 +42,7 @@ class Catalogue {
   std::optional<Component> find(const std::string& kind, const std::string& name) const;
   std::vector<std::string> names(const std::string& kind) const;
   /// The libraries of the components that have one of these names, whatever their kind.
-  std::vector<std::filesystem::path> libraries_of(const std::vector<std::string>& names) const;
+  std::vector<std::filesystem::path> find_libraries(const std::vector<std::string>& names) const;
   std::vector<std::string> refused() const;  ///< why libraries were refused, a text each
   /// What metrics declare of their measurements: {METRIC: [{"estimator", "label", ...}]}.
   Json measurement_facts() const;

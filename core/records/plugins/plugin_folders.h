@@ -15,8 +15,8 @@ struct PluginFolder {
 /// in $MARGINALIA_PLUGINS (folders separated by ':').
 std::vector<std::filesystem::path> default_plugin_folders();
 
-/// Those of `folders` that are there, in canonical form, each once. Throws PluginError where a
-/// required one is not.
+/// The ones among `folders` that exist, in canonical form, each once. Throws PluginError where a
+/// required one does not.
 std::vector<PluginFolder> existing(const std::vector<PluginFolder>& folders);
 
 /// The libraries in a folder, in the order in which they are loaded.

@@ -7,7 +7,7 @@ namespace marginalia {
 namespace {
 
 /// "nll/masked" -> {"nll", "masked"}; "nll" -> {"nll", ""}
-std::pair<std::string, std::string> parts_of(const std::string& key) {
+std::pair<std::string, std::string> split_key(const std::string& key) {
   const auto slash = key.find('/');
   if (slash == std::string::npos) return {key, ""};
   return {key.substr(0, slash), key.substr(slash + 1)};
@@ -26,7 +26,7 @@ std::size_t fit(const std::string& declared, const std::string& estimator) {
 MetricFacts::MetricFacts(Json json) : json_(std::move(json)) {
   if (!json_.is_object()) json_ = Json::object();
   for (const auto& [metric, measurements] : json_.items())
-    if (auto facts = measurement_facts_of(measurements); !facts.empty())
+    if (auto facts = parse_measurement_facts(measurements); !facts.empty())
       by_metric_.emplace(metric, std::move(facts));
 }
 
@@ -51,7 +51,7 @@ const std::vector<MeasurementFacts>& MetricFacts::declared(const std::string& me
 }
 
 const MeasurementFacts* MetricFacts::find(const std::string& key) const {
-  const auto [metric, estimator] = parts_of(key);
+  const auto [metric, estimator] = split_key(key);
   const MeasurementFacts* best = nullptr;
   std::size_t most = 0;
   for (const auto& one : declared(metric))
@@ -63,7 +63,7 @@ const MeasurementFacts* MetricFacts::find(const std::string& key) const {
 }
 
 Better MetricFacts::better(const std::string& key) const {
-  const auto [metric, estimator] = parts_of(key);
+  const auto [metric, estimator] = split_key(key);
   if (!estimator.empty()) {
     const auto* facts = find(key);
     return facts ? facts->better : Better::kNeither;
@@ -90,7 +90,7 @@ bool MetricFacts::has_column(const std::string& metric, ColumnKind kind) const {
 }
 
 std::size_t MetricFacts::rank(const std::string& key) const {
-  const auto& all = declared(parts_of(key).first);
+  const auto& all = declared(split_key(key).first);
   const auto* facts = find(key);
   return facts ? std::size_t(facts - all.data()) : all.size();
 }

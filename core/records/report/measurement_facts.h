@@ -21,7 +21,7 @@ class MetricFacts {
 
   /// The same with what `others` say of metrics that are not known here.
   MetricFacts with(const MetricFacts& others) const;
-  /// Those of some metrics alone, as JSON.
+  /// The facts of some metrics alone, as JSON.
   Json of(const std::vector<std::string>& metrics) const;
 
   /// What is declared of "metric/estimator": under that name, else under the longest beginning that

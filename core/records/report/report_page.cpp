@@ -27,8 +27,8 @@ std::string filled(std::string_view page, const std::map<std::string_view, std::
   return result.append(page);
 }
 
-static std::string page_of(const char* kind, const Page& page, std::string_view styles,
-                           const std::string& scripts) {
+static std::string fill_page(const char* kind, const Page& page, std::string_view styles,
+                             const std::string& scripts) {
   return filled(report_asset("page.template.html"), {{"kind", kind},
                                                      {"title", html_text(page.title)},
                                                      {"beside", page.beside},
@@ -39,11 +39,11 @@ static std::string page_of(const char* kind, const Page& page, std::string_view 
 
 std::string report_page(const Page& page) {
   const auto scripts = fmt::format("{}\n{}", report_asset("scores.js"), report_asset("report.js"));
-  return page_of("report", page, "", scripts);
+  return fill_page("report", page, "", scripts);
 }
 
 std::string study_page(const Page& page) {
-  return page_of("study", page, report_asset("study.css"), std::string(report_asset("study.js")));
+  return fill_page("study", page, report_asset("study.css"), std::string(report_asset("study.js")));
 }
 
 }  // namespace marginalia

@@ -74,7 +74,7 @@ std::string differences(const Json& is, const Json& should) {
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
-/// Of two runs of one experiment the better: finished before stopped.
+/// Whether `a` is the better of two runs of one experiment: a finished run before a stopped one.
 bool better(const Found& a, const Found& b) {
   return a.status == "finished" && b.status != "finished";
 }
@@ -115,7 +115,7 @@ StudyRun place_for(const fs::path& runs, const std::string& name, std::set<fs::p
 
 }  // namespace
 
-std::string_view name_of(RunState state) {
+std::string_view to_string(RunState state) {
   switch (state) {
     case RunState::kAbsent:
       return "absent";

@@ -18,7 +18,7 @@ enum class RunState {
   kFinished,    ///< measured; nothing to do
   kAltered,     ///< changed by hand: not to be trusted, and left alone
 };
-std::string_view name_of(RunState state);
+std::string_view to_string(RunState state);
 
 /// An experiment's run, as it was found.
 struct StudyRun {

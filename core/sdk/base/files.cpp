@@ -43,7 +43,7 @@ const char* remedy(int error) {
   }
 }
 
-fs::path folder_of(const fs::path& file) {
+fs::path find_folder(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
@@ -61,7 +61,7 @@ fs::path take_name_beside(const fs::path& file, Create create) {
 
 /// Makes the names in file's folder survive a power cut.
 void sync_folder(const fs::path& file) {
-  const int folder = open(folder_of(file).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder = open(find_folder(file).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) throw cannot_write(file, errno);
   const int error = fsync(folder) == 0 ? 0 : errno;
   close(folder);
@@ -112,7 +112,7 @@ void link_atomically(const fs::path& target, const fs::path& link) {
     throw Error(fmt::format("{}: cannot link to \"{}\"; name it relative to the link's folder",
                             link.string(), target.string()));
   std::error_code ignored;
-  if (!fs::exists(folder_of(link) / target, ignored))
+  if (!fs::exists(find_folder(link) / target, ignored))
     throw Error(fmt::format("{}: cannot link to \"{}\", which is not there; write it first",
                             link.string(), target.string()));
   put_in_place(

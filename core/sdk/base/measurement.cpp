@@ -26,13 +26,13 @@ Enum named(const std::string_view (&names)[N], const std::string& name) {
 
 }  // namespace
 
-std::string_view name_of(Better better) {
+std::string_view to_string(Better better) {
   return kBetter[int(better)];
 }
-std::string_view name_of(PlotKind plot) {
+std::string_view to_string(PlotKind plot) {
   return kPlots[int(plot)];
 }
-std::string_view name_of(ColumnKind column) {
+std::string_view to_string(ColumnKind column) {
   return kColumns[int(column)];
 }
 
@@ -43,13 +43,13 @@ Json to_json(const std::vector<MeasurementInfo>& measurements) {
                    {"label", m.label},
                    {"meaning", m.meaning},
                    {"unit", m.unit},
-                   {"better", name_of(m.better)},
-                   {"plot", name_of(m.plot)},
-                   {"column", name_of(m.column)}});
+                   {"better", to_string(m.better)},
+                   {"plot", to_string(m.plot)},
+                   {"column", to_string(m.column)}});
   return all;
 }
 
-std::vector<MeasurementFacts> measurement_facts_of(const Json& json) {
+std::vector<MeasurementFacts> parse_measurement_facts(const Json& json) {
   std::vector<MeasurementFacts> all;
   for (const auto& one : json)
     if (one.is_object())

@@ -4,7 +4,7 @@
 
 namespace marginalia {
 
-std::string message_of(const std::exception& error) {
+std::string describe_error(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   return torch_error ? torch_error->what_without_backtrace() : error.what();
 }

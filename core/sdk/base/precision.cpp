@@ -41,7 +41,7 @@ Processor this_processor() {
 }
 
 /// A variable of the environment, in capitals where it is set.
-std::string capitals_of(const char* variable) {
+std::string read_in_capitals(const char* variable) {
   const auto* value = std::getenv(variable);
   std::string text = value ? value : "";
   std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::toupper(c); });
@@ -54,12 +54,13 @@ struct OneDnnLimit {
   std::string words;
 };
 
-/// By oneDNN itself where its functions can be seen, else by the variables that it reads.
+/// Asks oneDNN itself where its functions can be seen; otherwise reads the variables that oneDNN
+/// reads.
 OneDnnLimit limit_of_onednn() {
   OneDnnLimit limit{true, true, "limited by oneDNN"};
   std::string name;
   for (const auto* variable : {"DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA"})  // the last one wins
-    if (const auto value = capitals_of(variable); !value.empty()) {
+    if (const auto value = read_in_capitals(variable); !value.empty()) {
       name = value;
       limit.words = fmt::format("limited by {}={}", variable, std::getenv(variable));
     }
@@ -82,13 +83,13 @@ std::string limit_of_environment() {
     return fmt::format("limited by {}={}", variable, std::getenv(variable));
   };
   constexpr const char *kOwn = "MARGINALIA_MAX_CPU_ISA", *kAten = "ATEN_CPU_CAPABILITY";
-  if (const auto own = capitals_of(kOwn); !own.empty()) {
+  if (const auto own = read_in_capitals(kOwn); !own.empty()) {
     if (own != "AVX2" && own != "AVX512")
       throw SpecError(
           fmt::format("{}: must be avx2 or avx512, not \"{}\"", kOwn, std::getenv(kOwn)));
     return words(kOwn);
   }
-  const auto aten = capitals_of(kAten);
+  const auto aten = read_in_capitals(kAten);
   return aten == "AVX2" || aten == "DEFAULT" ? words(kAten) : "";
 }
 
@@ -128,7 +129,7 @@ double product_rate(at::ScalarType type, at::Device device) {
   constexpr int kTries = 8;         // beside busy processes most are interrupted
   torch::NoGradGuard no_grad;
   if (type == at::kBFloat16) allow_bfloat16();
-  const auto seconds_of = [&](const torch::Tensor& a) {
+  const auto measure_seconds = [&](const torch::Tensor& a) {
     const auto start = Clock::now();
     a.mm(a);
     if (device.is_cuda()) torch::cuda::synchronize();
@@ -137,10 +138,10 @@ double product_rate(at::ScalarType type, at::Device device) {
   double rate = 0;
   for (std::int64_t n = 128; n <= 1024; n *= 2) {
     const auto a = torch::ones({n, n}, torch::TensorOptions(device).dtype(type));
-    seconds_of(a);  // kernels are made at the first call
-    double least = seconds_of(a), spent = least;
+    measure_seconds(a);  // kernels are made at the first call
+    double least = measure_seconds(a), spent = least;
     for (int i = 1; i < kTries && spent < kEnough; ++i) {
-      const auto seconds = seconds_of(a);
+      const auto seconds = measure_seconds(a);
       least = std::min(least, seconds);
       spent += seconds;
     }

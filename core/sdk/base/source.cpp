@@ -17,13 +17,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Without the ending that says how it is packed.
+/// A file's name without the ending that says how it is packed.
 fs::path unpacked_name(const fs::path& file) {
   const auto ending = file.extension();
   return ending == ".gz" || ending == ".zip" ? fs::path(file).replace_extension() : file;
 }
 
-fs::path part_of(fs::path file) {
+fs::path add_part_suffix(fs::path file) {
   return file += ".part";
 }
 
@@ -49,7 +49,7 @@ LocalCopy find(const PublicFile& source, const fs::path& data) {
     if (const auto file = find_packed(data / unpacked_name(name)); !file.empty())
       return {FileState::kPresent, file, ""};
   }
-  if (const auto part = part_of(data / source.file); fs::exists(part))
+  if (const auto part = add_part_suffix(data / source.file); fs::exists(part))
     return {FileState::kPartial, part, ""};
   return {};
 }

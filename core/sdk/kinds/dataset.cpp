@@ -8,13 +8,13 @@ namespace marginalia {
 
 Dataset::~Dataset() = default;
 
-std::string_view name_of(Split split) {
+std::string_view to_string(Split split) {
   return split == Split::kTrain ? "train" : split == Split::kValid ? "valid" : "test";
 }
 
 Split split_named(std::string_view name) {
   for (const auto split : {Split::kTrain, Split::kValid, Split::kTest})
-    if (name == name_of(split)) return split;
+    if (name == to_string(split)) return split;
   throw SpecError(fmt::format("\"{}\" is not a split; there is: train, valid, test", name));
 }
 
@@ -23,8 +23,8 @@ void Dataset::check_indices(Split split, const Tensor& indices) const {
     throw Error(fmt::format("{}: indices must be int64 [B]", label()));
   if (indices.numel() > 0 &&
       (indices.min().item<std::int64_t>() < 0 || indices.max().item<std::int64_t>() >= size(split)))
-    throw Error(
-        fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1, name_of(split)));
+    throw Error(fmt::format("{}: indices must be 0 to {} in {}", label(), size(split) - 1,
+                            to_string(split)));
 }
 
 Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {

@@ -30,7 +30,7 @@ Tensor Energy::log_density(const Tensor& x) const {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {
-    throw Error(fmt::format("{}: log_density failed: {}", label(), message_of(e)));
+    throw Error(fmt::format("{}: log_density failed: {}", label(), describe_error(e)));
   }
   if (result.dim() != 1 || result.size(0) != x.size(0))
     throw Error(fmt::format("{}: log_density returned [{}] for a batch of {}", label(),

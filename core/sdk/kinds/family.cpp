@@ -24,12 +24,12 @@ std::shared_ptr<Network> Networks::at(const std::string& role, HeadSet heads) co
   if (it == by_role_.end()) it = by_role_.find("");
   if (it == by_role_.end())
     throw SpecError(by_role_.empty()
-                        ? fmt::format("needs a \"network\" with the heads {}", names_of(heads))
+                        ? fmt::format("needs a \"network\" with the heads {}", list_heads(heads))
                         : fmt::format("needs a network for the role \"{}\"", role));
   if (const auto lacking = heads & ~it->second->heads())
     throw SpecError(fmt::format("{} has no head {}, which \"{}\" needs; it computes {}",
-                                it->second->label(), names_of(lacking), role,
-                                names_of(it->second->heads())));
+                                it->second->label(), list_heads(lacking), role,
+                                list_heads(it->second->heads())));
   return it->second;
 }
 
@@ -64,12 +64,12 @@ Answer Family::answer(const Query& query, Stream& stream) const {
   for (const auto& c : capabilities())
     if (c.kind == query.kind) known.push_back(c.estimator);
   if (known.empty())
-    throw SpecError(fmt::format("{} does not answer {}", label(), name_of(query.kind)));
+    throw SpecError(fmt::format("{} does not answer {}", label(), to_string(query.kind)));
   if (asked.estimator.empty()) asked.estimator = known.front();
   if (!std::ranges::count(known, asked.estimator))
-    throw SpecError(fmt::format(
-        "{}: {}", label(),
-        unknown_name(fmt::format("estimator of {}", name_of(query.kind)), asked.estimator, known)));
+    throw SpecError(fmt::format("{}: {}", label(),
+                                unknown_name(fmt::format("estimator of {}", to_string(query.kind)),
+                                             asked.estimator, known)));
   if (asked.kind != QueryKind::kLogZ) space().check(asked.partial, true, label());
   torch::NoGradGuard no_grad;
   auto answer = compute_answer(asked, stream);
@@ -77,8 +77,8 @@ Answer Family::answer(const Query& query, Stream& stream) const {
   return answer;
 }
 
-std::vector<std::pair<std::string, Tensor>> named_parameters_of(torch::nn::Module& module,
-                                                                const std::string& prefix) {
+std::vector<std::pair<std::string, Tensor>> collect_parameters(torch::nn::Module& module,
+                                                               const std::string& prefix) {
   std::vector<std::pair<std::string, Tensor>> named;
   for (const auto& item : module.named_parameters())
     named.emplace_back(prefix + item.key(), item.value());

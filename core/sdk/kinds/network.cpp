@@ -22,7 +22,7 @@ static constexpr std::pair<Head, const char*> kHeadNames[] = {
     {kCausalLogits, "causal_logits"}, {kEmbedding, "embedding"},
     {kLogitsOfOne, "logits_of_one"}};
 
-std::string names_of(HeadSet heads) {
+std::string list_heads(HeadSet heads) {
   std::vector<std::string> names;
   for (const auto& [head, name] : kHeadNames)
     if (heads & head) names.emplace_back(name);
@@ -55,7 +55,7 @@ void Network::train(bool on) {
 static void expect(const Network& network, const Tensor& head, at::IntArrayRef sizes, Head which) {
   if (!head.defined() || head.sizes() != sizes)
     throw Error(fmt::format(
-        "{}: head {} must be [{}], not {}", network.label(), names_of(which),
+        "{}: head {} must be [{}], not {}", network.label(), list_heads(which),
         fmt::join(sizes, ", "),
         head.defined() ? fmt::format("[{}]", fmt::join(head.sizes(), ", ")) : "missing"));
 }
@@ -79,8 +79,8 @@ static void settle(const Network& network, Tensor& logits, at::IntArrayRef rows,
 Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
   const HeadSet derived = heads() & kLogits ? kLogitsOfOne & ~heads() : 0;
   if (const auto lacking = wanted & ~(heads() | derived))
-    throw Error(fmt::format("{}: has no head {}; it computes {}", label(), names_of(lacking),
-                            names_of(heads())));
+    throw Error(fmt::format("{}: has no head {}; it computes {}", label(), list_heads(lacking),
+                            list_heads(heads())));
   const bool derives = wanted & derived;
   auto out = compute(input, derives ? (wanted & ~derived) | kLogits : wanted);
   const auto B = input.partial.size(0), D = input.partial.size(1);

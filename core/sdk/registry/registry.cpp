@@ -136,7 +136,7 @@ void at_the_border(const Description& from, const std::function<void()>& build) 
   } catch (const SpecError& e) {
     throw SpecError(fmt::format("{}: {}", label(from), e.what()));
   } catch (const std::exception& e) {
-    throw Error(fmt::format("{}: {}", label(from), message_of(e)));
+    throw Error(fmt::format("{}: {}", label(from), describe_error(e)));
   } catch (...) {
     throw Error(fmt::format("{}: threw something that is not a std::exception", label(from)));
   }

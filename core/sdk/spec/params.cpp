@@ -80,7 +80,7 @@ class SpecReader final : public ParamVisitor {
   }
   void operator()(const char* name, Named& value, Of<double> field) override {
     const Json* given = look(name);
-    const bool fits = given && given->is_object() && Kind<Numbers>::fits(values_of(*given));
+    const bool fits = given && given->is_object() && Kind<Numbers>::fits(list_values(*given));
     if (given && !fits)
       fault("\"{}{}\" must be an object of numbers, not {}", frame().prefix, name, given->dump());
     if (fits) {
@@ -187,7 +187,7 @@ class SpecReader final : public ParamVisitor {
       find_alternative(name, given.get<std::string>());
     else if (!given.is_object())
       fault("\"{}{}\" must be {}, or an object with one of them as \"type\", not {}",
-            frame().prefix, name, fmt::join(names_of(all), ", "), given.dump());
+            frame().prefix, name, fmt::join(list_names(all), ", "), given.dump());
     else if (given.contains("type"))
       find_alternative(fmt::format("{}.type", name), given.at("type"));
   }
@@ -217,14 +217,14 @@ class SpecReader final : public ParamVisitor {
   /// The alternative of that name; a fault, and none, where there is no such one.
   void find_alternative(const std::string& where, const Json& given) {
     auto& choice = choices_.back();
-    const auto names = names_of(choice.all);
+    const auto names = list_names(choice.all);
     const auto name = given.is_string() ? given.get<std::string>() : given.dump();
     const auto found = std::ranges::find(names, name);
     choice.chosen = found == names.end() ? kNone : std::size_t(found - names.begin());
     check_choice(where.c_str(), name, {.doc = "", .one_of = names});
   }
 
-  static std::vector<std::string> names_of(const std::vector<Alternative>& all) {
+  static std::vector<std::string> list_names(const std::vector<Alternative>& all) {
     std::vector<std::string> names;
     for (const auto& one : all)
       names.emplace_back(one.name);
@@ -277,7 +277,7 @@ class SpecReader final : public ParamVisitor {
     return resolved;
   }
 
-  static Json values_of(const Json& object) {
+  static Json list_values(const Json& object) {
     Json values = Json::array();
     for (const auto& [key, value] : object.items())
       values.push_back(value);

@@ -109,7 +109,7 @@ std::string Spec::where() const {
 }
 
 /// A setting's value: JSON where it parses as such, else the bare word.
-static Json value_of(const std::string& text) {
+static Json parse_value(const std::string& text) {
   const auto parsed = Json::parse(text, nullptr, false);
   return parsed.is_discarded() ? Json(text) : parsed;
 }
@@ -138,7 +138,7 @@ static void apply(Json& document, const std::string& setting) {
     node = object_below(*node, key, setting);
     key = next;
   }
-  if (const auto value = value_of(setting.substr(equals + 1)); value.is_null())
+  if (const auto value = parse_value(setting.substr(equals + 1)); value.is_null())
     node->erase(key);
   else
     (*node)[key] = value;

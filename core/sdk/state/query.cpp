@@ -8,7 +8,7 @@
 
 namespace marginalia {
 
-std::string_view name_of(QueryKind kind) {
+std::string_view to_string(QueryKind kind) {
   switch (kind) {
     case QueryKind::kLogMarginal:
       return "log_marginal";
@@ -24,7 +24,7 @@ std::string_view name_of(QueryKind kind) {
   return "";
 }
 
-std::string_view name_of(Route route) {
+std::string_view to_string(Route route) {
   switch (route) {
     case Route::kOnePass:
       return "one pass";
@@ -50,7 +50,7 @@ static const std::map<std::string, Order>& orders() {
   return all;
 }
 
-std::string_view name_of(Order order) {
+std::string_view to_string(Order order) {
   return std::ranges::find(orders(), order, &std::pair<const std::string, Order>::second)->first;
 }
 
@@ -63,7 +63,7 @@ Order order_named(const std::string& name) {
   throw SpecError(unknown_name("order", name, names));
 }
 
-std::string_view name_of(Status status) {
+std::string_view to_string(Status status) {
   switch (status) {
     case Status::kExact:
       return "exact";

@@ -15,7 +15,7 @@ namespace {
 
 using Letters = std::map<std::string, std::int64_t, std::less<>>;  // level of each
 
-Letters letters_of(const StateSpace& space) {
+Letters list_letters(const StateSpace& space) {
   Letters letters;
   for (std::int64_t k = 0; k < space.levels(); ++k)
     letters.emplace(space.alphabet.empty() ? std::to_string(k) : space.alphabet[std::size_t(k)], k);
@@ -36,7 +36,7 @@ std::string_view beginning(std::string_view text) {
   return text.substr(0, size);
 }
 
-std::string list_of(const Letters& letters) {
+std::string join_letters(const Letters& letters) {
   constexpr std::size_t kListed = 40;
   std::vector<std::string> some;
   for (const auto& [letter, level] : letters)
@@ -51,7 +51,7 @@ class Speller {
       : space_(space),
         text_(text.text),
         gap_(text.gap.empty() ? spelling.gap : text.gap),
-        letters_(letters_of(space)),
+        letters_(list_letters(space)),
         gap_is_letter_(letters_.contains(gap_)),
         gap_is_stated_(!text.gap.empty()) {
     if (gap_is_letter_ && gap_is_stated_)
@@ -91,7 +91,8 @@ class Speller {
                             gap_));
         return letter;
       }
-    fault(fmt::format("\"{}\" is not a letter; there is: {}", beginning(rest), list_of(letters_)));
+    fault(fmt::format("\"{}\" is not a letter; there is: {}", beginning(rest),
+                      join_letters(letters_)));
   }
 
   /// Where cardinalities differ, not every variable has every letter.

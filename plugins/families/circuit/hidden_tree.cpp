@@ -28,7 +28,7 @@ HiddenTree::HiddenTree(const StateSpace& space, std::int64_t latents, double smo
 
 void HiddenTree::start(const Dataset& dataset, Stream& stream) {
   constexpr double kOfRow = 0.5, kOfNeighbour = 0.9;
-  const auto counts = trees::counts_of(dataset, true);
+  const auto counts = trees::count_values(dataset, true);
   const auto tree = trees::chow_liu(counts, space_, double(K_));
   parent_ = tree.parent;
   order_ = tree.order;

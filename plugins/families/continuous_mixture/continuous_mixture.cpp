@@ -82,18 +82,18 @@ class ContinuousMixture final : public Family {
       : params_(params),
         space_(context.space),
         device_(context.device),
-        precision_(precision_of(params, context)),
+        precision_(choose_precision(params, context)),
         from_energy_(chooses_energy(params, context)),
         points_(mixture::sobol(params.points, params.latents)) {
     const bool tree = params.leaves == "chow_liu";
     if (tree && !context.dataset)
       throw SpecError("\"leaves\": \"chow_liu\" needs a \"dataset\"; the spec has none");
-    const auto fitted = tree_of(context.dataset, tree);
+    const auto fitted = fit_tree(context.dataset, tree);
     leaves_ = tree ? mixture::tree_leaves(space_, fitted) : mixture::independent_leaves(space_);
     decoder_ = std::make_shared<mixture::Decoder>(params.latents, params.hidden, params.layers,
                                                   leaves_->outputs());
     torch::NoGradGuard no_grad;
-    decoder_->bias().copy_(leaves_->outputs_of(fitted));
+    decoder_->bias().copy_(leaves_->to_outputs(fitted));
     decoder_->to(device_, type_beside(precision_.training));
   }
 
@@ -112,7 +112,7 @@ class ContinuousMixture final : public Family {
   }
 
   std::vector<ParameterGroup> parameters() override {
-    return {{"decoder", named_parameters_of(*decoder_, "model.")}};
+    return {{"decoder", collect_parameters(*decoder_, "model.")}};
   }
   void visit(StateVisitor& v) override {
     v.module("model.", *decoder_);
@@ -123,7 +123,7 @@ class ContinuousMixture final : public Family {
   }
 
  private:
-  static Precision precision_of(const Params& params, const FamilyContext& context) {
+  static Precision choose_precision(const Params& params, const FamilyContext& context) {
     auto precision = context.precision;
     if (!params.bfloat16) return precision;
     if (precision.training == torch::kDouble)
@@ -145,11 +145,11 @@ class ContinuousMixture final : public Family {
 
   /// What the components start from: single variables or their tree, by the training rows;
   /// uniform where there are none.
-  trees::Tree tree_of(const Dataset* dataset, bool pairs) const {
+  trees::Tree fit_tree(const Dataset* dataset, bool pairs) const {
     const auto D = space_.dimension(), K = space_.levels();
     if (!dataset)
       return trees::independent({0, torch::zeros({D, K}, torch::kDouble), {}}, space_, 1);
-    const auto counts = trees::counts_of(*dataset, pairs);
+    const auto counts = trees::count_values(*dataset, pairs);
     return pairs ? trees::chow_liu(counts, space_, double(K))
                  : trees::independent(counts, space_, double(K));
   }

@@ -92,7 +92,7 @@ class IndependentLeaves final : public Leaves {
   }
 
   std::int64_t outputs() const override { return D_ * (K_ - 1); }
-  Tensor outputs_of(const trees::Tree& tree) const override {
+  Tensor to_outputs(const trees::Tree& tree) const override {
     return log_odds(tree.p.select(1, 0));
   }
   /// log p(x | z) = log p(0 | z) + the log-odds of what is not 0.
@@ -115,7 +115,7 @@ class IndependentLeaves final : public Leaves {
 
 /// Where p(x_i | x_parent) of full states stands among [D, K, K]; roots: at parent value 0.
 /// x: int64 [B, D]  ->  int64 [B, D].
-Tensor cells_of(const Tensor& x, const Tensor& parent, std::int64_t K) {
+Tensor find_cells(const Tensor& x, const Tensor& parent, std::int64_t K) {
   const auto above = torch::where(parent < 0, torch::zeros({}, x.options()),
                                   x.index_select(1, parent.clamp_min(0)));
   return (torch::arange(x.size(1), x.options()) * K + above) * K + x;
@@ -133,7 +133,7 @@ class TreeComponents final : public Components {
 
   Tensor log_joint(const Tensor& partial) const override {
     if ((partial == kUnknown).any().item<bool>()) return trees::log_marginals(trees_, partial);
-    const auto cells = cells_of(partial, parent_, K_);
+    const auto cells = find_cells(partial, parent_, K_);
     auto one_hot = torch::zeros({partial.size(0), log_p_.size(1)}, torch::kDouble);
     return one_hot.scatter_(1, cells, 1).mm(log_p_.t());
   }
@@ -159,10 +159,10 @@ class TreeLeaves final : public Leaves {
   }
 
   std::int64_t outputs() const override { return D_ * K_ * (K_ - 1); }
-  Tensor outputs_of(const trees::Tree& tree) const override { return log_odds(tree.p); }
+  Tensor to_outputs(const trees::Tree& tree) const override { return log_odds(tree.p); }
   Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const override {
     const auto table = log_p(outputs).flatten(1);
-    const auto cells = cells_of(x, tree_.parent.to(x.device()), K_);
+    const auto cells = find_cells(x, tree_.parent.to(x.device()), K_);
     auto features = torch::zeros({x.size(0), table.size(1)}, outputs.options());
     features.scatter_(1, cells, 1);
     return LogMean::apply(features, table, torch::zeros({table.size(0)}, outputs.options()));

@@ -35,7 +35,7 @@ class Leaves {
   virtual ~Leaves() = default;
   virtual std::int64_t outputs() const = 0;  ///< numbers a component
   /// The outputs of a component that equals `tree`: [outputs()].
-  virtual Tensor outputs_of(const trees::Tree& tree) const = 0;
+  virtual Tensor to_outputs(const trees::Tree& tree) const = 0;
   /// log 1/N sum_j p(x | z_j) of full states, with a gradient into `outputs`.
   /// x: int64 [B, D]; outputs: float32 [N, outputs()]  ->  float32 [B].
   virtual Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const = 0;

@@ -85,17 +85,17 @@ void GFlowNet::check_prefix(const Tensor& partial) const {
     throw SpecError(fmt::format(
         "{}: learned in {} order alone, what is known must come first in it; in random order "
         "(\"order\" of the family) it answers all questions",
-        label(), name_of(ordering_)));
+        label(), to_string(ordering_)));
 }
 
 Answer GFlowNet::from_conditionals(Query query, Stream& stream) const {
   if (is_fixed()) {
     check_prefix(query.partial);
     if (query.given.defined()) check_prefix(query.given);
-    const auto own = order_named(name_of(ordering_));
+    const auto own = order_named(to_string(ordering_));
     if (query.order != Order::kRandom && query.order != own)
       throw SpecError(fmt::format("{}: learned in {} order alone, asked for {}", label(),
-                                  name_of(ordering_), name_of(query.order)));
+                                  to_string(ordering_), to_string(query.order)));
     query.order = own;
   }
   const auto log_p = [this](const Tensor& s) {

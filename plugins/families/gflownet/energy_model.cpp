@@ -17,13 +17,13 @@ Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) 
   {
     torch::NoGradGuard no_grad;
     from = policy.back_from(x, stream);
-    const auto start = x.masked_fill(ranks_of(from.orders) >= D - K, kUnknown);
+    const auto start = x.masked_fill(to_ranks(from.orders) >= D - K, kUnknown);
     const auto walk = policy.complete(start, {}, stream);
     to = walk.paths;
-    const auto sum_of = [&](const Paths& paths) {
+    const auto sum_links = [&](const Paths& paths) {
       return policy.links_of_uniform(paths, D - K).sum(1, false, torch::kDouble);
     };
-    gain = sum_of(from) - sum_of(to);
+    gain = sum_links(from) - sum_links(to);
     step.count_passes(B * (walk.passes + 2 * K * policy.networks() + 2));
   }
   const auto log_f = log_density(torch::cat({x, to.states}));

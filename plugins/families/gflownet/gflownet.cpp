@@ -28,14 +28,14 @@
 
 namespace marginalia::gflownet {
 
-/// None unless it is used.
-static std::optional<RoleNetwork> network_of(const FamilyContext& context, const char* role,
-                                             HeadSet heads, bool used) {
+/// The network of a role; none unless it is used.
+static std::optional<RoleNetwork> make_network(const FamilyContext& context, const char* role,
+                                               HeadSet heads, bool used) {
   if (!used) return std::nullopt;
   return RoleNetwork(context, role, heads);
 }
 
-static Ordering ordering_of(const Reveal& order) {
+static Ordering to_ordering(const Reveal& order) {
   return std::visit([](const auto& chosen) { return ordering_named(chosen.kName); }, order);
 }
 
@@ -49,10 +49,10 @@ GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
       space_(context.space),
       energy_(context.energy),
       device_(context.device),
-      ordering_(ordering_of(params.order)),
+      ordering_(to_ordering(params.order)),
       conditional_(context, "conditional", kLogits),
-      marginal_(network_of(context, "marginal", kLogMarginal, has_flows())),
-      position_(network_of(context, "position", kPositionLogits, is_learned())),
+      marginal_(make_network(context, "marginal", kLogMarginal, has_flows())),
+      position_(make_network(context, "position", kPositionLogits, is_learned())),
       policy_(ordering_, learns_backward(), conditional_, position_),
       replay_(params.replay),
       log_z_(std::make_shared<LogZ>(space_.log_states())) {

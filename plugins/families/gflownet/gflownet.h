@@ -65,7 +65,7 @@ class GFlowNet final : public Family {
   bool has_marginals() const { return has_flows() && !learns_backward(); }
 
   void build_energy_model(const FamilyContext& context);
-  /// Those in use, each once: by the first of its roles.
+  /// The networks in use, each once, under the first of its roles.
   std::vector<RoleNetwork> networks() const;
 
   // Training.

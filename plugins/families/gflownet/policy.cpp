@@ -19,7 +19,7 @@ Tensor explored(const Tensor& log_p, const Exploration& exploration) {
 }
 
 Tensor states_along(const Paths& paths, std::int64_t first, std::int64_t last) {
-  const auto rank = ranks_of(paths.orders).unsqueeze(1);              // [B, 1, D]
+  const auto rank = to_ranks(paths.orders).unsqueeze(1);              // [B, 1, D]
   const auto time = torch::arange(first, last + 1).view({1, -1, 1});  // [1, T, 1]
   const auto states = paths.states.unsqueeze(1).masked_fill(rank >= time, kUnknown);
   return states.flatten(0, 1);
@@ -31,7 +31,7 @@ Ordering ordering_named(const std::string& name) {
   return name == "backward" ? Ordering::kBackward : Ordering::kRandom;
 }
 
-std::string name_of(Ordering ordering) {
+std::string to_string(Ordering ordering) {
   switch (ordering) {
     case Ordering::kRandom:
       return "random";
@@ -45,7 +45,7 @@ std::string name_of(Ordering ordering) {
   return "";
 }
 
-static Order order_of(Ordering ordering) {
+static Order to_order(Ordering ordering) {
   if (ordering == Ordering::kForward) return Order::kForward;
   return ordering == Ordering::kBackward ? Order::kBackward : Order::kRandom;
 }
@@ -69,9 +69,9 @@ Policy::Walk Policy::complete(const Tensor& partial, const Exploration& explorat
   torch::NoGradGuard no_grad;
   if (ordering_ == Ordering::kLearned) return by_learned_order(partial, exploration, stream);
   const auto known = (partial != kUnknown).to(torch::kLong);
-  auto orders = draw_orders(order_of(ordering_), partial.size(0), partial.size(1), stream);
+  auto orders = draw_orders(to_order(ordering_), partial.size(0), partial.size(1), stream);
   // what is known comes first, the rest as drawn
-  const auto rank = ranks_of(orders) - known * partial.size(1);
+  const auto rank = to_ranks(orders) - known * partial.size(1);
   orders = rank.argsort(std::int64_t{1});
   const auto log_p = [&](const Tensor& s) {
     return explored(log_conditionals(s), exploration).to(torch::kCPU);
@@ -81,7 +81,7 @@ Policy::Walk Policy::complete(const Tensor& partial, const Exploration& explorat
 }
 
 Paths Policy::back_from(const Tensor& states, Stream& stream) const {
-  return {states, draw_orders(order_of(ordering_), states.size(0), states.size(1), stream)};
+  return {states, draw_orders(to_order(ordering_), states.size(0), states.size(1), stream)};
 }
 
 Tensor Policy::log_positions(const Tensor& logits, const Tensor& partial, bool forward) const {

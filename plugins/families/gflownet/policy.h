@@ -34,7 +34,7 @@ Tensor states_along(const Paths& paths, std::int64_t first, std::int64_t last);
 /// The order in which a policy reveals variables: o and b of balance.h.
 enum class Ordering { kRandom, kForward, kBackward, kLearned };
 Ordering ordering_named(const std::string& name);
-std::string name_of(Ordering ordering);
+std::string to_string(Ordering ordering);
 
 /// P_F and P_B: which variable is next, and its value.
 class Policy {
@@ -71,7 +71,7 @@ class Policy {
 
  private:
   Walk by_learned_order(Tensor x, const Exploration& exploration, Stream& stream) const;
-  /// Of every link log p(x_i | s_t): [B, D - first].
+  /// log p(x_i | s_t) of every link: [B, D - first].
   Tensor value_links(const Paths& paths, std::int64_t first, const Tensor& logits) const;
   Tensor order_links(const Paths& paths, std::int64_t first, bool learned_backward) const;
   /// log o(i | x_S) of unknown variables, or log b(i | x_S) of known ones; -inf for others. [B, D]

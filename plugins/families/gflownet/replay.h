@@ -26,7 +26,7 @@ class Replay {
   explicit Replay(const ReplayParams& params) : params_(params) {}
 
   /// Rows of a batch of `rows` to draw from here.
-  std::int64_t rows_of(std::int64_t rows) const {
+  std::int64_t count_replayed(std::int64_t rows) const {
     return params_.size > 0 && states_.defined() ? std::int64_t(params_.share * double(rows)) : 0;
   }
   /// states: int64 [B, D]; log_density: float64 [B]

@@ -27,7 +27,7 @@ static Paths joined(const Paths& a, const Paths& b) {
 }
 
 void GFlowNet::from_energy(Step& step) {
-  const auto B = step.batch_size(), again = replay_.rows_of(B);
+  const auto B = step.batch_size(), again = replay_.count_replayed(B);
   auto paths = sampled(step, B - again);
   auto log_f = step.energy().log_density(paths.states);
   const auto b = step.energy().inverse_temperature();

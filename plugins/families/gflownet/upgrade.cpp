@@ -9,14 +9,14 @@
 
 namespace marginalia::gflownet {
 
-static Json objective_of(OldParams& old) {
+static Json upgrade_objective(OldParams& old) {
   const auto given = old.take("objective"), lambda = old.take("lambda");
   auto objective = choice_as_object(given, SubtrajectoryBalance::kName);
   if (objective.at("type") == SubtrajectoryBalance::kName) put_given(objective, "lambda", lambda);
   return shortest_choice(objective, !given.is_null());
 }
 
-static Json order_of(OldParams& old) {
+static Json upgrade_order(OldParams& old) {
   const auto given = old.take("order"), backward = old.take("backward");
   auto order = choice_as_object(given, RandomReveal::kName);
   if (order.at("type") == LearnedReveal::kName)
@@ -30,8 +30,8 @@ Json upgrade(const Json& given) {
   OldParams old(given);
   Json now = Json::object();
   old.move({"type"}, now);
-  put_given(now, "objective", objective_of(old));
-  put_given(now, "order", order_of(old));
+  put_given(now, "objective", upgrade_objective(old));
+  put_given(now, "order", upgrade_order(old));
   now.update(old.left());  // what stays, and what nobody knows
   return now;
 }

@@ -13,7 +13,7 @@ namespace marginalia::mam {
 using namespace marginalia;
 
 static Links links_along(const Tensor& x, const Tensor& orders, const Tensor& t) {
-  const auto rank = ranks_of(orders), time = t.unsqueeze(1);  // [B, D], [B, 1]
+  const auto rank = to_ranks(orders), time = t.unsqueeze(1);  // [B, D], [B, 1]
   const auto variable = orders.gather(1, time);
   return {x.masked_fill(rank >= time, kUnknown), x.masked_fill(rank > time, kUnknown),
           variable.squeeze(1), x.gather(1, variable).squeeze(1)};
@@ -59,7 +59,7 @@ static Tensor draw_cuts(std::int64_t rows, std::int64_t dimension, std::int64_t 
 Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
                  const LogConditionals& log_p, Stream& stream) {
   const auto B = x.size(0), D = x.size(1), m = std::min(blocks, D);
-  const auto rank = ranks_of(stream.permutations(B, D));
+  const auto rank = to_ranks(stream.permutations(B, D));
   const auto cuts = draw_cuts(B, D, m, stream);
   // log p(x_i | s_t), where s_t knows the first t [B, 1] variables: [B, D]
   const auto of_x = [&](const Tensor& t) {

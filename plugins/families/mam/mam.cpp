@@ -52,9 +52,9 @@ class Mam final : public Family {
 
   Mam(const Params& params, const FamilyContext& context)
       : masks_(params.masks),
-        heads_(context, density_of(params, context)),
+        heads_(context, choose_density(params, context)),
         source_(make_source(params.states, context)),
-        objective_(std::visit([&](const auto& p) { return objective_of(p, context); },
+        objective_(std::visit([&](const auto& p) { return build_objective(p, context); },
                               params.objective)) {}
 
   const StateSpace& space() const override { return heads_.space(); }
@@ -82,16 +82,16 @@ class Mam final : public Family {
   void set_training(bool training) override { heads_.set_training(training); }
 
  private:
-  static const Energy* density_of(const Params& params, const FamilyContext& context) {
+  static const Energy* choose_density(const Params& params, const FamilyContext& context) {
     return std::holds_alternative<KlPenaltyParams>(params.objective) ? nullptr : context.energy;
   }
 
-  std::unique_ptr<Objective> objective_of(const DenoisingParams& params,
-                                          const FamilyContext& context) const {
+  std::unique_ptr<Objective> build_objective(const DenoisingParams& params,
+                                             const FamilyContext& context) const {
     return make_objective(params, heads_, context, source_->is_of_target());
   }
   template <class P>
-  std::unique_ptr<Objective> objective_of(const P& params, const FamilyContext& context) const {
+  std::unique_ptr<Objective> build_objective(const P& params, const FamilyContext& context) const {
     const auto named = fmt::format("\"objective\": \"{}\"", P::kName);
     if (!context.energy) throw SpecError(named + " needs an \"energy\"");
     if (heads_.causal())
@@ -106,7 +106,7 @@ class Mam final : public Family {
     if (query.kind != QueryKind::kLogMarginal || query.estimator != "one_pass")
       return answer_from_conditionals(heads_.conditionals(), query, stream,
                                       {.colours = heads_.conditional()->colours()});
-    // What is divided by rides along in the same passes.
+    // The marginals that are divided by are computed in the same passes.
     const bool conditioned = query.given.defined();
     const auto F =
         heads_.log_sum(torch::cat({query.partial, conditioned ? query.given : space().empty()}));

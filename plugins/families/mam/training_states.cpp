@@ -177,7 +177,7 @@ class ModelChains : public Chains {
   Proposal propose(const Tensor& x, Step& step, const LogConditionals& model) {
     auto& stream = step.stream("family/chains");
     const auto orders = stream.permutations(x.size(0), x.size(1));
-    const auto hidden = x.masked_fill(ranks_of(orders) < block_, kUnknown);
+    const auto hidden = x.masked_fill(to_ranks(orders) < block_, kUnknown);
     const auto sample = sample_chain(model, hidden, orders, stream);
     step.count_passes(x.size(0) * block_);
     return {sample.states, hidden, orders, sample.log_prob};

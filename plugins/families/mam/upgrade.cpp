@@ -11,7 +11,7 @@
 namespace marginalia::mam {
 namespace {
 
-Json labels_of(OldParams& old) {
+Json upgrade_labels(OldParams& old) {
   const auto sweeps = old.take("label_sweeps"), changes = old.take("label_changes");
   const bool by_sweeps = sweeps.is_number() && sweeps > 0;
   if (by_sweeps && changes == true)
@@ -20,7 +20,7 @@ Json labels_of(OldParams& old) {
   return changes == true ? Json(SingleChanges::kName) : Json();
 }
 
-Json stages_of(OldParams& old) {
+Json upgrade_stages(OldParams& old) {
   Json stages{{"type", old.take("stages")}};
   auto fraction = old.take("conditional_fraction");
   if (stages.at("type") != TwoStage::kName) return {};
@@ -28,7 +28,7 @@ Json stages_of(OldParams& old) {
   return shortest_choice(stages, true);
 }
 
-Json targets_of(OldParams& old) {
+Json upgrade_targets(OldParams& old) {
   const auto blocks = old.take("blocks"), power = old.take("size_power");
   auto points = old.take("points");
   if (blocks.is_number() && blocks > 0) {
@@ -42,7 +42,7 @@ Json targets_of(OldParams& old) {
   return {{"type", LinkTargets::kName}, {"size_power", power}};
 }
 
-/// What only denoising had a meaning for, under another objective.
+/// Drops parameters that mean something to denoising alone, where the objective is another.
 void drop_of_denoising(OldParams& old, const Json& objective, bool at_links) {
   const std::pair<const char*, Json> idle[] = {
       {"label_changes", false}, {"blocks", 0}, {"stages", Joint::kName}};
@@ -57,14 +57,14 @@ void drop_of_denoising(OldParams& old, const Json& objective, bool at_links) {
     throw SpecError("\"size_power\" is for marginals fitted at links");
 }
 
-Json objective_of(OldParams& old) {
+Json upgrade_objective(OldParams& old) {
   const auto given = old.take("objective");
   auto objective = choice_as_object(given, DenoisingParams::kName);
   const Json type = objective.at("type");
   if (type == DenoisingParams::kName) {
-    put_given(objective, "labels", labels_of(old));
-    put_given(objective, "stages", stages_of(old));
-    put_given(objective, "targets", targets_of(old));
+    put_given(objective, "labels", upgrade_labels(old));
+    put_given(objective, "stages", upgrade_stages(old));
+    put_given(objective, "targets", upgrade_targets(old));
     old.move({"consistency_weight"}, objective);
   } else {
     const bool at_links = type == ConsistencyParams::kName;
@@ -78,8 +78,8 @@ Json objective_of(OldParams& old) {
 
 constexpr const char* kAnyStart = "random";
 
-/// "start" of chains, and its "pool".
-Json start_of(OldParams& chain, const std::string& states) {
+/// Takes "start" of chains together with its "pool".
+Json upgrade_start(OldParams& chain, const std::string& states) {
   const auto pool = chain.take("pool"), start = chain.take("start");
   if (start.is_object()) return start;
   if (start == ResampledStart::kName) {
@@ -96,20 +96,20 @@ Json start_of(OldParams& chain, const std::string& states) {
 }
 
 /// The kind of states: "auto" is named where only one of them had a meaning.
-std::string kind_of(const Json& states, const Json& chain, double on_policy) {
+std::string choose_kind(const Json& states, const Json& chain, double on_policy) {
   const auto kind = states.at("type").get<std::string>();
   if (kind != AutoStates::kName) return kind;
   if (on_policy > 0) return DataStates::kName;
   return chain.value("start", Json()) == ExactStart::kName ? GibbsStates::kName : kind;
 }
 
-Json states_of(OldParams& old) {
+Json upgrade_states(OldParams& old) {
   const auto named = old.take("states"), given = old.take("chain"), share = old.take("on_policy");
   auto states = choice_as_object(named, AutoStates::kName);
   const auto on_policy = share.is_number() ? share.get<double>() : 0;
   OldParams chain(given);
   if (!states.at("type").is_string()) return states;
-  const auto kind = kind_of(states, given.is_object() ? given : Json::object(), on_policy);
+  const auto kind = choose_kind(states, given.is_object() ? given : Json::object(), on_policy);
   states["type"] = kind;
   if (on_policy > 0 && kind != DataStates::kName)
     throw SpecError("\"on_policy\" is for \"states\": \"data\"; other states have their chains");
@@ -118,7 +118,7 @@ Json states_of(OldParams& old) {
   const bool any = kind == AutoStates::kName;
   if (any || kind == GibbsStates::kName) chain.move({"sweeps", "burn_in"}, chains);
   if (any || kind != GibbsStates::kName) chain.move({"block"}, chains);
-  put_given(chains, "start", start_of(chain, kind));
+  put_given(chains, "start", upgrade_start(chain, kind));
   if (kind == DataStates::kName) {
     if (on_policy > 0) {
       chains["share"] = share;
@@ -137,8 +137,8 @@ Json upgrade(const Json& given) {
   OldParams old(given);
   Json now = Json::object();
   old.move({"type"}, now);
-  put_given(now, "objective", objective_of(old));
-  put_given(now, "states", states_of(old));
+  put_given(now, "objective", upgrade_objective(old));
+  put_given(now, "states", upgrade_states(old));
   now.update(old.left());  // what stays, and what nobody knows
   return now;
 }

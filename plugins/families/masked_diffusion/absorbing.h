@@ -46,8 +46,8 @@ Tensor bound(const Tensor& log_p, const Tensor& x, const Hidden& hidden);
 /// The bound on log p(x_Q | x_E) from `count` masks of each row, as score_masked (any_order.h) has
 /// it, but with times in place of sizes:
 ///   integral over t of w(t) E sum over the hidden i in Q of log p(x_i | x_E, the rest of x_Q).
-/// By the quadratic schedule, whose estimate has a finite variance with nothing left out. A mask
-/// that hides nothing takes no pass.
+/// The times follow the quadratic schedule, whose estimate has a finite variance with nothing left
+/// out. A mask that hides nothing takes no pass.
 marginalia::ChainScore score_by_time(const marginalia::LogConditionals& conditionals,
                                      const Tensor& partial, const Tensor& given, std::int64_t count,
                                      marginalia::Stream& stream);

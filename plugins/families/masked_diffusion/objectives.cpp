@@ -94,7 +94,7 @@ class LogVariance final : public FromEnergy {
     torch::NoGradGuard no_grad;
     auto& stream = step.stream("family/paths");
     const auto empty = empty_states(sizes.size(0));
-    const auto rank = ranks_of(stream.permutations(empty.size(0), empty.size(1)));
+    const auto rank = to_ranks(stream.permutations(empty.size(0), empty.size(1)));
     const auto time = rank.masked_fill(rank >= sizes.unsqueeze(1), -1);  // -1: never
     step.count_passes(sizes.sum().item<std::int64_t>());
     return sample_in_passes(model_.network.conditionals(), empty, time, stream).states;

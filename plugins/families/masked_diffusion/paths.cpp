@@ -44,7 +44,7 @@ Tensor some_terms(const LogConditionals& conditionals, const Tensor& x, const Te
   const auto places = all ? torch::arange(D).expand({B, D}).contiguous() : strata;
   const auto time = places.view({B * n, 1});
   const auto states = x.repeat_interleave(n, 0);
-  const auto known = ranks_of(orders).repeat_interleave(n, 0) < time;
+  const auto known = to_ranks(orders).repeat_interleave(n, 0) < time;
   const auto variable = orders.gather(1, places).view({B * n});
   const auto log_p = conditionals.at(states.masked_fill(known.logical_not(), kUnknown), variable);
   const auto value = states.gather(1, variable.unsqueeze(1)).to(log_p.device());
@@ -109,7 +109,7 @@ Tensor Replay::weights(double b) const {
 
 Tensor Replay::draw(std::int64_t rows, double b, Stream& stream) const {
   const auto index = resample_systematically(weights(b), rows, stream);
-  // In a random order: what a row's time is must not depend on its weight.
+  // The rows are put in a random order, since a row's time must not depend on its weight.
   return states_.index({index.index({stream.permutations(1, rows)[0]})});
 }
 

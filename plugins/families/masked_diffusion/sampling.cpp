@@ -34,10 +34,10 @@ static Tensor redraw(const LogConditionals& conditionals, const Tensor& x, const
   return drawn;
 }
 
-Tensor some_of(const Tensor& among, double share, Stream& stream) {
+Tensor draw_subset(const Tensor& among, double share, Stream& stream) {
   const auto count = (among.sum(1) * share).round().clamp_min(1).unsqueeze(1);
   const auto key = stream.uniform(among.sizes()).masked_fill(among.logical_not(), 2);
-  return (ranks_of(key.argsort(std::int64_t{1})) < count).logical_and(among);
+  return (to_ranks(key.argsort(std::int64_t{1})) < count).logical_and(among);
 }
 
 ChainSample sample_corrected(const LogConditionals& conditionals, const Tensor& partial,
@@ -51,7 +51,7 @@ ChainSample sample_corrected(const LogConditionals& conditionals, const Tensor& 
     x = redraw(conditionals, x, due == t, stream, passes);
     const auto drawn = (due >= 0).logical_and(due <= t);
     for (std::int64_t round = 0; round < corrector.rounds; ++round)
-      x = redraw(conditionals, x, some_of(drawn, corrector.share, stream), stream, passes);
+      x = redraw(conditionals, x, draw_subset(drawn, corrector.share, stream), stream, passes);
   }
   const auto unknown = std::numeric_limits<double>::quiet_NaN();
   return {x, torch::full({B}, unknown, torch::kDouble), B ? double(passes) / double(B) : 0};

@@ -16,7 +16,7 @@ Tensor draw_reveal_times(Schedule schedule, std::int64_t rows, std::int64_t dime
                          std::int64_t steps, marginalia::Stream& stream);
 
 /// A random `share` of the variables of `among` in each row, one at least: bool [B, D].
-Tensor some_of(const Tensor& among, double share, marginalia::Stream& stream);
+Tensor draw_subset(const Tensor& among, double share, marginalia::Stream& stream);
 
 /// Samples in passes with a corrector. A round that redraws one variable is a Gibbs update: it
 /// leaves the law of the conditionals invariant where they are those of one law. Several at a time

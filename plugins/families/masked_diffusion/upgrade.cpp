@@ -10,8 +10,8 @@
 namespace marginalia::masked_diffusion {
 namespace {
 
-/// "hidden" and "least_time"; what objectives that hide nothing drop.
-Json hidden_of(OldParams& old) {
+/// Takes "hidden" together with "least_time"; objectives that hide nothing drop both.
+Json upgrade_hidden(OldParams& old) {
   const auto given = old.take("hidden");
   auto hidden = choice_as_object(given, ByTime::kName);
   auto least = old.take("least_time");
@@ -19,7 +19,7 @@ Json hidden_of(OldParams& old) {
   return shortest_choice(hidden, !given.is_null());
 }
 
-Json objective_of(OldParams& old) {
+Json upgrade_objective(OldParams& old) {
   const auto given = old.take("objective"), replay = old.take("replay");
   auto objective = choice_as_object(given, AutoParams::kName);
   const Json type = objective.at("type");
@@ -29,7 +29,7 @@ Json objective_of(OldParams& old) {
   } else if (const auto siblings = old.take("siblings"); siblings.is_number() && siblings > 1) {
     throw SpecError("\"siblings\" is for \"objective\": \"log_variance\"");
   }
-  const auto hidden = hidden_of(old);
+  const auto hidden = upgrade_hidden(old);
   if (type != LogVarianceParams::kName) put_given(objective, "hidden", hidden);
   if (type == WeightedDenoisingParams::kName || type == AutoParams::kName)
     put_given(objective, "replay", replay);
@@ -44,7 +44,7 @@ Json upgrade(const Json& given) {
   OldParams old(given);
   Json now = Json::object();
   old.move({"type"}, now);
-  put_given(now, "objective", objective_of(old));
+  put_given(now, "objective", upgrade_objective(old));
   now.update(old.left());  // what stays, and what nobody knows
   return now;
 }

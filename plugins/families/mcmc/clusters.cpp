@@ -28,7 +28,7 @@ struct Uniform {
 };
 
 /// J of a table w(a, b) = c + J [a = b]; throws where it is none, or J < 0.
-double coupling_of(const Tensor& table) {
+double read_coupling(const Tensor& table) {
   const auto K = table.size(0);
   const auto equal = torch::eye(K, torch::kBool);
   const auto on = table.masked_select(equal), off = table.masked_select(equal.logical_not());
@@ -65,7 +65,7 @@ Clusters::Clusters(const marginalia::PairwiseFactors& factors, bool wolff)
   for (std::int64_t e = 0; e < factors.edges.size(0); ++e) {
     const auto i = factors.edges[e][0].item<std::int64_t>();
     const auto j = factors.edges[e][1].item<std::int64_t>();
-    const auto closed = -std::expm1(-coupling_of(factors.pairs[e].to(torch::kDouble)));
+    const auto closed = -std::expm1(-read_coupling(factors.pairs[e].to(torch::kDouble)));
     bonds_.push_back({i, j, closed});
     neighbours_[std::size_t(i)].push_back({j, closed});
     neighbours_[std::size_t(j)].push_back({i, closed});

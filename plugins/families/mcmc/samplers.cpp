@@ -38,7 +38,7 @@ class Gibbs final : public Sampler {
 /// arXiv:1207.4149. A 2-D lattice has two blocks, interlocked combs.
 class BlockGibbs final : public Sampler {
  public:
-  explicit BlockGibbs(const Energy& energy) : BlockGibbs(model_of(energy), energy) {}
+  explicit BlockGibbs(const Energy& energy) : BlockGibbs(need_factors(energy), energy) {}
   bool clamps() const override { return true; }
 
   Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
@@ -71,7 +71,7 @@ class BlockGibbs final : public Sampler {
         forbids_ = forbids_ || value == -INFINITY;
   }
 
-  static const FactorModel& model_of(const Energy& energy) {
+  static const FactorModel& need_factors(const Energy& energy) {
     const auto factors = energy.factors();
     if (!factors)
       throw SpecError(fmt::format("\"block_gibbs\" needs factors, but of {}: {}", energy.label(),
@@ -82,7 +82,7 @@ class BlockGibbs final : public Sampler {
   /// Each variable goes to the first block in which it closes no cycle: bool [1, D] each.
   static std::vector<Tensor> forests(const FactorModel& model) {
     const auto D = model.cardinalities.size();
-    const auto neighbours = neighbours_of(model);
+    const auto neighbours = find_neighbours(model);
     std::vector<std::vector<std::size_t>> parts;  // by block: a variable of the same tree; D: none
     for (std::size_t i = 0; i < D; ++i)
       for (std::size_t b = 0;; ++b) {
@@ -157,7 +157,7 @@ class Metropolis final : public Sampler {
 
 class ClusterMoves final : public Sampler {
  public:
-  ClusterMoves(const Energy& energy, bool wolff) : clusters_(pairs_of(energy), wolff) {}
+  ClusterMoves(const Energy& energy, bool wolff) : clusters_(need_pairs(energy), wolff) {}
   bool clamps() const override { return false; }
   Tensor sweep(const Tensor& given, const Tensor&, std::int64_t sweeps,
                Stream& stream) const override {
@@ -167,7 +167,7 @@ class ClusterMoves final : public Sampler {
   }
 
  private:
-  static const PairwiseFactors& pairs_of(const Energy& energy) {
+  static const PairwiseFactors& need_pairs(const Energy& energy) {
     const auto pairs = energy.pairwise();
     if (!pairs)
       throw SpecError(fmt::format("cluster moves need pairwise factors, but of {}: {}",

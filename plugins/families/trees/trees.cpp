@@ -44,7 +44,7 @@ class TreeFamily : public Family {
   /// The first step counts the training split; there is nothing left for others.
   void step(Step&) override {
     if (tree_.p.defined()) return;
-    const auto counts = trees::counts_of(*dataset_, pairs_);
+    const auto counts = trees::count_values(*dataset_, pairs_);
     tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
                    : trees::independent(counts, space_, smoothing_);
   }

@@ -145,8 +145,9 @@ struct Sizes {
   std::int64_t batch, length, heads, width;
 };
 
-/// Those of a sample, where there are any.  cos, sin: [L, half], [B, L, half] or without elements.
-Angles angles_of(const Tensor& cos, const Tensor& sin, std::int64_t sample, float direction) {
+/// The angles of a sample, where there are any.  cos, sin: [L, half], [B, L, half] or without
+/// elements.
+Angles select_angles(const Tensor& cos, const Tensor& sin, std::int64_t sample, float direction) {
   if (cos.numel() == 0) return {};
   const auto at = cos.dim() == 3 ? sample * cos.size(1) * cos.size(2) : 0;
   return {cos.data_ptr<float>() + at, sin.data_ptr<float>() + at, direction};
@@ -162,7 +163,7 @@ Tensor split(const Tensor& x, std::int64_t parts, const Tensor& cos, const Tenso
       for (auto i = begin; i < end; ++i) {
         const auto part = i / (B * H), b = i / H % B, h = i % H;
         const auto* from = x.data_ptr<T>() + (b * L * parts + part) * H * d + h * d;
-        const auto by = part < 2 && parts > 1 ? angles_of(cos, sin, b, 1) : Angles();
+        const auto by = part < 2 && parts > 1 ? select_angles(cos, sin, b, 1) : Angles();
         turn<T>({from, parts * H * d}, by, L, d / 2, {y.data_ptr<T>() + i * L * d, d});
       }
     });
@@ -182,7 +183,7 @@ Tensor join(const tensor_list& parts, const Tensor& cos, const Tensor& sin, Size
         const auto part = i / (B * H), b = i / H % B, h = i % H;
         const auto* from = parts[std::size_t(part)].template data_ptr<T>() + (b * H + h) * L * d;
         auto* to = y.data_ptr<T>() + (b * L * count + part) * H * d + h * d;
-        const auto by = part < 2 && count > 1 ? angles_of(cos, sin, b, -1) : Angles();
+        const auto by = part < 2 && count > 1 ? select_angles(cos, sin, b, -1) : Angles();
         turn<T>({from, d}, by, L, d / 2, {to, count * H * d});
       }
     });

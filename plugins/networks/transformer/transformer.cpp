@@ -214,7 +214,7 @@ class Transformer final : public Network {
     const auto C = params.channels;
     table_ = register_parameter("table", torch::randn({levels_ + 1, C}));
     if (params.pooling == "class") class_ = register_parameter("class", torch::randn({C}));
-    layers_ = register_module("layers", std::make_shared<Layers>(params.depth, style_of(params)));
+    layers_ = register_module("layers", std::make_shared<Layers>(params.depth, read_style(params)));
     if (heads_ & (kLogits | kCausalLogits)) {
       norm_ = register_module("norm", std::make_shared<Norm>(C));
       head_ = register_module(
@@ -222,7 +222,7 @@ class Transformer final : public Network {
     }
     if (heads_ & kLogMarginal)
       marginal_ = register_module(
-          "marginal", std::make_shared<Marginal>(params.marginal_depth, style_of(params),
+          "marginal", std::make_shared<Marginal>(params.marginal_depth, read_style(params),
                                                  params.pooling == "class"));
   }
 
@@ -231,7 +231,7 @@ class Transformer final : public Network {
  private:
   static constexpr HeadSet kOffered = kLogits | kLogMarginal | kCausalLogits;
 
-  static Style style_of(const Params& params) {
+  static Style read_style(const Params& params) {
     if (params.channels % (2 * params.heads) != 0)
       throw SpecError("\"channels\" must be a multiple of twice \"heads\"");
     return {params.channels, params.heads, params.widening, params.dropout};
@@ -248,7 +248,7 @@ class Transformer final : public Network {
     return {};
   }
 
-  Tensor logits_of(const Tensor& h) const { return head_->forward(norm_->forward(h)); }
+  Tensor compute_logits(const Tensor& h) const { return head_->forward(norm_->forward(h)); }
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     Heads heads;
@@ -259,7 +259,7 @@ class Transformer final : public Network {
     if (class_.defined()) h = torch::cat({class_.expand({x.size(0), 1, -1}), h}, 1);
     const auto rotary_waves = place(h, torch::arange(h.size(1), x.options()));
     h = layers_->forward(h, product_type(), rotary_waves, false);
-    if (wanted & kLogits) heads.logits = logits_of(h.slice(1, extra()));
+    if (wanted & kLogits) heads.logits = compute_logits(h.slice(1, extra()));
     if (wanted & kLogMarginal)
       heads.log_marginal = marginal_->forward(h, product_type(), rotary_waves);
     return heads;
@@ -274,7 +274,7 @@ class Transformer final : public Network {
         torch::cat({torch::full_like(along.slice(1, 0, 1), kUnknown), along.slice(1, 0, -1)}, 1);
     auto h = torch::embedding(table_, before + 1);
     const auto rotary_waves = place(h, order);
-    h = logits_of(layers_->forward(h, product_type(), rotary_waves, true));  // [B, slot, K]
+    h = compute_logits(layers_->forward(h, product_type(), rotary_waves, true));  // [B, slot, K]
     const auto slot = torch::empty_like(order).scatter_(
         1, order, torch::arange(order.size(1), order.options()).expand_as(order).contiguous());
     return h.gather(1, slot.unsqueeze(2).expand({-1, -1, h.size(2)}));

@@ -116,45 +116,46 @@ void dispatch(const Tensor& x, Activation kind, const Work& work) {
 /// One row of [B, N], or of a tensor like x [B, C, H, W]; null where there are no rows: autograd
 /// takes no undefined tensors.
 template <class T = float>
-T* row_of(const Tensor& t, std::int64_t row) {
+T* find_row(const Tensor& t, std::int64_t row) {
   return t.numel() > 0 ? t.data_ptr<T>() + row * t.stride(0) : nullptr;
 }
 
-Sizes sizes_of(const Layer& layer) {
+Sizes read_sizes(const Layer& layer) {
   const auto& x = layer.x;
   return {x.size(2) * x.size(3), x.size(1), layer.mean.size(1)};
 }
 
-Terms terms_of(const Layer& layer, std::int64_t sample) {
-  return {row_of(layer.mean, sample), row_of(layer.scale, sample), layer.gamma.data_ptr<float>(),
-          layer.beta.data_ptr<float>()};
+Terms select_terms(const Layer& layer, std::int64_t sample) {
+  return {find_row(layer.mean, sample), find_row(layer.scale, sample),
+          layer.gamma.data_ptr<float>(), layer.beta.data_ptr<float>()};
 }
 
 template <Activation act, class T>
-void forward_of(const Layer& layer, std::int64_t sample, T* y) {
-  const auto n = sizes_of(layer);
-  const auto* x = row_of<T>(layer.x, sample);
+void run_forward(const Layer& layer, std::int64_t sample, T* y) {
+  const auto n = read_sizes(layer);
+  const auto* x = find_row<T>(layer.x, sample);
   Scratch s(n.channels);
-  set_origin(x, row_of(layer.shift, sample), n, s);
+  set_origin(x, find_row(layer.shift, sample), n, s);
   sums<T>(x, s.base, n, s.sum_v, s.sum_vv);
-  statistics(s, n, row_of(layer.mean, sample), row_of(layer.scale, sample));
-  set_line(terms_of(layer, sample), n, s);
+  statistics(s, n, find_row(layer.mean, sample), find_row(layer.scale, sample));
+  set_line(select_terms(layer, sample), n, s);
   affine<act, T>(x, Lines(s), n, y);
 }
 
 /// to: gradients by sample, those of gamma and beta [B, C] as well.
 template <Activation act, class T>
-void backward_of(const Layer& layer, std::int64_t sample, const T* gy, const Layer::Gradients& to) {
-  const auto n = sizes_of(layer);
-  const auto* x = row_of<T>(layer.x, sample);
+void run_backward(const Layer& layer, std::int64_t sample, const T* gy,
+                  const Layer::Gradients& to) {
+  const auto n = read_sizes(layer);
+  const auto* x = find_row<T>(layer.x, sample);
   Scratch s(n.channels);
-  set_origin(x, row_of(layer.shift, sample), n, s);
-  set_line(terms_of(layer, sample), n, s);
+  set_origin(x, find_row(layer.shift, sample), n, s);
+  set_line(select_terms(layer, sample), n, s);
   gradient_sums<act, T>(x, gy, Lines(s), n, s.sum_g, s.sum_gv);
-  set_gradient_line(terms_of(layer, sample), n, s, row_of(to.gamma, sample));
-  std::copy_n(s.sum_g, n.channels, row_of(to.beta, sample));
-  gradient<act, T>(x, gy, Lines(s), n, row_of<T>(to.x, sample));
-  auto* g_shift = row_of(to.shift, sample);
+  set_gradient_line(select_terms(layer, sample), n, s, find_row(to.gamma, sample));
+  std::copy_n(s.sum_g, n.channels, find_row(to.beta, sample));
+  gradient<act, T>(x, gy, Lines(s), n, find_row<T>(to.x, sample));
+  auto* g_shift = find_row(to.shift, sample);
   if (!g_shift) return;
   sums<T>(x, s.base, n, s.sum_v, s.sum_vv);
   for (std::int64_t c = 0; c < n.channels; ++c)  // the sum of gx over pixels
@@ -168,7 +169,7 @@ Tensor GroupNormLayer::forward() const {
   dispatch(x, activation, [&](auto type, auto act) {
     using T = decltype(type);
     for_each_sample(x.size(0), [&](std::int64_t sample) {
-      forward_of<decltype(act)::value, T>(*this, sample, row_of<T>(y, sample));
+      run_forward<decltype(act)::value, T>(*this, sample, find_row<T>(y, sample));
     });
   });
   return y;
@@ -181,7 +182,7 @@ GroupNormLayer::Gradients GroupNormLayer::backward(const Tensor& gy) const {
   dispatch(x, activation, [&](auto type, auto act) {
     using T = decltype(type);
     for_each_sample(B, [&](std::int64_t sample) {
-      backward_of<decltype(act)::value, T>(*this, sample, row_of<T>(gy, sample), to);
+      run_backward<decltype(act)::value, T>(*this, sample, find_row<T>(gy, sample), to);
     });
   });
   return {to.x, to.shift, to.gamma.sum(0), to.beta.sum(0)};

@@ -215,7 +215,7 @@ class UNet final : public Network {
                       std::to_string(shape.size()) + " numbers; transformer and mlp do");
     height_ = shape[0];
     width_ = shape[1];
-    const auto pyramid = pyramid_of(params);
+    const auto pyramid = build_pyramid(params);
     const auto C = channels_;
     picture_ = register_module("picture", std::make_shared<Conv>(2, C - C / 4, 3));
     table_ = register_parameter("table", torch::randn({levels_ + 1, C / 4}));
@@ -233,7 +233,7 @@ class UNet final : public Network {
  private:
   static constexpr HeadSet kOffered = kLogits | kLogMarginal;
 
-  Pyramid pyramid_of(const Params& params) const {
+  Pyramid build_pyramid(const Params& params) const {
     Pyramid pyramid{{}, params.depth, params.attention, {}};
     if (params.multipliers.empty()) throw SpecError("\"multipliers\" needs one level at least");
     for (const auto m : params.multipliers)

@@ -26,7 +26,7 @@ inline double complexity(const RDKit::ROMol& molecule, int stereo_centres) {
          (has_macrocycle(molecule) ? std::log10(2) : 0);
 }
 
-/// From the sum of contributions to 1 (easy) .. 10, the upper end smoothed.
+/// Maps the sum of contributions to 1 (easy) .. 10, with the upper end smoothed.
 inline double accessibility_on_scale(double sum) {
   constexpr double kLowest = -4, kHighest = 2.5;
   double score = 11 - (sum - kLowest + 1) / (kHighest - kLowest) * 9;

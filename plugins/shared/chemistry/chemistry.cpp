@@ -63,7 +63,7 @@ double similarity(const Fingerprint& a, const Fingerprint& b) {
   return all == 0 ? 1 : static_cast<double>(common) / all;
 }
 
-Properties properties_of(const Molecule& molecule, const FragmentScores& scores) {
+Properties compute_properties(const Molecule& molecule, const FragmentScores& scores) {
   return {molecule.log_p(), qed(molecule.qed_properties()),
           molecule.synthetic_accessibility(scores), molecule.weight()};
 }

@@ -87,6 +87,6 @@ class Molecule {
 struct Properties {
   double log_p, qed, accessibility, weight;
 };
-Properties properties_of(const Molecule& molecule, const FragmentScores& scores);
+Properties compute_properties(const Molecule& molecule, const FragmentScores& scores);
 
 }  // namespace marginalia::chemistry

@@ -30,14 +30,14 @@ using Pattern = std::unique_ptr<RDKit::ROMol>;
 
 constexpr unsigned kRadius = 2;
 
-Pattern pattern_of(const char* smarts) {
+Pattern parse_pattern(const char* smarts) {
   return Pattern(RDKit::SmartsToMol(smarts));
 }
 
-std::vector<Pattern> patterns_of(std::span<const char* const> smarts) {
+std::vector<Pattern> parse_patterns(std::span<const char* const> smarts) {
   std::vector<Pattern> patterns;
   for (const char* text : smarts)
-    patterns.push_back(pattern_of(text));
+    patterns.push_back(parse_pattern(text));
   return patterns;
 }
 
@@ -47,7 +47,7 @@ bool has(const RDKit::ROMol& molecule, const RDKit::ROMol& pattern) {
 }
 
 int count_acceptors(const RDKit::ROMol& molecule) {
-  static const auto patterns = patterns_of(acceptor_patterns());
+  static const auto patterns = parse_patterns(acceptor_patterns());
   std::size_t count = 0;
   for (const auto& pattern : patterns) {
     std::vector<RDKit::MatchVectType> matches;
@@ -58,7 +58,7 @@ int count_acceptors(const RDKit::ROMol& molecule) {
 }
 
 int count_alerts(const RDKit::ROMol& molecule) {
-  static const auto patterns = patterns_of(alert_patterns());
+  static const auto patterns = parse_patterns(alert_patterns());
   int count = 0;
   for (const auto& pattern : patterns)
     count += has(molecule, *pattern);
@@ -67,7 +67,7 @@ int count_alerts(const RDKit::ROMol& molecule) {
 
 /// Rings that are left when atoms of rings that are not all aromatic are taken away.
 int count_aromatic_rings(const RDKit::ROMol& molecule) {
-  static const auto aliphatic = pattern_of("[$([A;R][!a])]");
+  static const auto aliphatic = parse_pattern("[$([A;R][!a])]");
   const std::unique_ptr<RDKit::ROMol> rest(RDKit::deleteSubstructs(molecule, *aliphatic));
   RDKit::VECT_INT_VECT rings;
   return RDKit::MolOps::findSSSR(*rest, rings);

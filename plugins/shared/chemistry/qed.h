@@ -15,7 +15,7 @@ struct QedProperties {
          aromatic_rings = 0, alerts = 0;
 };
 
-/// With the published mean weights (QED_w,mo).
+/// QED with the published mean weights (QED_w,mo).
 double qed(const QedProperties& properties);
 
 /// SMARTS of hydrogen-bond acceptors, as QED counts them.

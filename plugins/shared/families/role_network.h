@@ -31,7 +31,7 @@ class RoleNetwork {
   Network* operator->() const { return network_.get(); }
 
   std::vector<std::pair<std::string, Tensor>> parameters() const {
-    return named_parameters_of(*network_, prefix());
+    return collect_parameters(*network_, prefix());
   }
   ParameterGroup group() const { return {role_, parameters()}; }
   void visit(StateVisitor& visitor) const { visitor.module(prefix(), *network_); }
@@ -59,7 +59,7 @@ class RoleNetwork {
   }
   /// What samples and scores are computed from; answers come to `to`.
   LogConditionals conditionals(at::Device to = at::kCPU) const {
-    return conditionals_of(*network_, device_, to);
+    return make_conditionals(*network_, device_, to);
   }
 
  private:

@@ -22,7 +22,7 @@ constexpr std::int64_t kMaxVertices = 1 << 24;
 
 using Words = std::vector<std::string_view>;
 
-Words words_of(std::string_view line) {
+Words split_words(std::string_view line) {
   constexpr std::string_view kBlanks = " \t\r";
   Words words;
   while (true) {
@@ -34,7 +34,7 @@ Words words_of(std::string_view line) {
 }
 
 template <class T>
-std::optional<T> value_of(std::string_view word) {
+std::optional<T> parse_value(std::string_view word) {
   T value{};
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc() || end != word.data() + word.size()) return {};
@@ -42,13 +42,13 @@ std::optional<T> value_of(std::string_view word) {
 }
 
 std::int64_t integer(std::string_view word, const std::string& where) {
-  if (const auto value = value_of<std::int64_t>(word)) return *value;
+  if (const auto value = parse_value<std::int64_t>(word)) return *value;
   throw SpecError(
       fmt::format("{}: \"{}\" is not an integer; vertices are 1, 2, 3, ...", where, word));
 }
 
 double number(std::string_view word, const std::string& where) {
-  if (const auto value = value_of<double>(word); value && std::isfinite(*value)) return *value;
+  if (const auto value = parse_value<double>(word); value && std::isfinite(*value)) return *value;
   throw SpecError(fmt::format("{}: \"{}\" is not a finite number", where, word));
 }
 
@@ -96,7 +96,7 @@ class Reader {
 
   void take(std::string_view line) {
     ++line_;
-    const auto words = words_of(line);
+    const auto words = split_words(line);
     if (words.empty()) return;
     if (words[0] == "c" && (dimacs_ || !builder_)) {
       dimacs_ = true;
@@ -130,8 +130,8 @@ class Reader {
     } else if (dimacs_) {
       words.clear();
     }
-    const auto vertices = words.size() == 2 ? value_of<std::int64_t>(words[0]) : std::nullopt;
-    const auto edges = words.size() == 2 ? value_of<std::int64_t>(words[1]) : std::nullopt;
+    const auto vertices = words.size() == 2 ? parse_value<std::int64_t>(words[0]) : std::nullopt;
+    const auto edges = words.size() == 2 ? parse_value<std::int64_t>(words[1]) : std::nullopt;
     if (!vertices || !edges)
       throw SpecError(fmt::format("{}: a graph starts with its numbers of vertices and edges: "
                                   "\"n m\" (Gset, BiqMac) or \"p edge n m\" (DIMACS)",
@@ -166,7 +166,7 @@ class Reader {
 };
 
 /// The graph of lines "i j" or "i j w". vertices: 0 for the largest number that occurs.
-Graph graph_of(const std::vector<std::string>& lines, std::int64_t vertices) {
+Graph parse_graph(const std::vector<std::string>& lines, std::int64_t vertices) {
   struct Line {
     std::int64_t i, j;
     double weight;
@@ -174,7 +174,7 @@ Graph graph_of(const std::vector<std::string>& lines, std::int64_t vertices) {
   const auto where = [](std::size_t line) { return fmt::format("\"edges\"[{}]", line); };
   std::vector<Line> read;
   for (std::size_t line = 0; line < lines.size(); ++line) {
-    const auto words = words_of(lines[line]);
+    const auto words = split_words(lines[line]);
     if (words.size() != 2 && words.size() != 3)
       throw SpecError(
           fmt::format("{}: must be \"i j\" or \"i j w\", not \"{}\"", where(line), lines[line]));
@@ -222,7 +222,7 @@ Graph GraphParams::graph() const {
   if (bool(file) == !edges.empty() || (file && vertices != 0))
     throw SpecError(
         "give the graph as \"file\", or as \"edges\" and, where some have none, \"vertices\"");
-  return file ? read_graph(file.found) : graph_of(edges, vertices);
+  return file ? read_graph(file.found) : parse_graph(edges, vertices);
 }
 
 }  // namespace marginalia::graphs

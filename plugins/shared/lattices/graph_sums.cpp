@@ -19,8 +19,8 @@ constexpr std::int64_t kLanes = 8;  // rows that are summed side by side: a cach
 
 using Neighbours = std::vector<std::vector<std::pair<std::int32_t, double>>>;
 
-/// Of each vertex, in ascending order.
-Neighbours neighbours_of(const Graph& graph) {
+/// The neighbours of each vertex, in ascending order.
+Neighbours find_neighbours(const Graph& graph) {
   Neighbours of(static_cast<std::size_t>(graph.vertices));
   for (const auto& [i, j, weight] : graph.edges) {
     of[std::size_t(i)].emplace_back(static_cast<std::int32_t>(j), weight);
@@ -70,7 +70,7 @@ MARGINALIA_KERNEL void field_of_group(std::int64_t D, const std::int64_t* first,
 EdgeSums::EdgeSums(const Graph& graph, double at_0, double at_1)
     : vertices_(graph.vertices), at_{at_0, at_1} {
   first_.push_back(0);
-  const auto lists = neighbours_of(graph);
+  const auto lists = find_neighbours(graph);
   for (std::int64_t i = 0; i < vertices_; ++i) {
     const auto& list = lists[std::size_t(i)];
     const auto below = std::ranges::count_if(list, [i](const auto& n) { return n.first < i; });
@@ -161,7 +161,7 @@ Tensor EdgeSums::field(const Tensor& partial) const {
 }
 
 Tensor colouring(const Graph& graph) {
-  const auto neighbours = neighbours_of(graph);
+  const auto neighbours = find_neighbours(graph);
   std::vector<std::size_t> order(neighbours.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(
@@ -179,14 +179,14 @@ Tensor colouring(const Graph& graph) {
   return torch::tensor(colours);
 }
 
-Tensor ends_of(const Graph& graph) {
+Tensor list_ends(const Graph& graph) {
   std::vector<std::int64_t> ends;
   for (const auto& [i, j, weight] : graph.edges)
     ends.insert(ends.end(), {i, j});
   return torch::tensor(ends, torch::kLong).view({-1, 2});
 }
 
-marginalia::FactorModel factors_of(const Graph& graph, std::array<double, 4> pair) {
+marginalia::FactorModel to_factors(const Graph& graph, std::array<double, 4> pair) {
   marginalia::FactorModel model;
   model.cardinalities.assign(std::size_t(graph.vertices), 2);
   for (const auto& [i, j, weight] : graph.edges) {

@@ -49,10 +49,10 @@ class EdgeSums {
 Tensor colouring(const Graph& graph);
 
 /// The ends of the edges: int64 [E, 2], i < j.
-Tensor ends_of(const Graph& graph);
+Tensor list_ends(const Graph& graph);
 
 /// A factor for each edge, `pair` times its weight: values at (0, 0), (0, 1), (1, 0), (1, 1); 0
 /// times infinity is 0.
-marginalia::FactorModel factors_of(const Graph& graph, std::array<double, 4> pair);
+marginalia::FactorModel to_factors(const Graph& graph, std::array<double, 4> pair);
 
 }  // namespace marginalia::graphs

@@ -17,8 +17,8 @@ namespace marginalia::ising {
 
 using marginalia::SpecError;
 
-std::vector<std::int64_t> sides_of(const std::vector<std::int64_t>& sides, std::int64_t side,
-                                   bool periodic) {
+std::vector<std::int64_t> read_sides(const std::vector<std::int64_t>& sides, std::int64_t side,
+                                     bool periodic) {
   const auto all = sides.empty() ? std::vector(2, side) : sides;
   for (const auto length : all)
     if (periodic && length < 3)
@@ -111,20 +111,20 @@ std::vector<Line> read_lines(const std::filesystem::path& file) {
   return lines;
 }
 
-std::string size_of(const Lattice& lattice) {
+std::string describe_size(const Lattice& lattice) {
   return fmt::format("{} lattice of sides {}", lattice.periodic ? "a periodic" : "an open",
                      fmt::join(lattice.sides, " x "));
 }
 
 /// The bond that a line `i j J` names.
-Bond& bond_of(const Line& line, std::map<std::pair<double, double>, Bond*>& by_sites,
-              const Lattice& lattice) {
+Bond& find_bond(const Line& line, std::map<std::pair<double, double>, Bond*>& by_sites,
+                const Lattice& lattice) {
   const auto i = line.numbers[0], j = line.numbers[1];
   const auto found = by_sites.find(std::minmax(i, j));
   if (found == by_sites.end())
     throw SpecError(fmt::format("{}: sites {} and {} are not neighbours on {}; sites count from 0, "
                                 "row by row",
-                                line.where, i, j, size_of(lattice)));
+                                line.where, i, j, describe_size(lattice)));
   if (!found->second)
     throw SpecError(fmt::format("{}: the bond of sites {} and {} stands twice; give each bond once",
                                 line.where, i, j));
@@ -144,12 +144,12 @@ void read_couplings(const std::filesystem::path& file, Lattice& lattice) {
                                   line.where, line.numbers.size()));
   if (lines.size() != bonds.size())
     throw SpecError(fmt::format("{}: {} couplings, but {} has {} bonds, each counted once",
-                                file.string(), lines.size(), size_of(lattice), bonds.size()));
+                                file.string(), lines.size(), describe_size(lattice), bonds.size()));
   std::map<std::pair<double, double>, Bond*> by_sites;
   for (auto& bond : bonds)
     by_sites[std::minmax(double(bond.i), double(bond.j))] = &bond;
   for (std::size_t l = 0; l < lines.size(); ++l)
-    (width == 1 ? bonds[l] : bond_of(lines[l], by_sites, lattice)).J = lines[l].numbers.back();
+    (width == 1 ? bonds[l] : find_bond(lines[l], by_sites, lattice)).J = lines[l].numbers.back();
 }
 
 void read_fields(const std::filesystem::path& file, Lattice& lattice) {
@@ -158,7 +158,7 @@ void read_fields(const std::filesystem::path& file, Lattice& lattice) {
     fields.insert(fields.end(), line.numbers.begin(), line.numbers.end());
   if (fields.size() != lattice.fields.size())
     throw SpecError(fmt::format("{}: {} fields, but {} has {} sites", file.string(), fields.size(),
-                                size_of(lattice), lattice.sites()));
+                                describe_size(lattice), lattice.sites()));
   lattice.fields = std::move(fields);
 }
 

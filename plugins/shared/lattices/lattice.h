@@ -26,8 +26,8 @@ struct Lattice {
 
 /// The sides of a lattice as specs give them: `sides`, or where that is empty a square of `side`.
 /// Throws SpecError where a periodic side would join a pair twice.
-std::vector<std::int64_t> sides_of(const std::vector<std::int64_t>& sides, std::int64_t side,
-                                   bool periodic);
+std::vector<std::int64_t> read_sides(const std::vector<std::int64_t>& sides, std::int64_t side,
+                                     bool periodic);
 
 /// Every bond of strength J, every field h. A periodic side must be 3 or more.
 Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, double J, double h);

@@ -19,16 +19,16 @@ std::vector<Capability> offered(const Family& family, QueryKind kind) {
   return all;
 }
 
-Route route_of(const Family& family, QueryKind kind, const std::string& estimator) {
+Route find_route(const Family& family, QueryKind kind, const std::string& estimator) {
   for (const auto& c : offered(family, kind))
     if (c.estimator == estimator) return c.route;
   return Route::kOther;
 }
 
-Capability one_pass_of(const Family& family) {
+Capability need_one_pass(const Family& family) {
   if (const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass)) return *way;
   throw Unavailable("needs log-marginals in one pass; the family offers: " +
-                    names_of(offered(family, QueryKind::kLogMarginal)));
+                    list_estimators(offered(family, QueryKind::kLogMarginal)));
 }
 
 void need_one_pass_conditionals(const Family& family) {
@@ -36,14 +36,14 @@ void need_one_pass_conditionals(const Family& family) {
     throw Unavailable("needs conditionals in one pass, and the family offers none");
 }
 
-std::string names_of(const std::vector<Capability>& capabilities) {
+std::string list_estimators(const std::vector<Capability>& capabilities) {
   std::vector<std::string> names;
   for (const auto& c : capabilities)
     names.push_back(c.estimator);
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }
 
-Mean mean_of(const Tensor& values) {
+Mean compute_mean(const Tensor& values) {
   const auto N = values.numel();
   const auto mean = values.mean().item<double>();
   if (N < 2 || !std::isfinite(mean)) return {mean, {}};
@@ -51,7 +51,7 @@ Mean mean_of(const Tensor& values) {
 }
 
 Mean root_mean_square(const Tensor& errors) {
-  const auto square = mean_of(errors.square());
+  const auto square = compute_mean(errors.square());
   const auto rms = std::sqrt(square.value);
   if (!square.error) return {rms, {}};
   return {rms, rms > 0 ? *square.error / (2 * rms) : 0.0};
@@ -60,7 +60,7 @@ Mean root_mean_square(const Tensor& errors) {
 Mean log_mean_exp(const Tensor& values) {
   const auto result = values.logsumexp(0).item<double>() - std::log(double(values.numel()));
   if (!std::isfinite(result)) return {result, {}};
-  return {result, mean_of((values - result).exp()).error};
+  return {result, compute_mean((values - result).exp()).error};
 }
 
 double median(std::vector<double> values) {

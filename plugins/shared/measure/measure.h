@@ -18,14 +18,14 @@ namespace marginalia::measure {
 /// The estimators of `kind` that the family offers, in its order.
 std::vector<Capability> offered(const Family& family, QueryKind kind);
 /// The route of one of them; kOther for a name that the family does not have.
-Route route_of(const Family& family, QueryKind kind, const std::string& estimator);
+Route find_route(const Family& family, QueryKind kind, const std::string& estimator);
 /// Its log-marginals in one pass. Throws Unavailable, naming what it offers, where there are none.
-Capability one_pass_of(const Family& family);
+Capability need_one_pass(const Family& family);
 /// Throws Unavailable where it has no conditionals in one pass, by which chains are drawn and
 /// scored.
 void need_one_pass_conditionals(const Family& family);
 /// "one_pass, chain", or "none".
-std::string names_of(const std::vector<Capability>& capabilities);
+std::string list_estimators(const std::vector<Capability>& capabilities);
 
 /// A mean and its standard error; no error for fewer than two numbers, or infinite ones.
 struct Mean {
@@ -33,7 +33,7 @@ struct Mean {
   std::optional<double> error;
 };
 /// sum_n v_n / N, and sd / sqrt(N) with sd^2 = sum_n (v_n - mean)^2 / (N - 1).  float64 [N]
-Mean mean_of(const Tensor& values);
+Mean compute_mean(const Tensor& values);
 /// rms = sqrt(mean of e^2), and sd(e^2) / (2 rms sqrt(N)) by the delta method.  float64 [N]
 Mean root_mean_square(const Tensor& errors);
 /// log of the mean of exp(v), and sd(exp v) / (mean of exp(v) sqrt(N)).  float64 [N]

@@ -47,7 +47,7 @@ Constraints Constraints::preset(std::string_view name) {
                               "\"; there are default, octet_rule and hypervalent");
 }
 
-int Constraints::bonds_of(std::string_view element, int charge) const {
+int Constraints::max_bonds(std::string_view element, int charge) const {
   for (const auto& limit : limits_)
     if (limit.charge == charge && limit.element == element) return limit.bonds;
   return others_;

@@ -130,7 +130,7 @@ class Decoder {
   int read_number(int digits) {
     int number = 0;
     for (; digits > 0; --digits)
-      number = kBase * number + (at_ < tokens_.size() ? digit_of(tokens_[at_++]) : 0);
+      number = kBase * number + (at_ < tokens_.size() ? parse_digit(tokens_[at_++]) : 0);
     return number;
   }
 

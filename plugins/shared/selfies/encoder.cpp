@@ -15,7 +15,7 @@ void check_constraints(const Molecule& molecule, const Constraints& constraints)
     const int bonds = static_cast<int>(molecule.order_sum[i]);
     const int most = free_bonds(atom, constraints);
     if (bonds > most)
-      throw Malformed(atom.position, text_of(atom, true) + " makes " + std::to_string(bonds) +
+      throw Malformed(atom.position, to_text(atom, true) + " makes " + std::to_string(bonds) +
                                          " bonds, but the constraints allow it " +
                                          std::to_string(std::max(most, 0)));
   }
@@ -131,13 +131,13 @@ class Encoder {
   }
 
   void add_atom(Chain& chain, const Bond* from) const {
-    chain.tokens.add(from ? text_of(*from) : "", text_of(molecule_.atoms[chain.atom], false));
+    chain.tokens.add(from ? to_text(*from) : "", to_text(molecule_.atoms[chain.atom], false));
   }
 
   void add_branch(Chain& chain, const Chain& branch) const {
     const auto& atom = molecule_.atoms[chain.atom];
     const auto digits = digits_of_length(branch.tokens.count - 1, "a branch", atom);
-    const auto bond = branch.from->order == 1 ? "" : text_of(*branch.from);
+    const auto bond = branch.from->order == 1 ? "" : to_text(*branch.from);
     chain.tokens.add(bond, "Branch" + std::to_string(digits.size()));
     chain.tokens.add_digits(digits);
     chain.tokens.append(branch.tokens);
@@ -152,14 +152,14 @@ class Encoder {
   }
 
   static std::string ring_sign(const Bond& left, const Bond& right) {
-    if (left.order != 1) return std::string(text_of(left));
+    if (left.order != 1) return std::string(to_text(left));
     if (left.stereo == 0 && right.stereo == 0) return "";
     return {left.stereo == 0 ? '-' : left.stereo, right.stereo == 0 ? '-' : right.stereo};
   }
 
   static std::vector<std::string_view> digits_of_length(int length, const char* what,
                                                         const Atom& atom) {
-    if (length < kLongest) return digits_of(length);
+    if (length < kLongest) return to_digits(length);
     throw Malformed(atom.position, std::string(what) + " here is " + std::to_string(length + 1) +
                                        " long; SELFIES can express " + std::to_string(kLongest));
   }

@@ -13,7 +13,7 @@ constexpr std::array<std::string_view, kBase> kDigits{
     "[Branch2]", "[=Branch2]", "[#Branch2]", "[O]",       "[N]",        "[=N]",
     "[=C]",      "[#C]",       "[S]",        "[P]"};
 
-int order_of(char bond) {
+int parse_order(char bond) {
   return bond == '=' ? 2 : bond == '#' ? 3 : 1;
 }
 
@@ -94,7 +94,7 @@ std::optional<AtomToken> read_atom_token(std::string_view token) {
   if (!scan.take_word("[")) return {};
   const char bond = scan.take("=#/\\");
   AtomToken read{
-      static_cast<double>(order_of(bond)), bond == '/' || bond == '\\' ? bond : char(0), {}};
+      static_cast<double>(parse_order(bond)), bond == '/' || bond == '\\' ? bond : char(0), {}};
   const auto inside = token.substr(bond == 0 ? 1 : 2);
   if (inside.ends_with("]") && is_organic(inside.substr(0, inside.size() - 1))) {
     read.atom.element = element_named(inside.substr(0, inside.size() - 1));
@@ -107,7 +107,7 @@ std::optional<AtomToken> read_atom_token(std::string_view token) {
 std::optional<BranchToken> read_branch_token(std::string_view token) {
   Scanner scan(token);
   if (!scan.take_word("[")) return {};
-  const int order = order_of(scan.take("=#"));
+  const int order = parse_order(scan.take("=#"));
   const int digits = scan.take_end("Branch");
   if (digits == 0) return {};
   return BranchToken{order, digits};
@@ -116,7 +116,7 @@ std::optional<BranchToken> read_branch_token(std::string_view token) {
 std::optional<RingToken> read_ring_token(std::string_view token) {
   Scanner scan(token);
   if (!scan.take_word("[")) return {};
-  RingToken read{order_of(scan.take("=#"))};
+  RingToken read{parse_order(scan.take("=#"))};
   if (read.order == 1) {  // [=Ring1] has one sign; of [-/Ring1] there are two
     read.left = scan.take("-/\\");
     read.right = read.left == 0 ? char(0) : scan.take("-/\\");
@@ -130,12 +130,12 @@ std::optional<RingToken> read_ring_token(std::string_view token) {
   return read;
 }
 
-int digit_of(std::string_view token) {
+int parse_digit(std::string_view token) {
   const auto at = std::ranges::find(kDigits, token);
   return at == kDigits.end() ? 0 : static_cast<int>(at - kDigits.begin());
 }
 
-std::vector<std::string_view> digits_of(int number) {
+std::vector<std::string_view> to_digits(int number) {
   std::vector<std::string_view> digits;
   do {
     digits.push_back(kDigits[number % kBase]);

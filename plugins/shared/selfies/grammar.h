@@ -42,8 +42,8 @@ inline constexpr int kBase = 16;
 inline constexpr int kLongest = kBase * kBase * kBase;  // of a branch, or across a ring
 
 /// The value of a token as a digit; those that are no digits count as 0.
-int digit_of(std::string_view token);
+int parse_digit(std::string_view token);
 /// The tokens of a number below kLongest, most significant first; 0 has one.
-std::vector<std::string_view> digits_of(int number);
+std::vector<std::string_view> to_digits(int number);
 
 }  // namespace marginalia::selfies

@@ -21,7 +21,7 @@ struct Valence {
   int electrons;
 };
 
-Valence valence_of(std::string_view element) {
+Valence find_valence(std::string_view element) {
   if (element == "B" || element == "Al") return {3, 3, 3};
   if (element == "C" || element == "Si") return {4, 4, 4};
   if (element == "N" || element == "P" || element == "As") return {3, 5, 5};
@@ -33,7 +33,7 @@ bool needs_double_bond(const Molecule& molecule, int index) {
   const auto& atom = molecule.atoms[index];
   const auto& neighbours = molecule.aromatic[index];
   if (neighbours.empty()) return false;
-  const auto valence = valence_of(atom.element);
+  const auto valence = find_valence(atom.element);
   const double sum = molecule.order_sum[index];
   int used = static_cast<int>(sum - 0.5 * static_cast<double>(neighbours.size()));
   if (atom.hydrogens == kImplicit) return used != valence.low && used != valence.high;
@@ -62,7 +62,7 @@ struct System {
   Graph graph;
 };
 
-System system_of(const Molecule& molecule) {
+System find_system(const Molecule& molecule) {
   System system;
   std::vector<int> label(molecule.atoms.size(), -1);
   for (int i = 0; i < molecule.size(); ++i) {
@@ -98,7 +98,7 @@ void kekulize(Molecule& molecule) {
   if (first == molecule.size()) return;
 
   check_elements(molecule);
-  const auto system = system_of(molecule);
+  const auto system = find_system(molecule);
   const auto mates = match(system.graph);
   const auto alone = std::ranges::find(mates, -1);
   if (alone != mates.end()) {

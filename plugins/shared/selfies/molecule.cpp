@@ -7,7 +7,8 @@ namespace marginalia::selfies {
 
 namespace {
 
-// Sorted. What the reference implementation knows; Nh, Mc, Ts and Og are not among them.
+// The elements that the reference implementation knows, sorted; Nh, Mc, Ts and Og are not among
+// them.
 constexpr std::array<std::string_view, 114> kElements{
     "Ac", "Ag", "Al", "Am", "Ar", "As", "At", "Au", "B",  "Ba", "Be", "Bh", "Bi", "Bk", "Br",
     "C",  "Ca", "Cd", "Ce", "Cf", "Cl", "Cm", "Cn", "Co", "Cr", "Cs", "Cu", "Db", "Ds", "Dy",
@@ -101,10 +102,10 @@ bool can_be_aromatic(std::string_view element) {
 }
 
 int free_bonds(const Atom& atom, const Constraints& constraints) {
-  return constraints.bonds_of(atom.element, atom.charge) - std::max(atom.hydrogens, 0);
+  return constraints.max_bonds(atom.element, atom.charge) - std::max(atom.hydrogens, 0);
 }
 
-std::string text_of(const Atom& atom, bool brackets) {
+std::string to_text(const Atom& atom, bool brackets) {
   std::string text;
   if (atom.hydrogens == kImplicit) return text.append(atom.element);
   const bool plain = atom.isotope == kNoIsotope && atom.chirality == 0;
@@ -122,7 +123,7 @@ std::string text_of(const Atom& atom, bool brackets) {
   return text;
 }
 
-std::string_view text_of(const Bond& bond) {
+std::string_view to_text(const Bond& bond) {
   if (bond.order == 2) return "=";
   if (bond.order == 3) return "#";
   return bond.stereo == '/' ? "/" : bond.stereo == '\\' ? "\\" : "";

@@ -70,9 +70,9 @@ bool can_be_aromatic(std::string_view element);
 /// What is left for bonds to other atoms.
 int free_bonds(const Atom& atom, const Constraints& constraints);
 /// The atom in SMILES; in SELFIES, without the brackets.
-std::string text_of(const Atom& atom, bool brackets);
+std::string to_text(const Atom& atom, bool brackets);
 /// "", "/", "\\", "=" or "#".
-std::string_view text_of(const Bond& bond);
+std::string_view to_text(const Bond& bond);
 
 /// Turns aromatic bonds into single and double ones. Throws Malformed where that cannot be done.
 void kekulize(Molecule& molecule);

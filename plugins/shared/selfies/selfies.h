@@ -47,7 +47,7 @@ class Constraints {
   static Constraints preset(std::string_view name);
   static const std::vector<std::string>& presets();
 
-  int bonds_of(std::string_view element, int charge) const;
+  int max_bonds(std::string_view element, int charge) const;
 
  private:
   std::vector<Limit> limits_;

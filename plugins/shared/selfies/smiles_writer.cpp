@@ -42,7 +42,7 @@ class Writer {
       const auto& bond = bonds[visit.next++];
       const bool last = visit.next == bonds.size();
       if (!bond.ring && !last) text_ += '(';
-      text_ += text_of(bond);
+      text_ += to_text(bond);
       if (bond.ring)
         write_ring_number(visit.atom, bond.to);
       else
@@ -51,7 +51,7 @@ class Writer {
   }
 
   void enter(const Visit& visit) {
-    text_ += text_of(molecule_.atoms[visit.atom], true);
+    text_ += to_text(molecule_.atoms[visit.atom], true);
     stack_.push_back(visit);
   }
 

@@ -27,7 +27,7 @@ class MARGINALIA_API LogConditionals {
   /// partial: int64 [B, D]  ->  log p(x_i = k | x_S) for every unknown i: [B, D, K], any float
   /// type.
   Tensor operator()(const Tensor& partial) const { return all_(partial); }
-  /// Of one variable a row, int64 [B]  ->  [B, K].
+  /// The conditional of one variable in each row.  variable: int64 [B]  ->  [B, K].
   Tensor at(const Tensor& partial, const Tensor& variable) const;
 
  private:
@@ -35,16 +35,17 @@ class MARGINALIA_API LogConditionals {
   At at_;
 };
 
-/// Those of a network with logits that works on `device`. Answers come to `to`.
-MARGINALIA_API LogConditionals conditionals_of(Network& network, at::Device device,
-                                               at::Device to = at::kCPU);
+/// Makes the conditionals of a network with logits that works on `device`. Answers are moved to
+/// `to`.
+MARGINALIA_API LogConditionals make_conditionals(Network& network, at::Device device,
+                                                 at::Device to = at::kCPU);
 
 /// Orders of the variables, one a row: order[b, t] is the variable revealed t-th. int64 [B, D].
 /// Random, forward or backward.
 MARGINALIA_API Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension,
                                   Stream& stream);
 /// The inverse: rank[b, i] is the time at which variable i is revealed. int64 [B, D].
-MARGINALIA_API Tensor ranks_of(const Tensor& orders);
+MARGINALIA_API Tensor to_ranks(const Tensor& orders);
 
 /// Rows that a network is given at once where there are many to answer: enough to fill it, few
 /// enough to stay in the caches.

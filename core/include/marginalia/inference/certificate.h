@@ -42,8 +42,9 @@ struct CertifySettings {
   /// variables: induced width), and beyond it where half the time limit allows to sum out all of
   /// them; 0: none are, chains go on to full states.
   double exact_width = 12;
-  /// Of twisted sequential Monte Carlo, with the one-pass marginals as twist, once the variance of
-  /// log weights of single chains is above 2; 0: never.
+  /// The number of particles of twisted sequential Monte Carlo, whose twist is the one-pass
+  /// marginals. It is used once the variance of the log weights of single chains is above 2; 0:
+  /// never.
   std::int64_t particles = 16;
   double base_seconds = 20;  ///< for log Z, once
   std::int64_t base_samples = 1 << 12;

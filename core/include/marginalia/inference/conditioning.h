@@ -25,10 +25,10 @@ MARGINALIA_API Conditioned conditioned(const FactorModel& model, const std::int6
 
 /// For each variable those it shares a factor with, ascending: [D][...].
 using Neighbours = std::vector<std::vector<std::int64_t>>;
-MARGINALIA_API Neighbours neighbours_of(const FactorModel& model);
+MARGINALIA_API Neighbours find_neighbours(const FactorModel& model);
 
 /// The number of the connected component of each variable, from 0: [D].
-MARGINALIA_API std::vector<std::int64_t> components_of(const Neighbours& neighbours);
+MARGINALIA_API std::vector<std::int64_t> find_components(const Neighbours& neighbours);
 
 /// Variables that, once known, leave a model whose elimination makes messages of at most 2^bits
 /// entries (binary variables: an induced width of `bits`), by a greedy order of fewest neighbours;

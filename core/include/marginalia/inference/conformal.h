@@ -25,7 +25,7 @@ struct MARGINALIA_API ConformalRadii {
   std::string law;  ///< of the queries, in words
   std::vector<Bin> bins = {};
 
-  /// Of a query about `size` variables; none where no finite one is known.
+  /// The radius of a query about `size` variables; none where no finite radius is known.
   std::optional<double> radius(std::int64_t size) const;
   /// {"confidence", "law", "radii": [{"from", "to", "radius", "count"}, ...]}: what a measurement
   /// holds beside its number.

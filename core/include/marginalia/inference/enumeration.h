@@ -12,7 +12,8 @@ class Energy;
 /// The most states that enumeration takes on: 2^20.
 inline constexpr std::int64_t kEnumerationLimit = std::int64_t{1} << 20;
 
-/// By listing all states: any energy of at most kEnumerationLimit states. Keeps log f of each.
+/// Answers by listing all states, for any energy of at most kEnumerationLimit states. Keeps log f
+/// of each state.
 class MARGINALIA_API EnumerationOracle final : public Oracle {
  public:
   /// Throws Error, giving the cost, when there are too many states.

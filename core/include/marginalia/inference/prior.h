@@ -29,16 +29,16 @@ class MARGINALIA_API PriorSource {
   virtual std::int64_t reach() const = 0;
 };
 
-/// From LocalConditionals: unknown neighbours contribute nothing.
+/// A prior from LocalConditionals, in which unknown neighbours contribute nothing:
 ///   logits = l,  log marginal = known part + sum over unknown i of logsumexp_k l_ik.
 /// Exact where no two unknown variables share a factor. Throws SpecError where the energy has none.
 MARGINALIA_API std::unique_ptr<PriorSource> local_prior(const Energy& energy);
 
-/// From PairwiseFactors of binary variables, else from factors of any kind: belief propagation on
-/// the unknown variables (Pearl 1988) and the Bethe free energy of its messages (Yedidia, Freeman
-/// and Weiss 2005, eq. 20 at a fixed point). Exact where the unknown variables form a forest of
-/// depth at most `rounds`; `uncertain` marks their 2-core (of other than binary pairs: all of
-/// them). Throws SpecError where the energy has no factors.
+/// A prior from PairwiseFactors of binary variables, or else from factors of any kind: belief
+/// propagation on the unknown variables (Pearl 1988) and the Bethe free energy of its messages
+/// (Yedidia, Freeman and Weiss 2005, eq. 20 at a fixed point). It is exact where the unknown
+/// variables form a forest of depth at most `rounds`; `uncertain` marks their 2-core (for factors
+/// other than binary pairs: all of them). Throws SpecError where the energy has no factors.
 MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energy& energy,
                                                                      std::int64_t rounds);
 
@@ -48,7 +48,8 @@ MARGINALIA_API std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& datase
 
 /// The prior that a network's spec names: "local", "belief_propagation" or "chow_liu". Throws
 /// SpecError where the experiment's energy or dataset cannot give it.
-MARGINALIA_API std::unique_ptr<PriorSource> prior_of(const NetworkContext& context,
-                                                     const std::string& name, std::int64_t rounds);
+MARGINALIA_API std::unique_ptr<PriorSource> make_prior(const NetworkContext& context,
+                                                       const std::string& name,
+                                                       std::int64_t rounds);
 
 }  // namespace marginalia

@@ -22,8 +22,8 @@ class MARGINALIA_API Proposal {
                            const Tensor& time) const = 0;
 };
 
-/// From a family that offers its conditionals in one pass, normalised in float64. Throws SpecError
-/// where it offers none.
-MARGINALIA_API std::unique_ptr<Proposal> proposal_of(const Family& family);
+/// Makes the proposal of a family that offers its conditionals in one pass, normalised in float64.
+/// Throws SpecError where it offers none.
+MARGINALIA_API std::unique_ptr<Proposal> make_proposal(const Family& family);
 
 }  // namespace marginalia

@@ -25,8 +25,8 @@ struct Counts {
 /// Adds the rows of x, int64 [B, D], each `weight` [B] times; undefined: once.
 MARGINALIA_API void add(Counts& counts, const Tensor& x, std::int64_t levels, bool pairs,
                         const Tensor& weight = {});
-/// Those of a whole training split.
-MARGINALIA_API Counts counts_of(const Dataset& dataset, bool pairs);
+/// Counts all rows of the training split.
+MARGINALIA_API Counts count_values(const Dataset& dataset, bool pairs);
 
 /// All variables independent: p(x_i = k) = (n_ik + a / K_i) / (N + a).
 MARGINALIA_API Tree independent(const Counts& counts, const StateSpace& space, double a);
