@@ -10,7 +10,7 @@ PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
   libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates
 
-.PHONY: demo test build configure setup pytorch bench package format check slow clean
+.PHONY: demo test build configure setup pytorch bench package format check fuzz slow clean
 
 # Installs what is missing of the packages $(1); who is not root is told which they are.
 define install
@@ -55,6 +55,13 @@ MOST := 1000000
 check: setup pytorch
 	$(if $(SINCE),,$(call install,clang-tidy iwyu))
 	tests/check.sh $(if $(SINCE),--since $(SINCE) --most $(MOST))
+
+# Readers of files fed with mutants, SECONDS for each format, or MUTANTS of it; FORMAT names one.
+SECONDS := 60
+MUTANTS := 0
+FORMAT :=
+fuzz: setup
+	tests/fuzz/run.sh build/fuzz $(SECONDS) $(MUTANTS) $(FORMAT)
 
 # What takes too long for every change: before an issue is closed.
 slow: build pytorch

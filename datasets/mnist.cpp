@@ -16,10 +16,12 @@
 #include <torch/types.h>
 
 #include <marginalia/dataset.h>
+#include <marginalia/files.h>
 #include <marginalia/plugin.h>
 #include <marginalia/source.h>
 #include <marginalia/stream.h>
-#include <marginalia/unpack.h>
+
+#include "picture_file.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -34,85 +36,20 @@ Tensor to_bytes(std::string_view text) {
       .clone();
 }
 
-/// An IDX file of bytes with `rank` sizes: 0, 0, 8, rank; the sizes, four bytes each, big end
-/// first; the values, last index fastest.  -> uint8 [sizes...].
+/// -> uint8 [sizes...].
 Tensor read_idx(const fs::path& file, std::size_t rank) {
-  const auto text = read_unpacked(file);
-  const auto number = [&](std::size_t at) {
-    std::int64_t value = 0;
-    for (std::size_t i = 0; i < 4; ++i)
-      value = value * 256 + static_cast<unsigned char>(text[at + i]);
-    return value;
-  };
-  const auto header = 4 + 4 * rank;
-  if (text.size() < header)
-    throw SpecError(fmt::format("{}: ends at byte {}, in a header of {} bytes; get the file anew",
-                                file.string(), text.size(), header));
-  const auto magic = std::int64_t(0x0800 + rank);
-  if (number(0) != magic)
-    throw SpecError(fmt::format("{}: its magic number (bytes 0 to 3) is {}, not {}; {} are wanted",
-                                file.string(), number(0), magic,
-                                rank == 3 ? "images, idx3-ubyte," : "labels, idx1-ubyte,"));
-  std::vector<std::int64_t> sizes;
-  auto expected = std::int64_t(header);
-  std::int64_t values = 1;
-  for (std::size_t i = 0; i < rank; ++i) {
-    sizes.push_back(number(4 + 4 * i));
-    values *= sizes.back();
-  }
-  expected += values;
-  if (std::int64_t(text.size()) != expected)
-    throw SpecError(fmt::format("{}: has {} bytes, but its header asks for {}; get the file anew",
-                                file.string(), text.size(), expected));
-  return to_bytes(std::string_view(text).substr(header)).view(sizes);
+  const auto idx = pictures::parse_idx(read_unpacked(file), file.string(), rank);
+  return to_bytes(idx.values()).view(idx.sizes);
 }
 
-/// One row of an .amat file: 0 and 1 separated by blanks.
-void read_amat_line(std::string_view line, const std::string& where, std::string& bits) {
-  const auto before = bits.size();
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == ' ' || line[i] == '\r') continue;
-    const bool single = i + 1 == line.size() || line[i + 1] == ' ' || line[i + 1] == '\r';
-    if ((line[i] != '0' && line[i] != '1') || !single)
-      throw SpecError(fmt::format("{}:{}: \"{}\" is not a pixel; pixels are 0 or 1, separated by "
-                                  "blanks",
-                                  where, i + 1, line.substr(i, line.find(' ', i) - i)));
-    bits += static_cast<char>(line[i] - '0');
-  }
-  const auto count = bits.size() - before;
-  if (count != 0 && count != kPixels)
-    throw SpecError(fmt::format("{}: {} values; a row has {}", where, count, kPixels));
-}
-
-/// -> uint8 [N, 784], 0 or 1.
-Tensor read_amat(const fs::path& file) {
-  const auto text = read_unpacked(file);
-  std::string bits;
-  bits.reserve(text.size() / 2);
-  std::int64_t line = 0;
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto end = rest.find('\n');
-    read_amat_line(rest.substr(0, end), fmt::format("{}:{}", file.string(), ++line), bits);
-    rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
-  }
-  return to_bytes(bits).view({-1, kPixels});
-}
-
-/// Eight pixels a byte.  -> uint8 [N, 784], 0 or 1.
-Tensor read_bits(const fs::path& file) {
-  const auto text = read_unpacked(file);
-  constexpr auto kRow = kPixels / 8;
-  if (text.size() % kRow != 0)
-    throw SpecError(
-        fmt::format("{}: has {} bytes, which are not whole rows of {}; get the file anew",
-                    file.string(), text.size(), kRow));
-  const auto weights = torch::tensor({128, 64, 32, 16, 8, 4, 2, 1}, torch::kByte);
-  return to_bytes(text)
-      .unsqueeze(1)
-      .bitwise_and(weights)
-      .ne(0)
-      .to(torch::kByte)
-      .view({-1, kPixels});
+/// Rows of the fixed binarisation: uint8 [N, 784], 0 or 1.
+Tensor read_binary(const fs::path& file) {
+  const bool text = file.filename().string().find(".amat") != std::string::npos;
+  const auto pixels = text ? pictures::read_amat(TextFile(file), kPixels)
+                           : pictures::unpack_bits(read_unpacked(file), file.string(), kPixels);
+  if (pixels.empty())
+    throw SpecError(fmt::format("{}: has no rows; a split needs one at least", file.string()));
+  return torch::tensor(pixels, torch::kByte).view({-1, kPixels});
 }
 
 std::vector<PublicFile> idx_sources() {
@@ -174,6 +111,7 @@ class Mnist final : public Dataset {
     FilePath folder{"mnist", {}}, static_folder{"binarized_mnist", {}};
     FilePath train_images, train_labels, test_images, test_labels;
     std::int64_t valid_rows = 10000, threshold = 128, levels = 256;
+    bool transpose = false;
     void visit(ParamVisitor& p) {
       p("binarisation", binarisation,
         {.doc = "static: the published rows; threshold: 1 from a grey level on; stochastic: 1 with "
@@ -185,12 +123,15 @@ class Mnist final : public Dataset {
       p("folder", folder,
         {.doc = "of the others: where {train,t10k}-{images-idx3,labels-idx1}-ubyte are"});
       p("train_images", train_images, {.doc = "file in place of folder's; likewise the others"});
-      p("train_labels", train_labels, {.doc = "file of their labels"});
+      p("train_labels", train_labels,
+        {.doc = "file of their labels; those that are not named may be missing"});
       p("test_images", test_images, {.doc = "file of the test pictures"});
       p("test_labels", test_labels, {.doc = "file of their labels"});
       p("valid_rows", valid_rows,
         {.doc = "the last pictures of the training file, kept for validation", .min = 1});
       p("threshold", threshold, {.doc = "smallest grey level that is 1", .min = 1, .max = 255});
+      p("transpose", transpose,
+        {.doc = "exchanges the rows and columns of IDX pictures, as EMNIST needs"});
       p("levels", levels,
         {.doc = "K of grey: level g of 256 becomes floor(g K / 256)", .min = 2, .max = 256});
     }
@@ -247,41 +188,55 @@ void Mnist::read_static(const Params& params) {
   }
   const auto found = find_all(files);
   for (std::size_t i = 0; i < kSplits.size(); ++i) {
-    const bool text = found[i].filename().string().find(".amat") != std::string::npos;
-    rows_[i] = text ? read_amat(found[i]) : read_bits(found[i]);
-    if (rows_[i].size(0) == 0)
-      throw SpecError(
-          fmt::format("{}: has no rows; a split needs one at least", found[i].string()));
+    rows_[i] = read_binary(found[i]);
   }
   space_ = StateSpace::uniform(kPixels, 2, {kSide, kSide});
 }
 
+/// The labels of `count` pictures: uint8 [N]. Undefined where no file is named and the usual one is
+/// not there.
+Tensor read_labels(const FilePath& given, const fs::path& expected, const fs::path& images,
+                   std::int64_t count) {
+  const auto file = find_packed(expected);
+  if (file.empty() && !given) {
+    warn(fmt::format("{}: there are no labels beside it ({}); none are used", images.string(),
+                     expected.filename().string()));
+    return {};
+  }
+  const auto labels = read_idx(given ? given.existing() : file, 1);
+  if (labels.size(0) != count)
+    throw SpecError(fmt::format("{}: has {} pictures, but {} has {} labels", images.string(), count,
+                                file.string(), labels.size(0)));
+  return labels;
+}
+
 void Mnist::read_images(const Params& params) {
   const auto name = [&](const FilePath& given, const char* usual) {
-    return std::vector{given ? given.found : params.folder.found / usual};
+    return given ? given.found : params.folder.found / usual;
   };
-  const auto found = find_all({name(params.train_images, "train-images-idx3-ubyte"),
-                               name(params.train_labels, "train-labels-idx1-ubyte"),
-                               name(params.test_images, "t10k-images-idx3-ubyte"),
-                               name(params.test_labels, "t10k-labels-idx1-ubyte")});
-  const std::array images{read_idx(found[0], 3), read_idx(found[2], 3)};
-  const std::array labels{read_idx(found[1], 1), read_idx(found[3], 1)};
-  for (std::size_t i = 0; i < 2; ++i)
-    if (images[i].size(0) != labels[i].size(0))
-      throw SpecError(fmt::format("{}: has {} pictures, but {} has {} labels",
-                                  found[2 * i].string(), images[i].size(0),
-                                  found[2 * i + 1].string(), labels[i].size(0)));
+  const auto found = find_all({{name(params.train_images, "train-images-idx3-ubyte")},
+                               {name(params.test_images, "t10k-images-idx3-ubyte")}});
+  const auto read = [&](const fs::path& file) {
+    const auto images = read_idx(file, 3);
+    return params.transpose ? images.transpose(1, 2).contiguous() : images;
+  };
+  const std::array images{read(found[0]), read(found[1])};
+  const std::array labels{
+      read_labels(params.train_labels, name(params.train_labels, "train-labels-idx1-ubyte"),
+                  found[0], images[0].size(0)),
+      read_labels(params.test_labels, name(params.test_labels, "t10k-labels-idx1-ubyte"), found[1],
+                  images[1].size(0))};
   const auto rows = images[0].size(1), columns = images[0].size(2);
   if (images[1].sizes().slice(1) != images[0].sizes().slice(1))
     throw SpecError(fmt::format("{}: its pictures are {}x{}, those of {} are {}x{}",
-                                found[2].string(), images[1].size(1), images[1].size(2),
+                                found[1].string(), images[1].size(1), images[1].size(2),
                                 found[0].string(), rows, columns));
   const auto train = images[0].size(0) - params.valid_rows;
   if (train < 1 || images[1].size(0) < 1 || rows * columns < 1)
     throw SpecError(
         fmt::format("{}: has {} pictures of {}x{}; \"valid_rows\" takes {} of them, and "
                     "each split needs one at least",
-                    found[train < 1 ? 0 : 2].string(), images[train < 1 ? 0 : 1].size(0), rows,
+                    found[train < 1 ? 0 : 1].string(), images[train < 1 ? 0 : 1].size(0), rows,
                     columns, params.valid_rows));
   const auto level = [&](const Tensor& grey) {
     const auto flat = grey.flatten(1);
@@ -290,7 +245,11 @@ void Mnist::read_images(const Params& params) {
     return flat.to(torch::kLong).mul(params.levels).div(256, "floor").to(torch::kByte);
   };
   rows_ = {level(images[0].slice(0, 0, train)), level(images[0].slice(0, train)), level(images[1])};
-  labels_ = {labels[0].slice(0, 0, train), labels[0].slice(0, train), labels[1]};
+  if (labels[0].defined()) {
+    labels_[0] = labels[0].slice(0, 0, train);
+    labels_[1] = labels[0].slice(0, train);
+  }
+  labels_[2] = labels[1];
   const auto K = params.binarisation == "grey" ? params.levels : 2;
   space_ = StateSpace::uniform(rows * columns, K, {rows, columns});
 }

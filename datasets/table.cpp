@@ -1,29 +1,28 @@
 /// \file
-/// Tables of small integers: one row a state, values separated by commas, blanks or tabs, plain or
-/// gzipped.
+/// Tables of small integers: one row a state, values separated by tabs, commas, semicolons or
+/// blanks.
 ///
 /// By name, the 20 density estimation benchmark datasets (DEBD) and others in the same form: nltcs,
 /// msnbc, kdd, ... Sources: Lowd and Davis (2010), ICDM; Van Haaren and Davis (2012), AAAI; the
 /// files: github.com/UCLA-StarAI/Density-Estimation-Datasets.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 #include <torch/types.h>
 
 #include <marginalia/dataset.h>
+#include <marginalia/files.h>
 #include <marginalia/plugin.h>
 #include <marginalia/source.h>
-#include <marginalia/unpack.h>
 
 #include "published_tables.h"
+#include "table_file.h"
 
 using namespace marginalia;
 namespace fs = std::filesystem;
@@ -32,72 +31,6 @@ namespace {
 
 constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
 constexpr std::int64_t kMaxLevels = 256;  // values are kept as bytes
-
-/// One split of a table, read line by line.
-class TableReader {
- public:
-  /// levels: what the values must stay below.
-  TableReader(fs::path file, std::int64_t levels) : file_(std::move(file)), levels_(levels) {}
-
-  /// The values, row after row. `width`: of the rows, or 0: then that of the first one.
-  std::vector<std::uint8_t> read(std::int64_t& width) {
-    const auto text = read_unpacked(file_);
-    values_.reserve(text.size() / 2);
-    for (std::string_view rest = text; !rest.empty();) {
-      const auto end = rest.find('\n');
-      ++line_;
-      const auto count = read_line(rest.substr(0, end));
-      rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
-      if (count == 0) continue;  // a blank line
-      if (width == 0) width = count;
-      if (count != width)
-        fault(fmt::format("{} values, but the rows before have {}", count, width));
-    }
-    if (values_.empty())
-      throw SpecError(fmt::format("{}: has no rows; a split needs one at least", file_.string()));
-    return std::move(values_);
-  }
-
- private:
-  /// Takes the values of one line. -> how many.
-  std::int64_t read_line(std::string_view line) {
-    constexpr std::string_view kBlanks = " \t\r", kEnds = " \t\r,";
-    const auto skip_blanks = [&] {
-      while (!line.empty() && kBlanks.find(line.front()) != kBlanks.npos)
-        line.remove_prefix(1);
-    };
-    std::int64_t count = 0;
-    for (skip_blanks(); !line.empty(); ++count) {
-      const auto word = line.substr(0, line.find_first_of(kEnds));
-      values_.push_back(parse_value(word));
-      line.remove_prefix(word.size());
-      skip_blanks();
-      if (line.empty() || line.front() != ',') continue;
-      line.remove_prefix(1);
-      skip_blanks();
-      if (line.empty()) fault("nothing follows the last comma; each needs a value after it");
-    }
-    return count;
-  }
-
-  std::uint8_t parse_value(std::string_view word) const {
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size())
-      fault(fmt::format("\"{}\" is not an integer; values are 0 to {}", word, levels_ - 1));
-    if (value < 0 || value >= levels_)
-      fault(fmt::format("{} is out of range; values are 0 to {}", value, levels_ - 1));
-    return static_cast<std::uint8_t>(value);
-  }
-
-  [[noreturn]] void fault(const std::string& what) const {
-    throw SpecError(fmt::format("{}:{}: {}", file_.string(), line_, what));
-  }
-
-  fs::path file_;
-  std::int64_t levels_, line_ = 0;
-  std::vector<std::uint8_t> values_;
-};
 
 class Table final : public Dataset {
  public:
@@ -114,16 +47,27 @@ class Table final : public Dataset {
   struct Params {
     std::string name;
     FilePath folder{"density", {}}, train, valid, test;
+    std::string header = "auto";
     std::int64_t levels = 0;
+    std::vector<std::int64_t> cardinalities;
     void visit(ParamVisitor& p) {
       p("name", name, {.doc = "reads FOLDER/NAME.{train,valid,test}.data[.gz], as nltcs"});
       p("folder", folder, {.doc = "where name is looked for, and in its subfolder extra"});
       p("train", train, {.doc = "file of the training split, in place of name"});
       p("valid", valid, {.doc = "file of the validation split"});
       p("test", test, {.doc = "file of the test split"});
+      p("header", header,
+        {.doc = "whether the first line of a file names its columns; auto: where it holds a word "
+                "that is no number",
+         .one_of = {"auto", "yes", "no"}});
       p("levels", levels,
-        {.doc = "K, values of a variable; 0: one more than the largest, at least 2",
+        {.doc = "K, values of every variable; 0: of each one more than the largest of its column "
+                "in any split, at least 2",
          .min = 0,
+         .max = kMaxLevels});
+      p("cardinalities", cardinalities,
+        {.doc = "K_i, values of each variable, in place of levels: [2, 5, 3]",
+         .min = 2,
          .max = kMaxLevels});
     }
   };
@@ -160,9 +104,8 @@ std::vector<PublicFile> Table::sources() {
 fs::path find_named(const Table::Params& params, Split split, std::string& missing) {
   const auto file = fmt::format("{}.{}.data", params.name, to_string(split));
   for (const auto& folder : {params.folder.found, params.folder.found / "extra"})
-    for (const auto& ending : {"", ".gz"})
-      if (auto path = folder / (file + ending); fs::is_regular_file(path)) return path;
-  missing += fmt::format("\n  - {}[.gz]", file);
+    if (auto path = find_packed(folder / file); !path.empty()) return path;
+  missing += fmt::format("\n  - {}, or that with .gz or .zip", file);
   return {};
 }
 
@@ -197,17 +140,54 @@ std::array<fs::path, 3> find_files(const Table::Params& params) {
       missing, params.folder.found.string(), params.name));
 }
 
-Table::Table(const Params& params) {
+/// Columns are the same variables in every split: names that differ are of others, or in another
+/// order.
+void check_names(const std::vector<std::string>& before, const std::vector<std::string>& names,
+                 const fs::path& file) {
+  if (before.empty() || names.empty() || before == names) return;
+  const auto at = std::ranges::mismatch(before, names);
+  throw SpecError(
+      fmt::format("{}: names its columns otherwise than the splits before: column {} is "
+                  "\"{}\" here and \"{}\" there",
+                  file.string(), at.in2 - names.begin() + 1, at.in2 == names.end() ? "" : *at.in2,
+                  at.in1 == before.end() ? "" : *at.in1));
+}
+
+table::Format read_format(const Table::Params& params) {
   if (params.levels == 1) throw SpecError("\"levels\" must be 2 at least, or 0, not 1");
+  if (params.levels > 0 && !params.cardinalities.empty())
+    throw SpecError("give \"levels\", one number for all columns, or \"cardinalities\", one for "
+                    "each, not both");
+  return {params.header, params.levels > 0 ? params.levels : kMaxLevels, params.cardinalities};
+}
+
+/// K_i as they are given, else one more than the largest value of a column in any split, at
+/// least 2.
+std::vector<std::int64_t> find_cardinalities(const std::array<Tensor, 3>& splits,
+                                             const Table::Params& params) {
+  if (!params.cardinalities.empty()) return params.cardinalities;
+  const auto D = splits[0].size(1);
+  if (params.levels > 0) return std::vector<std::int64_t>(std::size_t(D), params.levels);
+  auto largest = torch::ones({D}, torch::kLong);
+  for (const auto& rows : splits)
+    largest = largest.maximum(rows.amax(0).to(torch::kLong));
+  const auto cardinalities = largest + 1;
+  return {cardinalities.data_ptr<std::int64_t>(), cardinalities.data_ptr<std::int64_t>() + D};
+}
+
+Table::Table(const Params& params) {
+  auto format = read_format(params);
   const auto files = find_files(params);
-  std::int64_t D = 0, K = std::max<std::int64_t>(params.levels, 2);
+  std::vector<std::string> names;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto values =
-        TableReader(files[i], params.levels == 0 ? kMaxLevels : params.levels).read(D);
-    rows_[i] = torch::tensor(values, torch::kByte).view({-1, D});
-    K = std::max<std::int64_t>(K, *std::ranges::max_element(values) + 1);
+    const auto rows = table::read_rows(TextFile(files[i]), format);
+    check_names(names, rows.names, files[i]);
+    if (names.empty()) names = rows.names;
+    format.width = rows.width;
+    rows_[i] = torch::tensor(rows.values, torch::kByte).view({-1, rows.width});
   }
-  space_ = StateSpace::uniform(D, K);
+  space_ = {find_cardinalities(rows_, params), {format.width}};
+  space_.names = names;
 }
 
 }  // namespace

@@ -6,22 +6,21 @@
 #include <filesystem>
 #include <numeric>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 #include <torch/types.h>
-#include <boost/locale/utf.hpp>
 
 #include <marginalia/dataset.h>
+#include <marginalia/files.h>
 #include <marginalia/plugin.h>
 #include <marginalia/source.h>
-#include <marginalia/unpack.h>
+#include <marginalia/text_file.h>
 
+#include "code_points.h"
 #include "crops.h"
 
 using namespace marginalia;
-namespace utf = boost::locale::utf;
 
 namespace {
 
@@ -60,29 +59,6 @@ class Text final : public Dataset {
   StateSpace space_;
 };
 
-/// The code points of `text`, read from the file `who`.
-std::vector<std::int32_t> decode(std::string_view text, const std::string& who) {
-  std::vector<std::int32_t> points;
-  points.reserve(text.size());
-  for (auto at = text.begin(); at != text.end();) {
-    const auto place = at - text.begin();
-    const auto point = utf::utf_traits<char>::decode(at, text.end());
-    if (!utf::is_valid_codepoint(point))
-      throw SpecError(
-          fmt::format("{}: byte {} (0x{:02x}) begins no character of UTF-8; convert the "
-                      "file, as with iconv -t UTF-8",
-                      who, place, static_cast<unsigned char>(text[std::size_t(place)])));
-    points.push_back(static_cast<std::int32_t>(point));
-  }
-  return points;
-}
-
-std::string encode(std::int32_t point) {
-  std::string text;
-  utf::utf_traits<char>::encode(static_cast<utf::code_point>(point), std::back_inserter(text));
-  return text;
-}
-
 /// The ends of the shares, rounded, differ by at most one from the exact ones.
 Crops::Sizes compute_sizes(const std::vector<double>& shares, std::int64_t N) {
   const auto sum = std::accumulate(shares.begin(), shares.end(), 0.0);
@@ -106,7 +82,8 @@ Text::Text(const Params& params) {
   const auto file = find_packed(params.file.found);
   if (file.empty())
     throw SpecError("file is missing:" + list_missing("text", {}, {params.file.found}));
-  const auto points = decode(read_unpacked(file), file.string());
+  const TextFile text(file);
+  const auto points = decode_utf8(text.text(), text.name());
   auto alphabet = points;
   std::ranges::sort(alphabet);
   alphabet.erase(std::unique(alphabet.begin(), alphabet.end()), alphabet.end());
@@ -116,7 +93,7 @@ Text::Text(const Params& params) {
   crops_ = Crops(levels, compute_sizes(params.split, levels.numel()), params.length, file.string());
   space_ = StateSpace::uniform(params.length, std::int64_t(alphabet.size()));
   for (const auto point : alphabet)
-    space_.alphabet.push_back(encode(point));
+    space_.alphabet.push_back(encode_utf8(point));
 }
 
 }  // namespace

@@ -15,10 +15,11 @@
 #include <torch/types.h>
 
 #include <marginalia/dataset.h>
+#include <marginalia/files.h>
 #include <marginalia/mapped.h>
 #include <marginalia/plugin.h>
 #include <marginalia/source.h>
-#include <marginalia/unpack.h>
+#include <marginalia/text_file.h>
 
 #include "crops.h"
 
@@ -77,6 +78,11 @@ fs::path find_file(const FilePath& file) {
   throw SpecError("file is missing:" + list_missing("text8", Text8::sources(), {file.found}));
 }
 
+std::string_view as_text(const Tensor& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()),
+          std::size_t(bytes.size(0))};
+}
+
 void check_letters(std::string_view text, const std::string& who) {
   const auto fits = [](char c) { return c == ' ' || (c >= 'a' && c <= 'z'); };
   const auto* wrong = std::ranges::find_if_not(text, fits);
@@ -92,16 +98,16 @@ Text8::Text8(const Params& params) {
     throw SpecError(fmt::format("\"split\" has {} numbers; it needs those of train, valid and test",
                                 params.split.size()));
   const auto file = find_file(params.file).string();
-  const auto bytes = map_unpacked(file);
+  const auto all = map_unpacked(file);
+  const auto mark = all.numel() - std::ssize(without_byte_order_mark(as_text(all)));
+  const auto bytes = all.slice(0, mark);
   const auto wanted = std::accumulate(params.split.begin(), params.split.end(), std::int64_t{0});
   if (const auto N = bytes.size(0); N < wanted)
     throw SpecError(fmt::format(
         "{}: has {} characters, \"split\" asks for {} ({}); for a part of text8 give the sizes, as "
         "\"split\": [{}, {}, {}]; figures on it cannot be compared with published ones",
         file, N, wanted, fmt::join(params.split, " + "), N - N / 20 * 2, N / 20, N / 20));
-  check_letters(
-      {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), std::size_t(bytes.size(0))},
-      file);
+  check_letters(as_text(bytes), file);
   crops_ = Crops(bytes, {params.split[0], params.split[1], params.split[2]}, params.length, file);
   space_ = StateSpace::uniform(params.length, std::int64_t(kAlphabet.size()));
   for (const char c : kAlphabet)

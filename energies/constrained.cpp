@@ -12,25 +12,41 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/energy.h>
-#include <marginalia/files.h>
 #include <marginalia/inference/elimination.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/partial_state.h>
 #include <marginalia/plugin.h>
+#include <marginalia/text_file.h>
 
 using namespace marginalia;
 
 namespace {
 
+/// Calls `parse`, whose refusals are told of `where`.
+template <class Parse>
+Json parsed(const std::string& where, Parse parse) {
+  try {
+    return parse();
+  } catch (const SpecError& e) {
+    throw SpecError(fmt::format("{}: {}", where, e.what()));
+  }
+}
+
 /// The one line of a JSON Lines file, as `sample --given` takes them.
 Tensor read_partial_state(const std::filesystem::path& file, const Energy& energy) {
-  const auto json = Json::parse(read_text(file), nullptr, false);
+  const auto where = file.string();
+  const TextFile text(file);
+  const auto json = parsed(where, [&] { return parse_json(text.text()); });
   if (!json.is_object())
-    throw SpecError(
-        fmt::format("{}: must be one JSON object such as {{\"x\": [0, 1, null]}}", file.string()));
-  return partial_state_of_line(json, energy.space(), file.string(), [&](const PartialText& text) {
-    return state_of_text(energy, text);
+    throw SpecError(where + ": must be one JSON object such as {\"x\": [0, 1, null]}");
+  for (const auto& doubt : doubtful_keys(json))
+    warn(fmt::format("{}: {}", where, doubt));
+  const auto question = question_of_line(json, energy.space(), where, [&](const PartialText& part) {
+    return state_of_text(energy, part);
   });
+  if (question.at)
+    throw SpecError(where + ": a list \"at\" asks about variables, and here they are held");
+  return question.known;
 }
 
 /// Rows of a partial state that agree with c, and those rows with c filled in.
@@ -86,9 +102,11 @@ class Constrained final : public Energy, private LocalConditionals {
     void visit(ParamVisitor& p) {
       p("energy", energy, {.doc = "f"});
       p("given", given,
-        {.doc = "c, null for a free variable, as \"x\" of sample --given: \"[0, null, 1]\""});
+        {.doc = "c, null for a free variable, as \"x\" of sample --given: \"[0, null, 1]\" "
+                "or \"{\\\"2\\\": 1}\""});
       p("file", file,
-        {.doc = "in place of given: one line {\"x\": [0, null, 1]} or {\"text\": \"01?\"}"});
+        {.doc = "in place of given: one line {\"x\": [0, null, 1]} or {\"text\": \"01?\"}, with "
+                "\"given\" likewise"});
       p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
     }
   };
@@ -98,10 +116,13 @@ class Constrained final : public Energy, private LocalConditionals {
     if (!inner_) throw SpecError("give \"energy\": the one to be constrained");
     if (params.given.empty() != bool(params.file))
       throw SpecError("give \"given\" or \"file\": the values of the variables that are held");
-    clamp_.values = params.file ? read_partial_state(params.file.found, *inner_)
-                                : partial_state(Json::parse(params.given, nullptr, false), space(),
-                                                "\"given\"");
-    if (const auto factors = inner_->factors()) model_ = clamped(*factors);
+    clamp_.values =
+        params.file
+            ? read_partial_state(params.file.existing(), *inner_)
+            : partial_state(parsed("\"given\"", [&] { return parse_json_line(params.given); }),
+                            space(), "\"given\"");
+    const auto constraints = inner_->factors() ? inner_->factors() : inner_->constraints();
+    model_ = clamped(constraints ? *constraints : FactorModel{space().cardinalities, {}});
   }
 
   const StateSpace& space() const override { return inner_->space(); }
@@ -122,6 +143,7 @@ class Constrained final : public Energy, private LocalConditionals {
       return Offer<FactorModel>::none(fmt::format("{}: {}", inner_->label(), factors.reason));
     return {&model_};
   }
+  Offer<FactorModel> constraints() const override { return {&model_}; }
 
  private:
   FactorModel clamped(FactorModel model) const;
@@ -139,7 +161,7 @@ class Constrained final : public Energy, private LocalConditionals {
   mutable std::once_flag asked_;
   mutable std::unique_ptr<ExactAnswers> answers_;  // of f
   mutable std::unique_ptr<Oracle> oracle_;
-  FactorModel model_;  // f's factors and one for each variable that is held, where f has some
+  FactorModel model_;  // f's factors, or else its constraints, and one for each variable held
   ByElimination elimination_;
 };
 

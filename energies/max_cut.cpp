@@ -16,6 +16,8 @@
 #include <marginalia/inference/elimination.h>
 #include <marginalia/plugin.h>
 
+#include "published/biqmac.h"
+#include "published/gset.h"
 #include "shared/lattices/graph_sums.h"
 
 using namespace marginalia;
@@ -32,6 +34,7 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
       "Barahona, Groetschel, Juenger and Reinelt (1988), doi:10.1287/opre.36.3.493";
   static constexpr const char* kExample =
       R"({"edges": ["1 2", "2 3 -1.5", "3 4", "4 5 2", "5 1", "1 3 0.5"]})";
+  static std::vector<PublicFile> sources();
 
   struct Params {
     graphs::GraphParams graph;
@@ -45,7 +48,7 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
     }
   };
 
-  explicit MaxCut(const Params& params) : MaxCut(params, params.graph.graph()) {}
+  explicit MaxCut(const Params& params) : MaxCut(params, load_graph(params)) {}
 
   const StateSpace& space() const override { return space_; }
   Offer<LocalConditionals> local() const override { return {this}; }
@@ -55,6 +58,12 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
   Offer<Readable> readable() const override { return {this}; }
 
  private:
+  static graphs::Graph load_graph(const Params& params) {
+    auto graph = params.graph.graph();
+    graphs::ignore_vertices(graph, params.graph.file.found.string());
+    return graph;
+  }
+
   MaxCut(const Params& params, const graphs::Graph& graph)
       : beta_(params.inverse_temperature),
         best_known_(params.best_known),
@@ -106,6 +115,19 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
   FactorModel model_;  // the same in float64
   ByElimination elimination_;
 };
+
+std::vector<PublicFile> MaxCut::sources() {
+  const std::string copies = "https://raw.githubusercontent.com/KULeuven-MICAS/openising/"
+                             "647e3b0e0ffcda53955b69b02957a7d09e011b24/ising/benchmarks/";
+  const std::string others = "https://raw.githubusercontent.com/wangjie212/ManiSDP-matlab/"
+                             "00ac20cd0316a28891907be00149adca7e6ad5ab/data/Gset";
+  std::vector<PublicFile> all;
+  add_published(all, kGsetElsewhere, "maxcut/gset", others, ".txt", ".txt");
+  add_published(all, kGset, "maxcut/gset", copies + "G", ".txt", ".txt");
+  add_published(all, kRudy, "maxcut/biqmac", copies + "biqmac/rudy", "", ".txt");
+  add_published(all, kBiqmacIsing, "maxcut/biqmac", copies + "biqmac/ising", "", ".txt");
+  return all;
+}
 
 }  // namespace
 

@@ -29,7 +29,7 @@ class Potts final : public FactoredEnergy {
   struct Params {
     std::int64_t states = 3, side = 10;
     std::vector<std::int64_t> sides;
-    std::string boundary = "periodic";
+    std::string boundary = "periodic", format = "auto";
     double coupling = 0.5, field = 0, memory = 8;
     FilePath graph;
     void visit(ParamVisitor& p) {
@@ -40,8 +40,8 @@ class Potts final : public FactoredEnergy {
       p("coupling", coupling, {.doc = "J of each bond, nats; > 0 favours equal spins"});
       p("field", field, {.doc = "h on value 0 of every spin, nats"});
       p("graph", graph,
-        {.doc = "file in place of a lattice: edges i j, or i j w with J w for the coupling, in the "
-                "format of Gset or DIMACS"});
+        {.doc = "file in place of a lattice: edges i j, or i j w with J w for the coupling"});
+      graphs::visit_format(p, format);
       p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
     }
   };
@@ -62,7 +62,9 @@ class Potts final : public FactoredEnergy {
 
   static Bonds read_bonds(const Params& params) {
     if (params.graph) {
-      const auto graph = graphs::read_graph(params.graph.found);
+      const TextFile file(params.graph.existing());
+      const auto graph = graphs::read_graph(file, params.format);
+      graphs::ignore_vertices(graph, file.name());
       return {graph.edges, {graph.vertices}, graph.vertices};
     }
     const bool periodic = params.boundary == "periodic";

@@ -96,6 +96,15 @@ FactorModel sum_factors(const std::vector<Term>& terms) {
   return sum;
 }
 
+/// What any term forbids.
+FactorModel collect_constraints(const std::vector<Term>& terms) {
+  FactorModel all{terms[0].energy->space().cardinalities, {}};
+  for (const auto& [energy, _] : terms)
+    if (const auto some = energy->constraints())
+      all.factors.insert(all.factors.end(), some->factors.begin(), some->factors.end());
+  return all;
+}
+
 class Sum final : public Energy, private LocalConditionals, private Readable {
  public:
   static constexpr const char* kName = "sum";
@@ -129,7 +138,10 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
     }
     if (no_local_.empty()) colours_ = combine_colours(terms_);
     if (no_pairwise_.empty()) pairs_ = sum_pairs(terms_);
-    if (no_factors_.empty()) model_ = sum_factors(terms_);
+    if (no_factors_.empty())
+      model_ = sum_factors(terms_);
+    else
+      constraints_ = collect_constraints(terms_);
   }
 
   const StateSpace& space() const override { return terms_[0].energy->space(); }
@@ -144,6 +156,9 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
   Offer<FactorModel> factors() const override {
     if (!no_factors_.empty()) return Offer<FactorModel>::none(no_factors_);
     return {&model_};
+  }
+  Offer<FactorModel> constraints() const override {
+    return {no_factors_.empty() ? &model_ : &constraints_};
   }
   Offer<Oracle> exact() const override;
   Offer<Readable> readable() const override;
@@ -191,7 +206,7 @@ class Sum final : public Energy, private LocalConditionals, private Readable {
   std::string no_local_, no_pairwise_, no_factors_;  // why; empty where there are
   Tensor colours_;
   PairwiseFactors pairs_;
-  FactorModel model_;
+  FactorModel model_, constraints_;  // the latter where some term has no factors
   ByElimination elimination_;
 };
 

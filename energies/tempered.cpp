@@ -63,6 +63,7 @@ class Tempered final : public Energy, private LocalConditionals, private Readabl
     if (!factors) return Offer<FactorModel>::none(reason(factors.reason));
     return {&model_};
   }
+  Offer<FactorModel> constraints() const override { return inner_->constraints(); }
   Offer<Oracle> exact() const override;
 
  private:

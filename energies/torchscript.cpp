@@ -78,10 +78,7 @@ at::Device parse_device(const std::string& name) {
 
 torch::jit::Module load(const FilePath& file, at::Device device) {
   if (!file) throw SpecError("needs \"file\", a module that torch.jit.save has written");
-  const auto name = file.found.string();
-  if (!std::filesystem::is_regular_file(file.found))
-    throw SpecError(name + ": there is no such file; a file is looked for beside the spec, then in "
-                           "the data directory (--data, $MARGINALIA_DATA)");
+  const auto name = file.existing().string();
   try {
     return torch::jit::load(name, device);
   } catch (const std::exception& e) {

@@ -74,6 +74,7 @@ class CertifiedLines {
         in_(states_in(run.experiment)),
         certifier_(*experiment_.family, experiment_.energy.get(), settings),
         kept_(run, energy, settings),
+        answers_(run),
         one_pass_(experiment_.family->by_route(QueryKind::kLogMarginal, Route::kOnePass)),
         streams_(experiment_.seed) {
     kept_.give_to(certifier_);
@@ -81,12 +82,10 @@ class CertifiedLines {
   }
 
   Json answer(const Line& line) {
-    auto x = read_states({line}, in_);
-    Tensor given;
-    if (line.json.contains("given")) {
-      given = read_conditions({line}, in_);
-      x = merged(x, given, {line});
-    }
+    const auto question = read_question(line, in_);
+    need_state(question, line);
+    const auto x = question.known.unsqueeze(0);
+    const auto given = question.given.defined() ? question.given.unsqueeze(0) : Tensor();
     // each question has a stream of its own, so that it is settled before the stream is drawn
     auto& stream = streams_.at("certify/" + line.where);
     const auto certificate = certified(x, given, line, stream);
@@ -110,6 +109,7 @@ class CertifiedLines {
  private:
   Certificate certified(const Tensor& x, const Tensor& given, const Line& line, Stream& stream) {
     try {
+      if (given.defined()) answers_.check_given(given);
       return certifier_.certify(x[0], given.defined() ? given[0] : given, stream);
     } catch (const SpecError& e) {
       throw SpecError(fmt::format("{}: {}", line.where, e.what()));
@@ -120,6 +120,7 @@ class CertifiedLines {
   States in_;
   Certifier certifier_;
   KeptLogZ kept_;
+  Answers answers_;
   std::optional<Capability> one_pass_;
   bool keep_ = false;
   Streams streams_;

@@ -1,5 +1,5 @@
 /// \file
-/// `marginalia data fetch|verify`: the public files of the datasets.
+/// `marginalia data fetch|verify`: the public files of datasets and energies.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -13,13 +13,13 @@
 namespace marginalia::app {
 namespace {
 
-/// Damaged files fail, and where a dataset was named, missing ones.
+/// Damaged files fail, and where a component was named, missing ones.
 int verify_all(const std::vector<Item>& items, const fs::path& data, bool named) {
   int code = 0;
-  for (const auto& [dataset, source] : items) {
+  for (const auto& [component, source] : items) {
     const auto holding = verify(source, data);
     const bool there = holding.state == FileState::kVerified;
-    fmt::print("{:<10} {:<8} {}\n", dataset, to_string(holding.state),
+    fmt::print("{:<{}} {:<8} {}\n", component, name_width(items), to_string(holding.state),
                holding.file.empty() ? source.file : holding.file.string());
     if (holding.state == FileState::kDamaged)
       fmt::print(stderr, "marginalia: {}; remove it and fetch it anew\n", holding.why);
@@ -39,13 +39,14 @@ std::string mirrored(const std::string& url, std::string from) {
 /// Goes on past failures.
 int fetch_all(const std::vector<Item>& items, const fs::path& data, const std::string& from) {
   int code = 0;
-  for (const auto& [dataset, source] : items) {
+  for (const auto& [component, source] : items) {
     try {
       const auto holding = verify(source, data);
       if (holding.state == FileState::kDamaged)
         throw Error(holding.why + "; remove it, then it is fetched anew");
       if (holding.state != FileState::kVerified) fetch(source, data, mirrored(source.url, from));
-      fmt::print("{:<10} {:<8} {}\n", dataset, "whole", verify(source, data).file.string());
+      fmt::print("{:<{}} {:<8} {}\n", component, name_width(items), "whole",
+                 verify(source, data).file.string());
     } catch (const std::exception& e) {
       fmt::print(stderr, "marginalia: {}\n", describe_error(e));
       code = 1;
@@ -63,7 +64,8 @@ void data(Session& session, const DataArguments& a) {
     return;
   }
   if (a.name.empty())
-    throw SpecError("data fetch: needs the NAME of a dataset; see marginalia data list");
+    throw SpecError(
+        "data fetch: needs the NAME of a dataset or an energy; see marginalia data list");
   session.exit_code = fetch_all(items, session.data(), a.from);
 }
 

@@ -5,21 +5,17 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/conditioning.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
 
 #include "certified.h"
+#include "host/experiment/settings.h"
 #include "host/runs/samples.h"
 #include "lines.h"
 
 namespace marginalia::app {
 namespace {
-
-/// log p of the energy itself, by its oracle.
-Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
-  const auto sum = oracle.log_sum(partial);
-  return given.defined() ? sum - oracle.log_sum(given) : sum - oracle.log_z();
-}
 
 Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& label) {
   const auto oracle = exact.oracle();
@@ -38,24 +34,30 @@ class LogMarginals {
         streams_(run.experiment.seed) {}
 
   struct Result {
-    Tensor states, value;  ///< int64 [B, D], float64 [B]
+    Tensor states, value;  ///< int64 [B, D], with what is given; float64 [B]
     std::string estimator;
   };
   Result operator()(const std::vector<Line>& lines) {
-    Result result{read_states(lines, in_),
-                  torch::empty({std::int64_t(lines.size())}, torch::kDouble), a_.estimator};
+    const auto questions = read_questions(lines, in_);
+    for (std::size_t b = 0; b < lines.size(); ++b)
+      need_state(questions[b], lines[b]);
+    Result result{known_in(questions), torch::empty({std::int64_t(lines.size())}, torch::kDouble),
+                  a_.estimator};
     for (const bool conditioned : {false, true})
-      ask(lines, conditioned, result);
+      ask(lines, questions, conditioned, result);
     return result;
   }
 
  private:
-  void ask(const std::vector<Line>& lines, bool conditioned, Result& result) {
-    std::vector<Line> those;
+  void ask(const std::vector<Line>& lines, const Questions& questions, bool conditioned,
+           Result& result) {
+    std::vector<Line> asked;
+    Questions those;
     std::vector<std::int64_t> rows;
-    for (std::size_t b = 0; b < lines.size(); ++b)
-      if (lines[b].json.contains("given") == conditioned) {
-        those.push_back(lines[b]);
+    for (std::size_t b = 0; b < questions.size(); ++b)
+      if (questions[b].given.defined() == conditioned) {
+        asked.push_back(lines[b]);
+        those.push_back(questions[b]);
         rows.push_back(std::int64_t(b));
       }
     if (rows.empty()) return;
@@ -63,11 +65,9 @@ class LogMarginals {
     Query query{.partial = result.states.index({index}),
                 .orders = a_.orders,
                 .order = order_named(a_.order)};
-    if (conditioned) {
-      query.given = read_conditions(those, in_);
-      query.partial = merged(query.partial, query.given, those);
-    }
-    const auto answer = answers_(query, streams_.at("marginals"));
+    if (conditioned) query.given = given_in(those);
+    const auto answer =
+        answered({asked}, [&] { return answers_(query, streams_.at("marginals")); });
     result.value.index_put_({index}, answer.value);
     result.estimator = answer.estimator;
   }
@@ -81,12 +81,13 @@ class LogMarginals {
 }  // namespace
 
 void marginals(Session& session, const MarginalsArguments& a) {
+  const auto input = find_input(a.input, "marginals");
   auto run = load_run(session, a);
-  if (a.certify) return certified_marginals(session, run, a.input, a.certified);
+  if (a.certify) return certified_marginals(session, run, input, a.certified);
   LogMarginals log_marginals(run, a);
   std::optional<MeasuredRadii> radii;
   if (a.conformal) radii.emplace(run);
-  for_batches(a.input, [&](std::vector<Line>& lines) {
+  for_batches(input, [&](std::vector<Line>& lines) {
     const auto [x, value, estimator] = log_marginals(lines);
     for (std::size_t b = 0; b < lines.size(); ++b) {
       const auto row = std::int64_t(b);
@@ -100,80 +101,99 @@ void marginals(Session& session, const MarginalsArguments& a) {
 }
 
 void conditionals(Session& session, const ConditionalsArguments& a) {
+  const auto input = find_input(a.input, "conditionals");
   auto run = load_run(session, a);
-  const auto& space = run.experiment.space();
+  const auto in = states_in(run.experiment);
+  const Answers answers(run);
   Streams streams(run.experiment.seed);
-  for_batches(a.input, [&](std::vector<Line>& lines) {
-    const auto x = read_states(lines, states_in(run.experiment));
-    for (const auto& line : lines)
-      if (line.json.contains("given"))
-        throw SpecError(line.where + ": conditionals are given all of \"x\": put \"given\" there");
-    const Query query{QueryKind::kConditionals, x, {}, ""};
-    const auto p =
-        run.experiment.family->answer(query, streams.at("conditionals")).value.exp().contiguous();
-    const auto values = p.accessor<double, 3>();
-    const auto states = x.accessor<std::int64_t, 2>();
-    for (std::size_t row = 0; row < lines.size(); ++row) {
-      const auto b = std::int64_t(row);
-      Json all = Json::array();
-      for (std::int64_t i = 0; i < space.dimension(); ++i) {
-        Json one;  // null where the variable is known
-        if (states[b][i] == kUnknown)
-          for (std::int64_t k = 0; k < space.cardinalities[std::size_t(i)]; ++k)
-            one.push_back(values[b][i][k]);
-        all.push_back(std::move(one));
-      }
-      print_answer({{"probabilities", std::move(all)}}, lines[row]);
-    }
+  for_batches(input, [&](std::vector<Line>& lines) {
+    const auto questions = read_questions(lines, in);
+    const Query query{QueryKind::kConditionals, known_in(questions), {}, ""};
+    const auto answer =
+        answered({lines}, [&] { return answers(query, streams.at("conditionals")); });
+    const auto p = answer.value.exp().contiguous();
+    for (std::size_t b = 0; b < lines.size(); ++b)
+      print_answer(
+          {{"probabilities", list_probabilities(p[std::int64_t(b)], questions[b], in.space)}},
+          lines[b]);
   });
+}
+
+/// A sample that completes what a question knows, as it is told.
+static Json told(const Experiment& experiment, const Question& question, const Tensor& x) {
+  Json drawn{{"x", json_of_state(x)}, {"text", to_text(experiment, x)}};
+  if (!question.at) return drawn;
+  drawn = Json{{"x", Json::object()}};
+  for (const auto i : *question.at)
+    drawn["x"][std::to_string(i)] = x[i].item<std::int64_t>();
+  return drawn;
 }
 
 void sample(Session& session, const SampleArguments& a) {
   auto run = load_run(session, a);
   const auto& experiment = run.experiment;
-  const auto& space = experiment.space();
+  const Answers answers(run);
   Streams streams(run.experiment.seed);
   const auto order = order_named(a.order);
   const auto kind = a.most_probable ? QueryKind::kMaxProbable : QueryKind::kSample;
-  const auto draw = [&](const Tensor& given, const std::vector<Line>& lines) {  // one row a sample
+  // One row of `known` a sample; calls tell(row, state, log p).
+  const auto draw = [&](const Tensor& known, const std::vector<Line>& lines, const auto& tell) {
     std::int64_t done = 0;
-    for (const auto& part : given.split(std::int64_t{kBatch})) {
+    for (const auto& part : known.split(std::int64_t{kBatch})) {
       const Query query{kind, part.contiguous(), {}, "", 1, order, a.steps};
-      const auto answer = experiment.family->answer(query, streams.at("samples"));
-      for (std::int64_t n = 0; n < part.size(0); ++n, ++done) {
-        const auto x = answer.states[n];
-        Json drawn{{"x", json_of_state(x)},
-                   {"text", to_text(experiment, x)},
-                   {"log_prob", json_number(answer.value[n].item<double>())}};
-        if (lines.empty()) {
-          print(drawn);
-          continue;
-        }
-        drawn["given"] = json_of_state(part[n]);
-        print_sample(std::move(drawn), lines[std::size_t(done / a.count)]);
-      }
+      const Answer answer =
+          answered({lines, done, a.count}, [&] { return answers(query, streams.at("samples")); });
+      for (std::int64_t n = 0; n < part.size(0); ++n, ++done)
+        tell(done, answer.states[n], json_number(answer.value[n].item<double>()));
     }
   };
-  if (a.given.empty()) return draw(space.empty().expand({a.count, -1}), {});
+  if (a.given.empty())
+    return draw(experiment.space().empty().expand({a.count, -1}), {},
+                [&](std::int64_t, const Tensor& x, const Json& log_prob) {
+                  auto drawn = told(experiment, {}, x);
+                  drawn["log_prob"] = log_prob;
+                  print(drawn);
+                });
   for_batches(a.given, [&](std::vector<Line>& lines) {
-    draw(read_states(lines, states_in(experiment)).repeat_interleave(a.count, 0), lines);
+    const auto questions = read_questions(lines, states_in(experiment));
+    const auto known = known_in(questions);
+    by_line({lines}, [&] { answers.check_given(known); });
+    draw(known.repeat_interleave(a.count, 0), lines,
+         [&](std::int64_t row, const Tensor& x, const Json& log_prob) {
+           const auto b = std::size_t(row / a.count);
+           auto drawn = told(experiment, questions[b], x);
+           drawn["log_prob"] = log_prob;
+           drawn["given"] = json_like(questions[b], questions[b].known);
+           print_sample(std::move(drawn), lines[b]);
+         });
   });
+}
+
+/// What the energy's oracle says of one line: the probabilities of the variables in a list "at",
+/// else log p of its state.
+static Json exact_answer(const Oracle& oracle, const Line& line, const States& in) {
+  const auto question = read_question(line, in);
+  if (question.at && oracle.log_sum(question.known.unsqueeze(0)).item<double>() == -INFINITY)
+    throw ImpossibleGiven(0);
+  if (question.at)
+    return {
+        {"probabilities", list_probabilities(oracle.single_marginals(question.known).contiguous(),
+                                             question, in.space)},
+        {"estimator", "exact"}};
+  need_state(question, line);
+  const auto given = question.given.defined() ? question.given.unsqueeze(0) : Tensor();
+  const auto log_p = exact_log_marginal(oracle, question.known.unsqueeze(0), given);
+  return {{"log_marginal", json_number(log_p.item<double>())}, {"estimator", "exact"}};
 }
 
 /// Answers lines by the energy's oracle.
 static void exact_lines(const Energy& energy, const Oracle& oracle, const std::string& input) {
   const auto in = states_in(energy);
   for_batches(input, [&](std::vector<Line>& lines) {
-    const auto x = read_states(lines, in);
     for (std::size_t b = 0; b < lines.size(); ++b) {
-      const auto row = std::int64_t(b);
-      Tensor given, partial = x.slice(0, row, row + 1);
-      if (lines[b].json.contains("given")) {
-        given = read_conditions({lines[b]}, in);
-        partial = merged(partial, given, {lines[b]});
-      }
-      const auto log_p = exact_log_marginal(oracle, partial, given).item<double>();
-      print_answer({{"log_marginal", json_number(log_p)}, {"estimator", "exact"}}, lines[b]);
+      Json answer;
+      by_line({lines, std::int64_t(b)}, [&] { answer = exact_answer(oracle, lines[b], in); });
+      print_answer(std::move(answer), lines[b]);
     }
   });
 }
@@ -192,16 +212,15 @@ static Json single_marginals(const StateSpace& space, const Oracle& oracle) {
 }
 
 void exact(Session& session, const ExactArguments& a) {
-  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
-  const auto energy = Experiment::make_energy(spec, session.registry());
+  const auto spec = Spec::from_file(a.spec, session.data());
+  const auto energy = Experiment::make_energy(with_settings(spec, a.settings, session.registry()),
+                                              session.registry());
   const ExactAnswers answers(*energy);
   if (!answers.oracle() && a.input.empty())
     if (const auto known = energy->known_log_z())
       return print({{"log_z", known->value}, {"error", known->error}, {"method", known->method}});
   const auto oracle = oracle_or_refuse(answers, energy->label());
-  if (oracle->log_z() == -INFINITY)
-    throw SpecError(energy->label() + ": every state is forbidden (log f = -inf), and so log Z is "
-                                      "-inf; evidence that contradicts a factor can be why");
+  if (oracle->log_z() == -INFINITY) refuse_all_forbidden(*energy);
   if (!a.input.empty()) return exact_lines(*energy, *oracle, a.input);
   print({{"log_z", oracle->log_z()},
          {"single_marginals", single_marginals(energy->space(), *oracle)},

@@ -34,7 +34,7 @@ struct ResumeArguments {
 struct CheckArguments {
   std::string spec;
   std::vector<std::string> settings;
-  bool upgrade = false;
+  bool upgrade = false, open = false;
 };
 
 struct EvaluateArguments {
@@ -94,7 +94,7 @@ struct RunsArguments {
 struct StudyArguments {
   std::string file, out, precision, launcher = "local";
   std::vector<std::string> only, slurm;
-  int jobs = 1;
+  int jobs = 0;  // 0: one at a time here, as many as SLURM lets there
   bool dry_run = false, yes = false, runs_only = false;
 };
 

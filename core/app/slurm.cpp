@@ -1,5 +1,8 @@
 #include "slurm.h"
 
+#include <algorithm>
+#include <sstream>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -29,46 +32,116 @@ std::string command_line(const std::vector<std::string>& arguments) {
   return text;
 }
 
-}  // namespace
-
-std::string slurm_script(const SlurmArray& array) {
-  const auto output = (array.folder / "slurm" / "%A_%a.txt").string();
+/// The script of the array of experiments `begin` to `end`, which are its tasks from 0.
+std::string write_script(const SlurmStudy& study, std::size_t begin, std::size_t end) {
+  const auto output = (study.folder / "slurm" / "%A_%a.txt").string();
   auto text = fmt::format("#!/bin/bash\n"
                           "#SBATCH --job-name={}\n"
                           "#SBATCH --array=0-{}{}\n"
                           "#SBATCH --output={}\n"
                           "#SBATCH --open-mode=append\n"
                           "#SBATCH --signal=B:TERM@120\n",  // two minutes for a checkpoint
-                          array.name, array.experiments.size() - 1,
-                          array.at_once > 0 ? fmt::format("%{}", array.at_once) : "", output);
-  if (array.threads > 0) text += fmt::format("#SBATCH --cpus-per-task={}\n", array.threads);
-  for (const auto& option : array.options)
+                          study.name, end - begin - 1,
+                          study.at_once > 0 ? fmt::format("%{}", study.at_once) : "", output);
+  if (study.threads > 0) text += fmt::format("#SBATCH --cpus-per-task={}\n", study.threads);
+  for (const auto& option : study.options)
     text += fmt::format("#SBATCH {}\n", option);
   text += "# Written by marginalia study; a task an experiment. exec: signals reach the program.\n"
           "case $SLURM_ARRAY_TASK_ID in\n";
-  for (std::size_t i = 0; i < array.calls.size(); ++i)
-    text += fmt::format("{}) exec {} ;;  # {}\n", i, command_line(array.calls[i]),
-                        array.experiments[i]);
+  for (auto i = begin; i < end; ++i)
+    text += fmt::format("{}) exec {} ;;  # {}\n", i - begin, command_line(study.calls[i]),
+                        study.experiments[i]);
   return text + "*) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac\n";
 }
 
-std::string submit(const SlurmArray& array) {
-  const auto script = array.folder / "slurm" / "job.sh";
+/// Writes the scripts.  -> their files.
+std::vector<fs::path> write_scripts(const SlurmStudy& study) {
+  const auto folder = study.folder / "slurm";
   std::error_code failed;
-  fs::create_directories(script.parent_path(), failed);
-  if (failed) throw cannot_write(script, failed.value());
-  write_atomically(script, slurm_script(array));
+  fs::create_directories(folder, failed);
+  if (failed) throw cannot_write(folder, failed.value());
+  const auto scripts = slurm_scripts(study);
+  std::vector<fs::path> files;
+  for (const auto& script : scripts) {
+    files.push_back(folder / (scripts.size() == 1 ? std::string("job.sh")
+                                                  : fmt::format("job-{}.sh", files.size() + 1)));
+    write_atomically(files.back(), script);
+  }
+  return files;
+}
+
+/// Hands a script to sbatch, to begin once the job `after` has ended, or at once.  -> its job id.
+std::string submit_array(const fs::path& script, const std::string& after) {
+  std::vector<std::string> words{"--parsable"};
+  if (!after.empty()) words.push_back("--dependency=afterany:" + after);
+  words.push_back(script.string());
+  const auto id = run_for_output("sbatch", words);
+  return id.substr(0, id.find_first_of(";\n"));  // "ID;CLUSTER"
+}
+
+void submit_report(const SlurmStudy& study, const std::vector<std::string>& ids) {
+  run_for_output("sbatch",
+                 {"--parsable", fmt::format("--dependency=afterany:{}", fmt::join(ids, ":")),
+                  "--job-name=" + study.name + "-report",
+                  "--output=" + (study.folder / "slurm" / "report.txt").string(), "--wrap",
+                  command_line(study.report_call)});
+}
+
+/// What is left to do by hand where sbatch fails.
+std::string unsubmitted(const std::string& why, const std::vector<fs::path>& scripts,
+                        const std::vector<std::string>& ids) {
+  const auto left = scripts.size() - ids.size();
+  auto text = why;
+  if (left > 0)
+    text += fmt::format("; the job script{} in {}{}: submit {} where SLURM is",
+                        left == 1 ? " stands" : "s stand", scripts[ids.size()].string(),
+                        left == 1 ? "" : " to " + scripts.back().filename().string(),
+                        left == 1 ? "it" : "them");
+  if (!ids.empty()) text += fmt::format("; submitted already: {}", fmt::join(ids, ", "));
+  return text;
+}
+
+}  // namespace
+
+std::int64_t max_array_size() {
+  constexpr std::int64_t kDefault = 1001;
+  std::string config;
   try {
-    auto id = run_for_output("sbatch", {"--parsable", script.string()});
-    id = id.substr(0, id.find_first_of(";\n"));  // "ID;CLUSTER"
-    run_for_output("sbatch", {"--parsable", "--dependency=afterany:" + id,
-                              "--job-name=" + array.name + "-report",
-                              "--output=" + (array.folder / "slurm" / "report.txt").string(),
-                              "--wrap", command_line(array.report_call)});
-    return id;
+    config = run_for_output("scontrol", {"show", "config"});
+  } catch (const Error&) {  // no such program, or no controller that answers
+    return kDefault;
+  }
+  std::istringstream lines(config);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string key, equals;
+    std::int64_t size = 0;
+    if (!(words >> key >> equals >> size) || key != "MaxArraySize") continue;
+    if (size > 0) return size;
+    throw SpecError("--launcher slurm: SLURM takes no arrays here, its MaxArraySize is 0 (scontrol "
+                    "show config); take --launcher local");
+  }
+  return kDefault;
+}
+
+std::vector<std::string> slurm_scripts(const SlurmStudy& study) {
+  const auto most = std::size_t(study.most_tasks), all = study.calls.size();
+  std::vector<std::string> scripts;
+  for (std::size_t begin = 0; begin < all; begin += most)
+    scripts.push_back(write_script(study, begin, std::min(all, begin + most)));
+  return scripts;
+}
+
+std::vector<std::string> submit(const SlurmStudy& study) {
+  const auto scripts = write_scripts(study);
+  std::vector<std::string> ids;
+  try {
+    for (const auto& script : scripts)
+      ids.push_back(submit_array(script, study.at_once > 0 && !ids.empty() ? ids.back() : ""));
+    submit_report(study, ids);
+    return ids;
   } catch (const Error& e) {
-    throw Error(fmt::format("{}; the job script stands in {}: submit it where SLURM is", e.what(),
-                            script.string()));
+    throw Error(unsubmitted(e.what(), scripts, ids));
   }
 }
 

@@ -1,3 +1,6 @@
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <csignal>
@@ -6,6 +9,7 @@
 #include <iostream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
@@ -96,30 +100,31 @@ StudyLauncher in_processes(const Session& session) {
   };
 }
 
-/// The experiments still to do as an array of SLURM, a task each.
-SlurmArray make_array(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
-  SlurmArray array;
-  array.name = runner.study().name;
+/// The experiments still to do, for SLURM.
+SlurmStudy list_tasks(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
+  SlurmStudy tasks;
+  tasks.name = runner.study().name;
   std::ranges::replace_if(
-      array.name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  array.folder = fs::absolute(runner.directory().path());
-  array.at_once = a.jobs > 1 ? a.jobs : 0;
-  array.threads = session.options.threads;
-  array.options = a.slurm;
+      tasks.name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  tasks.folder = fs::absolute(runner.directory().path());
+  tasks.most_tasks = max_array_size();
+  tasks.at_once = a.jobs;
+  tasks.threads = session.options.threads;
+  tasks.options = a.slurm;
   const auto options = shared_options(session);
   for (const auto& job : runner.jobs(1)) {
-    array.experiments.push_back(job.name);
+    tasks.experiments.push_back(job.name);
     std::vector<std::string> words{"study",  fs::absolute(a.file).string(),
-                                   "--out",  array.folder.string(),
+                                   "--out",  tasks.folder.string(),
                                    "--only", job.name,
                                    "--yes",  "--runs-only"};
-    if (array.threads > 0) words.insert(words.end(), {"--threads", std::to_string(array.threads)});
+    if (tasks.threads > 0) words.insert(words.end(), {"--threads", std::to_string(tasks.threads)});
     words.insert(words.end(), options.begin(), options.end());
-    array.calls.push_back(std::move(words));
+    tasks.calls.push_back(std::move(words));
   }
-  array.report_call = {"report", array.folder.string()};
-  array.report_call.insert(array.report_call.end(), options.begin(), options.end());
-  return array;
+  tasks.report_call = {"report", tasks.folder.string()};
+  tasks.report_call.insert(tasks.report_call.end(), options.begin(), options.end());
+  return tasks;
 }
 
 void show_plan(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
@@ -131,19 +136,30 @@ void show_plan(const StudyRunner& runner, const Session& session, const StudyArg
   fmt::print(stderr, "{} experiments: {} to run or resume, {} finished; nothing was written\n",
              runner.study().experiments.size(), runner.pending(), runner.finished());
   if (a.launcher == "slurm" && runner.pending() > 0)
-    std::cout << slurm_script(make_array(runner, session, a));
+    for (const auto& script : slurm_scripts(list_tasks(runner, session, a)))
+      std::cout << script;
 }
 
 void submit_all(const StudyRunner& runner, const Session& session, const StudyArguments& a) {
+  const auto tasks = list_tasks(runner, session, a);
   runner.record();
   if (runner.pending() == 0) {
     fmt::print(stderr, "nothing to submit\n");
     return;
   }
-  const auto id = submit(make_array(runner, session, a));
-  fmt::print(stderr, "submitted as job {}: {} tasks; the comparison follows when they have ended\n",
-             id, runner.pending());
-  std::cout << id << "\n";
+  const auto ids = submit(tasks);
+  fmt::print(stderr,
+             "submitted as job{} {}: {} tasks; the comparison follows when they have ended\n",
+             ids.size() == 1 ? "" : "s", fmt::join(ids, ", "), runner.pending());
+  fmt::print("{}\n", fmt::join(ids, "\n"));
+}
+
+/// Characters of a line: those of the window, where stdout is one.
+std::size_t terminal_width() {
+  constexpr std::size_t kUsual = 100;
+  winsize window{};
+  if (isatty(STDOUT_FILENO) == 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0) return kUsual;
+  return window.ws_col > 0 ? window.ws_col : kUsual;
 }
 
 }  // namespace
@@ -156,7 +172,7 @@ void study(Session& session, const StudyArguments& a) {
        .folder = a.out.empty() ? fs::path("runs") / fs::path(a.file).stem() : fs::path(a.out),
        .precision = a.precision,
        .only = a.only,
-       .at_once = a.jobs,
+       .at_once = std::max(1, a.jobs),
        .most = a.yes || a.dry_run ? INT64_MAX : kConfirmAbove,
        .elsewhere = a.launcher == "slurm",
        .compare = !a.runs_only},
@@ -165,7 +181,7 @@ void study(Session& session, const StudyArguments& a) {
   if (a.launcher == "slurm") return submit_all(runner, session, a);
   const auto result = runner.run(in_processes(session));
   if (result.comparison) {
-    std::cout << markdown_table(*result.comparison);
+    std::cout << terminal_tables(*result.comparison, terminal_width());
     fmt::print(stderr, "report: {}\n", (runner.directory().path() / "report.html").string());
   }
   if (!result.complete)

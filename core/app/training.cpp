@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <iostream>
+#include <set>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -11,11 +12,14 @@
 #include <marginalia/error.h>
 
 #include "cli.h"
+#include "host/describe/measurements.h"
 #include "host/execution/run.h"
+#include "host/experiment/settings.h"
 #include "host/experiment/upgrade.h"
 #include "host/study/read_study.h"
 #include "host/study/upgrade_study.h"
 #include "progress.h"
+#include "records/report/results_table.h"
 
 namespace marginalia::app {
 namespace {
@@ -42,6 +46,12 @@ void listen() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+/// A number of a record: "-" where it is unknown, a word such as "-inf" as it is.
+std::string number_text(const Json& value, int digits) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number() ? fmt::format("{:.{}g}", value.get<double>(), digits) : "-";
+}
+
 /// The chains that stood for exact samples: how they mixed, what they cost, where they are kept.
 void print_reference(const Json& reference) {
   if (reference.contains("unavailable"))
@@ -50,8 +60,7 @@ void print_reference(const Json& reference) {
   const auto list = [&](const char* key) {
     std::string text;
     for (const auto& [name, value] : reference.at(key).items())
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name,
-                          value.is_number() ? fmt::format("{:.4g}", value.get<double>()) : "-");
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, number_text(value, 4));
     return text;
   };
   fmt::print(
@@ -64,19 +73,10 @@ void print_reference(const Json& reference) {
       reference.at("cache").get<std::string>());
 }
 
-/// The table that a run ends with: metric, estimator, value, standard error, unit, status.
-void print_results(const Json& evaluation) {
-  fmt::print("{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", "metric", "estimator", "value", "stderr",
-             "unit", "status");
-  for (const auto& [metric, figures] : evaluation.at("metrics").items())
-    for (const auto& [estimator, figure] : figures.items()) {
-      const auto& value = figure.at("value");
-      fmt::print(
-          "{:<18} {:<12} {:>14} {:>11}  {:<10} {}\n", metric, estimator,
-          value.is_number() ? fmt::format("{:.6g}", value.get<double>()) : value.get<std::string>(),
-          figure.contains("stderr") ? fmt::format("{:.2g}", figure.at("stderr").get<double>()) : "",
-          figure.value("unit", ""), figure.value("status", ""));
-    }
+/// What a run ends with.
+void print_results(const Json& evaluation, const Registry& registry) {
+  fmt::print("{}", results_table(evaluation.at("metrics"),
+                                 MetricFacts(collect_measurement_facts(registry))));
   if (evaluation.contains("reference")) print_reference(evaluation.at("reference"));
   if (evaluation.contains("unavailable"))
     for (const auto& [metric, why] : evaluation.at("unavailable").items())
@@ -126,7 +126,7 @@ class Shown {
                  result.folder.string());
       session_.exit_code = 130;
     } else if (!result.evaluation.is_null()) {
-      print_results(result.evaluation);
+      print_results(result.evaluation, session_.registry());
       fmt::print("report: {}\n", (result.folder / "report.html").string());
       print_changes(RunDirectory::open(result.folder, false).record());
     }
@@ -144,9 +144,10 @@ void run(Session& session, const RunArguments& a) {
   const fs::path folder =
       a.out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(a.spec, fs::current_path()))
                     : fs::path(a.out);
-  const RunRequest request{Spec::from_file(a.spec, session.data()).with(a.settings), folder,
-                           a.force, a.precision, a.settings};
+  const auto spec = Spec::from_file(a.spec, session.data());
   const auto environment = session.environment();
+  const RunRequest request{with_settings(spec, a.settings, environment.registry), folder, a.force,
+                           a.precision, a.settings};
   Shown{session}([&](const Hooks& hooks) { return marginalia::run(request, environment, hooks); });
 }
 
@@ -158,11 +159,33 @@ void resume(Session& session, const ResumeArguments& a) {
 }
 
 /// A study's experiments, by name.
-static Json check_study(Session& session, const std::string& file) {
+static Json specs_of_study(Session& session, const std::string& file) {
   Json specs = Json::object();
   for (const auto& e : read_study(file, session.data(), session.registry(), INT64_MAX).experiments)
     specs[e.name] = e.spec;
   return specs;
+}
+
+/// Opens what each experiment of a study would; those that differ in the seed alone open the same.
+static void open_study(Session& session, const std::string& file, const Json& specs) {
+  const DataPaths paths{fs::absolute(file).parent_path(), session.data(),
+                        default_cache_directory()};
+  std::set<std::string> opened;
+  for (const auto& [name, spec] : specs.items()) {
+    auto seedless = spec;
+    seedless.erase("seed");
+    if (opened.insert(seedless.dump()).second)
+      open_parts(Spec::from_text(spec.dump(), fmt::format("{}: {}", file, name), paths),
+                 session.environment(), session.hooks());
+  }
+}
+
+static void check_study(Session& session, const CheckArguments& a) {
+  Json shown;
+  if (!a.upgrade || a.open) shown = specs_of_study(session, a.spec);
+  if (a.open) open_study(session, a.spec, shown);
+  if (a.upgrade) shown = upgraded_study(a.spec, session.data(), session.registry());
+  std::cout << shown.dump(2) << "\n";
 }
 
 /// Every string in a spec: the names of components are among them.
@@ -176,29 +199,28 @@ static void gather_strings(const Json& json, std::vector<std::string>& strings) 
 /// A spec is checked with the plugins alone that it names; where it has faults, again with all of
 /// them, whose names the messages then tell.
 void check(Session& session, const CheckArguments& a) {
-  if (a.settings.empty() && is_study(a.spec)) {
-    std::cout << (a.upgrade ? upgraded_study(a.spec, session.data(), session.registry())
-                            : check_study(session, a.spec))
-                     .dump(2)
-              << "\n";
-    return;
-  }
-  const auto spec = Spec::from_file(a.spec, session.data()).with(a.settings);
+  if (a.settings.empty() && is_study(a.spec)) return check_study(session, a);
+  const auto given = Spec::from_file(a.spec, session.data());
   std::vector<std::string> names;
-  gather_strings(spec.json(), names);
+  gather_strings(given.with(a.settings).json(), names);
+  const auto& some = session.load_registry(names);
+  const auto spec = with_settings(given, a.settings, some);
   Faults faults;
-  auto resolved = Experiment::check(spec, session.load_registry(names), faults);
+  auto resolved = Experiment::check(spec, some, faults);
   if (!faults.empty()) {
     Faults all;
     resolved = Experiment::check(spec, session.registry(), all);
     all.throw_if_any();
   }
-  if (a.upgrade) resolved = upgraded(spec, session.load_registry(names)).json();
+  if (a.open) open_parts(spec, session.environment(), session.hooks());
+  if (a.upgrade) resolved = upgraded(spec, some).json();
   std::cout << resolved.dump(2) << "\n";
 }
 
 void evaluate(Session& session, const EvaluateArguments& a) {
-  print_results(measure({a.run, a.checkpoint, a.metrics}, session.environment(), session.hooks()));
+  const auto environment = session.environment();
+  print_results(measure({a.run, a.checkpoint, a.metrics}, environment, session.hooks()),
+                environment.registry);
 }
 
 }  // namespace marginalia::app

@@ -5,9 +5,7 @@
 #include <utility>
 
 #include <marginalia/error.h>
-#include <marginalia/unpack.h>
-
-#include "splits.h"
+#include <marginalia/files.h>
 
 namespace marginalia::molecules {
 
@@ -47,10 +45,10 @@ std::vector<PublicFile> public_files() {
   };
 }
 
-void Input::add(MoleculeFile file) {
-  for (const auto& entry : file.entries())
+void Input::add(const fs::path& file, const FileForm& form) {
+  files.emplace_back(TextFile(file), form);
+  for (const auto& entry : files.back().entries())
     texts.push_back(entry.text);
-  files.push_back(std::move(file));
 }
 
 std::string Input::place(std::size_t index) const {
@@ -98,27 +96,24 @@ Input read_moses(const MoleculeParams& params) {
       "\n  without the train set, divide the test set, and say so: \"file\": \"moses/test.smi\", "
       "\"split\": \"order\"");
   Input input;
-  constexpr std::array kSplits{Split::kTrain, Split::kValid, Split::kTest};
   for (std::size_t i = 0; i < files.size(); ++i) {
-    input.add({files[i], ""});
-    input.splits.resize(input.texts.size(), kSplits[i]);
+    input.add(files[i]);
+    input.splits.resize(input.texts.size(), kSplitLetters[i]);
   }
   return input;
 }
 
 /// zinc250k's split from the lists of those in valid and test.
-std::vector<Split> split_by_lists(const std::vector<std::string_view>& texts, const fs::path& valid,
-                                  const fs::path& test) {
-  std::vector<Split> splits(texts.size(), Split::kTrain);
-  const std::array<std::pair<fs::path, Split>, 2> lists{
-      {{valid, Split::kValid}, {test, Split::kTest}}};
-  for (const auto& [path, split] : lists) {
-    const MoleculeFile file(path, "");
+SplitLetters split_by_lists(const std::vector<std::string_view>& texts, const fs::path& valid,
+                            const fs::path& test) {
+  SplitLetters splits(texts.size(), 'T');
+  for (const auto& [path, letter] : {std::pair(valid, 'V'), std::pair(test, 'E')}) {
+    const MoleculeFile file{TextFile(path)};
     std::unordered_set<std::string_view> listed;
     for (const auto& entry : file.entries())
       listed.insert(entry.text);
     for (std::size_t i = 0; i < texts.size(); ++i)
-      if (listed.contains(texts[i])) splits[i] = split;
+      if (listed.contains(texts[i])) splits[i] = letter;
   }
   return splits;
 }
@@ -135,25 +130,28 @@ Input read_zinc250k(const MoleculeParams& params) {
   }
   finder.check();
   Input input;
-  input.add({molecules, ""});
+  input.add(molecules);
   if (published && letters.empty())
     input.splits = split_by_lists(input.texts, valid, test);
   else if (published)
-    input.splits = split_by_letters(read_unpacked(letters), input.texts.size(), letters.string());
+    input.splits = read_split(TextFile(letters), input.texts.size());
   return input;
 }
 
-Input read_one_file(const MoleculeParams& params) {
-  fs::path file;
-  if (params.name == "qm9") {
-    Finder finder(params.qm9);
-    file = finder.file("qm9", {".csv", ".smi"});
-    finder.check();
-  } else if (file = find_packed(params.file.found); file.empty()) {
-    throw SpecError("file is missing:" + list_missing("molecules", {}, {params.file.found}));
-  }
+Input read_qm9(const MoleculeParams& params) {
+  Finder finder(params.qm9);
+  const auto file = finder.file("qm9", {".csv", ".smi"});
+  finder.check();
   Input input;
-  input.add({file, params.column});
+  input.add(file);
+  return input;
+}
+
+Input read_file(const MoleculeParams& params) {
+  Input input;
+  input.add(
+      params.file.existing(),
+      {.column = params.column, .header = params.header, .is_selfies = params.input == "selfies"});
   return input;
 }
 
@@ -162,10 +160,14 @@ Input read_one_file(const MoleculeParams& params) {
 Input read_input(const MoleculeParams& params) {
   if (params.name.empty() == !params.file)
     throw SpecError("give \"name\" or \"file\", and not both");
-  if (!params.name.empty() && (params.input != "smiles" || !params.column.empty()))
-    throw SpecError("\"input\" and \"column\" go with \"file\"; a set with a \"name\" is SMILES");
+  if (params.compatible && params.input != "selfies" && params.representation != "selfies")
+    throw SpecError("\"compatible\" is about tokens of SELFIES, and there are none");
+  if (params.name.empty()) return read_file(params);
+  if (params.input != "smiles" || !params.column.empty() || params.header != "auto")
+    throw SpecError(
+        "\"input\", \"column\" and \"header\" go with \"file\"; a set with a \"name\" is SMILES");
   if (params.name == "zinc250k") return read_zinc250k(params);
-  if (params.name != "moses") return read_one_file(params);
+  if (params.name == "qm9") return read_qm9(params);
   if (params.split_file || (params.split != "auto" && params.split != "file"))
     throw SpecError("moses has a split of its own; leave out \"split\" and \"split_file\"");
   return read_moses(params);

@@ -1,110 +1,127 @@
 #include "molecule_file.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <marginalia/error.h>
-#include <marginalia/unpack.h>
 
-#include "trim.h"
+#include "shared/selfies/selfies.h"
 
 namespace marginalia::molecules {
 
 namespace {
 
-bool is_csv(std::filesystem::path file) {
-  if (file.extension() == ".gz" || file.extension() == ".zip") file.replace_extension();
-  return file.extension() == ".csv";
+std::string lower(std::string_view text) {
+  std::string small(text);
+  for (auto& c : small)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return small;
 }
 
-/// The fields of a .csv one by one. A field in double quotes may hold commas and line ends.
-class CsvReader {
- public:
-  explicit CsvReader(std::string_view text) : text_(text) {}
+bool has_columns(const std::string& name) {
+  std::filesystem::path file(lower(name));
+  if (file.extension() == ".gz" || file.extension() == ".zip") file.replace_extension();
+  return file.extension() == ".csv" || file.extension() == ".tsv";
+}
 
-  bool done() const { return at_ >= text_.size(); }
-  std::int64_t line() const { return line_; }  ///< of the next record
+/// Of a first line without columns: no molecule can begin so.
+bool is_title(std::string_view word) {
+  const auto small = lower(word);
+  return small.find("smiles") != small.npos || small.find("selfies") != small.npos;
+}
 
-  std::vector<std::string_view> record() {
-    std::vector<std::string_view> fields;
-    while (field(fields)) {
-    }
-    ++line_;
-    return fields;
+/// Whether the first record of a table is its header.
+bool is_header(const RecordReader& first, const FileForm& form) {
+  if (form.header != "auto") return form.header == "yes";
+  const auto& fields = first.fields();
+  if (!form.column.empty() && std::ranges::count(fields, form.column) > 0) return true;
+  if (!(form.is_selfies ? selfies::is_selfies(fields[0]) : selfies::is_smiles(fields[0])))
+    return true;
+  if (!form.column.empty())
+    first.fail(fmt::format("has no column \"{}\", and begins with a molecule, {}; \"header\": "
+                           "\"yes\" says that it is the header all the same",
+                           form.column, fields[0]));
+  warn(fmt::format("{}: the first line is read as a molecule, {}, and not as a header; \"header\": "
+                   "\"no\" or \"yes\" says which it is",
+                   first.file().place(first.line()), fields[0]));
+  return false;
+}
+
+/// Which column of a table with this header has the molecules.
+std::size_t find_column(const RecordReader& header, const FileForm& form) {
+  const auto& names = header.fields();
+  if (form.column.empty()) {
+    if (names[0].empty() && names.size() > 1)
+      header.fail(fmt::format("the first column has no name, so that it is an index of the rows; "
+                              "give \"column\", one of: {}",
+                              fmt::join(names.begin() + 1, names.end(), ", ")));
+    return 0;
   }
-
- private:
-  /// -> whether another one follows in this record.
-  bool field(std::vector<std::string_view>& fields) {
-    const auto from = at_;
-    bool quoted = false;
-    for (; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (c == '"') quoted = !quoted;
-      if (quoted && c == '\n') ++line_;
-      if (!quoted && (c == ',' || c == '\n')) break;
-    }
-    auto value = trim(text_.substr(from, at_ - from));
-    if (value.size() > 1 && value.front() == '"' && value.back() == '"')
-      value = trim(value.substr(1, value.size() - 2));
-    fields.push_back(value);
-    return at_ < text_.size() && text_[at_++] == ',';
-  }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-  std::int64_t line_ = 1;
-};
+  const auto at = std::ranges::find(names, form.column);
+  if (at == names.end())
+    header.fail(
+        fmt::format("has no column \"{}\"; there is: {}", form.column, fmt::join(names, ", ")));
+  return static_cast<std::size_t>(at - names.begin());
+}
 
 }  // namespace
 
-MoleculeFile::MoleculeFile(const std::filesystem::path& file, const std::string& column)
-    : file_(file) {
-  const auto text = read_unpacked(file);
-  bytes_.assign(text.begin(), text.end());
-  if (is_csv(file))
-    read_csv(column);
-  else if (column.empty())
-    read_lines();
+MoleculeFile::MoleculeFile(TextFile file, const FileForm& form) : file_(std::move(file)) {
+  if (has_columns(file_.name()))
+    read_table(form);
   else
-    throw SpecError(fmt::format("{}: has no columns; \"column\" is for .csv", file.string()));
+    read_lines(form);
   if (entries_.empty())
-    throw SpecError(fmt::format("{}: has no molecules; it needs one at least", file.string()));
+    throw SpecError(fmt::format("{}: has no molecules; it needs one at least", file_.name()));
 }
 
-void MoleculeFile::read_lines() {
-  std::string_view rest(bytes_.data(), bytes_.size());
-  for (std::int64_t line = 1; !rest.empty(); ++line) {
-    const auto end = rest.find('\n');
-    const auto text = trim(rest.substr(0, end));
-    if (!text.empty()) entries_.push_back({text.substr(0, text.find_first_of(kBlanks)), line});
-    rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
+void MoleculeFile::read_lines(const FileForm& form) {
+  if (!form.column.empty())
+    throw SpecError(
+        fmt::format("{}: has no columns; \"column\" is for .csv and .tsv", file_.name()));
+  bool is_first = true;
+  for (LineReader lines(file_.text()); lines.next();) {
+    auto line = lines.line();
+    const auto from = line.find_first_not_of(kBlanks);
+    if (from == line.npos) continue;
+    line.remove_prefix(from);
+    const auto word = line.substr(0, line.find_first_of(kBlanks));
+    const bool is_header =
+        is_first && (form.header == "auto" ? is_title(word) : form.header == "yes");
+    is_first = false;
+    if (is_header) continue;
+    if (form.is_selfies && trim(line.substr(word.size())).starts_with('['))
+      file_.fail(lines.number(), "a blank stands between tokens; write them as [C][=O]");
+    entries_.push_back({word, lines.number()});
   }
 }
 
-void MoleculeFile::read_csv(const std::string& column) {
-  CsvReader reader({bytes_.data(), bytes_.size()});
-  const auto header = reader.record();
-  const auto at = column.empty() ? header.begin() : std::ranges::find(header, column);
-  if (at == header.end())
-    throw SpecError(fmt::format("{}: has no column \"{}\"; there is: {}", file_.string(), column,
-                                fmt::join(header, ", ")));
-  const auto index = static_cast<std::size_t>(at - header.begin());
-  while (!reader.done()) {
-    const auto line = reader.line();
-    const auto fields = reader.record();
-    if (fields.size() == 1 && fields[0].empty()) continue;  // a blank line
-    if (fields.size() <= index)
-      throw SpecError(fmt::format("{}:{}: has {} columns; the molecule is in number {}",
-                                  file_.string(), line, fields.size(), index + 1));
-    entries_.push_back({fields[index], line});
-  }
+void MoleculeFile::read_table(const FileForm& form) {
+  if (form.header == "no" && !form.column.empty())
+    throw SpecError(fmt::format("{}: \"column\" is a name in a header, and \"header\": \"no\" says "
+                                "that there is none; molecules are then read from the first column",
+                                file_.name()));
+  RecordReader records(file_);
+  if (!records.next()) return;
+  std::size_t column = 0;
+  if (is_header(records, form))
+    column = find_column(records, form);
+  else
+    add(records, column);
+  while (records.next())
+    add(records, column);
 }
 
-std::string MoleculeFile::place(const Entry& entry) const {
-  return fmt::format("{}:{}", file_.string(), entry.line);
+void MoleculeFile::add(const RecordReader& record, std::size_t column) {
+  const auto& fields = record.fields();
+  if (fields.size() <= column)
+    record.fail(
+        fmt::format("has {} columns; the molecule is in number {}", fields.size(), column + 1));
+  entries_.push_back({fields[column], record.line()});
 }
 
 }  // namespace marginalia::molecules

@@ -1,12 +1,13 @@
 /// \file
-/// Molecules in text files: .csv with a header, else the first word of each line.
+/// Molecules in text files: a column of a .csv or .tsv, else the first word of each line.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <marginalia/text_file.h>
 
 namespace marginalia::molecules {
 
@@ -16,22 +17,29 @@ struct Entry {
   std::int64_t line;
 };
 
-/// A file that was read, plain or packed. Blank lines are no molecules.
+/// What is said of a file beside its name.
+struct FileForm {
+  std::string column = {};      ///< of a .csv or .tsv, by its name; empty: the first
+  std::string header = "auto";  ///< whether the first line is one: "yes", "no", or as it looks
+  bool is_selfies = false;      ///< what its molecules are written in; else SMILES
+};
+
+/// The molecules of a text file. Blank lines are none.
 class MoleculeFile {
  public:
-  /// column: of a .csv, by its name in the header; empty: the first. Throws SpecError.
-  MoleculeFile(const std::filesystem::path& file, const std::string& column);
-  MoleculeFile(MoleculeFile&&) = default;
+  /// The ending of the file's name, below .gz or .zip, says whether it has columns. Throws
+  /// SpecError where it is not of this form.
+  explicit MoleculeFile(TextFile file, const FileForm& form = {});
 
   const std::vector<Entry>& entries() const { return entries_; }
-  std::string place(const Entry& entry) const;  ///< "FILE:LINE"
+  std::string place(const Entry& entry) const { return file_.place(entry.line); }
 
  private:
-  void read_lines();
-  void read_csv(const std::string& column);
+  void read_lines(const FileForm& form);
+  void read_table(const FileForm& form);
+  void add(const RecordReader& record, std::size_t column);
 
-  std::filesystem::path file_;
-  std::vector<char> bytes_;  // moved without moving what entries_ point to
+  TextFile file_;
   std::vector<Entry> entries_;
 };
 

@@ -18,12 +18,12 @@
 #include <fmt/ranges.h>
 
 #include <marginalia/error.h>
+#include <marginalia/files.h>
 #include <marginalia/spec.h>
-#include <marginalia/unpack.h>
+#include <marginalia/text_file.h>
 
 #include "shared/chemistry/chemistry.h"
 #include "shared/selfies/selfies.h"
-#include "trim.h"
 
 namespace marginalia::molecules {
 
@@ -40,6 +40,7 @@ constexpr std::size_t kLinesAtOnce = 8192;
 
 struct Options {
   std::string action, data, constraints = "default";
+  bool compatible = false;
   int threads = 0;  ///< 0: all cores
 };
 
@@ -59,9 +60,12 @@ void take_option(Options& options, const std::string& name, const std::string& v
     options.data = value;
   else if (name == "--threads")
     options.threads = parse_number(name, value);
+  else if (name == "--compatible")
+    throw SpecError("--compatible takes no value");
   else if (name != "--plugins" && name != "--device")  // no use for them here
     throw SpecError(fmt::format(
-        "molecules has no option {}; there is: --constraints, --data, --threads", name));
+        "molecules has no option {}; there is: --compatible, --constraints, --data, --threads",
+        name));
 }
 
 Options read_arguments(const std::vector<std::string>& arguments) {
@@ -73,6 +77,8 @@ Options read_arguments(const std::vector<std::string>& arguments) {
         throw SpecError(
             fmt::format("molecules does one thing at a time: {} or {}?", options.action, word));
       options.action = word;
+    } else if (word == "--compatible") {
+      options.compatible = true;
     } else if (const auto equal = word.find('='); equal != word.npos) {
       take_option(options, word.substr(0, equal), word.substr(equal + 1));
     } else if (i + 1 < arguments.size()) {
@@ -95,13 +101,37 @@ bool stdin_is_idle() {
   return poll(&input, 1, 0) == 0;
 }
 
+/// The first word of a line, behind which files of SMILES have names; but all of it where further
+/// tokens of SELFIES follow the blank.
+std::string without_name(const std::string& line) {
+  const auto end = line.find_first_of(kBlanks);
+  if (end == line.npos || line[line.find_first_not_of(kBlanks, end)] == '[') return line;
+  return line.substr(0, end);
+}
+
+/// Appends the lines that the next \n ends, of which \r may make several. -> false at the end.
+bool read_lines(std::istream& in, std::vector<std::string>& lines, bool is_beginning) {
+  std::string text;
+  if (!std::getline(in, text)) return false;
+  if (!in.eof()) text += '\n';
+  const auto add = [&](std::string_view read) {
+    for (LineReader reader(read); reader.next();)
+      lines.emplace_back(trim(reader.line()));
+  };
+  if (is_beginning)
+    add(TextFile("stdin", text).text());
+  else
+    add(text);
+  return true;
+}
+
 /// Reads lines, translates them on all cores, writes them in order.
 void translate_lines(std::istream& in, std::ostream& out, const Translate& translate) {
   std::vector<std::string> lines;
   const auto flush = [&] {
     tbb::parallel_for(std::size_t{0}, lines.size(), [&](std::size_t i) {
       try {
-        lines[i] = translate(std::string(trim(lines[i])));
+        lines[i] = translate(lines[i]);
       } catch (const std::exception& e) {
         lines[i] = "! " + one_line(e.what());
       }
@@ -111,10 +141,8 @@ void translate_lines(std::istream& in, std::ostream& out, const Translate& trans
     out.flush();
     lines.clear();
   };
-  for (std::string line; std::getline(in, line);) {
-    lines.push_back(std::move(line));
-    if (lines.size() == kLinesAtOnce || stdin_is_idle()) flush();
-  }
+  for (bool is_beginning = true; read_lines(in, lines, is_beginning); is_beginning = false)
+    if (lines.size() >= kLinesAtOnce || stdin_is_idle()) flush();
   flush();
 }
 
@@ -141,7 +169,9 @@ std::string MoleculeTool::usage() const {
          "  decode      SELFIES to SMILES\n"
          "  properties  SMILES to logP, QED, SA score and molecular weight, between tabs\n"
          "A line that cannot be done gives \"!\" and the reason.\n"
+         "Of a line the first word counts, what follows being a name.\n"
          "Options:\n"
+         "  --compatible        of decode: tokens of SELFIES 1 are read too, as [Branch1_2]\n"
          "  --constraints NAME  bonds that SELFIES allow: default, octet_rule or hypervalent\n"
          "  --data DIR          data directory, of properties; else $MARGINALIA_DATA\n"
          "  --threads N         else every core\n"
@@ -156,15 +186,21 @@ int MoleculeTool::run(const std::vector<std::string>& arguments, std::istream& i
   if (!std::ranges::count(presets, options.constraints))
     throw SpecError(fmt::format("--constraints {} is not known; there is: {}", options.constraints,
                                 fmt::join(presets, ", ")));
+  if (options.compatible && options.action != "decode")
+    throw SpecError("--compatible is about tokens of SELFIES 1, which only decode reads");
   const auto constraints = selfies::Constraints::preset(options.constraints);
   std::optional<tbb::global_control> threads;
   if (options.threads > 0)
     threads.emplace(tbb::global_control::max_allowed_parallelism, options.threads);
 
   if (options.action == "encode") {
-    translate_lines(in, out, [&](const auto& line) { return selfies::encode(line, constraints); });
+    translate_lines(in, out, [&](const auto& line) {
+      return selfies::encode(without_name(line), constraints);
+    });
   } else if (options.action == "decode") {
-    translate_lines(in, out, [&](const auto& line) { return selfies::decode(line, constraints); });
+    translate_lines(in, out, [&](const auto& line) {
+      return selfies::decode(without_name(line), constraints, options.compatible);
+    });
   } else if (options.action == "properties") {
     chemistry::need_rdkit();
     const auto scores = read_scores(kScores, options.data);

@@ -21,7 +21,6 @@
 
 #include <marginalia/dataset.h>
 #include <marginalia/plugin.h>
-#include <marginalia/unpack.h>
 
 #include "inputs.h"
 #include "molecule_tool.h"
@@ -62,7 +61,8 @@ class Molecules final : public Dataset {
   std::int64_t size(Split split) const override { return of(split).size(0); }
   std::string to_text(const Tensor& state) const override;
   Tensor from_text(const PartialText& text) const override {
-    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &constraints_ : nullptr);
+    const chemistry::SelfiesSpelling spelling{constraints_, compatible_};
+    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &spelling : nullptr);
   }
   std::string to_svg(const Tensor& state) const override;
 
@@ -74,6 +74,7 @@ class Molecules final : public Dataset {
 
   bool is_selfies_;  // then padding between tokens means nothing
   selfies::Constraints constraints_;
+  bool compatible_;
   std::array<Tensor, 3> rows_;  // uint8 [N, D]
   StateSpace space_;
 };
@@ -94,7 +95,8 @@ Fractions read_fractions(const Params& params) {
 std::string to_smiles(const Params& params, std::string_view text) {
   return params.input == "smiles"
              ? std::string(text)
-             : selfies::decode(text, selfies::Constraints::preset(params.constraints));
+             : selfies::decode(text, selfies::Constraints::preset(params.constraints),
+                               params.compatible);
 }
 
 /// What RDKit cannot read is a group of its own: its row is judged elsewhere.
@@ -118,11 +120,7 @@ void assign_splits(const Params& params, Input& input) {
         fmt::format("\"split_file\" goes with \"split\": \"file\", not \"{}\"", params.split));
   if (!input.splits.empty()) return;
   if (params.split_file) {
-    const auto file = find_packed(params.split_file.found);
-    if (file.empty())
-      throw SpecError("split_file is missing:" +
-                      list_missing("molecules", {}, {params.split_file.found}));
-    input.splits = split_by_letters(read_unpacked(file), count, file.string());
+    input.splits = read_split(TextFile(params.split_file.existing()), count);
   } else if (params.split == "file") {
     throw SpecError("\"split\": \"file\" needs \"split_file\"");
   } else if (params.split == "scaffold") {
@@ -147,8 +145,11 @@ Rows make_rows(const Params& params, const Input& input) {
       return split_characters(to_smiles(params, text));
     });
   return tokenise(input.texts, "[nop]", [&](std::string_view text) {
-    if (from_selfies) selfies::decode(text, constraints);  // throws where a token is unknown
-    const auto selfies = from_selfies ? std::string(text) : selfies::encode(text, constraints);
+    if (from_selfies)
+      selfies::decode(text, constraints, params.compatible);  // throws where a token is unknown
+    const auto selfies = !from_selfies       ? selfies::encode(text, constraints)
+                         : params.compatible ? selfies::modernise(text)
+                                             : std::string(text);
     const auto tokens = selfies::split(selfies);
     return std::vector<std::string>(tokens.begin(), tokens.end());
   });
@@ -178,11 +179,11 @@ void report_faults(const Params& params, const Input& input, const Rows& rows) {
 }
 
 /// The rows of one split: uint8 [N, D], padded.
-Tensor to_tensor(const Rows& rows, const std::vector<Split>& splits, Split split,
-                 std::int64_t length) {
+Tensor to_tensor(const Rows& rows, const SplitLetters& splits, Split split, std::int64_t length) {
   std::vector<const std::string*> chosen;
+  const auto letter = kSplitLetters[static_cast<std::size_t>(split)];
   for (std::size_t i = 0; i < splits.size(); ++i)
-    if (splits[i] == split && rows.faults[i].empty()) chosen.push_back(&rows.codes[i]);
+    if (splits[i] == letter && rows.faults[i].empty()) chosen.push_back(&rows.codes[i]);
   if (chosen.empty())
     throw SpecError(
         fmt::format("no molecule is in {}; each split needs one at least", to_string(split)));
@@ -199,7 +200,8 @@ Tensor to_tensor(const Rows& rows, const std::vector<Split>& splits, Split split
 
 Molecules::Molecules(const Params& params)
     : is_selfies_(params.representation == "selfies"),
-      constraints_(selfies::Constraints::preset(params.constraints)) {
+      constraints_(selfies::Constraints::preset(params.constraints)),
+      compatible_(params.compatible) {
   auto input = read_input(params);
   assign_splits(params, input);
   auto rows = make_rows(params, input);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -31,20 +32,17 @@ std::vector<std::vector<std::size_t>> collect_groups(const std::vector<std::stri
 
 }  // namespace
 
-std::vector<Split> split_by_order(std::size_t count, const Fractions& fractions) {
+SplitLetters split_by_order(std::size_t count, const Fractions& fractions) {
   const auto train = std::min(share(fractions[0], count), count);
-  const auto valid = std::min(train + share(fractions[1], count), count);
-  std::vector<Split> splits(count, Split::kTest);
-  std::fill_n(splits.begin(), valid, Split::kValid);
-  std::fill_n(splits.begin(), train, Split::kTrain);
-  return splits;
+  const auto valid = std::min(share(fractions[1], count), count - train);
+  return SplitLetters(train, 'T').append(valid, 'V').append(count - train - valid, 'E');
 }
 
-std::vector<Split> split_by_scaffold(const std::vector<std::string>& scaffolds,
-                                     const Fractions& fractions) {
+SplitLetters split_by_scaffold(const std::vector<std::string>& scaffolds,
+                               const Fractions& fractions) {
   const auto count = scaffolds.size();
   std::array<std::size_t, 2> room{share(fractions[0], count), share(fractions[1], count)};
-  std::vector<Split> splits(count, Split::kTest);
+  SplitLetters letters(count, 'E');
   for (const auto& group : collect_groups(scaffolds)) {
     std::size_t into = 0;
     while (into < room.size() && room[into] < group.size())
@@ -52,31 +50,29 @@ std::vector<Split> split_by_scaffold(const std::vector<std::string>& scaffolds,
     if (into == room.size()) continue;
     room[into] -= group.size();
     for (const auto i : group)
-      splits[i] = into == 0 ? Split::kTrain : Split::kValid;
+      letters[i] = kSplitLetters[into];
   }
-  return splits;
+  return letters;
 }
 
-std::vector<Split> split_by_letters(std::string_view letters, std::size_t count,
-                                    const std::string& who) {
-  std::vector<Split> splits;
-  for (std::size_t i = 0; i < letters.size(); ++i) {
-    const char c = letters[i];
-    if (c == 'T')
-      splits.push_back(Split::kTrain);
-    else if (c == 'V')
-      splits.push_back(Split::kValid);
-    else if (c == 'E')
-      splits.push_back(Split::kTest);
-    else if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
-      throw SpecError(fmt::format("{}: byte {} is '{}'; a split file has one letter for each "
-                                  "molecule: T (train), V (valid) or E (test)",
-                                  who, i + 1, c));
+SplitLetters read_split(const TextFile& file, std::size_t count) {
+  SplitLetters letters;
+  for (LineReader lines(file.text()); lines.next();) {
+    const auto line = lines.line();
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      if (kBlanks.find(line[i]) != kBlanks.npos) continue;
+      if (kSplitLetters.find(line[i]) == kSplitLetters.npos)
+        file.fail(lines.number(),
+                  fmt::format("character {} is '{}'; a split file has one letter for each "
+                              "molecule: T (train), V (valid) or E (test)",
+                              i + 1, line[i]));
+      letters += line[i];
+    }
   }
-  if (splits.size() != count)
-    throw SpecError(
-        fmt::format("{}: has {} letters, but there are {} molecules", who, splits.size(), count));
-  return splits;
+  if (letters.size() != count)
+    throw SpecError(fmt::format("{}: has {} letters, but there are {} molecules", file.name(),
+                                letters.size(), count));
+  return letters;
 }
 
 }  // namespace marginalia::molecules

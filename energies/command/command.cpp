@@ -3,7 +3,8 @@
 ///
 /// The program is started once and stays. On its stdin it gets one line a state, {"state":[0,1,2]}
 /// or {"text":"ACG"}; for each it writes one line: a number, or {"log_density": a number}, in nats;
-/// null (or -inf) is a forbidden state. There is one program, so callers wait for each other.
+/// null, -inf or -Infinity is a forbidden state. There is one program, so callers wait for each
+/// other.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -22,6 +23,7 @@
 #include <marginalia/spec.h>
 
 #include "../declared_space.h"
+#include "answer.h"
 #include "child_process.h"
 
 using namespace marginalia;
@@ -122,22 +124,13 @@ std::string Command::question(const Tensor& rows, std::int64_t b) const {
   return fmt::format("{{\"state\":[{}]}}", fmt::join(state, state + D, ","));
 }
 
-/// The number that `line` stands for, -inf for a forbidden state; NaN when it is not an answer.
-double parse_value(const std::string& line) {
-  if (line == "-inf" || line == "-Infinity") return -INFINITY;
-  auto json = Json::parse(line, nullptr, false);
-  if (json.is_object() && json.contains("log_density")) json = Json(json["log_density"]);
-  if (json.is_null() || json == "-inf" || json == "-Infinity") return -INFINITY;
-  return json.is_number() ? json.get<double>() : NAN;
-}
-
 std::vector<double> Command::values(const std::vector<std::string>& questions, bool restart) const {
   const auto text = fmt::format("{}\n", fmt::join(questions, "\n"));
   const auto lines = restart ? answers(text, questions.size())
                              : program_->ask(text, questions.size(), params_.timeout_seconds);
   std::vector<double> values;
   for (std::size_t n = 0; n < lines.size(); ++n) {
-    values.push_back(parse_value(lines[n]));
+    values.push_back(command::parse_answer(lines[n]));
     if (!std::isnan(values[n])) continue;
     program_.reset();  // what it would say next is not known
     throw Error(fmt::format(

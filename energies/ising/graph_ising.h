@@ -1,17 +1,20 @@
 #pragma once
 
-#include <filesystem>
+#include <vector>
 
 #include <marginalia/inference/factored_energy.h>
 
+#include "shared/lattices/graph_file.h"
+
 namespace marginalia::ising {
 
-/// The Ising model on any graph:  log f(x) = sum_e J w_e s_i s_j + sum_i h s_i.
+/// The Ising model on any graph:  log f(x) = sum_e J w_e s_i s_j + sum_i h_i s_i.
 class GraphIsing final : public marginalia::FactoredEnergy {
  public:
-  /// file: an edge list as graph_file.h reads it, its weights w_e multiply J; memory: GiB
-  /// of exact answers.
-  GraphIsing(const std::filesystem::path& file, double coupling, double field, double memory);
+  /// The weights w_e of the edges multiply J = coupling; fields: h_i [D]; memory: GiB of exact
+  /// answers.
+  GraphIsing(const graphs::Graph& graph, double coupling, const std::vector<double>& fields,
+             double memory);
 
  private:
   GraphIsing(marginalia::FactorModel model, double memory);

@@ -47,7 +47,7 @@ struct Ising {
   struct Params {
     std::int64_t side = 10;
     std::vector<std::int64_t> sides;
-    std::string boundary = "periodic";
+    std::string boundary = "periodic", format = "auto";
     double coupling = 0.2, field = 0.2;
     FilePath couplings, fields, graph;
     double memory = 8;
@@ -61,10 +61,13 @@ struct Ising {
       p("couplings", couplings,
         {.doc = "file in place of coupling: lines i j J, sites from 0 row by "
                 "row; or one J a line, site by site, axis by axis"});
-      p("fields", fields, {.doc = "file in place of field: one h a site, row by row"});
+      p("fields", fields,
+        {.doc = "file in place of field: one h a site, row by row; or a vertex of the graph"});
       p("graph", graph,
-        {.doc = "file in place of a lattice: edges i j, or i j w with J w for the coupling, in the "
-                "format of Gset or DIMACS"});
+        {.doc =
+             "file in place of a lattice: edges i j, or i j w with J w for the coupling; lines i i "
+             "h of COO add J h to the field"});
+      graphs::visit_format(p, format);
       p("memory", memory, {.doc = "GiB that exact answers on a graph may take", .min = 0});
     }
   };
@@ -124,11 +127,26 @@ class LatticeIsing final : public Energy, private LocalConditionals {
   Tensor neighbour_, J_, h_;  // int64 [D, 2d] and float64 [D, 2d]: J = 0 where there is none; [D]
 };
 
+/// h_i of the vertices of a graph: [D].
+std::vector<double> make_fields(const graphs::Graph& graph, const Ising::Params& params) {
+  if (!graph.weights.empty())
+    warn(fmt::format("{}: the weights of vertices are passed over; lines \"i i h\" of COO are "
+                     "fields",
+                     params.graph.found.string()));
+  auto fields = params.fields ? ising::read_fields(TextFile(params.fields.existing()),
+                                                   graph.vertices, "a graph")
+                              : std::vector<double>(std::size_t(graph.vertices), params.field);
+  for (std::size_t i = 0; i < graph.fields.size(); ++i)
+    fields[i] += params.coupling * graph.fields[i];
+  return fields;
+}
+
 std::shared_ptr<Energy> Ising::make(const Params& params) {
   if (!params.graph) return std::make_shared<LatticeIsing>(params);
-  if (!params.sides.empty() || params.couplings || params.fields)
-    throw SpecError("\"graph\" stands in place of \"sides\", \"couplings\" and \"fields\"");
-  return std::make_shared<ising::GraphIsing>(params.graph.found, params.coupling, params.field,
+  if (!params.sides.empty() || params.couplings)
+    throw SpecError("\"graph\" stands in place of \"sides\" and \"couplings\"");
+  const auto graph = graphs::read_graph(TextFile(params.graph.existing()), params.format);
+  return std::make_shared<ising::GraphIsing>(graph, params.coupling, make_fields(graph, params),
                                              params.memory);
 }
 
@@ -143,8 +161,8 @@ ising::Lattice LatticeIsing::make_lattice(const Ising::Params& params) {
     throw SpecError(fmt::format("{:.3g} sites are too many; take at most {}", sites, kMaxSites));
 
   auto lattice = ising::uniform_lattice(sides, periodic, params.coupling, params.field);
-  if (params.couplings) ising::read_couplings(params.couplings.found, lattice);
-  if (params.fields) ising::read_fields(params.fields.found, lattice);
+  if (params.couplings) ising::read_couplings(TextFile(params.couplings.existing()), lattice);
+  if (params.fields) ising::read_fields(TextFile(params.fields.existing()), lattice);
   return lattice;
 }
 

@@ -1,19 +1,17 @@
 #include "alphabet.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string_view>
 
 #include <fmt/format.h>
 
 #include <marginalia/error.h>
-#include <marginalia/unpack.h>
 
 namespace marginalia::molecule_property {
 
 namespace {
-
-constexpr std::string_view kBlanks = " \t\r\n";
 
 /// Why a text is not a token of SELFIES; empty where it is one.
 std::string find_fault(const std::string& text, const selfies::Constraints& constraints) {
@@ -29,12 +27,21 @@ std::string find_fault(const std::string& text, const selfies::Constraints& cons
 
 void check(const Token& token, const selfies::Constraints* constraints) {
   std::string fault;
-  if (token.text.empty() || token.text.find_first_of(kBlanks) != token.text.npos)
+  if (token.text.empty() || token.text.find_first_of(" \t\r\n") != token.text.npos)
     fault = "is empty or holds blanks";
   else if (constraints)
     fault = find_fault(token.text, *constraints);
   if (!fault.empty())
     throw SpecError(fmt::format("{}: the token \"{}\" {}", token.where, token.text, fault));
+}
+
+/// Whether anything but numbers, as how often a token occurs, stands behind the first word.
+bool is_followed_by_words(const RecordReader& record, std::vector<std::string_view> words) {
+  for (const auto& field : record.fields())
+    if (&field != &record.fields()[0])
+      std::ranges::copy(split_words(field), std::back_inserter(words));
+  return std::any_of(words.begin() + 1, words.end(),
+                     [](std::string_view word) { return parse_number(word).fault; });
 }
 
 }  // namespace
@@ -46,21 +53,18 @@ std::vector<Token> to_tokens(const std::vector<std::string>& alphabet) {
   return tokens;
 }
 
-std::vector<Token> read_tokens(const std::filesystem::path& file) {
-  const auto found = find_packed(file);
-  if (found.empty())
-    throw SpecError(fmt::format("{}: there is no such file; a file is looked for beside the spec, "
-                                "then in the data directory (--data, $MARGINALIA_DATA)",
-                                file.string()));
-  const auto text = read_unpacked(found);
+std::vector<Token> read_tokens(const TextFile& file, bool is_selfies) {
   std::vector<Token> tokens;
-  std::string_view rest = text;
-  for (int line = 1; !rest.empty(); ++line) {
-    const auto end = std::min(rest.find('\n'), rest.size());
-    const auto word = rest.substr(0, std::min(rest.find_first_of(kBlanks), end));
-    if (!word.empty() && !(line == 1 && word == "token"))
-      tokens.push_back({std::string(word), fmt::format("{}:{}", found.string(), line)});
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  RecordReader records(file, is_selfies ? "#" : "");
+  for (bool is_first = true; records.next(); is_first = false) {
+    const auto words = split_words(records.fields()[0]);
+    const auto token = words.empty() ? std::string_view() : words[0];
+    if (is_first && token == "token") continue;
+    if (token == "#" && is_followed_by_words(records, words))
+      records.fail(
+          "begins with #, which is a bond of SMILES, and goes on with words; an alphabet of SMILES "
+          "has no comments");
+    tokens.push_back({std::string(token), file.place(records.line())});
   }
   return tokens;
 }

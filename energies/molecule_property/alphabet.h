@@ -2,9 +2,10 @@
 /// The tokens that states are made of.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
+
+#include <marginalia/text_file.h>
 
 #include "shared/selfies/selfies.h"
 
@@ -16,9 +17,10 @@ struct Token {
 };
 
 std::vector<Token> to_tokens(const std::vector<std::string>& alphabet);
-/// The first word of each line, of a plain or packed file; a first line that begins with "token" is
-/// its header. Throws SpecError.
-std::vector<Token> read_tokens(const std::filesystem::path& file);
+/// The first word of each line, or of its first column; a first line that begins with "token" is a
+/// header. Of SELFIES lines that begin with # are comments; of SMILES # is a bond, and a line of
+/// words behind it is refused. Throws SpecError.
+std::vector<Token> read_tokens(const TextFile& file, bool is_selfies);
 
 /// The texts sorted by bytes, then the padding: the alphabet of the dataset `molecules`. Throws
 /// SpecError, saying where, for a token that stands twice, holds blanks, or (constraints given) is

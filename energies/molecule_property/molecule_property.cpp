@@ -26,8 +26,8 @@
 #include <torch/types.h>
 
 #include <marginalia/energy.h>
+#include <marginalia/files.h>
 #include <marginalia/plugin.h>
-#include <marginalia/unpack.h>
 
 #include "alphabet.h"
 #include "fragment_table.h"
@@ -70,6 +70,7 @@ class MoleculeProperty final : public Energy, private Readable {
     std::string representation = "selfies", constraints = "default";
     std::vector<std::string> alphabet = kMosesTokens;
     FilePath alphabet_file, fragments{"chem_reference/sa_fragment_scores.bin", {}};
+    bool compatible = false;
     std::int64_t length = 55;
     double floor = -1000;
     void visit(ParamVisitor& p) {
@@ -80,7 +81,11 @@ class MoleculeProperty final : public Energy, private Readable {
         {.doc = "tokens, to which padding is added, [nop] or a blank; by default those of the "
                 "molecules of MOSES"});
       p("alphabet_file", alphabet_file,
-        {.doc = "in place of alphabet: the first word of each line"});
+        {.doc = "in place of alphabet: the first word of each line, [C] of [C] 100 or of [C],100; "
+                "of SELFIES, lines that begin with # are comments; plain, .gz or .zip"});
+      p("compatible", compatible,
+        {.doc = "whether tokens of SELFIES 1 are read too, in alphabets and in texts of questions: "
+                "[Branch1_2] as [=Branch1], [Expl=Ring1] as [=Ring1], [C@@Hexpl] as [C@@H1]"});
       p("length", length, {.doc = "D, tokens of a state, padding included", .min = 1});
       p("constraints", constraints,
         {.doc = "bonds that SELFIES allow an atom", .one_of = selfies::Constraints::presets()});
@@ -105,7 +110,8 @@ class MoleculeProperty final : public Energy, private Readable {
   Tensor compute_log_density(const Tensor& x) const override;
   std::string to_text(const Tensor& state) const override;
   Tensor from_text(const PartialText& text) const override {
-    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &constraints_ : nullptr);
+    const chemistry::SelfiesSpelling spelling{constraints_, compatible_};
+    return chemistry::state_of_molecule(space_, text, is_selfies_ ? &spelling : nullptr);
   }
   std::string to_svg(const Tensor& state) const override {
     return (state == kUnknown).any().item<bool>() ? "" : chemistry::draw(to_text(state));
@@ -122,6 +128,7 @@ class MoleculeProperty final : public Energy, private Readable {
 
   bool is_selfies_;
   selfies::Constraints constraints_;
+  bool compatible_;
   StateSpace space_;
   double floor_;
   std::vector<Term> terms_;
@@ -134,10 +141,16 @@ std::vector<std::string> read_alphabet(const Params& params) {
   const bool is_selfies = params.representation == "selfies";
   if (!is_selfies && !params.alphabet_file && params.alphabet == kMosesTokens)
     throw SpecError("\"representation\": \"smiles\" needs an \"alphabet\" of pieces of SMILES");
+  if (!is_selfies && params.compatible)
+    throw SpecError("\"compatible\" is about tokens of SELFIES, and there are none");
   const auto constraints = selfies::Constraints::preset(params.constraints);
-  return checked_alphabet(
-      params.alphabet_file ? read_tokens(params.alphabet_file.found) : to_tokens(params.alphabet),
-      is_selfies ? "[nop]" : " ", is_selfies ? &constraints : nullptr);
+  auto tokens = params.alphabet_file
+                    ? read_tokens(TextFile(params.alphabet_file.existing()), is_selfies)
+                    : to_tokens(params.alphabet);
+  if (params.compatible)
+    for (auto& token : tokens)
+      token.text = selfies::modernise(token.text);
+  return checked_alphabet(tokens, is_selfies ? "[nop]" : " ", is_selfies ? &constraints : nullptr);
 }
 
 StateSpace make_space(const Params& params) {
@@ -173,6 +186,7 @@ Properties make_calculator(const Params& params, const std::vector<Term>& terms)
 MoleculeProperty::MoleculeProperty(const Params& params)
     : is_selfies_(params.representation == "selfies"),
       constraints_(selfies::Constraints::preset(params.constraints)),
+      compatible_(params.compatible),
       space_(make_space(params)),
       floor_(params.floor),
       terms_(read_terms(params)),

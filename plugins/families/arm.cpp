@@ -31,6 +31,7 @@
 #include <marginalia/inference/masking.h>
 #include <marginalia/plugin.h>
 
+#include "shared/families/objectives.h"
 #include "shared/families/reinforce.h"
 #include "shared/families/role_network.h"
 
@@ -57,25 +58,13 @@ class Arm final : public Family {
       "arXiv:1809.10606";
   static constexpr std::pair<const char*, unsigned> kRoles[] = {{"causal", kCausalLogits}};
 
-  struct ByData : NoParams {
-    static constexpr const char* kName = "auto";
-    static constexpr const char* kDoc = "likelihood where there is a dataset, else reinforce";
-  };
-  struct Likelihood : NoParams {
-    static constexpr const char* kName = "likelihood";
-    static constexpr const char* kDoc = "log-likelihood of a dataset";
-  };
-  struct Reinforce : NoParams {
-    static constexpr const char* kName = "reinforce";
-    static constexpr const char* kDoc =
-        "reverse KL to an energy, by REINFORCE with the whole log p";
-  };
   struct MonteCarlo : NoParams {
     static constexpr const char* kName = "monte_carlo";
     static constexpr const char* kDoc =
-        "the same with one conditional of log p (ARM-MC, a baseline)";
+        "reverse KL to an energy, by one conditional of log p (ARM-MC, a baseline)";
   };
-  using Objective = std::variant<ByData, Likelihood, Reinforce, MonteCarlo>;
+  using Objective =
+      std::variant<objectives::ByData, objectives::Likelihood, objectives::Reinforce, MonteCarlo>;
 
   struct Params {
     Objective objective;
@@ -99,12 +88,7 @@ class Arm final : public Family {
         particles_(params.particles),
         network_(context, "causal", kCausalLogits),
         order_(read_order(params, context)),
-        objective_(settled(params.objective, context)) {
-    if (by_likelihood() && !context.dataset)
-      throw SpecError("learns from a \"dataset\"; the spec has none");
-    if (!by_likelihood() && !context.energy)
-      throw SpecError(fmt::format("\"objective\": \"{}\" learns from an \"energy\"",
-                                  std::visit([](const auto& o) { return o.kName; }, objective_)));
+        objective_(objectives::settled(params.objective, context)) {
     const auto only = network_->causal_order();
     if (only.defined() && !only.equal(order_))
       throw SpecError(fmt::format(
@@ -166,12 +150,7 @@ class Arm final : public Family {
     return causal(x).gather(2, x.to(device_).unsqueeze(2)).squeeze(2);
   }
 
-  static Objective settled(const Objective& objective, const FamilyContext& context) {
-    if (!std::holds_alternative<ByData>(objective)) return objective;
-    if (context.dataset) return Likelihood{};
-    return Reinforce{};
-  }
-  bool by_likelihood() const { return std::holds_alternative<Likelihood>(objective_); }
+  bool by_likelihood() const { return std::holds_alternative<objectives::Likelihood>(objective_); }
 
   void from_energy(Step& step) const {
     const auto B = step.batch_size(), D = space_.dimension();

@@ -64,8 +64,7 @@ class Conformal final : public Metric {
     const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
     if (!way || !family.by_route(QueryKind::kConditionals, Route::kOnePass))
       throw Unavailable("needs log-marginals and conditionals in one pass");
-    std::string source;
-    const auto x = true_states(evaluation, source);
+    const auto [x, source] = true_states(evaluation);
     auto& stream = evaluation.stream("conformal");
     const auto D = x.size(1), n = std::min(params_.queries, x.size(0));
     const auto row = stream.permutations(1, x.size(0))[0].slice(0, 0, n);

@@ -70,8 +70,7 @@ TrueWeights true_weights(Evaluation& evaluation, const std::string& name) {
   const auto& family = evaluation.family();
   const auto scorer = find_scorer(family);
   const bool along_orders = scorer && is_along_orders(*scorer);
-  std::string source;
-  const auto x = true_states(evaluation, source);
+  const auto [x, source] = true_states(evaluation);
   const auto log_q = scorer ? log_marginals(family, x, scorer->estimator, evaluation.stream(name))
                             : Answers{{}, 0, false};
   // Another estimator will do where nothing has to be summed out, as of full states of an arm.
@@ -105,12 +104,15 @@ class LogZ final : public Metric {
   static constexpr const char* kExample = R"({"samples": 16})";
   static constexpr const char* kExact = "exact";
   static constexpr const char* kExtrapolated = "extrapolated";
+  /// What the model's samples vouch for before what it only says; what is exact, or an interval
+  /// that holds for any model, is known of the energy and not of the model.
   static constexpr MeasurementInfo kMeasurements[] = {
-      log_z_by("*", "log of the normaliser, sum of f(x) over all x", ColumnKind::kShared),
-      log_z_by("learned", "a parameter of the model", ColumnKind::kShared),
       log_z_by("importance", "log of the mean weight of the model's samples", ColumnKind::kShared),
+      log_z_by("one_pass", "as the model says it, asked once", ColumnKind::kShared),
+      log_z_by("learned", "a parameter of the model", ColumnKind::kShared),
+      log_z_by("*", "log of the normaliser, sum of f(x) over all x", ColumnKind::kShared),
       log_z_by("certified", "an interval that holds with its confidence, whenever it is stopped",
-               ColumnKind::kShared),
+               ColumnKind::kAside),
       log_z_by(kExact, "by the energy's oracle", ColumnKind::kAside),
       log_z_by(kExtrapolated, "from what is known of other sizes", ColumnKind::kAside)};
 

@@ -182,8 +182,8 @@ class RegenerationError final : public Metric {
       throw Unavailable(fmt::format("needs log-marginals in one pass and by an ensemble of orders; "
                                     "the family offers: {}",
                                     list_estimators(offered(family, QueryKind::kLogMarginal))));
-    std::string source;
-    const auto truth = true_states(evaluation, source).slice(0, 0, params_.queries);
+    const auto [states_of_truth, source] = true_states(evaluation);
+    const auto truth = states_of_truth.slice(0, 0, params_.queries);
     auto& stream = evaluation.stream("regeneration_error");
     const auto D = truth.size(1);
     std::vector<Tensor> states, sizes;

@@ -24,9 +24,9 @@
 #include <torch/types.h>
 
 #include <marginalia/dataset.h>
+#include <marginalia/files.h>
 #include <marginalia/metric.h>
 #include <marginalia/plugin.h>
-#include <marginalia/unpack.h>
 
 #include "shared/chemistry/chemistry.h"
 #include "shared/measure/measure.h"

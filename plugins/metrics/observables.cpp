@@ -13,6 +13,7 @@
 /// are those of independent samples of q and of chains of p, whose draws remember each other.
 /// Chance alone makes a mean of absolute values positive: "by_chance" is what it would be were q =
 /// p. "weighted" is the same with samples weighed by f / q: self-normalised importance sampling.
+/// "model" and "reference" are the two means themselves; "exact" is E_p e where it can be computed.
 /// Source: Wu (1982), doi:10.1103/RevModPhys.54.235 (m); Nicoli et al. (2020),
 /// doi:10.1103/PhysRevE.101.023304 (weights).
 #include <algorithm>
@@ -27,6 +28,7 @@
 #include <marginalia/energy.h>
 #include <marginalia/plugin.h>
 
+#include "exact_energy.h"
 #include "shared/measure/measure.h"
 
 namespace {
@@ -96,6 +98,15 @@ Tensor correlation(const Tensor& x, const Lattice& lattice, std::int64_t r, std:
   return of_share(equal.to(torch::kDouble) / pairs, K);
 }
 
+constexpr const char *kPerSite = "per site", *kNatsPerSite = "nats per site",
+                     *kPerPair = "per pair", *kEnergy = "energy";
+
+constexpr MeasurementInfo declare_error(const char* observable, const char* meaning,
+                                        const char* unit) {
+  return {
+      .estimator = observable, .label = "error of observables", .meaning = meaning, .unit = unit};
+}
+
 /// Numbers of a state, M of them, and how they are called.
 struct Observable {
   std::string name, unit;
@@ -104,7 +115,7 @@ struct Observable {
 };
 
 Observable two_point(const Energy& energy, std::int64_t K) {
-  Observable result{"two_point", "correlation", {}};
+  Observable result{"two_point", kPerPair, {}};
   if (const auto lattice = find_lattice(energy)) {
     for (std::int64_t r = 1; r <= std::ranges::max(lattice->sides) / 2; ++r)
       result.distances.push_back(r);
@@ -128,12 +139,12 @@ Observable two_point(const Energy& energy, std::int64_t K) {
 std::vector<Observable> list_observables(const Evaluation& evaluation) {
   const auto K = evaluation.space().levels(), D = evaluation.space().dimension();
   std::vector<Observable> all{
-      {"magnetisation", "magnetisation", [K](const Tensor& x) { return magnetisation(x, K); }},
-      {"absolute_magnetisation", "magnetisation",
+      {"magnetisation", kPerSite, [K](const Tensor& x) { return magnetisation(x, K); }},
+      {"absolute_magnetisation", kPerSite,
        [K](const Tensor& x) { return magnetisation(x, K).amax(1, true); }}};
   const auto* energy = evaluation.energy();
   if (!energy) return all;
-  all.push_back({"energy", "nats per site", [energy, D](const Tensor& x) {
+  all.push_back({kEnergy, kNatsPerSite, [energy, D](const Tensor& x) {
                    return (energy->log_density(x) / double(-D)).unsqueeze(1);
                  }});
   const auto pairs = energy->pairwise();
@@ -253,12 +264,11 @@ class Observables final : public Metric {
       "errors of magnetisation, energy and two-point correlation of the model's samples";
   static constexpr const char* kFormula = "|E_q o(x) - E_p o(x)|";
   static constexpr const char* kSource = "Wu (1982), doi:10.1103/RevModPhys.54.235";
-  static constexpr const char* kLabel = "observables";
   static constexpr MeasurementInfo kMeasurements[] = {
-      {"magnetisation", kLabel, "mean over k of |E_q m_k - E_p m_k|", "magnetisation"},
-      {"absolute_magnetisation", kLabel, "|E_q m - E_p m|, m = max_k m_k", "magnetisation"},
-      {"energy", kLabel, "|E_q e - E_p e|, e = -log f / D", "nats per site"},
-      {"two_point", kLabel, "mean over r of |E_q c(r) - E_p c(r)|", "correlation"}};
+      declare_error("magnetisation", "mean over k of |E_q m_k - E_p m_k|", kPerSite),
+      declare_error("absolute_magnetisation", "|E_q m - E_p m|, m = max_k m_k", kPerSite),
+      declare_error(kEnergy, "|E_q e - E_p e|, e = -log f / D", kNatsPerSite),
+      declare_error("two_point", "mean over r of |E_q c(r) - E_p c(r)|", kPerPair)};
   struct Params {
     void visit(ParamVisitor&) {}
   };
@@ -283,6 +293,9 @@ class Observables final : public Metric {
       const Chains p{observable.of(truth.states.flatten(0, 1)).view({C, n, -1})};
       measurements.push_back(compare(observable, {observable.of(model.states), equal}, p, weight));
       measurements.back().more["source"] = truth.source;
+      if (observable.name == kEnergy)
+        if (const auto exact = exact_mean_log_density(evaluation))
+          measurements.back().more["exact"] = *exact / double(-space.dimension());
     }
     return measurements;
   }

@@ -8,20 +8,48 @@ using namespace marginalia;
 
 namespace {
 
-/// Calls `check` with every dataset and split, built from its example and tests/data.
+template <class F>
+void for_splits(const Dataset& dataset, F check) {
+  for (const auto split : test::kSplits) {
+    const std::string split_name(to_string(split));
+    CAPTURE(split_name);
+    check(dataset, split);
+  }
+}
+
+/// Calls `check` with every dataset and split, built from its example and tests/data; and with a
+/// table of variables of 2, 3 and 5 values.
 template <class F>
 void for_each_split(F check) {
   const auto& registry = test::loaded_registry();
   for (const auto& [name, entry] : registry.all<Dataset>()) {
     CAPTURE(name);
     const auto dataset = test::make_example<Dataset>(entry.description);
-    if (!dataset) continue;
-    for (const auto split : test::kSplits) {
-      const std::string split_name(to_string(split));
-      CAPTURE(split_name);
-      check(*dataset, split);
-    }
+    if (dataset) for_splits(*dataset, check);
   }
+  const auto mixed =
+      registry.make<Dataset>(Spec::from_text(R"({"type": "table", "name": "mixed"})", "mixed.json",
+                                             {MARGINALIA_TEST_DATA, MARGINALIA_TEST_DATA}));
+  CHECK(mixed->space() == StateSpace{{2, 3, 5}, {3}});
+  for_splits(*mixed, check);
+}
+
+TEST_CASE("a dataset reads no value that a variable does not have") {
+  for_each_split([](const Dataset& dataset, Split split) {
+    const auto& space = dataset.space();
+    if (!space.alphabet.empty() || space.levels() > 10) return;  // one digit a variable
+    const auto text = dataset.to_text(dataset.rows(split, torch::arange(1))[0]);
+    std::vector<std::size_t> places;
+    for (std::size_t at = 0; at < text.size(); ++at)
+      if (text[at] != '/') places.push_back(at);
+    REQUIRE(std::int64_t(places.size()) == space.dimension());
+    for (const auto i : test::some(space.dimension(), 20)) {
+      auto beyond = text;
+      beyond[places[std::size_t(i)]] = char('0' + space.cardinalities[std::size_t(i)]);
+      CAPTURE(beyond);
+      CHECK_THROWS_AS(dataset.from_text({beyond}), SpecError);
+    }
+  });
 }
 
 TEST_CASE("every dataset gives rows of its space") {

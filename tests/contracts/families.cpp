@@ -116,7 +116,20 @@ TEST_CASE("a checkpoint holds all that answers depend on") {
   });
 }
 
-TEST_CASE("a run resumed half-way ends where one that was never stopped does") {
+/// The lines of metrics.jsonl without the seconds that they tell.
+std::vector<Json> read_numbers(const std::filesystem::path& run) {
+  std::vector<Json> lines;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string text; std::getline(in, text);) {
+    auto& line = lines.emplace_back();
+    const auto all = Json::parse(text);
+    for (const auto& [name, value] : all.items())
+      if (name.find("seconds") == std::string::npos) line[name] = value;
+  }
+  return lines;
+}
+
+TEST_CASE("a run resumed half-way ends where one that was never stopped does, and says the same") {
   for_each_family([](Trained4& t) {
     const auto resumed = build(t.spec);
     {
@@ -130,6 +143,9 @@ TEST_CASE("a run resumed half-way ends where one that was never stopped does") {
     const auto end = train(*resumed, run, t.checkpoints() / "step_000002.safetensors", {});
     CHECK(end.state.step == 4);
     check_equal(Snapshot(t.family()), Snapshot(*resumed->family));
+    const auto lines = read_numbers(folder / "run");
+    CHECK(lines.size() == 1);  // of all four steps: two before the checkpoint, two after
+    CHECK(lines == read_numbers(t.folder / "run"));
   });
 }
 

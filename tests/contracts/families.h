@@ -18,30 +18,47 @@
 
 namespace marginalia::test::families {
 
-/// Nine bits: small enough to sum over.
-inline constexpr const char* kEnergy =
-    R"({"type": "ising", "side": 3, "coupling": 0.3, "field": -0.1})";
+/// What families are held to: an energy of few enough states to sum over, and a table of its
+/// states.
+struct World {
+  std::string name;
+  std::filesystem::path folder;  ///< of the files that they name
+  Json energy, dataset;
+};
 
-/// A table of nine bits, drawn from the energy, as text files.
-inline const test::TempDir& table() {
+/// Nine bits and a table of them, drawn from the energy, as a text file.
+inline World world_of_bits() {
   static const test::TempDir folder;
-  static const bool written = [] {
-    Stream stream(4, "contracts");
-    const auto energy = test::make<Energy>(kEnergy);
-    const auto x = energy->exact()->sample(torch::full({60, 9}, kUnknown, torch::kLong), stream);
-    std::ofstream file(folder / "rows.txt");
-    for (std::int64_t n = 0; n < x.size(0); ++n)
-      for (std::int64_t i = 0; i < 9; ++i)
-        file << x[n][i].item<std::int64_t>() << (i == 8 ? "\n" : " ");
-    return bool(file);
-  }();
-  REQUIRE(written);
-  return folder;
+  const auto json = Json::parse(R"({"type": "ising", "side": 3, "coupling": 0.3, "field": -0.1})");
+  Stream stream(4, "contracts");
+  const auto energy = test::make<Energy>(json.dump());
+  const auto x = energy->exact()->sample(torch::full({60, 9}, kUnknown, torch::kLong), stream);
+  std::ofstream file(folder / "rows.txt");
+  for (std::int64_t n = 0; n < x.size(0); ++n)
+    for (std::int64_t i = 0; i < 9; ++i)
+      file << x[n][i].item<std::int64_t>() << (i == 8 ? "\n" : " ");
+  REQUIRE(bool(file));
+  return {"nine bits", folder.path(), json,
+          Json::parse(R"({"type": "table", "train": "rows.txt", "valid": "rows.txt",
+                          "test": "rows.txt"})")};
+}
+
+/// Variables of 2, 3 and 5 values, of which training rows do not show all.
+inline World mixed_world() {
+  return {"variables of 2, 3 and 5 values", MARGINALIA_TEST_DATA,
+          Json::parse(R"({"type": "factor_graph", "file": "mixed.uai"})"),
+          Json::parse(R"({"type": "table", "name": "mixed"})")};
+}
+
+inline const std::vector<World>& worlds() {
+  static const std::vector<World> all{world_of_bits(), mixed_world()};
+  return all;
 }
 
 /// A registered network that has `heads`, as its example builds it; null where there is none.
-inline Json network_with(HeadSet heads) {
-  const auto energy = test::make<Energy>(kEnergy);
+inline Json network_with(HeadSet heads, const World& world) {
+  const auto energy = test::loaded_registry().make<Energy>(
+      Spec::from_text(world.energy.dump(), "energy.json", {world.folder, world.folder}));
   const NetworkContext context{energy->space(), heads, energy.get()};
   for (const auto& [name, entry] : test::loaded_registry().all<Network>()) {
     const auto spec = test::example(entry.description);
@@ -55,7 +72,8 @@ inline Json network_with(HeadSet heads) {
 }
 
 /// The spec of a small experiment: the family's example, learning from `sources`.
-inline Spec make_spec(const Description& d, const std::vector<std::string>& sources) {
+inline Spec make_spec(const Description& d, const World& world,
+                      const std::vector<std::string>& sources) {
   Json json{{"marginalia", 1},
             {"seed", 5},
             {"device", "cpu"},
@@ -63,15 +81,11 @@ inline Spec make_spec(const Description& d, const std::vector<std::string>& sour
              {{"steps", 4}, {"batch_size", 8}, {"checkpoint", {{"every_steps", 2}, {"keep", 9}}}}}};
   json["family"] = test::example(d).json();
   for (const auto& [role, heads] : d.roles)
-    if (auto network = network_with(heads); !network.is_null())
+    if (auto network = network_with(heads, world); !network.is_null())
       json["network"][role] = std::move(network);
   for (const auto& source : sources)
-    json[source] = source == "energy" ? Json::parse(kEnergy)
-                                      : Json{{"type", "table"},
-                                             {"train", "rows.txt"},
-                                             {"valid", "rows.txt"},
-                                             {"test", "rows.txt"}};
-  return Spec::from_text(json.dump(), d.name + ".json", {table().path(), table().path()});
+    json[source] = source == "energy" ? world.energy : world.dataset;
+  return Spec::from_text(json.dump(), d.name + ".json", {world.folder, world.folder});
 }
 
 inline std::unique_ptr<Experiment> build(const Spec& spec) {
@@ -118,28 +132,29 @@ struct Trained4 {
 };
 
 /// A family in all the surroundings that it can be built in, after training there.
-std::vector<std::unique_ptr<Trained4>> train_everywhere(
+inline std::vector<std::unique_ptr<Trained4>> train_everywhere(
     const Description& d, const std::vector<std::string>& settings = {}) {
   std::vector<std::unique_ptr<Trained4>> all;
   const std::vector<std::vector<std::string>> surroundings{
       {"energy"}, {"dataset"}, {"dataset", "energy"}};
-  for (const auto& sources : surroundings) {
-    auto made =
-        std::unique_ptr<Trained4>(new Trained4{{}, make_spec(d, sources).with(settings), {}});
-    try {
-      made->experiment = build(made->spec);
-    } catch (const SpecError& e) {
-      MESSAGE(d.name, " is not built from ", fmt::format("{}", fmt::join(sources, " and ")), ": ",
-              std::string(e.what()));
-      continue;
+  for (const auto& world : worlds())
+    for (const auto& sources : surroundings) {
+      auto made = std::unique_ptr<Trained4>(
+          new Trained4{{}, make_spec(d, world, sources).with(settings), {}});
+      try {
+        made->experiment = build(made->spec);
+      } catch (const SpecError& e) {
+        MESSAGE(d.name, " is not built from ", fmt::format("{}", fmt::join(sources, " and ")),
+                " of ", world.name, ": ", std::string(e.what()));
+        continue;
+      }
+      const auto run = RunDirectory::create(made->folder.path() / "run", false);
+      const auto end = train(*made->experiment, run, {}, {});
+      CHECK(end.outcome == Outcome::kFinished);
+      CHECK(end.state.step == 4);
+      made->family().set_training(false);
+      all.push_back(std::move(made));
     }
-    const auto run = RunDirectory::create(made->folder.path() / "run", false);
-    const auto end = train(*made->experiment, run, {}, {});
-    CHECK(end.outcome == Outcome::kFinished);
-    CHECK(end.state.step == 4);
-    made->family().set_training(false);
-    all.push_back(std::move(made));
-  }
   return all;
 }
 
@@ -182,10 +197,10 @@ inline Answer ask(const Family& family, Query query) {
   return family.answer(query, stream);
 }
 
-/// Whether what an estimator says is normalised by construction: a chain of conditionals along one
-/// order, or the model's exact answer.
-inline bool normalised(const Capability& c) {
-  return c.estimator == "chain" || c.status == Status::kExact;
+/// Whether what an estimator said is normalised by construction: a chain of conditionals along one
+/// order, or an exact answer.
+inline bool normalised(const Capability& c, const Answer& answer) {
+  return c.estimator == "chain" || c.status == Status::kExact || answer.status == Status::kExact;
 }
 
 inline bool has(const Family& family, QueryKind kind, const std::string& estimator) {

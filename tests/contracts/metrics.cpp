@@ -11,7 +11,8 @@ using namespace marginalia;
 
 namespace {
 
-/// A small untrained model of an energy, and one of a dataset, measured by every metric.
+/// Small untrained models of an energy and of a dataset, measured by every metric; also where the
+/// variables differ in their values.
 struct SmallModel {
   std::string name;
   std::string spec;
@@ -21,6 +22,15 @@ const SmallModel kSmallModels[] = {{"a model of an energy", R"({"marginalia": 2,
       "family": {"type": "mam"}})"},
                                    {"a model of a dataset", R"({"marginalia": 2, "seed": 1,
       "dataset": {"type": "table", "name": "tiny"},
+      "network": {"type": "mlp", "hidden": 16, "layers": 2},
+      "family": {"type": "any_order_arm"}})"},
+                                   {"a model of an energy of 2, 3 and 5 values",
+                                    R"({"marginalia": 2, "seed": 1,
+      "energy": {"type": "factor_graph", "file": "mixed.uai"},
+      "network": {"type": "mlp", "hidden": 16, "layers": 2}, "family": {"type": "mam"}})"},
+                                   {"a model of a dataset of 2, 3 and 5 values",
+                                    R"({"marginalia": 2, "seed": 1,
+      "dataset": {"type": "table", "name": "mixed"},
       "network": {"type": "mlp", "hidden": 16, "layers": 2},
       "family": {"type": "any_order_arm"}})"}};
 
@@ -41,7 +51,7 @@ Json measure(Experiment& experiment) {
 
 /// A value that is a number, or the name of one that JSON cannot hold.
 bool is_value(const Json& value) {
-  return value.is_number() || value == "inf" || value == "-inf" || value == "nan";
+  return value.is_number() || value == "inf" || value == "-inf" || value.is_null();
 }
 
 TEST_CASE("every metric gives figures with unit and status, or says why not") {

@@ -1,6 +1,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "contracts.h"
+#include "factors.h"
 
 #include <marginalia/network.h>
 
@@ -13,17 +14,33 @@ constexpr Head kHeads[] = {kLogMarginal,    kLogits,       kExtensions,
                            kPositionLogits, kCausalLogits, kEmbedding};
 constexpr HeadSet kAll = (kLogitsOfOne << 1) - 1;
 
-/// What networks are built for: a lattice with its energy, and variables of different
-/// cardinalities.
+/// What networks are built for: a lattice with its energy; variables of different cardinalities,
+/// alone, and seen as a picture with an energy.
 struct Surroundings {
   std::string name;
   StateSpace space;
   std::shared_ptr<Energy> energy;
 };
+
+/// Each variable leans to the value of the one before it.
+std::shared_ptr<Energy> leaning(const std::vector<std::int64_t>& cardinalities) {
+  FactorModel model{cardinalities, {}};
+  for (std::size_t i = 0; i + 1 < cardinalities.size(); ++i) {
+    Factor factor{{std::int64_t(i), std::int64_t(i) + 1}, {}};
+    for (std::int64_t k = 0; k < cardinalities[i]; ++k)
+      for (std::int64_t l = 0; l < cardinalities[i + 1]; ++l)
+        factor.log_values.push_back(k == l ? 0.5 : 0.1 * double(l));
+    model.factors.push_back(factor);
+  }
+  return std::make_shared<test::Factored>(model);
+}
+
 std::vector<Surroundings> surroundings() {
   const auto ising = test::make<Energy>(R"({"type": "ising", "side": 3, "coupling": 0.3})");
+  const StateSpace picture{{2, 3, 5, 3, 2, 5, 5, 2, 3}, {3, 3}};
   return {{"3 x 3 lattice", ising->space(), ising},
-          {"four variables of 2, 3, 4 and 2 values", StateSpace{{2, 3, 4, 2}, {4}}, nullptr}};
+          {"variables of 2, 3 and 5 values", StateSpace{{2, 3, 5}, {3}}, nullptr},
+          {"a picture of variables of 2, 3 and 5 values", picture, leaning(picture.cardinalities)}};
 }
 
 std::shared_ptr<Network> build(const Description& d, const Surroundings& around, HeadSet heads) {
@@ -120,13 +137,25 @@ TEST_CASE("every network computes the heads it is asked for, and no others") {
       if (head == kEmbedding) CHECK((out.dim() == 2 && out.size(0) == B));
       if (head & (kLogits | kExtensions | kCausalLogits))
         CHECK(out.sizes() == at::IntArrayRef{B, D, K});
-      const auto possible = around.space.possible().expand({B, D, K});
-      if (head == kLogits) {
-        CHECK(out.masked_select(possible).isfinite().all().item<bool>());
-        CHECK((out.masked_select(~possible) == -INFINITY).all().item<bool>());
-      } else {
-        CHECK_FALSE(out.isnan().any().item<bool>());
-      }
+      CHECK_FALSE(out.isnan().any().item<bool>());
+    }
+  });
+}
+
+TEST_CASE("a network gives values that a variable does not have no probability") {
+  torch::NoGradGuard no_grad;
+  for_each_network([](Network& network, const Surroundings& around, const Description&) {
+    for (const auto head : {kLogits, kExtensions, kCausalLogits}) {
+      if (!(network.heads() & head)) continue;
+      const auto head_name = list_heads(head);
+      CAPTURE(head_name);
+      const auto out =
+          part(network.evaluate(input_for(network, around.space, head), head), head);  // [B, D, K]
+      const auto possible = around.space.possible().expand(out.sizes());
+      CHECK(out.masked_select(possible).isfinite().all().item<bool>());
+      CHECK((out.masked_select(~possible) == -INFINITY).all().item<bool>());
+      const auto p = out.softmax(2);
+      CHECK(test::close((p * possible).sum(2), torch::ones({p.size(0), p.size(1)}), 1e-5));
     }
   });
 }

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <set>
 
-#include <marginalia/unpack.h>
+#include <marginalia/files.h>
 
 #include "energies/molecule_rows.h"
 #include "folder.h"

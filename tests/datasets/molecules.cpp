@@ -85,7 +85,7 @@ TEST_CASE("molecules are read from a column of a .csv, quoted or not, and from S
   CHECK(texts(*m, Split::kTrain) == Texts{"[C][C][O]", "[C][=C]"});
   CHECK(texts(*m, Split::kTest) == Texts{"[C][F]"});
   CHECK(dataset_refusal(molecules_spec(R"("file": "m.csv", "column": "smile")"), folder.path) ==
-        kMoleculesSays + "DATA/m.csv: has no column \"smile\"; there is: id, smiles");
+        kMoleculesSays + "DATA/m.csv:1: has no column \"smile\"; there is: id, smiles");
   folder.write("s.txt", "[C][C][O]\n[C][nop][=C]\n[N][#C]\n[C][F].[Na+1]\n");
   const auto s = make_dataset(molecules_spec(R"("file": "s.txt", "input": "selfies", )" + kThirds),
                               folder.path);
@@ -132,7 +132,7 @@ TEST_CASE("molecules say what is wrong with a request") {
     return text.starts_with(kMoleculesSays) ? text.substr(kMoleculesSays.size()) : text;
   };
   CHECK(why(R"("split": "order")") == "give \"name\" or \"file\", and not both");
-  CHECK(why(R"("file": "x.smi")").starts_with("file is missing:\n  - DATA/x.smi"));
+  CHECK(why(R"("file": "x.smi")").starts_with("DATA/x.smi: there is no such file, nor that with "));
   CHECK(why(R"("file": "m.smi", "fractions": [0.9, 0.2, 0.1])") ==
         "\"fractions\" are 3 numbers with sum 1.2; there must be three, of train, valid and test, "
         "with sum 1");
@@ -141,7 +141,7 @@ TEST_CASE("molecules say what is wrong with a request") {
   CHECK(why(R"("file": "m.smi", "split": "file")") == "\"split\": \"file\" needs \"split_file\"");
   folder.write("s", "TVX");
   CHECK(why(R"("file": "m.smi", "split_file": "s")")
-            .starts_with("DATA/s: byte 3 is 'X'; a split file has one letter"));
+            .starts_with("DATA/s:1: character 3 is 'X'; a split file has one letter"));
   folder.write("s", "TVE\n");
   CHECK(why(R"("file": "m.smi", "split_file": "s")") ==
         "DATA/s: has 3 letters, but there are 4 molecules");
@@ -179,11 +179,8 @@ TEST_CASE("sets with a name take the split that was published with them") {
 }
 
 TEST_CASE("whole scaffolds go to one split, the most frequent to train") {
-  std::string letters;
-  for (const auto split : molecules::split_by_scaffold(
-           {"a", "b", "b", "c", "b", "c", "d", "b", "e", "e"}, {0.6, 0.2, 0.2}))
-    letters += "TVE"[int(split)];
-  CHECK(letters == "ETTTTTETVV");
+  CHECK(molecules::split_by_scaffold({"a", "b", "b", "c", "b", "c", "d", "b", "e", "e"},
+                                     {0.6, 0.2, 0.2}) == "ETTTTTETVV");
   if (chemistry::rdkit_version().empty()) {
     test::skip("needs RDKit");
     return;
@@ -236,6 +233,26 @@ TEST_CASE("the verb molecules answers line by line") {
   CHECK(tool({"encode", "--constraints=hypervalent", "--threads=1"}, "CN(=O)=O") ==
         "[C][N][=Branch1][C][=O][=O]\n");
   CHECK(tool({"encode"}, "") == "");
+  CHECK(tool({"encode"}, "CC ethane\nCC\tethane (gas)\n") == "[C][C]\n[C][C]\n");
+  CHECK(tool({"encode"}, "C%(100)CCCCC%(100)\n[CH5]\n") ==
+        "[C][C][C][C][C][C][Ring1][=Branch1]\n! character 1: [CH5] has 5 hydrogens, too many for "
+        "the 4 bonds that the constraints allow it\n");
+  CHECK(tool({"decode"}, "[C][=O] formaldehyde\n[C] [=O]\n") ==
+        "C=O\n! character 4: \" \" stands outside of brackets; tokens are [...], and \".\" between "
+        "molecules\n");
+  const std::string mark = "\xef\xbb\xbf";
+  CHECK(tool({"encode"}, mark + "CC\r\n\r\nN") ==
+        "[C][C]\n! character 1: the SMILES is empty; it needs one atom at least\n[N]\n");
+  CHECK(tool({"decode"}, mark + "[C]\r[N]\r[O]\r") == "C\nN\nO\n");
+  CHECK(test::refusal([&] { tool({"decode"}, "\xff\xfe[\n"); }).starts_with("stdin: is UTF-16; "));
+  const std::string version_1 = "[C][Branch1_2][C][=O][O]\n[C][=C][C][=C][C][=C][Ring1][Branch1_2]";
+  CHECK(tool({"decode", "--compatible"}, version_1) == "C(=O)O\nC1=CC=CC=C1\n");
+  const auto today =
+      "is a token of SELFIES 1, today [=Branch1]; it is read where \"compatible\" is true "
+      "(molecules decode: --compatible)\n";
+  CHECK(tool({"decode"}, version_1) == fmt::format("! character 4: \"[Branch1_2]\" {}! character "
+                                                   "29: \"[Branch1_2]\" {}",
+                                                   today, today));
 
   const auto why = [](const std::vector<std::string>& arguments) {
     return test::refusal([&] { tool(arguments, ""); });
@@ -249,7 +266,11 @@ TEST_CASE("the verb molecules answers line by line") {
   CHECK(why({"encode", "--constraints"}) == "a value must follow --constraints");
   CHECK(why({"encode", "--threads", "0"}) == "--threads must be a number from 1 on, not \"0\"");
   CHECK(why({"encode", "--strict", "1"}) ==
-        "molecules has no option --strict; there is: --constraints, --data, --threads");
+        "molecules has no option --strict; there is: --compatible, --constraints, --data, "
+        "--threads");
+  CHECK(why({"encode", "--compatible"}) ==
+        "--compatible is about tokens of SELFIES 1, which only decode reads");
+  CHECK(why({"decode", "--compatible=true"}) == "--compatible takes no value");
   if (!chemistry::rdkit_version().empty())
     CHECK(why({"properties", "--data", "/nowhere"})
               .starts_with("/nowhere/chem_reference/sa_fragment_scores.bin[.gz] is missing"));

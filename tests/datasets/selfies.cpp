@@ -149,14 +149,71 @@ TEST_CASE("a SMILES that has no SELFIES is refused with place and reason") {
   CHECK(why("C1CC") == "character 2: ring number 1 is opened here and never closed in this part");
   CHECK(why("C1CC.C1") ==
         "character 2: ring number 1 is opened here and never closed in this part");
-  CHECK(why("C%1C") == "character 2: two digits must follow \"%\", as in %12");
+  for (const auto* ring : {"C%1C", "C%", "C%(", "C%()C", "C%(12", "C%(123456)C", "C%(1a)"})
+    CHECK(why(ring) == "character 2: two digits must follow \"%\", as in %12, or one to five in "
+                       "brackets, as in %(123)");
+  CHECK(why("C%(100)CC") ==
+        "character 2: ring number %(100) is opened here and never closed in this part");
   CHECK(why("C1C1") == "character 2: ring number 1 joins atoms that are bound already");
   CHECK(why("CC11") == "character 4: ring number 1 joins an atom to itself");
   CHECK(why("C=1CC#1") == "character 3: ring number 1 is opened and closed by different bonds");
   CHECK(why("c1cccc1").find("cannot be made single and double") != std::string::npos);
   CHECK(why("F:F").starts_with("character 1: F cannot have an aromatic bond"));
   CHECK(why("C(C)(C)(C)(C)C") == "character 1: C makes 5 bonds, but the constraints allow it 4");
-  CHECK(why("[CH5]") == "character 1: [CH5] makes 0 bonds, but the constraints allow it 0");
+  const std::string too_many = " too many for the 4 bonds that the constraints allow it";
+  CHECK(why("[CH5]") == "character 1: [CH5] has 5 hydrogens," + too_many);
+  CHECK(why("C[NH6+]C") == "character 2: [NH6+1] has 6 hydrogens," + too_many);
+  CHECK(why("C[CH3]C") == "character 2: [CH3] makes 2 bonds beside those to its hydrogens, but the "
+                          "constraints allow it 1");
+}
+
+TEST_CASE("a ring has one number, however it is written") {
+  const auto ring = encoded("C1CCCCC1");
+  for (const auto* smiles : {"C%01CCCCC1", "C%(1)CCCCC1", "C%(00001)CCCCC%01", "C%12CCCCC%(12)",
+                             "C%(100)CCCCC%(100)", "C%(99999)CCCCC%(99999)", "C0CCCCC%(0)"})
+    CHECK(encoded(smiles) == ring);
+  CHECK(encoded("C%100CCCCC0CCCC%10") == encoded("C12CCCCC2CCCC1"));
+  CHECK(encoded("C=%(123)CC=%(123)") == encoded("C=1CC=1"));
+}
+
+TEST_CASE("a molecule of more than 99 rings is written so that it can be read") {
+  std::string smiles;
+  for (int i = 0; i < 120; ++i)
+    smiles += "C1CC1";
+  const auto text = encoded(smiles);
+  const auto written = decoded(text);
+  CHECK(written.find("C%99CC%99C%(100)CC%(100)") != std::string::npos);
+  CHECK(encoded(written) == text);
+}
+
+TEST_CASE("tokens of SELFIES 1 are read as the reference implementation does") {
+  for (auto& row : read_table(kVectors / "version_1.tsv")) {
+    CAPTURE(row["selfies"]);
+    const auto old = row["modern"] != row["selfies"];
+    CHECK(selfies::modernise(row["selfies"]) == row["modern"]);
+    CHECK(selfies::decode(row["selfies"], {}, true) == row["smiles_out"]);
+    if (old)
+      CHECK(decoded(row["selfies"]).find("is a token of SELFIES 1, today [") != std::string::npos);
+  }
+  CHECK(selfies::modernise("_[Branch1_2][?][C expl") == "_[=Branch1][?][C expl");
+  for (const auto* none : {"[Branch1_4]", "[Branch4_1]", "[Branch1_1_1]", "[Expl-Ring1]", "[expl]",
+                           "[Expl=Ring4]", "[nHexpl]", "[Xxexpl]", "[C@@@expl]", "[CH10expl]"}) {
+    CHECK(selfies::modernise(none) == none);
+    for (const bool compatible : {false, true})
+      CHECK(test::refusal([&] {
+              try {
+                selfies::decode(none, {}, compatible);
+              } catch (const selfies::Malformed& e) {
+                throw Error(e.what());
+              }
+            }) == fmt::format("character 1: \"{}\" is not a token of SELFIES 2", none));
+  }
+  CHECK_THROWS_WITH(selfies::decode("[C][CH9expl]", {}, true),
+                    "character 4: \"[CH9expl]\" has 9 hydrogens, too many for the 4 bonds that the "
+                    "constraints allow it");
+  // As a digit, and behind the end of a chain, too: neither is ever looked at.
+  CHECK(decoded("[C][C][Ring1][Branch1_2]").find("character 14: \"[Branch1_2]\" is a token") == 2);
+  CHECK(decoded("[F][F][Branch1_2]").find("character 7: \"[Branch1_2]\" is a token") == 2);
 }
 
 TEST_CASE("constraints decide what can be encoded") {
@@ -185,7 +242,8 @@ TEST_CASE("a SELFIES is cut into its tokens, and what is none is refused") {
   CHECK(decoded("[C][Ring4]") == "! character 4: \"[Ring4]\" is not a token of SELFIES 2");
   CHECK(decoded("[C][/Ring1]") == "! character 4: \"[/Ring1]\" is not a token of SELFIES 2");
   CHECK(decoded("[CH9]") ==
-        "! character 1: \"[CH9]\" has more hydrogens than the constraints allow");
+        "! character 1: \"[CH9]\" has 9 hydrogens, too many for the 4 bonds that the constraints "
+        "allow it");
   CHECK(decoded("") == "");
   CHECK(decoded("[nop][C][nop][=O][nop]") == "C=O");
   CHECK(decoded("[C][epsilon][C]") == "C");

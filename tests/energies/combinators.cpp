@@ -285,6 +285,35 @@ TEST_CASE("held values are read from a line of the form that sample --given take
       constrained(kSmallTorus, "[0, null, 1, null, null, null, null, null, null]");
   const auto x = all_states(from_file->space());
   CHECK(from_file->log_density(x).equal(from_text->log_density(x)));
+  // As in such a line, "given" stands beside "x" or alone, and variables may be named.
+  for (const auto* line :
+       {R"({"x": {"0": 0}, "given": {"2": 1}})", R"({"given": {"0": 0, "2": 1}})",
+        R"({"given": [0, null, 1.0, null, null, null, null, null, null]})",
+        R"({"text": "0", "at": 0, "given": {"2": 1}, "id": 7})"}) {
+    CAPTURE(line);
+    const test::TextFile other(line);
+    const auto energy =
+        test::make<Energy>(fmt::format(R"({{"type": "constrained", "energy": {}, "file": "{}"}})",
+                                       kSmallTorus, other.path.string()));
+    CHECK(energy->log_density(x).equal(from_text->log_density(x)));
+  }
+}
+
+TEST_CASE("a file of held values that is wrong is refused with its place") {
+  const auto refused = [](const std::string& text) {
+    const test::TextFile file(text);
+    const auto why =
+        message_alone(fmt::format(R"({{"type": "constrained", "energy": {}, "file": "{}"}})",
+                                  kSmallTorus, file.path.string()));
+    REQUIRE(why.starts_with(file.path.string() + ": "));
+    return why.substr(file.path.string().size() + 2);
+  };
+  CHECK(refused("{\"x\":\n [0, NaN]}") == "not JSON: line 2, column 6: NaN is no JSON; null stands "
+                                          "for a value that is not known");
+  CHECK(refused(R"({"x": {"1": 0}, "given": {"1": 1}})") ==
+        "\"x\" and \"given\" disagree on variable 1");
+  CHECK(refused(R"({"x": {}, "at": [1]})") ==
+        "a list \"at\" asks about variables, and here they are held");
 }
 
 TEST_CASE("values that cannot be held are refused") {
@@ -295,7 +324,13 @@ TEST_CASE("values that cannot be held are refused") {
   };
   CHECK(given("[0, null, 1]") == "accepted");
   CHECK(given("[0, null]") == R"("given" has 2 values, the model has 3 variables)");
-  CHECK(given("0 1 ?") == R"("given" must be a list of 3 values or nulls, or a text)");
+  CHECK(given("0 1 ?") ==
+        "\"given\": not JSON: column 3: the JSON ends before this, and more follows");
+  CHECK(given("[0, NaN, 1]") == "\"given\": not JSON: column 5: NaN is no JSON; null stands for a "
+                                "value that is not known");
+  CHECK(given("[0.0, null, 1e0]") == "accepted");
+  CHECK(given(R"({\"2\": 1})") == "accepted");
+  CHECK(given(R"({\"3\": 1})") == "\"given\": there is no variable 3: they are 0 to 2");
   CHECK(given("[0, 2, 1]") == R"("given"[1] must be null or an integer from 0 to 1, not 2)");
   CHECK(given("[0, 1, -1]") == R"("given"[2] must be null or an integer from 0 to 1, not -1)");
   CHECK(given("[0, 0.5, 1]") == R"("given"[1] must be null or an integer from 0 to 1, not 0.5)");

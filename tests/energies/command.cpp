@@ -97,8 +97,10 @@ TEST_CASE("a batch larger than the pipes goes through both of them") {
 }
 
 TEST_CASE("a command's program forbids states by null or -inf, plain or in an object") {
-  for (const std::string answer : {"null", "-inf", "-Infinity", "\"-inf\"",
-                                   "{\"log_density\": null}", "{\"log_density\": \"-Infinity\"}"}) {
+  for (const std::string answer :
+       {"null", "-inf", "-Infinity", "-Inf", "-INFINITY", "\"-inf\"", "{\"log_density\": null}",
+        "{\"log_density\": \"-Infinity\"}", "{\"log_density\": -Infinity}",
+        "{\"why\": \"a \\\"-inf\\\" 1.\", \"log_density\":-inf}"}) {
     CAPTURE(answer);
     const auto energy = test::make<Energy>(unruly({"says", answer}));
     const auto value = energy->log_density(torch::ones({2, 3}, torch::kLong));
@@ -108,6 +110,22 @@ TEST_CASE("a command's program forbids states by null or -inf, plain or in an ob
   const auto energy =
       test::make<Energy>(unruly({"says", "{\"log_density\": -2.5e3, \"why\": \"ring\"}"}));
   CHECK(energy->log_density(torch::ones({2, 3}, torch::kLong))[1].item<double>() == -2500);
+}
+
+TEST_CASE("a command's program may write numbers in any decimal form") {
+  for (const std::string answer : {"0.5", "+0.5", ".5", "+.5e0", " 5E-1 ", "{\"log_density\": .5}",
+                                   "{\"log_density\":+0.500}"}) {
+    CAPTURE(answer);
+    const auto energy = test::make<Energy>(unruly({"says", answer}));
+    CHECK(energy->log_density(torch::ones({2, 3}, torch::kLong))[1].item<double>() == 0.5);
+  }
+  for (const std::string answer :
+       {"nan", "NaN", "inf", "+Infinity", "np.float64(1.0)", "1,5", "1e999",
+        "{\"log_density\": NaN}", "{\"log_density\": Infinity}", "0x10"}) {
+    CAPTURE(answer);
+    const auto energy = test::make<Energy>(unruly({"says", answer}));
+    CHECK_THROWS_AS(energy->log_density(torch::ones({2, 3}, torch::kLong)), Error);
+  }
 }
 
 TEST_CASE("what is not an answer is refused with its line, its text and the state") {

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <string>
 
+#include <fmt/format.h>
+
 #include <marginalia/energy.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
@@ -15,6 +17,12 @@ namespace marginalia::test {
 inline std::shared_ptr<Energy> make_energy(const std::string& spec,
                                            const std::filesystem::path& data) {
   return loaded_registry().make<Energy>(Spec::from_text(spec, "spec.json", {data, data}));
+}
+
+/// An energy of that type on a graph.
+inline std::shared_ptr<Energy> graph_energy(const std::string& type, const std::string& parameters,
+                                            const std::filesystem::path& data = {}) {
+  return make_energy(fmt::format(R"({{"type": "{}", {}}})", type, parameters), data);
 }
 
 inline double log_z(const Energy& energy) {

@@ -10,8 +10,11 @@
 
 #include <fmt/format.h>
 
+#include "datasets/folder.h"
+#include "energies.h"
+
 #include <marginalia/energy.h>
-#include <marginalia/unpack.h>
+#include <marginalia/files.h>
 
 using namespace marginalia;
 
@@ -108,19 +111,81 @@ TEST_CASE("evidence clamps, in both its forms") {
   CHECK(free->exact()->log_z() == doctest::Approx(std::log(62.0)));
 }
 
+TEST_CASE("one of several samples of evidence is chosen") {
+  const test::TextFile file(kChain), two("c of PIC 2011\n2\n1 1 2\n2 0 1 2 0\n"), one("1\n1 1 2\n"),
+      like_one("2\n0\n1 1 2\n");
+  const auto log_z = [&](const test::TextFile& evidence, int sample) {
+    return test::make<Energy>(
+               fmt::format(
+                   R"({{"type": "factor_graph", "file": "{}", "evidence": "{}", "evidence_sample": {}}})",
+                   file.path.string(), evidence.path.string(), sample))
+        ->exact()
+        ->log_z();
+  };
+  CHECK(log_z(two, 1) == doctest::Approx(std::log(9.0 * 4)));
+  CHECK(log_z(one, 1) == doctest::Approx(std::log(9.0 * 4)));
+  CHECK(log_z(two, 1) != log_z(two, 2));
+  CHECK(log_z(like_one, 1) == doctest::Approx(std::log(62.0)));  // by its lines two samples
+  CHECK(says(test::refusal([&] { log_z(two, 3); }),
+             "\"evidence_sample\" is 3, but the file holds 2 samples"));
+  CHECK(says(test::refusal([&] { log_z(two, 0); }),
+             "holds 2 samples of evidence; choose one by \"evidence_sample\", from 1"));
+}
+
+TEST_CASE("a UAI file is read with comments, in any case, with values or their logs") {
+  const std::string text = "\xef\xbb\xbf"
+                           "c first\r\nmarkov\r3\n# second\n2 3 2\n2\n2 0 1\n2 1 2\n"
+                           "c tables\n6\n{0} {1} {2} {3} {4} {5}\n6\n{6} 0 {7} {6} {8} {8}\n";
+  const test::Folder folder;
+  const auto write = [&](const std::string& name, auto entry) {
+    folder.write(name, fmt::format(fmt::runtime(text), entry(1), entry(2), entry(3), entry(4),
+                                   entry(5), entry(6), entry(7), entry(8), entry(9)));
+  };
+  write("values.uai", [](double v) { return fmt::format("+{}.", v); });
+  const auto write_log = [](double v) { return fmt::format("{:.17g}", std::log(v)); };
+  // A value of 0 has no log in such a file; the one that is written is log 1.
+  write("a.UAI.LG", write_log);
+  write("b.uai.lg", write_log);
+  write("logs", write_log);
+  const auto make = [&](const std::string& file, const std::string& more = "") {
+    return test::make_energy(
+        fmt::format(R"({{"type": "factor_graph", "file": "{}"{}}})", file, more), folder.path);
+  };
+  const auto values = make("values.uai");
+  const auto x = all_states(values->space());
+  const auto expected = values->log_density(x);
+  CHECK(expected[0].item<double>() == doctest::Approx(std::log(1.0 * 7)));
+  CHECK(expected[1].item<double>() == -INFINITY);
+  for (const auto& logs :
+       {make("a.UAI.LG"), make("b.uai.lg"), make("logs", R"(, "tables": "log")")}) {
+    CHECK(logs->log_density(x)[0].item<double>() == doctest::Approx(std::log(7.0)));
+    CHECK(logs->log_density(x)[1].item<double>() == doctest::Approx(0));
+  }
+  CHECK(says(test::refusal([&] { make("a.UAI.LG", R"(, "tables": "values")"); }), "accepted"));
+  folder.write("negative.uai", "MARKOV 1 2 1 1 0 2 0.5 -1");
+  CHECK(says(test::refusal([&] { make("negative.uai"); }), "say \"tables\": \"log\""));
+  folder.write("tiny.uai", "MARKOV 1 2 1 1 0 2 1e-400 1");
+  CHECK(make("tiny.uai")->exact()->log_z() == 0);
+}
+
 TEST_CASE("a UAI file that is wrong is refused with line and factor") {
   CHECK(says(model_refusal("GRAPH\n2\n"), "MODEL:1: begins with \"GRAPH\""));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n3\n1 1 1\n"),
              "MODEL:6: table 0 has 3 entries, but its scope has 4 states"));
-  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 -1 1\n"),
-             "MODEL:7: entry 2 of table 0 is -1; it must be from 0"));
+  CHECK(says(
+      model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 -1 1\n"),
+      "MODEL:7: entry 2 of table 0 is -1, but values are 0 or more; where the file holds their "
+      "logs, say \"tables\": \"log\""));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 2\n4\n1 1 1 1\n"),
              "MODEL:5: a variable of scope 0 is 2; it must be from 0 to 1"));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 1 1\n4\n1 1 1 1\n"),
              "MODEL:5: scope 0 names variable 1 twice"));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 nan 1\n"), "MODEL:7: entry 2"));
-  CHECK(
-      says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 x 1\n"), "must be a number, not \"x\""));
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 x 1\n"),
+             "entry 2 of table 0 is \"x\", which is not a finite number"));
+  CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 1e301 1\n"),
+             "entry 2 of table 0 is 1e+301; at most 1e300 is taken"));
+  CHECK(says(model_refusal("SPARSEMARKOV\n2\n"), "begins with \"SPARSEMARKOV\""));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n0 0 0 0\n"), "table 0 is 0 everywhere"));
   CHECK(says(model_refusal("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 1 1\n"),
              "the file ends where entry 3 of table 0 should stand"));
@@ -129,7 +194,8 @@ TEST_CASE("a UAI file that is wrong is refused with line and factor") {
   CHECK(says(model_refusal(kChain, "1 5 0"), "EVIDENCE:1: a clamped variable is 5"));
   CHECK(
       says(model_refusal(kChain, "1 1 3"), "the value of variable 1 is 3; it must be from 0 to 2"));
-  CHECK(says(model_refusal(kChain, "2 1 0"), "2 variables are clamped"));
+  CHECK(says(model_refusal(kChain, "2 1 0"), "EVIDENCE:1: the file ends where"));
+  CHECK(says(model_refusal(kChain, "1 1 0 0 7"), "EVIDENCE:1: goes on with \"7\""));
   CHECK(says(model_refusal(kChain, "2 1 0 1 1"), "variable 1 is clamped twice"));
   CHECK(says(model_refusal(kChain, "2 1 0 2 1"), "no state agrees with it: factor 1 of"));
 }

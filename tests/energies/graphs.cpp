@@ -1,4 +1,4 @@
-// max_cut and max_independent_set, and the files of graphs that they read.
+// max_cut and max_independent_set; the files of graphs that they read are in graph_files.cpp.
 #include "marginalia_test.h"
 
 #include <cmath>
@@ -13,6 +13,7 @@
 #include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
+using test::graph_energy;
 
 namespace {
 
@@ -20,11 +21,6 @@ struct WeightedEdge {
   int i, j;  // from 1
   double weight;
 };
-
-std::shared_ptr<Energy> graph_energy(const std::string& type, const std::string& parameters,
-                                     const std::filesystem::path& data = {}) {
-  return test::make_energy(fmt::format(R"({{"type": "{}", {}}})", type, parameters), data);
-}
 
 std::string listed(const std::vector<WeightedEdge>& edges) {
   std::vector<std::string> lines;
@@ -179,24 +175,6 @@ TEST_CASE("colours of a graph differ at the ends of every edge") {
   CHECK(star->local()->colours().max().item<std::int64_t>() == 1);
 }
 
-TEST_CASE("a graph is the same from a file of either form, packed or not, and from a list") {
-  const std::string plain = "5 4\n1 2 1\n\n 3 2\t1 \r\n5 4 1\n1 5 1",
-                    short_form = "5 4\n1 2\n3 2\n5 4\n1 5\n",
-                    dimacs = "c a comment\np edge 5 4\ne 1 2\nc another\ne 3 2\ne 5 4\ne 1 5\n";
-  const test::Folder folder;
-  folder.write("plain.txt", plain);
-  folder.write("short.txt", short_form);
-  folder.write("dimacs.col", dimacs);
-  folder.pack("packed.txt.gz", plain);
-  const auto listed = graph_energy("max_cut", R"("edges": ["1 2", "3 2", "5 4", "1 5"])");
-  const auto x = all_states(listed->space());
-  for (const auto* file : {"plain.txt", "short.txt", "dimacs.col", "packed.txt.gz", "packed.txt"}) {
-    CAPTURE(file);
-    const auto energy = graph_energy("max_cut", fmt::format(R"("file": "{}")", file), folder.path);
-    CHECK(energy->log_density(x).equal(listed->log_density(x)));
-  }
-}
-
 TEST_CASE("a state of a graph is told with its score") {
   const auto x = torch::tensor({0, 1, 0, 1, 1}, torch::kLong);
   const std::string edges = R"("edges": ["1 2", "2 3", "3 4", "4 5 2.5", "5 1"])";
@@ -209,70 +187,6 @@ TEST_CASE("a state of a graph is told with its score") {
   CHECK(graph_energy("max_independent_set", edges)
             ->readable()
             ->to_text(torch::zeros({5}, torch::kLong)) == "set of 0: ");
-}
-
-TEST_CASE("a file that is no graph is refused with its line") {
-  const auto message = [](const std::string& text) {
-    const test::Folder folder;
-    folder.write("graph.txt", text);
-    const auto said =
-        test::refusal([&] { graph_energy("max_cut", R"("file": "graph.txt")", folder.path); });
-    const auto start = "energy max_cut (plugin max_cut): " + folder.path.string() + "/";
-    return said.starts_with(start) ? said.substr(start.size()) : said;
-  };
-  CHECK(message("3 1\n1 2 1\n") == "accepted");
-  CHECK(message("3 2\n1 2 1\n2 2 1\n") ==
-        "graph.txt:3: an edge from vertex 2 to itself; it joins two different ones");
-  CHECK(message("3 2\n1 2 1\n2 4 1\n") == "graph.txt:3: there is no vertex 4; they are 1 to 3");
-  CHECK(message("3 2\n0 2 1\n2 4 1\n") == "graph.txt:2: there is no vertex 0; they are 1 to 3");
-  CHECK(message("3 3\n1 2 1\n2 3 1\n2 1 5\n") ==
-        "graph.txt:4: the edge of vertices 2 and 1 stands in line 2 already; give each once");
-  CHECK(message("3 3\n1 2 1\n2 3 1\n") ==
-        "graph.txt: has 2 edges, but its header in line 1 says 3");
-  CHECK(message("3 1\n1 2 1\n2 3 1\n") ==
-        "graph.txt: has 2 edges, but its header in line 1 says 1");
-  CHECK(message("3 1\n1 2 x\n") == "graph.txt:2: \"x\" is not a finite number");
-  CHECK(message("3 1\n1 2 nan\n") == "graph.txt:2: \"nan\" is not a finite number");
-  CHECK(message("3 1\n1 2.5 1\n") ==
-        "graph.txt:2: \"2.5\" is not an integer; vertices are 1, 2, 3, ...");
-  CHECK(message("3 2\n1 2 1\n2 3\n") ==
-        "graph.txt:3: must be an edge, \"i j w\" as in the lines before");
-  CHECK(message("3 2\n1 2\n2 3 1\n") ==
-        "graph.txt:3: must be an edge, \"i j\" as in the lines before");
-  CHECK(message("3 1\n1\n") == "graph.txt:2: must be an edge, \"i j w\" or \"i j\"");
-  const std::string header =
-      "a graph starts with its numbers of vertices and edges: \"n m\" (Gset, BiqMac) or \"p edge n "
-      "m\" (DIMACS)";
-  CHECK(message("3\n1 2\n") == "graph.txt:1: " + header);
-  CHECK(message("c text\n3 1\n") == "graph.txt:2: " + header);
-  CHECK(message("p edge 3\n") == "graph.txt:1: " + header);
-  CHECK(message("\n0 0\n") == "graph.txt:2: 0 vertices; a graph has 1 to 16777216");
-  CHECK(message("\n") == "graph.txt: is empty; a graph starts with \"n m\" or \"p edge n m\"");
-  CHECK(message("p col 3 1\nc text\nf 1 2\n") ==
-        "graph.txt:3: must be an edge, \"e i j\", or a comment, \"c ...\"");
-  CHECK(message("p edge 3 2\ne 1 2\ne 1 2\n") ==
-        "graph.txt:3: the edge of vertices 1 and 2 stands in line 2 already; give each once");
-}
-
-TEST_CASE("parameters that name no graph are refused") {
-  const auto message = [](const std::string& parameters) {
-    const auto said = test::refusal([&] { graph_energy("max_independent_set", parameters); });
-    const std::string start = "energy max_independent_set (plugin max_independent_set): ";
-    return said.starts_with(start) ? said.substr(start.size()) : said;
-  };
-  const std::string give =
-      "give the graph as \"file\", or as \"edges\" and, where some have none, \"vertices\"";
-  CHECK(message(R"("penalty": 1)") == give);
-  CHECK(message(R"("file": "a", "edges": ["1 2"])") == give);
-  CHECK(message(R"("file": "a", "vertices": 3)") == give);
-  CHECK(message(R"("edges": ["1 2", "3"])") == R"("edges"[1]: must be "i j" or "i j w", not "3")");
-  CHECK(message(R"("edges": ["1 2", "2 1"])") ==
-        R"("edges"[1]: the edge of vertices 2 and 1 stands in "edges"[0] already; give each once)");
-  CHECK(message(R"("edges": ["1 4"], "vertices": 3)") ==
-        R"("edges"[0]: there is no vertex 4; they are 1 to 3)");
-  CHECK(message(R"("file": "/none")") ==
-        "/none: there is no such file, nor that with .gz or .zip; a file is looked for beside the "
-        "spec, then in the data directory (--data, $MARGINALIA_DATA)");
 }
 
 TEST_CASE("exact answers come by elimination where the graph is narrow, and agree with counting") {

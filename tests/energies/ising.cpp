@@ -333,7 +333,8 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
   };
   CHECK(couplings("1\n2\n3") ==
         ": 3 couplings, but an open lattice of sides 2 x 2 has 4 bonds, each counted once");
-  CHECK(couplings("1\n# none\n2 x\n3\n4\n") == ":3: \"x\" is not a finite number");
+  CHECK(couplings("1\n# none\n2 x\n3\n4\n") ==
+        ":3: a number is \"x\", which is not a finite number");
   CHECK(couplings("1\n2\n3 4\n5\n") ==
         ":3: 2 numbers; give one coupling a line on all lines, or \"i j J\" on all lines");
   CHECK(
@@ -351,6 +352,6 @@ TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {
             ": 3 fields, but an open lattice of sides 2 x 2 has 4 sites");
   CHECK(message_of_making(R"({"type": "ising", "fields": "/nowhere/h.txt"})") ==
         where +
-            "/nowhere/h.txt: there is no such file; a file is looked for beside the spec, then in "
-            "the data directory (--data, $MARGINALIA_DATA)");
+            "/nowhere/h.txt: there is no such file, nor that with .gz or .zip; a file is looked "
+            "for beside the spec, then in the data directory (--data, $MARGINALIA_DATA)");
 }

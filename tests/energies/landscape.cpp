@@ -150,10 +150,10 @@ TEST_CASE("landscapes of transcription factors have the sums of the reference" *
 
 TEST_CASE("a landscape refuses files that are no complete table") {
   CHECK(landscape_refusal("w,s\na,1\nb,x\n") ==
-        R"(words.csv:3: the score "x" is not a finite number)");
+        R"(words.csv:3: the score is "x", which is not a finite number)");
   CHECK(landscape_refusal("w,s\na,1\nb,inf\n") ==
-        R"(words.csv:3: the score "inf" is not a finite number)");
-  CHECK(landscape_refusal("w,s\na,1\nb\n") == "words.csv:3: 1 columns, but the header has 2");
+        R"(words.csv:3: the score is "inf", which is not a finite number)");
+  CHECK(landscape_refusal("w,s\na,1\nb\n") == "words.csv:3: 1 columns, but the first line has 2");
   CHECK(landscape_refusal("w,s\nab,1\nb,2\n") ==
         R"(words.csv:3: the word "b" has 1 letters, but the first one has 2)");
   CHECK(landscape_refusal("w,s\n,1\n") ==
@@ -161,9 +161,11 @@ TEST_CASE("a landscape refuses files that are no complete table") {
   CHECK(landscape_refusal("w,s\na,1\nb,2\na,1\n") ==
         R"(words.csv:4: the word "a" stands in line 2 too; give each once)");
   CHECK(landscape_refusal("w,s\nab,1\nba,2\nbb,3\n") ==
-        R"(words.csv: has 3 of the 4 words of 2 letters ab; "aa" is missing)");
+        R"(words.csv: has 3 of the 4 words of 2 letters ab; "aa" is missing; for what is to )"
+        R"(be of such words, see "missing")");
   CHECK(landscape_refusal("w,s\naa,1\nab,2\nba,3\n") ==
-        R"(words.csv: has 3 of the 4 words of 2 letters ab; "bb" is missing)");
+        R"(words.csv: has 3 of the 4 words of 2 letters ab; "bb" is missing; for what is to )"
+        R"(be of such words, see "missing")");
   CHECK(landscape_refusal("w,s\na,1\nc,2\n", R"(, "alphabet": "ab")") ==
         R"(words.csv:3: "c" of the word "c" is not a letter of the alphabet "ab")");
   CHECK(landscape_refusal("w,s\na,1\nb,2\n", R"(, "alphabet": "aba")") ==
@@ -200,4 +202,59 @@ TEST_CASE("a landscape refuses scores that its parameters cannot use") {
         "energy landscape (plugin landscape): /none.tsv: there is no such file, nor that with .gz "
         "or .zip; a file is looked for beside the spec, then in the data directory (--data, "
         "$MARGINALIA_DATA)");
+}
+
+TEST_CASE(
+    "a landscape is read with any separator, quotes, ends of lines, and with or without header") {
+  const test::Folder folder;
+  const auto values = [&](const std::string& text, const std::string& more = "") {
+    folder.write("words", text);
+    const auto energy =
+        test::make_energy(R"({"type": "landscape", "file": "words")" + more + "}", folder.path);
+    return energy->log_density(all_states(energy->space()));
+  };
+  const auto expected = torch::tensor({1.0, 2.0, 0.5, -1.0}, torch::kDouble);
+  for (const auto* text :
+       {"word,score\nAA,1\nAB,2\nBA,.5\nBB,-1\n", "AA,1\nAB,2\nBA,.5\nBB,-1\n",
+        "w;s\rAA;1\rAB;2\rBA;.5\rBB;-1", "# of a screen\nw s\nAA  1\nAB +2.0\nBA 5e-1\nBB -1\n",
+        "\xef\xbb\xbf\"w, of two\",\"s\"\r\n\"AA\",1\r\n\"AB\",2\r\n\"BA\",.5\r\nBB,-1\r\n",
+        "1,2\nAA,1\nAB,2\nBA,.5\nBB,-1\n", "w\ts\t\nAA\t1\t\nAB\t2\t\nBA\t.5\t\nBB\t-1\t\n"}) {
+    CAPTURE(text);
+    CHECK(values(text).equal(expected));
+  }
+  CHECK(values("2,word\n.5,B\n1,A\n", R"(, "score": "2", "word": "word")")
+            .equal(torch::tensor({1.0, .5}, torch::kDouble)));
+  CHECK(landscape_refusal("a,5\nb,2\n", R"(, "header": "yes", "alphabet": "ab")") ==
+        R"(words.csv: has 1 of the 2 words of 1 letters ab; "a" is missing; for what is to be of )"
+        R"(such words, see "missing")");
+  CHECK(landscape_refusal("w,s\na,1\n", R"(, "header": "no")") ==
+        R"(words.csv:1: the score is "s", which is not a finite number)");
+  CHECK(landscape_refusal("a,1\nb,2\n", R"(, "header": "no", "word": "w")") ==
+        R"(words.csv:1: "word": there is no column "w"; without a header they are 1 to 2)");
+}
+
+constexpr double kNever = -std::numeric_limits<double>::infinity();
+
+TEST_CASE("words that a landscape does not have are forbidden, or have a score") {
+  const test::Folder folder;
+  folder.write("words", "w,s\nAA,1\nAB,2\nBB,-1\n");
+  const auto make = [&](const std::string& more) {
+    return test::make_energy(R"({"type": "landscape", "file": "words", )" + more + "}",
+                             folder.path);
+  };
+  const auto x = torch::tensor({{0, 0}, {0, 1}, {1, 0}, {1, 1}}, torch::kLong);
+  const auto forbidden = make(R"("missing": "forbid", "inverse_temperature": 2)");
+  CHECK(forbidden->log_density(x).equal(torch::tensor({2., 4., kNever, -2.}, torch::kDouble)));
+  const auto scored = make(R"("missing": "score", "missing_score": -3)");
+  CHECK(scored->log_density(x).equal(torch::tensor({1., 2., -3., -1.}, torch::kDouble)));
+  // "unit" looks at the words that are there: -1 is 0, 2 is 1.
+  const auto unit = make(R"("missing": "score", "missing_score": -4, "scaling": "unit")");
+  CHECK(unit->log_density(x).equal(torch::tensor({2. / 3, 1., -1., 0.}, torch::kDouble)));
+  const auto power = make(R"("missing": "forbid", "scaling": "unit", "power": 2)");
+  CHECK(power->log_density(x).slice(0, 2).equal(torch::tensor({kNever, kNever}, torch::kDouble)));
+  CHECK(test::refusal([&] {
+          make(R"("missing": "score", "missing_score": -2, "scaling": "unit", "power": 2)");
+        })
+            .ends_with("\"missing_score\" is -2, below -1, which \"power\" cannot use; take "
+                       "\"missing\": \"forbid\""));
 }

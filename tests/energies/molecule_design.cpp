@@ -92,7 +92,7 @@ TEST_CASE("molecule_property says where a text is not a molecule of its tokens")
   CHECK(refused(*energy, {"C?C"})
             .ends_with("; a part of a molecule is given as SELFIES, with [?] "
                        "for an unknown token"));
-  CHECK(refused(*energy, {"[C][C", 0}).starts_with("character 4: \"[\" is not a letter"));
+  CHECK(refused(*energy, {"[C][C", 0}) == "character 4: \"[\" is never closed by \"]\"");
 }
 
 TEST_CASE("molecule_property of pieces of SMILES reads SMILES with gaps") {

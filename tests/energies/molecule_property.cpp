@@ -3,11 +3,12 @@
 #include <iterator>
 #include <set>
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <marginalia/files.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/oracle.h>
-#include <marginalia/unpack.h>
 
 #include "marginalia_test.h"
 #include "molecule_rows.h"
@@ -239,6 +240,65 @@ TEST_CASE("molecule_property takes its alphabet from a list or a file, in the da
   CHECK(listed->space() == energy->space());
 }
 
+TEST_CASE("molecule_property reads alphabets as programs write them") {
+  if (without_properties()) return;
+  const std::vector<std::string> right{"[=C]", "[C]", "[O]", "[nop]"};
+  const auto alphabet = [](const std::string& text, const std::string& more = "") {
+    const test::TextFile file(text);
+    return property_energy(fmt::format(R"("property": "logp", "alphabet_file": "{}"{})",
+                                       file.path.string(), more))
+        ->space()
+        .alphabet;
+  };
+  const std::string mark = "\xef\xbb\xbf";
+  CHECK(alphabet(mark + "[C]\r[=C]\r\r[O]") == right);
+  CHECK(alphabet(mark + "# tokens\r\ntoken,count\r\n\"[C]\",9\r\n[=C],8\r\n # rare\r\n[O],1") ==
+        right);
+  CHECK(alphabet("token;count;\n[C];9;\n[=C];8;\n[O];1;\n") == right);
+  CHECK(alphabet("  [C] 9\n\t[=C]\n[O]\n") == right);
+  // Of SMILES # is a bond.
+  const std::string smiles = R"(, "representation": "smiles")";
+  CHECK(alphabet("token\tcount\n#\t3\nC\t9\n#N\n", smiles) ==
+        std::vector<std::string>{"#", "#N", "C", " "});
+  for (const auto* comment : {"# of ours\nC\n", "# 9 of ours\nC\n", "#\tall\nC\n"})
+    CHECK(test::refusal([&] { alphabet(comment, smiles); })
+              .find("values.txt:1: begins with #, which is a bond of SMILES, and goes on with "
+                    "words") != std::string::npos);
+}
+
+TEST_CASE("molecule_property reads tokens of SELFIES 1 where compatible is true") {
+  if (without_properties()) return;
+  const test::TextFile file("[C]\n[Branch1_2]\n[=O]\n[NH1+1]\n");
+  const auto rest = fmt::format(R"("property": "logp", "alphabet_file": "{}")", file.path.string());
+  CHECK(
+      property_refusal(rest) ==
+      file.path.string() +
+          ":2: the token \"[Branch1_2]\" is none of SELFIES: \"[Branch1_2]\" is a token of SELFIES "
+          "1, today [=Branch1]; it is read where \"compatible\" is true (molecules decode: "
+          "--compatible)");
+  const auto from_file = property_energy(rest + R"(, "compatible": true)");
+  const auto listed = property_energy(R"("property": "logp", "compatible": true,
+      "alphabet": ["[=O]", "[C]", "[NH+expl]", "[=Branch1]"])");
+  const std::vector<std::string> right{"[=Branch1]", "[=O]", "[C]", "[NH1+1]", "[nop]"};
+  CHECK(from_file->space().alphabet == right);
+  CHECK(listed->space().alphabet == right);
+  CHECK(from_file->readable()
+            ->from_text({"[NH+expl][Branch1_2][?]"})
+            .equal(from_file->readable()->from_text({"[NH1+1][=Branch1][?]"})));
+  const auto today = property_energy(R"("property": "logp")");
+  CHECK(test::refusal([&] {
+          today->readable()->from_text({"[C][Branch1_2]"});
+        }).starts_with("character 4: \"[Branch1_2]\" is a token of SELFIES 1, today [=Branch1]"));
+  CHECK(test::refusal([&] { today->readable()->from_text({"[C][=C"}); }) ==
+        "character 4: \"[\" is never closed by \"]\"");
+  CHECK(property_refusal(R"("property": "logp", "compatible": true,
+            "alphabet": ["[=Branch1]", "[Branch1_2]"])") ==
+        "alphabet[1]: the token \"[=Branch1]\" stands twice, first at alphabet[0]");
+  CHECK(property_refusal(R"("property": "logp", "compatible": true, "representation": "smiles",
+            "alphabet": ["C"])") ==
+        "\"compatible\" is about tokens of SELFIES, and there are none");
+}
+
 TEST_CASE("molecule_property says what is wrong with a request") {
   const std::string g = R"("property": "logp", )";
   if (without_properties()) return;
@@ -266,8 +326,8 @@ TEST_CASE("molecule_property says what is wrong with a request") {
         "alphabet[0]: the token \"C\" is none of SELFIES: \"C\" stands outside of brackets; tokens "
         "are [...], and \".\" between molecules");
   CHECK(property_refusal(g + R"("alphabet": ["[CH9]"])") ==
-        "alphabet[0]: the token \"[CH9]\" is none of SELFIES: \"[CH9]\" has more hydrogens than "
-        "the constraints allow");
+        "alphabet[0]: the token \"[CH9]\" is none of SELFIES: \"[CH9]\" has 9 hydrogens, too many "
+        "for the 4 bonds that the constraints allow it");
   CHECK(property_refusal(g + R"("alphabet": ["[C]", "[O]", "[C]"])") ==
         "alphabet[2]: the token \"[C]\" stands twice, first at alphabet[0]");
   CHECK(property_refusal(g + R"("representation": "smiles")") ==
@@ -280,8 +340,8 @@ TEST_CASE("molecule_property says what is wrong with a request") {
       fmt::format("{}:2: the token \"[D]\" is none of SELFIES: \"[D]\" is not a token of SELFIES 2",
                   file.path.string()));
   CHECK(property_refusal(g + R"("alphabet_file": "/nowhere/tokens.tsv")") ==
-        "/nowhere/tokens.tsv: there is no such file; a file is looked for beside the spec, then in "
-        "the data directory (--data, $MARGINALIA_DATA)");
+        "/nowhere/tokens.tsv: there is no such file, nor that with .gz or .zip; a file is looked "
+        "for beside the spec, then in the data directory (--data, $MARGINALIA_DATA)");
   CHECK(property_refusal(R"("property": "sa", "fragments": "/nowhere/scores.bin")") ==
         "/nowhere/scores.bin[.gz] is missing, which the SA score needs; put it into the data "
         "directory (--data, $MARGINALIA_DATA) or name it in \"fragments\"");

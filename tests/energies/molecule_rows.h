@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/energy.h>
-#include <marginalia/unpack.h>
+#include <marginalia/files.h>
 
 #include "marginalia_test.h"
 #include "shared/chemistry/chemistry.h"

@@ -173,8 +173,9 @@ TEST_CASE("torchscript refuses files that are none of PyTorch's") {
         }) == kTorchscriptSays + "needs \"file\", a module that torch.jit.save has written");
   CHECK(test::refusal([] { test::make<Energy>(torchscript_spec("/nowhere/reward.pt")); }) ==
         kTorchscriptSays +
-            "/nowhere/reward.pt: there is no such file; a file is looked for beside the spec, "
-            "then in the data directory (--data, $MARGINALIA_DATA)");
+            "/nowhere/reward.pt: there is no such file, nor that with .gz or .zip; a file is "
+            "looked for "
+            "beside the spec, then in the data directory (--data, $MARGINALIA_DATA)");
 
   const ScriptFile good("def forward(self, x):\n  return x.float().sum(1)\n");
   std::ifstream in(good.path(), std::ios::binary);

@@ -183,8 +183,8 @@ TEST_CASE("what an autoregressive model cannot learn from is refused") {
   };
   const std::string ising = R"({"type": "ising", "sides": [3]})";
   CHECK(refused(ising, "reinforce") == "accepted");
-  CHECK(refused(ising, "likelihood") ==
-        "family arm (plugin arm): learns from a \"dataset\"; the spec has none");
+  CHECK(refused(ising, "likelihood") == "family arm (plugin arm): \"objective\": \"likelihood\" "
+                                        "needs a \"dataset\"; the spec has none");
   CHECK(refused(R"({"type": "constrained", "given": "[1, null, null]", "energy": )" + ising + "}",
                 "reinforce") ==
         "REINFORCE met a state that the energy forbids (log f = -inf), where KL(q || p) is "

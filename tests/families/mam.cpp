@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <marginalia/files.h>
 #include <marginalia/inference/any_order.h>
 #include <marginalia/inference/enumeration.h>
@@ -317,4 +319,31 @@ TEST_CASE("parameters that would not be used are refused") {
     CAPTURE(rest);
     CHECK(says(R"("size_power": 2, )" + rest, "\"size_power\" is for marginals fitted at links"));
   }
+}
+
+TEST_CASE("chains of training that no move changes are told, by variable") {
+  // An even number of 1s among four. Gibbs redraws all four at once; a model's proposals for one
+  // variable at a time change nothing.
+  const test::TextFile file(
+      "MARKOV 5 2 2 2 2 2 2 4 0 1 2 3 1 4  16 1 0 0 1 0 1 1 0 0 1 1 0 1 0 0 1  2 1 2");
+  const auto warnings = [&](const std::string& states) {
+    auto experiment = test::built(fmt::format(
+        R"({{"marginalia": 2, "seed": 3, "energy": {{"type": "factor_graph", "file": "{}"}},
+             "network": {{"type": "mlp", "hidden": 8, "layers": 2}},
+             "family": {{"type": "mam", "states": {}}},
+             "training": {{"steps": 12, "batch_size": 16}}}})",
+        file.path.string(), states));
+    const test::TempDir folder;
+    const auto run = RunDirectory::create(folder / "run", false);
+    train(experiment, run, {}, {});
+    const auto before = experiment.family->warnings();
+    load_model(run.checkpoints() / "last.safetensors", *experiment.family);
+    CHECK(experiment.family->warnings() == before);
+    return before;
+  };
+  CHECK(warnings(R"({"type": "gibbs", "count": 16, "burn_in": 5})").empty());
+  const auto stuck = warnings(
+      R"({"type": "metropolis", "count": 16, "block": 1, "start": {"type": "resampled"}})");
+  REQUIRE(stuck.size() == 1);
+  CHECK(stuck[0].starts_with("chains of training: variables 0, 1, 2 and 3 never moved: "));
 }

@@ -2,11 +2,14 @@
 #include "marginalia_test.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include <fmt/format.h>
 
+#include "../energies/command.h"
 #include "host/experiment/experiment.h"
+#include "host/training/checkpoint.h"
 #include "host/training/trainer.h"
 #include "records/runs/run_directory.h"
 
@@ -57,6 +60,43 @@ void check_samples(const Energy& energy, const Tensor& x, const Tensor& partial)
 
 constexpr const char* kChains = R"("chains": 500, "burn_in": 100, "sweeps": 20)";
 
+std::string factor_graph(const test::TextFile& file) {
+  return fmt::format(R"({{"type": "factor_graph", "file": "{}"}})", file.path.string());
+}
+
+/// x2 = x0 xor x1 with p(x0 = 1) = 0.9; x3 leans to x2, x4 is by itself.
+constexpr const char* kParity =
+    "MARKOV 5 2 2 2 2 2 5 1 0 1 1 3 2 0 1 2 2 3 1 4  2 0.1 0.9 2 1 1.3  8 1 0 0 1 0 1 1 0  "
+    "4 1.6 1 1 1.6 2 1 2";
+
+/// One factor that allows an even number of 1s among `count` variables.
+std::string even(int count) {
+  auto text = fmt::format("MARKOV {} ", count);
+  std::string scope = fmt::format(" 1 {}", count), table = fmt::format(" {}", 1 << count);
+  for (int i = 0; i < count; ++i) {
+    text += "2 ";
+    scope += fmt::format(" {}", i);
+  }
+  for (unsigned n = 0; n < 1U << count; ++n)
+    table += std::popcount(n) % 2 ? " 0" : " 1";
+  return text + scope + table;
+}
+
+/// The same of the first three of four variables, by a program: log f alone.
+std::string even_command() {
+  return test::command_spec({"python3", "-uc",
+                             "import json\nwhile True: print('-inf' if "
+                             "sum(json.loads(input())['state'][:3]) % 2 else 0)"},
+                            R"({"variables": 4, "levels": 2})");
+}
+
+std::string named(int count) {
+  std::string all = "variables 0";
+  for (int i = 1; i < count; ++i)
+    all += i + 1 < count ? fmt::format(", {}", i) : fmt::format(" and {}", i);
+  return all + " never moved: ";
+}
+
 }  // namespace
 
 TEST_CASE("every sampler draws from the density") {
@@ -98,6 +138,87 @@ TEST_CASE("conditionals by chains are near the exact ones") {
   const auto exact = chains.experiment.energy->exact()->single_marginals(given[0]);
   const auto unknown = (given[0] == kUnknown).unsqueeze(1);
   CHECK((p - exact).masked_select(unknown).abs().max().item<double>() < 0.03);
+}
+
+TEST_CASE("variables that forbidden entries tie follow their law, by every sampler") {
+  const test::TextFile file(kParity);
+  for (const auto* sampler : {"gibbs", "block_gibbs", "metropolis", "parallel_tempering", "auto"}) {
+    CAPTURE(sampler);
+    const Chains chains(factor_graph(file),
+                        fmt::format(R"("sampler": "{}", {})", sampler, kChains));
+    const auto& energy = *chains.experiment.energy;
+    const auto free = energy.space().empty().expand({2000, -1}).contiguous();
+    check_samples(energy, chains.ask(QueryKind::kSample, free).states, free[0]);
+    auto given = free.clone();
+    given.select(1, 2).fill_(0);
+    const auto under = chains.ask(QueryKind::kSample, given);
+    check_samples(energy, under.states, given[0]);
+    CHECK(under.warnings.empty());
+    CHECK(chains.experiment.family->warnings().empty());
+    const auto p = chains.ask(QueryKind::kConditionals, given.slice(0, 0, 1));
+    const auto exact = energy.exact()->single_marginals(given[0]);
+    CHECK((p.value.exp()[0] - exact).index({given[0] == kUnknown}).abs().max().item<double>() <
+          0.03);
+    CHECK(p.warnings.empty());
+  }
+}
+
+TEST_CASE("variables that no move changes are told: of training, and of every answer") {
+  const test::TextFile file(even(18));  // too wide to be redrawn at once
+  auto all = torch::full({2, 18}, kUnknown, torch::kLong);
+  all[1][0] = 1;
+  for (const auto* sampler : {"gibbs", "metropolis", "parallel_tempering"}) {
+    CAPTURE(sampler);
+    const Chains chains(
+        factor_graph(file),
+        fmt::format(R"("sampler": "{}", "chains": 8, "burn_in": 5, "sweeps": 2)", sampler));
+    const auto warnings = chains.experiment.family->warnings();
+    REQUIRE(warnings.size() == 1);
+    CHECK(
+        warnings[0].starts_with("variables 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 6 more never"));
+    const auto drawn = chains.experiment.family->chains();
+    Stream stream(1, "test");
+    CHECK(drawn->draw(3, stream).never_moved.size() == 18);
+    const auto sampled = chains.ask(QueryKind::kSample, all.slice(0, 1)).warnings;
+    REQUIRE(sampled.size() == 1);
+    CHECK(
+        sampled[0].text.starts_with("variables 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 5 more"));
+    const auto answered = chains.ask(QueryKind::kConditionals, all).warnings;
+    REQUIRE(answered.size() == 2);
+    CHECK(answered[0].row == 0);
+    CHECK(answered[1].row == 1);
+    CHECK(answered[1].text == sampled[0].text);
+  }
+  // Pairs of variables flip, where they are redrawn two by two.
+  const Chains pairs(factor_graph(file),
+                     R"("sampler": "block_gibbs", "chains": 8, "burn_in": 5, "sweeps": 2)");
+  CHECK(pairs.experiment.family->warnings().empty());
+}
+
+TEST_CASE("so of an energy that has log f alone, whose allowed values are found out") {
+  const Chains chains(even_command(),
+                      R"("sampler": "metropolis", "chains": 12, "burn_in": 5, "sweeps": 2)");
+  const auto& family = *chains.experiment.family;
+  REQUIRE(family.warnings().size() == 1);
+  CHECK(family.warnings()[0].starts_with(named(3)));
+  const auto warned = [&](const Tensor& given) {
+    const auto warnings = chains.ask(QueryKind::kSample, given).warnings;
+    return warnings.empty() ? "" : fmt::format("{}: {}", warnings[0].row, warnings[0].text);
+  };
+  CHECK(warned(torch::tensor({{-1, -1, 0, -1}})).starts_with("0: variables 0 and 1 never moved: "));
+  CHECK(warned(torch::tensor({{1, -1, 0, -1}})).empty());  // x1 has one value then
+}
+
+TEST_CASE("what has moved stands in the checkpoint") {
+  const test::TextFile file(even(18));
+  const Chains one(factor_graph(file), R"("sampler": "gibbs", "chains": 8, "burn_in": 5)");
+  Experiment again(Spec::from_text(one.experiment.resolved.dump(), "spec.json"),
+                   test::loaded_registry(), "cpu");
+  CHECK(again.family->warnings().empty());  // before its first step
+  load_model(one.folder / "run/checkpoints/last.safetensors", *again.family);
+  CHECK(again.family->warnings() == one.experiment.family->warnings());
+  load_model(one.folder / "run/checkpoints/step_000000.safetensors", *again.family);
+  CHECK(again.family->warnings().empty());
 }
 
 TEST_CASE("log q of a chain's sample is not known, and said so") {

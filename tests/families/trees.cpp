@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include <marginalia/files.h>
+#include <marginalia/inference/enumeration.h>
 #include <marginalia/inference/tree.h>
 #include <marginalia/network.h>
 
@@ -13,14 +14,15 @@ using namespace marginalia;
 
 namespace {
 
-/// Five variables of 2, 3, 2, 2 and 3 values, 40 rows in which neighbours depend on each other.
+constexpr std::int64_t kValuesOf[] = {2, 3, 2, 2, 3};
+
+/// Five variables of as many values, 40 rows in which neighbours depend on each other.
 Tensor rows() {
   torch::manual_seed(11);
   auto x = torch::empty({40, 5}, torch::kLong);
-  const std::int64_t K[] = {2, 3, 2, 2, 3};
   for (std::int64_t i = 0; i < 5; ++i) {
-    const auto fresh = torch::randint(K[i], {40}, torch::kLong);
-    const auto copied = i == 0 ? fresh : x.select(1, i - 1).clamp_max(K[i] - 1);
+    const auto fresh = torch::randint(kValuesOf[i], {40}, torch::kLong);
+    const auto copied = i == 0 ? fresh : x.select(1, i - 1).clamp_max(kValuesOf[i] - 1);
     x.select(1, i).copy_(torch::where(torch::rand({40}) < 0.7, copied, fresh));
   }
   return x;
@@ -68,13 +70,9 @@ trees::Tree hub(std::int64_t copies) {
   return tree;
 }
 
-/// All 3^5 states of three levels.
+/// All 72 states.
 Tensor all_states() {
-  const auto index = torch::arange(243);
-  std::vector<Tensor> columns;
-  for (std::int64_t i = 0, place = 1; i < 5; ++i, place *= 3)
-    columns.push_back(torch::floor_divide(index, place).remainder(3));
-  return torch::stack(columns, 1);
+  return marginalia::all_states(StateSpace{{std::begin(kValuesOf), std::end(kValuesOf)}, {5}});
 }
 
 /// Sum over the states that agree with a partial one, by the full states' own probabilities.
@@ -93,7 +91,8 @@ TEST_CASE("independent variables: smoothed frequencies, and nothing else") {
   partial[0][1] = 2;
   partial[0][3] = 0;
   const auto share = [&](std::int64_t i, std::int64_t k) {
-    return ((x.select(1, i) == k).sum().item<double>() + 1) / (40 + 3);  // K = 3 levels, a = 3
+    const auto n = (x.select(1, i) == k).sum().item<double>();
+    return (n + 3.0 / double(kValuesOf[i])) / (40 + 3);  // a = 3, the largest K
   };
   CHECK(model->log_p(partial)[0].item<double>() ==
         doctest::Approx(std::log(share(1, 2) * share(3, 0))).epsilon(1e-12));
@@ -109,16 +108,16 @@ TEST_CASE("Chow-Liu: the tree of the greatest likelihood, and exact answers abou
     // Prufer's sequences enumerate all 125 trees of five variables.
     const auto joint = [&](std::int64_t i, std::int64_t k, std::int64_t j, std::int64_t l) {
       const auto n = ((x.select(1, i) == k).logical_and(x.select(1, j) == l)).sum().item<double>();
-      return (n + 1.0 / 3) / 43;
+      return (n + 3.0 / double(kValuesOf[i] * kValuesOf[j])) / 43;
     };
     const auto single = [&](std::int64_t i, std::int64_t k) {
-      return ((x.select(1, i) == k).sum().item<double>() + 1) / 43;
+      return ((x.select(1, i) == k).sum().item<double>() + 3.0 / double(kValuesOf[i])) / 43;
     };
     double information[5][5] = {};
     for (int i = 0; i < 5; ++i)
       for (int j = 0; j < 5; ++j)
-        for (int k = 0; k < 3; ++k)
-          for (int l = 0; l < 3 && i != j; ++l)
+        for (int k = 0; k < kValuesOf[i]; ++k)
+          for (int l = 0; l < kValuesOf[j] && i != j; ++l)
             information[i][j] +=
                 joint(i, k, j, l) * std::log(joint(i, k, j, l) / single(i, k) / single(j, l));
     double best = -1;
@@ -144,7 +143,7 @@ TEST_CASE("Chow-Liu: the tree of the greatest likelihood, and exact answers abou
     // Under the smoothed law itself, cross-entropy = -sum of informations + single entropies.
     double entropies = 0;
     for (int i = 0; i < 5; ++i)
-      for (int k = 0; k < 3; ++k)
+      for (int k = 0; k < kValuesOf[i]; ++k)
         entropies -= single(i, k) * std::log(single(i, k));
     const auto log_p = model->log_p(states);
     const auto entropy = -(log_p.exp() * log_p).sum().item<double>();
@@ -153,7 +152,7 @@ TEST_CASE("Chow-Liu: the tree of the greatest likelihood, and exact answers abou
 
   SUBCASE("marginals, conditionals and samples agree with sums over all states") {
     torch::manual_seed(4);
-    const auto partial = states.index({torch::randint(243, {12}, torch::kLong)})
+    const auto partial = states.index({torch::randint(72, {12}, torch::kLong)})
                              .masked_fill(torch::rand({12, 5}) < 0.5, kUnknown);
     const auto log_p = model->log_p(partial);
     Stream stream(2, "test");
@@ -194,7 +193,7 @@ TEST_CASE("a network with the prior chow_liu starts as that tree, in both heads"
       context);
   torch::manual_seed(6);
   const auto partial = all_states()
-                           .index({torch::randint(243, {20}, torch::kLong)})
+                           .index({torch::randint(72, {20}, torch::kLong)})
                            .masked_fill(torch::rand({20, 5}) < 0.5, kUnknown);
   const auto heads = net->evaluate({partial}, kLogits | kLogMarginal);
   CHECK((heads.log_marginal.to(torch::kDouble) - model->log_p(partial)).abs().max().item<double>() <

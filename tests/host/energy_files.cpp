@@ -96,3 +96,24 @@ TEST_CASE("an energy's identity has its files by content") {
   made.write("given.jsonl", R"({"x": [1, null, null]})");
   CHECK(identity() != before);
 }
+
+TEST_CASE("packed files of one name in two places make two identities, beside the spec too") {
+  const Made made;
+  const auto energy = test::make<Energy>(R"({"type": "ising", "side": 3})");
+  const auto graph_in = [&](const DataPaths& paths) {
+    return compute_identity(*energy, made.experiment["energy"], paths, made.registry)
+        .at("energy")
+        .at("energies")[1]
+        .at("energy")
+        .at("graph");
+  };
+  const test::TempDir other, beside;
+  fs::rename(made.data / "graph.txt", made.data / "graph.txt.gz");
+  write_atomically(other / "graph.txt.gz", "3 1\n1 2 1\n");
+  write_atomically(beside / "graph.txt.zip", "3 1\n1 3 1\n");
+  const auto one = graph_in(made.paths), two = graph_in({made.folder.path(), other.path()}),
+             three = graph_in({beside.path(), other.path()});
+  CHECK(one == "sha256:" + sha256_hex("3 2\n1 2 0.5\n2 3 -0.5\n"));
+  CHECK(two == "sha256:" + sha256_hex("3 1\n1 2 1\n"));
+  CHECK(three == "sha256:" + sha256_hex("3 1\n1 3 1\n"));
+}

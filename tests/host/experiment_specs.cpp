@@ -164,7 +164,7 @@ TEST_CASE("parts that do not fit each other are refused when the experiment is b
   CHECK(build({}) == "accepted");
   CHECK(build({"dataset={\"type\": \"pair\"}"}) ==
         "spec.json: /: dataset and energy must have one state space; dataset pair (plugin host) "
-        "has 2 variables of 2 levels, energy toy (plugin host) has 3 of 2");
+        "has 2 variables, energy toy (plugin host) has 3");
   CHECK(build({"dataset={\"type\": \"pair\"}", "energy.size=2"}) == "accepted");
   CHECK(build({"network=null"}) ==
         "family idle (plugin host): needs a \"network\" with the heads logits");

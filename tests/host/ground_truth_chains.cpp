@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -303,6 +304,74 @@ TEST_CASE("the family that declares reference chains is the one, whatever its na
   both.add<Offering>();
   CHECK(refused(both) == "evaluation.reference.family: several families offer reference chains; "
                          "name one: mcmc or offering");
+}
+
+/// Reference chains of three variables, x2 = x0 xor x1, as `family` runs them.
+Json measured_against(const std::string& family, const std::shared_ptr<Energy>& energy,
+                      const DataPaths& paths) {
+  const auto spec = Spec::from_text(
+      R"({"marginalia": 2, "seed": 1, "energy": {"type": "ising", "sides": [3]},
+          "family": {"type": "mcmc", "sampler": "metropolis", "chains": 8},
+          "training": {"steps": 1},
+          "evaluation": {"metrics": ["single_marginals", "observables"],
+                         "reference": {"use": "always", "samples": 200, "family": )" +
+          family + "}}}",
+      "spec.json", paths);
+  Experiment experiment(spec, test::loaded_registry(), "cpu");
+  const auto of_family = std::exchange(experiment.energy, energy);  // which holds on to it
+  experiment.reference = std::make_shared<GroundTruthChains>(
+      spec, experiment.resolved, experiment.evaluation.reference, test::loaded_registry(), energy);
+  return evaluate(experiment,
+                  {experiment.evaluation.metrics, {40, false}, Split::kTest, experiment.seed, NAN});
+}
+
+TEST_CASE("chains of which variables never moved are no truth, made or kept") {
+  const test::TextFile file(
+      "BAYES 3 2 2 2 3 1 0 1 1 3 0 1 2  2 0.1 0.9 2 0.5 0.5  8 1 0 0 1 0 1 1 0");
+  const auto energy =
+      test::make<Energy>(R"({"type": "factor_graph", "file": ")" + file.path.string() + "\"}");
+  const test::TempDir cache;
+  const DataPaths paths{{}, {}, cache.path()};
+  const std::string metropolis = R"({"type": "mcmc", "sampler": "metropolis", "chains": 8})";
+  for (const auto* note : {"made", "read from"}) {
+    CAPTURE(note);
+    const auto stuck = measured_against(metropolis, std::make_shared<Opaque>(energy), paths);
+    const auto& reference = stuck.at("reference");
+    CHECK(reference.at("never_moved") == Json{0, 1, 2});
+    CHECK(reference.at("effective_samples") == 0);
+    CHECK(reference.at("cache").get<std::string>().starts_with(note));
+    const auto why = stuck.at("unavailable").at("single_marginals").get<std::string>();
+    CHECK(why.find("the reference chains are no truth: variables 0, 1 and 2 never moved: ") !=
+          why.npos);
+    CHECK(
+        reference.at("unavailable").get<std::string>().starts_with("the reference chains are no"));
+  }
+  const auto moved = measured_against(metropolis, energy, {});
+  CHECK_FALSE(moved.at("reference").contains("never_moved"));
+  CHECK_FALSE(moved.at("reference").contains("unavailable"));
+  CHECK(moved.at("reference").at("effective_samples").get<double>() > 20);
+}
+
+TEST_CASE("chains that never come to an allowed state are no truth") {
+  class Needle final : public Energy {  // one state of 3^40 is allowed
+   public:
+    const StateSpace& space() const override { return space_; }
+
+   private:
+    Tensor compute_log_density(const Tensor& x) const override {
+      return torch::where((x == 1).all(1), 0.0, -INFINITY).to(torch::kDouble);
+    }
+    StateSpace space_ = StateSpace::uniform(40, 3);
+  };
+  const auto result =
+      measured_against(R"({"type": "mcmc", "sampler": "metropolis", "chains": 4, "burn_in": 2})",
+                       std::make_shared<Needle>(), {});
+  CHECK(result.at("reference").at("forbidden_states") == 200);
+  CHECK(result.at("reference").at("split_r_hat").at("log_density").is_null());
+  CHECK(result.at("unavailable")
+            .at("observables")
+            .get<std::string>()
+            .find("200 states of its chains are forbidden") != std::string::npos);
 }
 
 TEST_CASE("a metric that needs states says that there are none of any kind") {

@@ -176,6 +176,22 @@ TEST_CASE("a file of another program is read when it need not carry our digest")
         "no \"sha256\" in its metadata: altered, or not written by Marginalia");
 }
 
+TEST_CASE("of another program's file, tensors of dtypes that are not known are passed over") {
+  const TempFile file;
+  file.put(assembled(R"({"f": {"dtype":"F8_E4M3", "shape":[3], "data_offsets":[2, 5]},)"
+                     R"( "w": {"dtype":"I16", "shape":[1], "data_offsets":[5, 7]},)"
+                     R"( "h": {"dtype":"F4", "shape":[4], "data_offsets":[0, 2]} })",
+                     std::string("abcde\1\0", 7)));
+  const auto read = read_safetensors(file.path, Digest::kIfPresent);
+  CHECK(read.tensors.size() == 1);
+  CHECK(read.tensors.at("w").equal(torch::tensor({1}, torch::kShort)));
+  CHECK(read.passed_over == std::map<std::string, std::string>{{"f", "F8_E4M3"}, {"h", "F4"}});
+  CHECK(read_refusal(file) == "not a safetensors file: tensor \"f\" has unknown dtype \"F8_E4M3\"");
+  file.put(assembled(R"({"w": {"dtype":7, "shape":[1], "data_offsets":[0, 1]} })", "a"));
+  CHECK(read_refusal(file, Digest::kIfPresent) ==
+        "not a safetensors file: tensor \"w\" has unknown dtype 7");
+}
+
 TEST_CASE("a digest that is there is checked even where it need not be") {
   const TempFile file;
   write_safetensors(file.path, small_file());
@@ -288,8 +304,11 @@ TEST_CASE("a header that is not of the format is refused with the reason") {
 
   CHECK(of("[]") == "tensor \"t\" is not an object");
   CHECK(of("{}") == "tensor \"t\" has unknown dtype null");
-  CHECK(of(R"({"dtype":"F8_E4M3","shape":[16],"data_offsets":[0,16]})") ==
-        "tensor \"t\" has unknown dtype \"F8_E4M3\"");
+  const std::string unknown = R"({"dtype":"F8_E4M3","shape":[16],"data_offsets":[0,16]})";
+  CHECK(of(unknown) == "accepted");  // of other programs; in ours it is no dtype
+  CHECK(test::refusal([&] {
+          safetensors::parse_header(R"({"t":)" + unknown + "}", Digest::kRequired);
+        }) == "not a safetensors file: tensor \"t\" has unknown dtype \"F8_E4M3\"");
   CHECK(of(R"({"dtype":"F32","data_offsets":[0,16]})") == "tensor \"t\" has no list \"shape\"");
   CHECK(of(R"({"dtype":"F32","shape":[4]})") == "tensor \"t\" has no list \"data_offsets\"");
   CHECK(of(R"({"dtype":"F32","shape":4,"data_offsets":[0,16]})") ==

@@ -7,6 +7,7 @@
 
 #include "host/study/read_study.h"
 #include "records/runs/run_directory.h"
+#include "records/study/baselines.h"
 #include "records/study/study_directory.h"
 
 using namespace marginalia;
@@ -81,6 +82,17 @@ TEST_CASE("a variant replaces a whole object, a dotted key one value, null remov
   CHECK(study.experiments[2].spec.at("seed") == 5);
 }
 
+TEST_CASE("seeds and names of variants may be written as numbers of any form") {
+  const Manifest manifest(R"("base": "base.json", "variants": {"5": {"energy.size": 5.0}},
+    "experiments": [{"name": "listed", "variant": 5}], "seeds": [1.0, 2e1])");
+  const auto study = manifest.read();
+  CHECK(names(study) == Names{"5-seed1", "5-seed20", "listed"});
+  CHECK(study.experiments[1].spec.at("seed").dump() == "20");
+  CHECK(study.experiments[2].spec.at("energy").at("size").dump() == "5");
+  CHECK(names(Manifest(R"("base": "base.json", "seeds": 2.0)").read()) ==
+        Names{"base-seed0", "base-seed1"});
+}
+
 TEST_CASE("a zip is walked together, a list is crossed with nothing") {
   const Manifest manifest(R"("base": "base.json",
     "zip": {"energy.size": [2, 3], "training.steps": [10, 20]},
@@ -145,23 +157,22 @@ TEST_CASE("faults of a manifest come all at once") {
     "variants": {"a b": {}, "c": null}, "experiments": [{"variant": "d"}],
     "compare": {"alpah": 0.1})");
   CHECK(deeper.refused() ==
-        fmt::format(
-            "S: /base: {}: cannot be read: No such file or directory\n"
-            "S: /grid: \"seed\" must be a list of values, not []\n"
-            "S: /zip: lists must be equally long and not empty; \"energy.size\" has 2, "
-            "\"training.steps\" has 1\n"
-            "S: /seeds: must be a number of seeds above 0 or a list of them, not 0\n"
-            "S: /variants: \"a b\" must be up to 64 letters, digits, - _ . and begin with "
-            "a letter or digit: it names folders\n"
-            "S: /variants: \"c\" must be an object of changes to the base, {{}} for none\n"
-            "S: /experiments/0: needs a \"name\"\n"
-            "S: /experiments/0: no variant is called \"d\"; did you mean \"c\"?\n  "
-            "there is: a b, c\n"
-            "S: /compare: /: compare cannot be built\n"
-            "  - \"alpah\" is not a parameter of compare; did you mean \"alpha\"?\n"
-            "  it takes: rows, columns, metrics, baseline, alpha, correct_within, lower_is_better, "
-            "higher_is_better, samples, scaling",
-            (deeper.folder / "nowhere.json").string()));
+        fmt::format("S: /base: {}: cannot be read: No such file or directory\n"
+                    "S: /grid: \"seed\" must be a list of values, not []\n"
+                    "S: /zip: lists must be equally long and not empty; \"energy.size\" has 2, "
+                    "\"training.steps\" has 1\n"
+                    "S: /seeds: must be a number of seeds above 0 or a list of them, not 0\n"
+                    "S: /variants: \"a b\" must be up to 64 letters, digits, - _ . and begin with "
+                    "a letter or digit: it names folders\n"
+                    "S: /variants: \"c\" must be an object of changes to the base, {{}} for none\n"
+                    "S: /experiments/0: needs a \"name\"\n"
+                    "S: /experiments/0: no variant is called \"d\"; did you mean \"c\"?\n  "
+                    "there is: a b, c\n"
+                    "S: /compare: /: compare cannot be built\n"
+                    "  - \"alpah\" is not a parameter of compare; did you mean \"alpha\"?\n"
+                    "  it takes: rows, columns, against, metrics, baseline, alpha, correct_within, "
+                    "lower_is_better, higher_is_better, samples, scaling",
+                    (deeper.folder / "nowhere.json").string()));
   CHECK(Manifest(R"("note": "no base")").refused() ==
         "S: /: needs \"base\": a spec, or the path of one from this file");
 }
@@ -217,7 +228,8 @@ TEST_CASE("what is compared must be there") {
       "\"variant\"?\n  there is: variant, seed");
   CHECK(Manifest(R"("base": "base.json", "variants": {"a": {}, "b": {"energy.flag": true}},
                     "compare": {"baseline": "A", "metrics": ["on", "seconds"]})")
-            .refused() == "S: /compare: \"baseline\": no row is called \"A\"; did you mean \"a\"?\n"
+            .refused() == "S: /compare: \"baseline\": no row or variant is called \"A\"; did you "
+                          "mean \"a\"?\n"
                           "  there is: a, b\n"
                           "S: /compare: no metric that is measured here is called \"on\"; did you "
                           "mean \"one\"?\n  there is: parameters, steps, seconds, "
@@ -229,6 +241,57 @@ TEST_CASE("what is compared must be there") {
             .refused()
             .find("fall into one row, \"v\", at the same {\"seed\":5}; name in \"rows\" what sets "
                   "them apart") != std::string::npos);
+}
+
+TEST_CASE("a baseline is a row, or a variant of which each row has one") {
+  const std::string grid =
+      R"("base": "base.json", "variants": {"a": {}, "b": {"training.steps": 7}},
+    "grid": {"energy.size": [3, 4], "network.width": [1, 2]}, "compare": {"baseline": )";
+  const auto study = Manifest(grid + "\"a\"}").read();
+  const auto all = baselines(study);
+  CHECK(all.at("b, size 3, width 2").row == "a, size 3, width 2");
+  CHECK(all.at("a, size 4, width 1").row == "a, size 4, width 1");
+  const auto of_row = baselines(Manifest(grid + "\"a, size 3, width 2\"}").read());
+  CHECK(of_row.at("b, size 3, width 1").row == "a, size 3, width 2");
+  CHECK(of_row.at("b, size 4, width 2").row.empty());  // of another target
+
+  const std::string several =
+      R"("base": "base.json", "variants": {"a": {}, "b": {"training.steps": 7}},
+    "zip": {"network.width": [1, 2], "training.batch_size": [3, 4]},
+    "experiments": [{"name": "alone", "energy.size": 4}], "compare": {"baseline": )";
+  CHECK(
+      Manifest(several + "\"a\"}").refused() ==
+      "S: /compare: \"baseline\": of \"a\" there are \"a, width 1\", \"a, width 2\" at the target "
+      "of \"alone\"; give the full name of one");
+  CHECK(
+      Manifest(R"("base": "base.json", "variants": {"a": {}, "b": {"training.steps": 7}},
+                    "grid": {"energy.size": [3, 4], "network.width": [1, 2]},
+                    "compare": {"rows": ["network.width"], "baseline": "a"})")
+          .refused()
+          .find("the variant \"a\" has no row of its own; name \"variant\" in \"rows\", or a row: "
+                "\"width 1\", \"width 2\"") != std::string::npos);
+}
+
+TEST_CASE("what metrics are drawn against makes no rows, varies, and is a number") {
+  const auto manifest = [](const std::string& grid, const std::string& compare) {
+    return Manifest(R"("base": "base.json", "variants": {"a": {}, "b": {"training.steps": 7}},
+      "grid": {)" + grid +
+                    R"(}, "compare": {)" + compare + "}");
+  };
+  CHECK(manifest(R"("energy.ratio": [0.1, 0.2])", R"("against": "energy.ratio")")
+            .read()
+            .row_names() == Names{"a", "b"});
+  CHECK(manifest(R"("energy.mode": ["fast", "slow"])", R"("against": "energy.mode")").refused() ==
+        "S: /compare: \"against\": \"energy.mode\" must be a number everywhere, not \"fast\" as in "
+        "a-modefast");
+  const auto none =
+      manifest(R"("energy.ratio": [0.1, 0.2])", R"("against": "energy.ration")").refused();
+  CHECK(none.find("\"against\": no key that varies within a row is called \"energy.ration\"") !=
+        std::string::npos);
+  const auto row = manifest(R"("energy.ratio": [0.1, 0.2])",
+                            R"("rows": ["variant", "energy.ratio"], "against": "energy.ratio")");
+  CHECK(row.refused().find("no key that varies within a row is called \"energy.ratio\"") !=
+        std::string::npos);
 }
 
 TEST_CASE("the hash of a spec is that of what it asks for") {

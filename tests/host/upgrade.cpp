@@ -67,7 +67,7 @@ class Moving final : public Energy {
   StateSpace space_ = StateSpace::uniform(2, 2);
 };
 
-Registry registry() {
+Registry moving_registry() {
   auto all = test::toy::registry();
   all.add<Moving>();
   return all;
@@ -91,7 +91,7 @@ struct Files {
     write_atomically(manifest,
                      fmt::format(R"({{"marginalia_study": 1, "base": "base.json", {}}})", rest));
   }
-  Json upgraded() const { return upgraded_study(manifest, {}, registry()); }
+  Json upgraded() const { return upgraded_study(manifest, {}, moving_registry()); }
 };
 
 }  // namespace
@@ -100,34 +100,35 @@ TEST_CASE("a spec of format 1 is said in today's words, and stays as it is but f
   const auto old = spec_with(
       R"({"type": "moving", "pace": "run", "speed": 4,
           "inner": {"type": "moving", "speed": 5}})");
-  const auto now = upgraded(parsed(old), registry());
+  const auto now = upgraded(parsed(old), moving_registry());
   CHECK(now.json().at("marginalia") == 2);
   CHECK(now.json().at("energy").dump() ==
         R"({"type":"moving","pace":{"type":"run","speed":4},)"
         R"("inner":{"type":"moving","pace":{"type":"run","speed":5}}})");
   CHECK(now.json().at("family") == old.at("family"));
-  CHECK(upgraded(now, registry()).json() == now.json());
+  CHECK(upgraded(now, moving_registry()).json() == now.json());
 }
 
 TEST_CASE("what format 1 had no meaning for is refused with its place") {
   const auto inner =
       spec_with(R"({"type": "moving", "inner": {"type": "moving", "pace": "rest", "legs": 5}})");
-  CHECK(test::refusal([&] { upgraded(parsed(inner), registry()); }) ==
+  CHECK(test::refusal([&] { upgraded(parsed(inner), moving_registry()); }) ==
         "spec.json: /energy/inner: \"legs\" is for \"pace\": \"run\"");
   Faults faults;
-  Experiment::check(parsed(inner), registry(), faults);
+  Experiment::check(parsed(inner), moving_registry(), faults);
   CHECK_FALSE(faults.empty());
 }
 
 TEST_CASE("settings are applied in the format of their base; an old key on today's is refused") {
   const auto old = spec_with(R"({"type": "moving"})");
   Faults faults;
-  const auto resolved = Experiment::check(parsed(old).with({"energy.speed=7"}), registry(), faults);
+  const auto resolved =
+      Experiment::check(parsed(old).with({"energy.speed=7"}), moving_registry(), faults);
   faults.throw_if_any();
   CHECK(resolved.at("energy").at("pace").dump() == R"({"type":"run","speed":7.0,"legs":2})");
   CHECK(resolved.at("marginalia") == 2);
   const auto today = parsed(spec_with(R"({"type": "moving"})", 2)).with({"energy.speed=7"});
-  Experiment::check(today, registry(), faults);
+  Experiment::check(today, moving_registry(), faults);
   CHECK(test::refusal([&] { faults.throw_if_any(); }) ==
         "spec.json: /energy: \"speed\" of moving is of format 1; in format 2 write "
         R"({"pace":{"type":"run","speed":7}})");
@@ -135,7 +136,7 @@ TEST_CASE("settings are applied in the format of their base; an old key on today
 
 TEST_CASE("a format that is not known is refused") {
   Faults faults;
-  Experiment::check(parsed(spec_with(R"({"type": "moving"})", 3)), registry(), faults);
+  Experiment::check(parsed(spec_with(R"({"type": "moving"})", 3)), moving_registry(), faults);
   CHECK(test::refusal([&] { faults.throw_if_any(); }) ==
         "spec.json: /: \"marginalia\" must be 2, or 1, not 3");
 }
@@ -170,7 +171,7 @@ TEST_CASE("an axis becomes the one key that its values differ by") {
 
 TEST_CASE("a run recorded in format 1 is one of today's experiments") {
   const Files files(spec_with(R"({"type": "moving", "speed": 4})"), R"("seeds": [1, 2])");
-  auto study = read_study(files.manifest, {}, registry(), 10);
+  auto study = read_study(files.manifest, {}, moving_registry(), 10);
   REQUIRE(study.experiments.size() == 2);
   auto recorded = study.experiments[1].spec;  // as format 1 resolved it
   recorded["marginalia"] = 1;
@@ -185,7 +186,7 @@ TEST_CASE("a run recorded in format 1 is one of today's experiments") {
   std::vector<std::string> unrelated;
   CHECK(directory.find(study, unrelated)[1].state == RunState::kAbsent);
   CHECK(unrelated.size() == 1);
-  recognise_older_runs(study, directory.run_records(), registry());
+  recognise_older_runs(study, directory.run_records(), moving_registry());
   unrelated.clear();
   const auto runs = directory.find(study, unrelated);
   CHECK(runs[0].state == RunState::kAbsent);

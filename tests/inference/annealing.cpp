@@ -10,6 +10,7 @@
 #include <marginalia/inference/gibbs.h>
 
 #include "host/training/checkpoint.h"
+#include "host/training/initialise.h"
 #include "host/training/trainer.h"
 #include "records/runs/run_directory.h"
 
@@ -186,8 +187,9 @@ TEST_CASE("a model starts from one of the energy at another temperature") {
   auto warm = test::built(mam(0.2, R"("steps": 5)"));
   const auto source = RunDirectory::create(folder / "warm", false);
   train(warm, source, {}, {});
-  auto cold =
-      test::built(mam(0.5, fmt::format(R"("steps": 0, "init": "{}")", source.path().string())));
+  auto cold = test::built(mam(0.5, R"("steps": 0)"));
+  const auto started = initialise(source.path(), *cold.family);
+  CHECK(started.untouched.empty());
   const auto target = RunDirectory::create(folder / "cold", false);
   train(cold, target, {}, {});
   const auto from = read_tensors(source.path(), "last.safetensors");

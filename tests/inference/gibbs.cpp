@@ -23,7 +23,44 @@ class FactorsAlone final : public Energy {
   std::shared_ptr<Energy> of_;
 };
 
+/// Pairs of chances whose sum is less than 1 by rounding, beside a variable of three values.
+class Rounded final : public Energy, private LocalConditionals {
+ public:
+  Rounded() {
+    logits_ = torch::tensor({0.0, 0.05, double(-INFINITY)}, torch::kFloat).repeat({1, 16, 1});
+    logits_[0][15][2] = 0;
+  }
+  const StateSpace& space() const override { return space_; }
+  Offer<LocalConditionals> local() const override { return {this}; }
+
+ private:
+  Tensor compute_log_density(const Tensor& x) const override {
+    return torch::zeros({x.size(0)}, torch::kDouble);
+  }
+  Tensor logits(const Tensor& partial) const override {
+    return logits_.expand({partial.size(0), 16, 3});
+  }
+  Tensor known_part(const Tensor& partial) const override {
+    return torch::zeros({partial.size(0)}, torch::kDouble);
+  }
+  const Tensor& colours() const override { return colours_; }
+
+  StateSpace space_{{2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3}, {16}};
+  Tensor logits_, colours_ = torch::zeros({16}, torch::kLong);
+};
+
 }  // namespace
+
+TEST_CASE("Gibbs sweeps by colour draw no value that a variable does not have") {
+  const Rounded energy;
+  const GibbsSampler sampler(energy);
+  Stream stream(1, "test");
+  auto x = torch::zeros({1 << 17, 16}, torch::kLong);
+  for (int n = 0; n < 12; ++n) {  // 2^24.6 draws, of which the largest u is one in 2^24
+    x = sampler.sweep(x, {}, 1, stream, false).states;
+    CHECK(test::refusal([&] { energy.space().check(x, false, "x"); }) == "accepted");
+  }
+}
 
 TEST_CASE("clamped Gibbs sweeps sample the exact posterior, by kernels, factors and colours") {
   const auto energy = test::make<Energy>(kIsing);

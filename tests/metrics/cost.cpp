@@ -42,31 +42,17 @@ TEST_CASE("marginal_seconds is the time of one query, the oracle's when asked fo
     }
     StateSpace space_{{2, 3, 2}, {3}};
   };
-  class WithOracle final : public Evaluation {
+  class WithOracle final : public FakeEvaluation {
    public:
-    explicit WithOracle(FakeEvaluation& rest) : rest_(rest) {}
-    const Family& family() const override { return rest_.family(); }
-    const StateSpace& space() const override { return rest_.space(); }
-    const Energy* energy() const override { return nullptr; }
-    const Dataset* dataset() const override { return nullptr; }
+    using FakeEvaluation::FakeEvaluation;
     Offer<Oracle> oracle() const override { return {&oracle_}; }
-    Split split() const override { return Split::kTest; }
-    std::int64_t rows() const override { return 1; }
-    Stream& stream(const std::string& name) override { return rest_.stream(name); }
-    const ModelSamples& model_samples() override { return rest_.model_samples(); }
-    const Tensor& data_rows() override { return rest_.data_rows(); }
-    const TrueStates& true_chains() override { return rest_.true_chains(); }
-    const Tensor& true_states(std::string& source) override { return rest_.true_states(source); }
-    double chain_health() const override { return 1; }
 
    private:
-    FakeEvaluation& rest_;
     Slow oracle_;
   };
   const WholeEnergy energy;
   TableFamily family(energy);
-  FakeEvaluation rest(family);
-  WithOracle evaluation(rest);
+  WithOracle evaluation(family);
   const auto start = std::chrono::steady_clock::now();
   const auto measurement = run_metric("marginal_seconds", evaluation,
                                       R"("batch": 4, "repeats": 2, "estimators": ["oracle"])")

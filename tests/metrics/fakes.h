@@ -193,41 +193,36 @@ class Rows final : public Dataset {
 };
 
 /// What a metric sees. Without a dataset and an oracle the true states are the model's samples.
-class FakeEvaluation final : public Evaluation {
+class FakeEvaluation : public Evaluation {
  public:
-  const Family* model;
-  const Energy* target = nullptr;
-  const Rows* rows_given = nullptr;
+  const Energy*& target = subject_.energy;
+  const Dataset*& rows_given = subject_.dataset;
+  double& health = subject_.chain_health;
   bool with_oracle = true;
   ModelSamples samples;
   Tensor truth;   // int64 [N, D]
   Tensor chains;  // int64 [C, N, D]; undefined: truth, independent
-  double health = std::nan("");
 
-  explicit FakeEvaluation(const Family& family) : model(&family), streams_(7) {}
-  const Family& family() const override { return *model; }
-  const StateSpace& space() const override { return model->space(); }
-  const Energy* energy() const override { return target; }
-  const Dataset* dataset() const override { return rows_given; }
+  explicit FakeEvaluation(const Family& family)
+      : Evaluation(
+            {.family = family, .space = family.space(), .split = Split::kValid, .rows = 100}),
+        streams_(7) {}
+  virtual ~FakeEvaluation() = default;
   Offer<Oracle> oracle() const override {
     if (!target || !with_oracle) return Offer<Oracle>::none("too many states");
     if (!oracle_) oracle_ = std::make_unique<EnumerationOracle>(*target);
     return {oracle_.get()};
   }
-  Split split() const override { return Split::kValid; }
-  std::int64_t rows() const override { return 100; }
   Stream& stream(const std::string& name) override { return streams_.at(name); }
   const ModelSamples& model_samples() override { return samples; }
-  const Tensor& data_rows() override { return data_ = rows_given->all(); }
+  const Tensor& data_rows() override {
+    return data_ = rows_given->rows(split(), torch::arange(rows_given->size(split())));
+  }
   const TrueStates& true_chains() override {
     return true_chains_ = {chains.defined() ? chains : truth.unsqueeze(1), "exact samples",
                            !oracle() && !dataset()};
   }
-  const Tensor& true_states(std::string& source) override {
-    source = "exact samples";
-    return truth;
-  }
-  double chain_health() const override { return health; }
+  const TrueRows& true_states() override { return true_rows_ = {truth, "exact samples"}; }
 
   /// Samples with log w = log f - log q as given.
   void weigh(const std::vector<double>& log_weight) {
@@ -241,6 +236,7 @@ class FakeEvaluation final : public Evaluation {
   Streams streams_;
   mutable std::unique_ptr<EnumerationOracle> oracle_;
   TrueStates true_chains_;
+  TrueRows true_rows_;
   Tensor data_;
 };
 

@@ -184,7 +184,7 @@ TEST_CASE("an answer of -inf is an infinite error, in the file as text") {
   CHECK(!measurement.stderr_);
   CHECK(measurement.more["max"] == "inf");
   CHECK(measurement.more["bias"] == "-inf");
-  CHECK(measurement.more["pearson"] == "nan");
+  CHECK(measurement.more["pearson"].is_null());
   CHECK(measurement.more["pairs"][0][2] == "-inf");
 }
 

@@ -200,6 +200,29 @@ TEST_CASE("errors of equals are on average what chance makes them") {
   CHECK(std::abs(seen / expected - 1) < 0.2);  // of 60 means of four: three deviations
 }
 
+TEST_CASE("the exact energy is the sum over all states") {
+  // 2^9 states are listed; 2^18 are summed by elimination, and here one by one.
+  for (const auto* json :
+       {R"({"type": "ising", "side": 3, "coupling": 0.4, "field": 0.3})",
+        R"({"type": "ising", "sides": [3, 6], "coupling": 0.4407, "field": 0.05})"}) {
+    CAPTURE(json);
+    const auto energy = test::make<Energy>(json);
+    const Uniform family(energy->space());
+    FakeEvaluation evaluation{family};
+    evaluation.target = energy.get();
+    const auto D = energy->space().dimension();
+    const auto x = torch::zeros({2, D}, torch::kLong);
+    evaluation.truth = x;
+    evaluation.samples = {x, torch::zeros({2}, torch::kDouble), energy->log_density(x)};
+    const auto log_f = energy->log_density(all_states(energy->space()));
+    const auto expected = -(log_f.softmax(0) * log_f).sum().item<double>() / double(D);
+    const auto measurements = run_metric("observables", evaluation);
+    CHECK(number_at(measurements.at("energy").more, "exact") ==
+          doctest::Approx(expected).epsilon(1e-7));
+    CHECK_FALSE(measurements.at("magnetisation").more.contains("exact"));
+  }
+}
+
 TEST_CASE("draws that remember each other count for less") {
   AllStates b(kIsingTorus);
   Stream stream(6, "observables");

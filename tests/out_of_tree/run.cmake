@@ -120,6 +120,12 @@ foreach(kind energy ${kinds})
   expect(0 ${project} ${program} run spec.json training.steps=20 --plugins ${plugins})
   expect_file(${project}/runs/spec/evaluation.json)
 endforeach()
+
+# Of columns with 2, 5 and 3 values an answer beyond them is refused, whoever wrote the family.
+file(WRITE ${SCRATCH}/my_family/mixed.txt "0 4 2\n1 0 1\n1 1 0\n0 3 2\n1 2 1\n")
+expect(0 ${SCRATCH}/my_family ${program} run spec.json dataset.train=mixed.txt dataset.valid=mixed.txt
+  dataset.test=mixed.txt evaluation.samples=200 --out runs/mixed --plugins ${SCRATCH}/build/plugins)
+
 file(READ ${SCRATCH}/my_metric/runs/spec/evaluation.json evaluation)
 string(JSON value GET "${evaluation}" metrics my_metric mean value)
 

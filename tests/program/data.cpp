@@ -272,23 +272,32 @@ TEST_CASE("wrong requests to data are refused with exit code 2") {
     CHECK(result.code == 2);
     CHECK(has(result.err, message));
   };
-  refuse("fetch", "data fetch: needs the NAME of a dataset");
+  refuse("fetch", "data fetch: needs the NAME of a dataset or an energy");
+  refuse("fetch max_cuts", "did you mean \"max_cut\"?");
+  refuse("fetch ising", "energy \"ising\" has no public files");
   refuse("fetch publishd", "did you mean \"published\"?");
   refuse("fetch published x", "no file of published begins with \"x\"; there is:");
   refuse("fetch text", "dataset \"text\" has no public files");
   refuse("get published", "get");
 }
 
-TEST_CASE("data list knows every dataset's files and whether they are there") {
+TEST_CASE("data list knows every dataset's and energy's files and whether they are there") {
   const test::Folder folder;
   folder.write("text8/text8", "x");
+  folder.write("uai2014/Alchemy_11.uai", "x");
+  folder.pack("maxcut/biqmac/pm1s_100.0.txt.gz", "x");
   folder.write("binarized_mnist/binarized_mnist_test.bits", "x");
   const auto result = data(folder.path, "list");
   CHECK(result.code == 0);
   for (const auto* line :
-       {"mnist      missing  mnist/train-images-idx3-ubyte.gz ",
-        "mnist      there    binarized_mnist/binarized_mnist_test.amat ",
-        "table      missing  density/nltcs.train.data ", "text8      there    text8/text8.zip ",
+       {"mnist        missing  mnist/train-images-idx3-ubyte.gz ",
+        "mnist        there    binarized_mnist/binarized_mnist_test.amat ",
+        "table        missing  density/nltcs.train.data ", "text8        there    text8/text8.zip ",
+        "factor_graph there    uai2014/Alchemy_11.uai ",
+        "factor_graph missing  uai2014/Alchemy_11.uai.evid ",
+        "max_cut      missing  maxcut/gset/G81.txt ",
+        "max_cut      there    maxcut/biqmac/pm1s_100.0.txt ",
+        "landscape    missing  tf_binding/SIX6_REF_R1_8mers.tsv ",
         "http://mattmahoney.net/dc/text8.zip\n"}) {
     CAPTURE(line);
     CHECK(has(result.out, line));
@@ -302,4 +311,22 @@ TEST_CASE("the real files are whole" * doctest::test_suite("data/mnist")) {
   CHECK(result.code == 0);
   CHECK(has(result.out, "whole    DATA/binarized_mnist/binarized_mnist_train.bits.gz"));
   CHECK(data(real, "verify table").code == 0);
+}
+
+TEST_CASE("the real graphs of max_cut are whole" * doctest::test_suite("data/maxcut")) {
+  const auto real = test::real_data("maxcut/gset/G81.txt.gz");
+  if (real.empty()) return;
+  CHECK(data(real, "verify max_cut").code == 0);
+}
+
+TEST_CASE("the real factor graphs are whole" * doctest::test_suite("data/uai2014")) {
+  const auto real = test::real_data("uai2014/instances.csv");
+  if (real.empty()) return;
+  CHECK(data(real, "verify factor_graph").code == 0);
+}
+
+TEST_CASE("the real landscapes are whole" * doctest::test_suite("data/tf_binding")) {
+  const auto real = test::real_data("tf_binding/exact.csv");
+  if (real.empty()) return;
+  CHECK(data(real, "verify landscape").code == 0);
 }

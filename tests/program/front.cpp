@@ -123,6 +123,53 @@ TEST_CASE("a spec is checked with the plugins that it names") {
   CHECK(has(wrong.err, "did you mean \"transformer\"?"));
 }
 
+TEST_CASE("keys that no run has are named, in filters, orders and columns") {
+  const test::TempDir folder;
+  const auto write = [&](const std::string& name, double coupling, const std::string& metrics) {
+    fs::create_directories(folder / name);
+    write_atomically(folder / name / "run.json",
+                     fmt::format(R"({{"status": "finished", "started": "{}", "spec": {{"seed": 1,
+                       "energy": {{"type": "ising", "side": 4, "coupling": {}}},
+                       "evaluation": {{"metrics": [{{"type": "ess"}}, {{"type": "nll"}}]}}}}}})",
+                                 name, coupling));
+    write_atomically(folder / name / "evaluation.json", metrics);
+  };
+  write("a", 0.5, R"({"metrics": {"ess": {"importance": {"value": 0.5}}}})");
+  write("b", 0.25, R"({"metrics": {"ess": {"importance": {"value": 0.9}}}})");
+  const auto runs = [&](const std::string& arguments) {
+    return run_marginalia(fmt::format("runs '{}' --json {}", folder.path().string(), arguments));
+  };
+  const auto paths = [&](const std::string& arguments) {
+    const auto result = runs(arguments);
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+    std::string names;
+    for (const auto* name : {"a", "b"})
+      if (has(result.out, (folder / name).string() + "\"")) names += name;
+    return names;
+  };
+  CHECK(paths("--where energy.side!=3") == "ab");
+  CHECK(paths("--where energy.coupling=.5") == "a");
+  CHECK(paths("--where energy.side=4.0 --sort spec.energy.coupling") == "ab");
+  CHECK(paths("--where 'ess/importance>.6' --columns energy.coupling,started") == "b");
+  // What runs will have when they have ended, and a metric that they were asked for.
+  CHECK(paths("--sort train_seconds --where nll/one_pass!=3") == "ab");
+  const auto refused = [&](const std::string& arguments, const std::string& message) {
+    const auto result = runs(arguments);
+    CAPTURE(result.err);
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK(has(result.err, message));
+  };
+  refused("--where enrgy.side!=3", "no run here has \"enrgy.side\"; did you mean \"energy.side\"?");
+  refused("--where side=4", "no run here has \"side\"; did you mean \"energy.side\"?");
+  refused("--sort ess/importanse",
+          "no run here has \"ess/importanse\"; did you mean \"ess/importance\"?");
+  refused("--columns startd", "no run here has \"startd\"; did you mean \"started\"?");
+  refused("--where 'kl~/0>1'", "no run here has \"kl~/0\"");
+  const test::TempDir none;
+  CHECK(run_marginalia(fmt::format("runs '{}' --sort enrgy.side", none.path().string())).code == 0);
+}
+
 #if defined(__x86_64__)
 TEST_CASE("OpenBLAS takes no processor with AVX2 for one without") {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {

@@ -97,7 +97,7 @@ TEST_CASE("p is corrected over the rows of a column, and the best is bold only b
         2.9 * cells.at(0).at("difference").at("p").get<double>());
 }
 
-TEST_CASE("the values of a key have columns of their own beside that of all runs") {
+TEST_CASE("the values of a key have columns of their own beside their mean") {
   const Written written([](CompareParams& compare) {
     compare.columns = "seed";
     compare.metrics = {"nll"};
@@ -122,6 +122,9 @@ TEST_CASE("the values of a key have columns of their own beside that of all runs
   }
   const auto& whole = table.at("rows").at(0).at("cells").at(0);
   CHECK(whole.at("n") == 4);
+  CHECK(whole.at("stderr").is_null());
+  CHECK(whole.at("why") == "no error: a single run at 0, 1, 2, 3");
+  CHECK_FALSE(table.at("rows").at(1).at("cells").at(0).contains("mean"));
   CHECK(table.at("columns").at(5).at("kind") == "cost");  // once, over all runs
 
   // And figures of their own: no mean over what is not alike.

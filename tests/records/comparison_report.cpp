@@ -37,6 +37,7 @@ TEST_CASE("the printed tables say what comparison.json says") {
     for (const auto& cell : row.at("cells")) {
       const std::string text = cell.at("text");
       line += cell.value("significant", false) ? " | **" + text + "**" : " | " + text;
+      if (cell.at("column") == "nll") line += " ensemble";  // a shared column names it in each cell
       const auto [value, printed_error] = printed(text);
       CHECK(value == doctest::Approx(cell.at("mean").get<double>()).epsilon(0.02));
       if (printed_error > 0)
@@ -72,7 +73,7 @@ TEST_CASE("curves, sizes and calibration can be recomputed from the experiments"
   const auto comparison = to_json(compared);
   for (const auto& figure : comparison.at("figures")) {
     const auto& low = figure.at("series").at(0);
-    CHECK(low.at("label") == "low");
+    CHECK(low.at("label") == (figure.at("group") == "curves" ? "low, masked" : "low"));
     if (figure.at("id") == "curve-nll-step") {
       const auto values = list_values(read_values(comparison, "low", "nll"));
       CHECK(low.at("x") == Json{10, 20});
@@ -153,6 +154,12 @@ TEST_CASE("a study's report holds its data, and asks the network for nothing") {
   write_comparison(written.directory, test::facts());
   const auto page = read_text(written.directory.path() / "report.html");
   CHECK(page.find("\"marginalia_comparison\":1") != std::string::npos);
+  const auto shown = page_json(compare(written.directory, test::facts()));
+  CHECK(shown.at("table").contains("rows"));
+  CHECK_FALSE(shown.at("table").contains("pairs"));
+  for (const auto& e : shown.at("experiments"))
+    for (const auto* key : {"figures", "curves", "unavailable"})
+      CHECK_FALSE(e.contains(key));
   CHECK(page.find("\\u003c/s>") != std::string::npos);  // a sample's text is no tag
   CHECK(page.find("{{") == std::string::npos);
   for (const auto* forbidden :
@@ -167,7 +174,10 @@ TEST_CASE("numbers are printed to two digits of their error") {
   CHECK(text(123456, 789) == "123456 \u00b1 789");
   CHECK(text(5.8e8, 1.2e6) == "(5.800 \u00b1 0.012)e8");
   CHECK(text(0.00001234, 0.0000005) == "(1.234 \u00b1 0.050)e-5");
-  CHECK(text(3.14159265, 0) == "3.14159");  // no spread
+  CHECK(text(3.14159265, 0) == "3.14159");                        // no spread
+  CHECK(text(0.00276331, 4.4e-17) == "0.00276331 \u00b1 4e-17");  // its digits reach no error
+  CHECK(text(0.5, 4e-13) == "0.5 \u00b1 4e-13");
+  CHECK(text(0, 4e-17) == "(0.0 \u00b1 4.0)e-17");
   CHECK(number_text(3.14159) == "3.142");
   CHECK(number_text(594080384) == "5.941e+08");
   CHECK(number_text(1200) == "1200");

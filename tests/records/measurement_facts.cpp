@@ -35,6 +35,16 @@ TEST_CASE("the name that fits an estimator best says what it is") {
   CHECK((facts.column("haze/b") == ColumnKind::kAside));
 }
 
+TEST_CASE("an error of something is called so, and other measurements by their keys") {
+  const MetricFacts facts(Json::parse(R"({
+      "observables": [{"estimator": "*", "label": "error of observables"}],
+      "error": [{"estimator": "*", "label": "marginal error"}]})"));
+  CHECK(facts.error_label("observables/two_point") == "error of two point");
+  CHECK(facts.error_label("observables").empty());
+  CHECK(facts.error_label("error/two_point").empty());
+  CHECK(facts.error_label("unknown/two_point").empty());
+}
+
 TEST_CASE("a metric has a direction as a whole where all its measurements have that one") {
   const auto facts = some_facts();
   CHECK((facts.better("glow/ember") == Better::kLower));

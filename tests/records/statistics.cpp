@@ -42,6 +42,36 @@ TEST_CASE("what cannot be tested says why") {
   CHECK(same.difference.mean == doctest::Approx(0.1));
 }
 
+TEST_CASE("strata weigh the same, and their errors add in squares") {
+  const auto all = mean_of_strata({summarise({1, 2, 3}), summarise({10, 14})});
+  CHECK(all.n == 5);
+  CHECK(all.mean == doctest::Approx(7));  // of 2 and 12, not of five numbers
+  // Squared errors 1/3 and 4 with 2 and 1 degrees of freedom.
+  CHECK(*all.error == doctest::Approx(std::sqrt(1.0 / 3 + 4) / 2));
+  CHECK(all.freedom == doctest::Approx(std::pow(1.0 / 3 + 4, 2) / (1.0 / 9 / 2 + 16)));
+  CHECK(mean_of_strata({summarise({4, 6})}).freedom == 1);
+
+  const auto without = mean_of_strata({summarise({1, 2, 3}), summarise({10})});
+  CHECK(without.mean == doctest::Approx(6));
+  CHECK_FALSE(without.error);
+  const auto still = mean_of_strata({summarise({1, 1}), summarise({2, 2})});
+  CHECK(*still.error == 0);
+  CHECK(t_test(still, 2).untested == "the difference is the same in every pair");
+}
+
+TEST_CASE("p of a mean over strata has Satterthwaite's degrees of freedom") {
+  // By quadrature, apart from this code: with t = tan(a) sqrt(df) the density is cos(a)^(df - 1)
+  // Gamma((df + 1) / 2) / Gamma(df / 2) / sqrt(pi), and python3 -c 'from math import *; df, t =
+  // 2.273002047515357, 3.6563621206356522; n = 200000; a = atan(t / sqrt(df)); h = (pi / 2 - a) /
+  // n; print(2 * gamma((df + 1) / 2) / gamma(df / 2) / sqrt(pi) * h * sum(cos(a + (i + .5) * h) **
+  // (df - 1) for i in range(n)))' prints 0.055325012901...
+  const auto test =
+      t_test(mean_of_strata({summarise({0.5, 0.7, 0.3}), summarise({1, 2, 0.5})}), 15);
+  CHECK(test.difference.freedom == doctest::Approx(2.273002047515357));
+  CHECK(*test.t == doctest::Approx(3.6563621206356522));
+  CHECK(*test.p == doctest::Approx(0.055325012901));
+}
+
 TEST_CASE("Holm's correction, worked by hand") {
   // Sorted: .005 x 4 = .02, .01 x 3 = .03, .03 x 2 = .06, .04 x 1 -> not below .06.
   const auto adjusted = holm({0.01, 0.04, 0.03, 0.005});

@@ -41,8 +41,8 @@ struct Written {
     write_atomically(folder / "s.json", R"({"marginalia_study": 1, "note": "fake",
       "base": {"marginalia": 1, "energy": {"type": "toy"}, "network": {"type": "flat"},
                "family": {"type": "idle"}, "evaluation": {"metrics": ["one"]}},
-      "variants": {"low": {}, "mid": {"energy.size": 4}, "high": {"energy.size": 5},
-                   "still": {"energy.size": 6}},
+      "variants": {"low": {}, "mid": {"network.width": 2}, "high": {"network.width": 3},
+                   "still": {"network.width": 4}},
       "seeds": 4, "budget": {"seconds": 100}})");
     study = read_study(folder / "s.json", {}, test::toy::registry(), 1000);
     change(study.compare);

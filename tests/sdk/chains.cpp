@@ -72,3 +72,10 @@ TEST_CASE("split R-hat is 1 where chains agree, and above where halves or chains
   const auto rising = autoregressive(0, 20, 1000, 6) + torch::linspace(0, 3, 1000);
   CHECK(split_r_hat(rising) > 1.2);
 }
+
+TEST_CASE("of draws that never vary split R-hat is not known, and infinite where chains disagree") {
+  const auto still = torch::full({4, 20}, 0.25, torch::kDouble);
+  CHECK(std::isnan(split_r_hat(still)));
+  const auto apart = still + torch::arange(4).unsqueeze(1);
+  CHECK(split_r_hat(apart) == INFINITY);
+}

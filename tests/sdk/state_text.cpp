@@ -57,6 +57,8 @@ TEST_CASE("a text that spells no state is refused at its character") {
   const Spelling tokens{.gap = "[?]", .padding = 2};
   CHECK(refused(space, {"[C][?][Si][C]"}, tokens) ==
         "character 7: \"[Si]\" is not a letter; there is: [=O] [?] [C] [nop]");
+  CHECK(refused(space, {"[C][=O"}, tokens) ==
+        "character 4: the bracket that opens here is not closed");
   CHECK(refused(space, {"[C]?"}, tokens) ==
         "character 4: \"?\" is not a letter; there is: [=O] [?] [C] [nop]");
   CHECK(refused(space, {"[C][C][C][C][C]"}, tokens) == "the text spells 5 variables; there are 4");
@@ -98,26 +100,119 @@ TEST_CASE("a state in JSON is a list, a text, or a text at a place") {
   CHECK(read(R"("anything")", [](const PartialText& text) {
           return torch::full({4}, text.text == "anything" ? 1 : 0, torch::kLong);
         }).equal(levels({1, 1, 1, 1})));
-  CHECK(refusal("3") == "here must be a list of 4 values or nulls, or a text");
+  CHECK(read("[0.0, null, 1e0, 1]").equal(levels({0, -1, 1, 1})));
+  CHECK(refusal("[0.5, null, 1, 1]") == "here[0] must be null or an integer from 0 to 1, not 0.5");
+  CHECK(refusal("3") ==
+        "here must be a list of 4 values or nulls, an object of variables and values, or a text");
   CHECK(refusal(R"({"at": 1})") == "here: needs \"text\"");
   CHECK(refusal(R"({"text": 1})") == "here: \"text\" must be a string, not 1");
   CHECK(refusal(R"({"text": "0", "at": 0.5})") ==
         "here: \"at\" must be the number of a variable, from 0, not 0.5");
+  CHECK(read(R"({"text": "0", "at": 2.0})").equal(levels({-1, -1, 0, -1})));
   CHECK(refusal(R"({"text": "0", "att": 1})") ==
         "here: \"att\" is not a key of a text; there is: text, at, gap");
   CHECK(refusal(R"("0012")") == "here: character 4: \"2\" is not a letter; there is: 0 1 ?");
 }
 
+TEST_CASE("a state in JSON may be an object of the variables that are known") {
+  StateSpace space{{2, 3, 2, 2}, {4}};
+  const auto read = [&](const std::string& json) {
+    return partial_state(Json::parse(json), space, "here");
+  };
+  const auto refusal = [&](const std::string& json) { return test::refusal([&] { read(json); }); };
+  CHECK(read(R"({"3": 1, "1": 2.0})").equal(levels({-1, 2, -1, 1})));
+  CHECK(read(R"({"0": null, "1": 0})").equal(levels({-1, 0, -1, -1})));
+  CHECK(read("{}").equal(levels({-1, -1, -1, -1})));
+  CHECK(refusal(R"({"4": 1})") == "here: there is no variable 4: they are 0 to 3");
+  CHECK(refusal(R"({"-1": 1})") == "here: there is no variable -1: they are 0 to 3");
+  CHECK(refusal(R"({"1": 3})") == "here: \"1\" must be null or an integer from 0 to 2, not 3");
+  CHECK(refusal(R"({"1": 0, "01": 2})") == "here: \"01\" names variable 1 again");
+  CHECK(refusal(R"({"txt": "01"})") == "here: \"txt\" is no variable; did you mean \"text\"?; "
+                                       "they are named by their numbers, 0 to 3");
+  CHECK(refusal(R"({"weight": 1})") ==
+        "here: \"weight\" is no variable; they are named by their numbers, 0 to 3");
+
+  space.names = {"age", "diet", "1", "smokes"};
+  CHECK(read(R"({"smokes": 1, "diet": 2})").equal(levels({-1, 2, -1, 1})));
+  CHECK(read(R"({"1": 2})").equal(levels({-1, 2, -1, -1})));  // a number is a number first
+  CHECK(refusal(R"({"diett": 1})") == "here: \"diett\" is no variable; did you mean \"diet\"?; "
+                                      "they are named by their numbers, 0 to 3, or by their names");
+  space.names[3] = "diet";
+  CHECK(refusal(R"({"diet": 1})") ==
+        "here: several variables are called \"diet\"; name one by its number");
+  space.names[3] = "smokes";
+  CHECK(refusal(R"({"diet": 1, "1": 1})") == "here: \"1\" names variable 1 again");
+}
+
+TEST_CASE("a line asks of a state, of what is given, and of single variables") {
+  const auto space = StateSpace::uniform(3, 2);
+  const auto ask = [&](const std::string& json) {
+    return question_of_line(Json::parse(json), space, "stdin:7");
+  };
+  const auto refusal = [&](const std::string& json) { return test::refusal([&] { ask(json); }); };
+  const auto both = ask(R"({"x": [0, null, null], "given": {"2": 1}})");
+  CHECK(both.known.equal(levels({0, -1, 1})));
+  CHECK(both.given.equal(levels({-1, -1, 1})));
+  CHECK(both.names_state);
+  CHECK(both.by_variable);
+  CHECK_FALSE(both.at);
+  const auto alone = ask(R"({"given": "?1?", "at": [2, 0.0]})");
+  CHECK(alone.known.equal(levels({-1, 1, -1})));
+  CHECK_FALSE(alone.names_state);
+  CHECK_FALSE(alone.by_variable);
+  CHECK(*alone.at == std::vector<std::int64_t>{2, 0});
+  const auto text = ask(R"({"text": "01?", "at": [2], "given": null})");
+  CHECK(text.known.equal(levels({0, 1, -1})));
+  CHECK_FALSE(text.given.defined());
+  CHECK(*text.at == std::vector<std::int64_t>{2});
+  CHECK(refusal(R"({"x": {"1": 0}, "given": [null, 1, null]})") ==
+        "stdin:7: \"x\" and \"given\" disagree on variable 1");
+  CHECK(refusal(R"({"x": [0, 1, 1], "at": 1})") ==
+        "stdin:7: \"at\": 1 says where \"text\" begins; a list, as \"at\": [1], asks about "
+        "variables");
+  CHECK(refusal(R"({"x": [0, 1, 1], "gap": "_"})") ==
+        "stdin:7: \"gap\" is for \"text\", and there is none");
+  CHECK(refusal(R"({"x": {}, "at": [3]})") ==
+        "stdin:7: \"at\": there is no variable 3: they are 0 to 2");
+  CHECK(refusal(R"({"x": {}, "at": [0.5]})") ==
+        "stdin:7: \"at\" must be a list of variables, by number or name, not [0.5]");
+}
+
+TEST_CASE("keys that are nearly those of a line are asked about, others are not") {
+  const auto meant = [](const std::string& key) {
+    const auto doubts = doubtful_keys(Json{{key, 1}});
+    if (doubts.empty()) return std::string();
+    REQUIRE(doubts.size() == 1);
+    const auto begin = doubts[0].find("was \"") + 5;
+    CHECK(doubts[0].starts_with("\"" + key + "\" is passed through; was \""));
+    return doubts[0].substr(begin, doubts[0].find('"', begin) - begin);
+  };
+  for (const auto* key : {"gven", "givn", "Given", "givens", "given ", "gievn"})
+    CHECK(meant(key) == "given");
+  for (const auto* key : {"X", "xx", " x"})
+    CHECK(meant(key) == "x");
+  for (const auto* key : {"txt", "Text", "texts", "tetx"})
+    CHECK(meant(key) == "text");
+  for (const auto* key : {"AT", "att", "ta"})
+    CHECK(meant(key) == "at");
+  CHECK(meant("gaps") == "gap");
+  for (const auto* key : {"id", "y", "name", "label", "a", "it", "n", "cat", "index", "log_prob",
+                          "split", "row", "weight", "x1", "tag", "x", "given"})
+    CHECK(meant(key).empty());
+}
+
 TEST_CASE("a line of input names a state by x, or by text") {
   const auto space = StateSpace::uniform(2, 2);
   const auto read = [&](const std::string& json) {
-    return partial_state_of_line(Json::parse(json), space, "stdin:7");
+    return question_of_line(Json::parse(json), space, "stdin:7").known;
   };
   CHECK(read(R"({"x": [0, null], "text": "of no account"})").equal(levels({0, -1})));
   CHECK(read(R"({"x": "?1"})").equal(levels({-1, 1})));
   CHECK(read(R"({"text": "1", "at": 1, "id": 3})").equal(levels({-1, 1})));
-  CHECK(test::refusal([&] { read(R"({"y": 1})"); }) ==
-        "stdin:7: needs \"x\": a list of 2 values or nulls, or \"text\"");
+  CHECK(
+      test::refusal([&] { read(R"({"y": 1})"); }) ==
+      "stdin:7: needs \"x\": a list of 2 values or nulls, or an object of variables and values; or "
+      "\"text\"");
   CHECK(test::refusal([&] { read(R"({"text": "13"})"); }) ==
         "stdin:7: character 2: \"3\" is not a letter; there is: 0 1 ?");
 }

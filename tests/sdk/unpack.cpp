@@ -1,4 +1,4 @@
-#include <marginalia/unpack.h>
+#include <marginalia/files.h>
 
 #include <fstream>
 

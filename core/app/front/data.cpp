@@ -4,6 +4,9 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -22,9 +25,18 @@ static bool matches(const std::string& filter, const std::string& file) {
          fnmatch(pattern.c_str(), fs::path(file).filename().c_str(), 0) == 0;
 }
 
+/// "dataset" or "energy": what is called so.
+static std::string find_kind(const Catalogue& catalogue, const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto* kind : {"dataset", "energy"}) {
+    if (catalogue.find(kind, name)) return kind;
+    std::ranges::copy(catalogue.names(kind), std::back_inserter(known));
+  }
+  throw UnknownComponent(unknown_name("dataset or energy", name, known));
+}
+
 std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
-  if (!a.name.empty() && !catalogue.find("dataset", a.name))
-    throw UnknownComponent(unknown_name("dataset", a.name, catalogue.names("dataset")));
+  const auto kind = a.name.empty() ? "" : find_kind(catalogue, a.name);
   std::vector<Item> items;
   std::vector<std::string> files;
   for (const auto& d : catalogue.components())
@@ -34,12 +46,19 @@ std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
       if (matches(a.filter, source.file)) items.push_back({d.name, source});
     }
   if (files.empty() && !a.name.empty())
-    throw SpecError(fmt::format(
-        "dataset \"{}\" has no public files; its spec names files of your own", a.name));
+    throw SpecError(fmt::format("{} \"{}\" has no public files; its spec names files of your own",
+                                kind, a.name));
   if (items.empty() && !files.empty())
     throw SpecError(fmt::format("no file of {} begins with \"{}\"; there is:\n  {}", a.name,
                                 a.filter, fmt::join(files, "\n  ")));
   return items;
+}
+
+std::size_t name_width(const std::vector<Item>& items) {
+  std::size_t width = 10;
+  for (const auto& item : items)
+    width = std::max(width, item.component.size());
+  return width;
 }
 
 const char* to_string(FileState state) {
@@ -59,9 +78,10 @@ const char* to_string(FileState state) {
 }
 
 void list_data(const Catalogue& catalogue, const DataArguments& a, const fs::path& data) {
-  for (const auto& [dataset, source] : chosen(catalogue, a))
-    fmt::print("{:<10} {:<8} {:<44} {:>9}  {}\n", dataset, to_string(find(source, data).state),
-               source.file, source.bytes, source.url);
+  const auto items = chosen(catalogue, a);
+  for (const auto& [component, source] : items)
+    fmt::print("{:<{}} {:<8} {:<44} {:>9}  {}\n", component, name_width(items),
+               to_string(find(source, data).state), source.file, source.bytes, source.url);
 }
 
 }  // namespace marginalia::app

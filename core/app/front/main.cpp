@@ -12,6 +12,7 @@
 
 #include "heavy.h"
 #include "light.h"
+#include "sdk/base/json_fault.h"
 #include "sdk/base/text.h"
 #include "verbs.h"
 
@@ -99,7 +100,7 @@ int run_program(int argc, char** argv) {
     fmt::print(stderr, "marginalia: {}\n  see marginalia {}--help\n", e.what(), verb);
     return 2;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "marginalia: {}\n", e.what());
+    fmt::print(stderr, "marginalia: {}\n", without_json_names(e.what()));
     return to_exit_code(e, program.any_refused);
   }
 }

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <iostream>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <tbb/parallel_for.h>
@@ -8,34 +7,18 @@
 
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/text_file.h>
 
 #include "light.h"
+#include "run_keys.h"
+#include "sdk/base/json_fault.h"
 
 namespace marginalia::app {
 namespace {
 
-/// The value at a dotted key; null where there is none.
-Json at_key(const Json& json, const std::string& key) {
-  const Json* node = &json;
-  std::stringstream parts(key);
-  for (std::string part; std::getline(parts, part, '.');) {
-    if (!node->is_object() || !node->contains(part)) return {};
-    node = &node->at(part);
-  }
-  return *node;
-}
-
-/// Looks up a key of a run's spec, "metric/estimator" in its evaluation, or a key of run.json.
 Json look_up(const Json& run, const std::string& key) {
-  if (const auto slash = key.find('/'); slash != std::string::npos) {
-    const auto figure = at_key(run, "evaluation.metrics");
-    const auto metric = key.substr(0, slash), estimator = key.substr(slash + 1);
-    if (figure.contains(metric) && figure[metric].contains(estimator))
-      return figure[metric][estimator].value("value", Json());
-    return {};
-  }
-  const auto in_spec = at_key(run.at("spec"), key);
-  return in_spec.is_null() ? at_key(run, key) : in_spec;
+  const auto* const found = find_in(run, key);
+  return found ? *found : Json();
 }
 
 std::string to_text(const Json& value) {
@@ -59,6 +42,7 @@ struct Filter {
     return relation == "<=" ? found <= bound : found >= bound;
   }
   Json number() const {
+    if (const auto number = parse_number(value); !number.fault) return number.value;
     const auto json = Json::parse(value, nullptr, false);
     return json.is_discarded() ? Json(value) : json;
   }
@@ -102,31 +86,40 @@ Json read_run(const fs::path& folder, bool with_evaluation) try {
     run["evaluation"] = Json::parse(read_text(folder / "evaluation.json"), nullptr, false);
   return run;
 } catch (const std::exception& e) {
-  return e.what();
+  return without_json_names(e.what());
 }
 
-/// The runs that pass, sorted; those that cannot be read are named on stderr.
-std::vector<Json> chosen_runs(const RunsArguments& a) {
-  std::vector<Filter> filters;
-  for (const auto& text : a.filters)
-    filters.push_back(parse_filter(text));
-  const auto asks_figures = [](const std::string& key) {
-    return key.find('/') != std::string::npos || key.starts_with("evaluation");
-  };
-  const bool with_evaluation = asks_figures(a.sort) ||
-                               std::ranges::any_of(a.columns, asks_figures) ||
-                               std::ranges::any_of(filters, asks_figures, &Filter::key);
+/// The runs below the root; those that cannot be read are named on stderr.
+std::vector<Json> all_runs(const RunsArguments& a, bool with_evaluation) {
   const auto folders = run_folders(a.root);
-  std::vector<Json> all(folders.size());
+  std::vector<Json> all(folders.size()), runs;
   tbb::parallel_for(std::size_t{0}, folders.size(),
                     [&](std::size_t i) { all[i] = read_run(folders[i], with_evaluation); });
-  std::vector<Json> runs;
-  for (auto& run : all) {
+  for (auto& run : all)
     if (run.is_string())
-      fmt::print(stderr, "marginalia: warning: {}\n", run.get<std::string>());
-    else if (std::ranges::all_of(filters, [&](const Filter& f) { return f.passes(run); }))
+      warn(run.get<std::string>());
+    else
       runs.push_back(std::move(run));
+  return runs;
+}
+
+/// The runs that pass, sorted. Keys that none of all has are refused.
+std::vector<Json> chosen_runs(const RunsArguments& a) {
+  std::vector<Filter> filters;
+  auto asked = a.columns;
+  for (const auto& text : a.filters) {
+    filters.push_back(parse_filter(text));
+    asked.push_back(filters.back().key);
   }
+  if (!a.sort.empty()) asked.push_back(a.sort);
+  const bool with_evaluation = std::ranges::any_of(asked, [](const std::string& key) {
+    return key.find('/') != std::string::npos || key.starts_with("evaluation");
+  });
+  auto runs = all_runs(a, with_evaluation);
+  check_keys(runs, asked);
+  std::erase_if(runs, [&](const Json& run) {
+    return !std::ranges::all_of(filters, [&](const Filter& f) { return f.passes(run); });
+  });
   const auto key = a.sort.empty() ? "started" : a.sort;
   const auto before = [&](const Json& left, const Json& right) {  // what has no value comes last
     const auto x = look_up(left, key), y = look_up(right, key);

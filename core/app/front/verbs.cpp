@@ -49,7 +49,10 @@ class Verbs {
   Request& request_;
 };
 
-constexpr auto kLines = "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}; - is stdin";
+constexpr auto kLines = "lines {\"x\": [0, null, ...]}, {\"x\": {\"7\": 1}} or {\"text\": "
+                        "\"...\"}, with \"given\" likewise; - "
+                        "is stdin";
+constexpr auto kElseStdin = "; else stdin, where that is no terminal";
 
 void add_settings(CLI::App& verb, std::vector<std::string>& settings) {
   verb.add_option("settings", settings, "key=value, dotted")->type_name("key=value");
@@ -87,6 +90,8 @@ void add_check(Verbs& verbs, CheckArguments& a) {
   add_settings(verb, a.settings);
   verb.add_flag("--upgrade", a.upgrade,
                 "print it as it is given, in today's format, in place of resolved");
+  verb.add_flag("--open", a.open,
+                "open data, files of the energy and training.init too, as run would");
 }
 
 void add_evaluate(Verbs& verbs, EvaluateArguments& a) {
@@ -139,14 +144,10 @@ CLI::Validator orders() {
 }
 
 void add_marginals(Verbs& verbs, MarginalsArguments& a) {
-  auto& verb = verbs.add_query(
-      "marginals", "log p of partial states: JSON Lines in, JSON Lines out",
-      "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny --input -", a);
-  verb.add_option("--input", a.input,
-                  "lines {\"x\": [0, null, ...]} or {\"text\": \"...\"}, optionally "
-                  "\"given\"; - is stdin")
-      ->required()
-      ->type_name("FILE");
+  auto& verb =
+      verbs.add_query("marginals", "log p of partial states: JSON Lines in, JSON Lines out",
+                      "echo '{\"x\": [0, 1, null, null]}' | marginalia marginals runs/tiny", a);
+  verb.add_option("--input", a.input, std::string(kLines) + kElseStdin)->type_name("FILE");
   verb.add_option("--estimator", a.estimator,
                   "one of the family's (marginalia list --queries), routed or exact; else the "
                   "family's first");
@@ -161,8 +162,9 @@ void add_conditionals(Verbs& verbs, ConditionalsArguments& a) {
   verbs
       .add_query("conditionals", "probabilities of every unknown variable of partial states",
                  "marginalia conditionals runs/smoke --input states.jsonl", a)
-      .add_option("--input", a.input, kLines)
-      ->required()
+      .add_option(
+          "--input", a.input,
+          std::string(kLines) + kElseStdin + "; a list \"at\": [7] names what is asked about")
       ->type_name("FILE");
 }
 
@@ -173,8 +175,9 @@ void add_sample(Verbs& verbs, SampleArguments& a) {
       ->required()
       ->check(CLI::Range(1, 1 << 30));
   verb.add_option("--given", a.given,
-                  "lines {\"x\": [0, null, ...]} or {\"text\": \"...\", \"at\": 3} to complete; "
-                  "- is stdin")
+                  "lines {\"x\": [0, null, ...]}, {\"given\": {\"7\": 1}} or {\"text\": \"...\", "
+                  "\"at\": 3} "
+                  "to complete; - is stdin")
       ->type_name("FILE");
   verb.add_flag("--most-probable", a.most_probable,
                 "complete by the most probable values in place of drawn ones");
@@ -190,7 +193,9 @@ void add_exact(Verbs& verbs, ExactArguments& a) {
       ->required()
       ->type_name("SPEC");
   add_settings(verb, a.settings);
-  verb.add_option("--input", a.input, kLines)->type_name("FILE");
+  verb.add_option("--input", a.input,
+                  std::string(kLines) + "; a list \"at\": [7] asks for probabilities")
+      ->type_name("FILE");
 }
 
 std::string kinds() {
@@ -236,7 +241,9 @@ void add_study(Verbs& verbs, StudyArguments& a) {
   auto& verb = verbs.add("study", "run many experiments and compare them",
                          "marginalia study experiments/studies/ising_families.json --jobs 2");
   verb.add_option("study", a.file, "manifest of the study")->required()->type_name("FILE");
-  verb.add_option("--jobs", a.jobs, "experiments at a time; each has its share of the threads")
+  verb.add_option("--jobs", a.jobs,
+                  "experiments at a time, each with its share of the threads; else one, with slurm "
+                  "as many as it lets")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
   verb.add_option("--out", a.out, "folder of the study; else runs/STEM")->type_name("DIR");
@@ -272,12 +279,12 @@ void add_reproduce(Verbs& verbs, ReproduceArguments& a) {
 }
 
 void add_data(Verbs& verbs, DataArguments& a) {
-  auto& verb = verbs.add("data", "the public files of datasets: which, and where",
+  auto& verb = verbs.add("data", "the public files of datasets and energies: which, and where",
                          "marginalia data fetch mnist binarized");
   verb.add_option("action", a.action, "list, fetch or verify")
       ->required()
       ->check(CLI::IsMember({"list", "fetch", "verify"}));
-  verb.add_option("name", a.name, "a dataset; else all")->type_name("NAME");
+  verb.add_option("name", a.name, "a dataset or an energy; else all")->type_name("NAME");
   verb.add_option("filter", a.filter, "only files that begin so; * and ? stand for any")
       ->type_name("FILTER");
   verb.add_option("--from", a.from, "fetch from a mirror: in place of https://HOST")

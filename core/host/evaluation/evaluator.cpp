@@ -20,26 +20,17 @@ namespace {
 class RunEvaluation final : public Evaluation {
  public:
   RunEvaluation(const Experiment& experiment, const EvaluationRequest& request)
-      : experiment_(experiment), request_(request), streams_(request.seed) {
+      : Evaluation(make_subject(experiment, request)),
+        experiment_(experiment),
+        request_(request),
+        streams_(request.seed) {
     if (experiment.energy) exact_.emplace(*experiment.energy);
   }
 
-  const Family& family() const override { return *experiment_.family; }
-  const StateSpace& space() const override { return experiment_.space(); }
-  const Energy* energy() const override { return experiment_.energy.get(); }
-  const Dataset* dataset() const override { return experiment_.dataset.get(); }
-  Split split() const override { return request_.split; }
   Stream& stream(const std::string& name) override { return streams_.at("evaluation/" + name); }
-  double chain_health() const override { return request_.chain_health; }
 
   Offer<Oracle> oracle() const override {
     return exact_ ? exact_->oracle() : Offer<Oracle>::none("a dataset has no exact answers");
-  }
-
-  std::int64_t rows() const override {
-    if (!dataset()) return request_.rows.all ? 1000 : request_.rows.value;
-    const auto size = dataset()->size(split());
-    return request_.rows.all ? size : std::min(request_.rows.value, size);
   }
 
   const ModelSamples& model_samples() override {
@@ -68,24 +59,38 @@ class RunEvaluation final : public Evaluation {
     return *truth_;
   }
 
-  const Tensor& true_states(std::string& source) override {
-    source = true_chains().source;
-    if (true_rows_.defined()) return true_rows_;
-    const auto all = truth_->states.flatten(0, 1);
-    if (all.size(0) <= rows()) return true_rows_ = all;
-    const auto chosen = stream("true_rows").permutations(1, all.size(0))[0].slice(0, 0, rows());
-    return true_rows_ = all.index({chosen});
+  const TrueRows& true_states() override {
+    if (true_rows_) return *true_rows_;
+    true_rows_ = TrueRows{true_chains().states.flatten(0, 1), true_chains().source};
+    auto& states = true_rows_->states;
+    if (states.size(0) <= rows()) return *true_rows_;
+    const auto chosen = stream("true_rows").permutations(1, states.size(0))[0].slice(0, 0, rows());
+    states = states.index({chosen});
+    return *true_rows_;
   }
 
   /// What is said of the reference samples in evaluation.json; null where none were asked for.
   const Json& reference_note() const { return reference_note_; }
 
  private:
+  static EvaluationSubject make_subject(const Experiment& experiment,
+                                        const EvaluationRequest& request) {
+    const auto* dataset = experiment.dataset.get();
+    const auto most = dataset ? dataset->size(request.split) : 1000;
+    auto rows = request.rows.all ? most : request.rows.value;
+    if (dataset) rows = std::min(rows, most);
+    return {*experiment.family,      experiment.space(),
+            experiment.energy.get(), dataset,
+            request.split,           rows,
+            request.chain_health};
+  }
+
   Offer<ReferenceSamples> reference() {
     if (!experiment_.reference)
       return Offer<ReferenceSamples>::none("there is no energy to run chains on");
     const auto samples = experiment_.reference->samples();
-    reference_note_ = samples ? samples->about : Json{{"unavailable", samples.reason}};
+    reference_note_ = experiment_.reference->about();
+    if (!samples) reference_note_["unavailable"] = samples.reason;
     return samples;
   }
 
@@ -101,6 +106,8 @@ class RunEvaluation final : public Evaluation {
     if (chains)
       return {chains->states,
               fmt::format("chains ({})", chains->about.at("method").get<std::string>())};
+    if (!experiment_.reference->about().empty())  // they were run, and are no truth
+      throw Unavailable("needs states: " + chains.reason);
     if (!family().offers(QueryKind::kSample))
       throw Unavailable(
           fmt::format("needs states: there are no exact samples ({}), no chains ({}), no dataset, "
@@ -115,13 +122,14 @@ class RunEvaluation final : public Evaluation {
   std::optional<ExactAnswers> exact_;
   std::optional<ModelSamples> samples_;
   std::optional<TrueStates> truth_;
-  Tensor data_, true_rows_;
+  std::optional<TrueRows> true_rows_;
+  Tensor data_;
   Json reference_note_;
 };
 
 Json to_json(const Measurement& measurement) {
   Json json{{"value", json_number(measurement.value)}};
-  if (measurement.stderr_) json["stderr"] = *measurement.stderr_;
+  if (measurement.stderr_) json["stderr"] = json_number(*measurement.stderr_);
   if (measurement.samples > 0) json["samples"] = measurement.samples;
   json["unit"] = measurement.unit;
   json["status"] = to_string(measurement.status);
@@ -142,6 +150,9 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
     try {
       for (const auto& measurement : child.value->measure(evaluation))
         metrics[name][measurement.estimator] = to_json(measurement);
+    } catch (const EnergyFailure& e) {
+      if (request.in_training) throw;
+      unavailable[name] = describe_error(e);
     } catch (const std::exception& e) {  // the others are measured all the same
       unavailable[name] = describe_error(e);
     }

@@ -17,7 +17,8 @@ struct EvaluationRequest {
   Count rows;
   Split split = Split::kTest;
   std::uint64_t seed = 0;
-  double chain_health = 0;  ///< split R-hat of the training chain as last logged; NaN: unknown
+  double chain_health = 0;   ///< split R-hat of the training chain as last logged; NaN: unknown
+  bool in_training = false;  ///< then an EnergyFailure is thrown: training cannot go on without it
 };
 
 /// Measures the family, which is in training afterwards.  -> {"seconds", "split", "reference",

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <optional>
 
 #include <fmt/format.h>
@@ -5,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/conditioning.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/inference/routed.h>
 
@@ -30,6 +32,14 @@ std::vector<std::string> warn_of_changed_files(const RunDirectory& run,
   return changed;
 }
 
+std::vector<std::string> warn_of_training(const Family& family, const Hooks& hooks) {
+  auto warnings = family.warnings();
+  if (hooks.warn)
+    for (const auto& warning : warnings)
+      hooks.warn(warning);
+  return warnings;
+}
+
 static fs::path checkpoint_file(const RunDirectory& run, const std::string& asked) {
   fs::path file = asked.empty() ? find_checkpoint(run.path()) : fs::path(asked);
   if (!fs::exists(file)) file = run.checkpoints() / file;
@@ -51,18 +61,35 @@ OpenRun open_run(const fs::path& folder, const std::string& checkpoint,
       hooks.warn(text);
   const auto step = load_model(checkpoint_file(directory, checkpoint), *experiment.family);
   experiment.family->set_training(false);
+  warn_of_training(*experiment.family, hooks);
   return {std::move(directory), std::move(experiment), step};
 }
 
 struct Answers::Others {
+  std::optional<Support> support;  // of the energy, where there is one
   std::optional<ExactAnswers> exact;
   std::optional<Routed> routed;
 };
+
+Tensor exact_log_marginal(const Oracle& oracle, const Tensor& partial, const Tensor& given) {
+  const auto sum = oracle.log_sum(partial);
+  if (!given.defined()) return sum - oracle.log_z();
+  const auto below = oracle.log_sum(given);
+  if (const auto rows = (below == -INFINITY).nonzero(); rows.size(0) > 0)
+    throw ImpossibleGiven(rows[0].item<std::int64_t>());
+  return sum - below;
+}
+
+/// What a question is conditioned on; undefined: nothing.
+static Tensor find_condition(const Query& query) {
+  return query.kind == QueryKind::kLogMarginal ? query.given : query.partial;
+}
 
 Answers::Answers(const OpenRun& run, std::string estimator)
     : run_(run), estimator_(std::move(estimator)), others_(std::make_unique<Others>()) {
   const auto& experiment = run.experiment;
   const auto where = run.directory.path().string();
+  if (experiment.energy) others_->support.emplace(*experiment.energy);
   if (estimator_ == "exact") {
     if (!experiment.energy)
       throw SpecError(where + ": \"exact\" asks the energy's oracle, and this run has no energy");
@@ -81,15 +108,21 @@ Answers::Answers(const OpenRun& run, std::string estimator)
 
 Answers::~Answers() = default;
 
+void Answers::check_given(const Tensor& given) const {
+  if (!others_->support || (given == kUnknown).all().item<bool>()) return;
+  const auto [rows, which, _] = at::unique_dim(given, 0, true, true);
+  const auto excluded = others_->support->excludes(rows).index_select(0, which).nonzero();
+  if (excluded.size(0) > 0) throw ImpossibleGiven(excluded[0].item<std::int64_t>());
+}
+
 Answer Answers::operator()(Query query, Stream& stream) const {
+  if (const auto given = find_condition(query); given.defined()) check_given(given);
   if (others_->routed) return others_->routed->log_marginal(query.partial, query.given, stream);
   query.estimator = estimator_;
   if (!others_->exact) return run_.experiment.family->answer(query, stream);
   const auto oracle = others_->exact->oracle();
   Answer answer;
-  answer.value = oracle->log_sum(query.partial) -
-                 (query.given.defined() ? oracle->log_sum(query.given)
-                                        : torch::full({}, oracle->log_z(), torch::kDouble));
+  answer.value = exact_log_marginal(*oracle.value, query.partial, query.given);
   answer.estimator = estimator_;
   answer.status = Status::kExact;
   return answer;

@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
 #include <marginalia/error.h>
-#include <marginalia/files.h>
 
 #include "answer.h"
 #include "host/training/checkpoint.h"
 #include "records/runs/run_directory.h"
 #include "run.h"
 #include "run_parts.h"
+#include "sdk/base/json_fault.h"
 
 namespace marginalia {
 namespace {
@@ -32,7 +32,7 @@ Json merged(Json before, const Json& now) {
 Json kept_figures(const fs::path& run, std::int64_t step) {
   const auto file = run / "evaluation.json";
   if (!fs::exists(file)) return {};
-  auto kept = Json::parse(read_text(file));
+  auto kept = read_json(file);
   if (const auto of = kept.value("step", step); of != step)
     throw SpecError(fmt::format(
         "{}: holds figures of step {}, and these would be of step {}; measure all of them (without "
@@ -55,6 +55,7 @@ Json measure(const MeasureRequest& request, const Environment& environment, cons
   const auto file = request.checkpoint.empty() ? find_checkpoint(request.folder)
                                                : directory.checkpoints() / request.checkpoint;
   const auto step = load_model(file, *experiment.family);
+  warn_of_training(*experiment.family, hooks);
   const auto kept = metrics.empty() ? Json() : kept_figures(request.folder, step);
   const auto evaluation = execution::make_evaluation(experiment, step, request.folder);
   directory.write_evaluation(kept.is_null() ? evaluation : merged(kept, evaluation));

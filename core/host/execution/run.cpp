@@ -7,6 +7,7 @@
 #include "host/describe/measurements.h"
 #include "host/runs/samples.h"
 #include "host/training/checkpoint.h"
+#include "host/training/initialise.h"
 #include "records/report/report.h"
 #include "records/runs/run_directory.h"
 #include "run.h"
@@ -25,14 +26,14 @@ void call(const std::function<void(const std::string&)>& hook, const std::string
   if (hook) hook(text);
 }
 
-/// Refuses, before anything is written, to start from what is not there.
-void check_start(const Experiment& experiment) {
+/// Gives the family what it starts from, and says what that was.  -> the same, for the run's log;
+/// empty where the spec names nothing. Throws SpecError where that cannot be had.
+std::string take_initial_tensors(Experiment& experiment, const Hooks& hooks) {
   const auto& from = experiment.training.init;
-  if (!from.empty() && !fs::exists(from))
-    throw SpecError(
-        fmt::format("/training: \"init\": {} is neither a run nor a checkpoint; train that "
-                    "run first, or name another by training.init=RUN",
-                    from));
+  if (from.empty()) return "";
+  const auto text = initialise(from, *experiment.family).text();
+  call(hooks.say, text);
+  return text;
 }
 
 /// A run that is trained and measured. Everything it learns on the way stands in its folder.
@@ -72,6 +73,8 @@ class Life {
   Json finish() {
     const auto path = directory_.path();
     const auto step = load_model(find_checkpoint(path), *experiment_.family);
+    for (const auto& warning : warn_of_training(*experiment_.family, hooks_))
+      directory_.log("warning: " + warning);
     call(hooks_.say, fmt::format("evaluating step {} ...", step));
     auto evaluation = execution::make_evaluation(experiment_, step, path);
     directory_.write_evaluation(evaluation);
@@ -124,6 +127,11 @@ void check_hardware(const fs::path& folder, const Json& record, const Experiment
 
 }  // namespace
 
+void open_parts(const Spec& spec, const Environment& environment, const Hooks& hooks) {
+  Experiment experiment(spec, environment.registry, environment.device);
+  take_initial_tensors(experiment, hooks);
+}
+
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
   const auto threads = execution::count_threads(environment);
   const HeldThreads held(threads);
@@ -133,11 +141,12 @@ RunResult run(const RunRequest& request, const Environment& environment, const H
     wanted.spec = wanted.spec.with({wanted.overrides.back()});
   }
   Experiment experiment(wanted.spec, environment.registry, environment.device);
-  check_start(experiment);
+  const auto initial = take_initial_tensors(experiment, hooks);
   execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
   auto directory = RunDirectory::create(wanted.folder, wanted.force);
   directory.set_record(execution::first_record(wanted, experiment, environment));
   directory.log("started");
+  if (!initial.empty()) directory.log(initial);
   call(hooks.say,
        fmt::format("{} -> {}  ({} parameters, seed {}, {} threads, {})", request.spec.file(),
                    directory.path().string(), parameter_count(experiment), experiment.seed, threads,
@@ -170,6 +179,7 @@ RunResult resume(const ResumeRequest& request, const Environment& environment, c
   const auto from = newest_checkpoint(directory.checkpoints(), refused);
   for (const auto& why : refused)
     call(hooks.warn, "checkpoint passed over: " + why);
+  if (from.empty()) take_initial_tensors(experiment, hooks);
   const auto place = from.empty() ? std::string("the start") : from.filename().string();
   call(hooks.say, fmt::format("resuming {} from {}", folder.string(), place));
   directory.log("resumed from " + place);

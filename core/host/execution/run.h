@@ -39,6 +39,10 @@ struct RunResult {
 /// fails later stands in run.json, and the run can be resumed.
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks = {});
 
+/// Builds what a run of `spec` begins with: reads its data, the files of its energy and what it
+/// starts from, and writes nothing. Throws what `run` would.
+void open_parts(const Spec& spec, const Environment& environment, const Hooks& hooks = {});
+
 /// Goes on from the newest checkpoint: a run interrupted and resumed ends bit for bit where an
 /// unbroken one does, on one machine with the same threads. Of a finished run nothing is done.
 RunResult resume(const ResumeRequest& request, const Environment& environment,

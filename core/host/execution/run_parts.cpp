@@ -47,11 +47,14 @@ Json list_plugins(const Environment& environment) {
   return plugins;
 }
 
+/// "cardinalities" where variables differ in them; else all have "levels".
 Json describe_space(const StateSpace& space) {
-  return {{"dimension", space.dimension()},
-          {"levels", space.levels()},
-          {"shape", space.shape},
-          {"alphabet", space.alphabet}};
+  Json json{{"dimension", space.dimension()},
+            {"levels", space.levels()},
+            {"shape", space.shape},
+            {"alphabet", space.alphabet}};
+  if (space.mixed()) json["cardinalities"] = space.cardinalities;
+  return json;
 }
 
 std::string machine_name() {
@@ -73,13 +76,14 @@ std::string processor_class() {
   return is_told ? vectors + ", " + bfloat16.why : vectors;
 }
 
-/// The last value of kChainHealth in metrics.jsonl, or NaN.
+/// The last value of kChainHealth in metrics.jsonl; NaN where there is none, or it is unknown.
 double chain_health(const fs::path& run) {
   double health = NAN;
   std::ifstream lines(run / "metrics.jsonl");
   for (std::string line; std::getline(lines, line);) {
     const auto json = Json::parse(line, nullptr, false);
-    if (json.is_object()) health = json.value(kChainHealth, health);
+    if (json.is_object() && json.contains(kChainHealth))
+      health = json[kChainHealth].is_number() ? json[kChainHealth].get<double>() : NAN;
   }
   return health;
 }

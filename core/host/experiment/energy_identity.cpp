@@ -6,7 +6,6 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 #include <marginalia/inference/masking.h>
-#include <marginalia/unpack.h>
 
 #include "energy_identity.h"
 #include "spec_walker.h"

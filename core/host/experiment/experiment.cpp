@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <mutex>
 #include <random>
 
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/conditioning.h>
 #include <marginalia/precision.h>
 
 #include "experiment.h"
@@ -16,8 +18,25 @@
 
 namespace marginalia {
 
-std::shared_ptr<Energy> Experiment::make_energy(const Spec& spec, const Registry& registry) {
-  return registry.make<Energy>(upgraded(spec, registry).child("energy"));
+/// That of a spec in today's format. One whose constraints, evidence among them, leave no state is
+/// refused.
+static std::shared_ptr<Energy> possible_energy(const Spec& spec, const Registry& registry) {
+  auto energy = registry.make<Energy>(spec.child("energy"));
+  if (Support(*energy).is_empty()) refuse_all_forbidden(*energy);
+  return energy;
+}
+
+std::shared_ptr<Energy> Experiment::make_energy(const Spec& given, const Registry& registry) {
+  Faults faults;
+  const auto spec = upgraded_or_fault(given, registry, faults);
+  check_top(spec, faults);
+  if (!spec.json().is_object()) faults.throw_if_any();
+  if (spec.has("energy"))
+    registry.check("energy", spec.child("energy"), faults);
+  else
+    faults.add(spec.where() + ": needs an \"energy\"");
+  faults.throw_if_any();
+  return possible_energy(spec, registry);
 }
 
 /// The heads that the family asks of a role; those of all roles for "".
@@ -52,17 +71,26 @@ static ResolvedSpec resolve(const Spec& spec, const Registry& registry,
   return made;
 }
 
+/// In which way dataset and energy are of different states.
+static std::string describe_difference(const Dataset& dataset, const Energy& energy) {
+  const auto &of_data = dataset.space().cardinalities, &of_energy = energy.space().cardinalities;
+  if (of_data.size() != of_energy.size())
+    return fmt::format("{} has {} variables, {} has {}", dataset.label(), of_data.size(),
+                       energy.label(), of_energy.size());
+  const auto [a, b] = std::ranges::mismatch(of_data, of_energy);
+  return fmt::format(
+      "variable {} has {} values in {} and {} in {}; a dataset in which not all of them occur is "
+      "told how many there are, as a table by \"levels\" or \"cardinalities\"",
+      a - of_data.begin(), *a, dataset.label(), *b, energy.label());
+}
+
 static void check_spaces(const Spec& spec, const Parts& parts) {
   const auto& dataset = parts.dataset;
   const auto& energy = parts.energy;
   if (!dataset || !energy || dataset->space().cardinalities == energy->space().cardinalities)
     return;
-  throw SpecError(fmt::format("{}: dataset and energy must have one state space; {} has {} "
-                              "variables of {} levels, {} has "
-                              "{} of {}",
-                              spec.where(), dataset->label(), dataset->space().dimension(),
-                              dataset->space().levels(), energy->label(),
-                              energy->space().dimension(), energy->space().levels()));
+  throw SpecError(fmt::format("{}: dataset and energy must have one state space; {}", spec.where(),
+                              describe_difference(*dataset, *energy)));
 }
 
 /// Builds networks and family; their initial parameters are those of the seed.
@@ -101,7 +129,7 @@ Experiment::Experiment(const Spec& given, const Registry& registry, const std::s
     : ResolvedSpec(resolve(given, registry, device_name)) {
   const auto spec = upgraded(given, registry);
   if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
-  if (spec.has("energy")) energy = registry.make<Energy>(spec.child("energy"));
+  if (spec.has("energy")) energy = possible_energy(spec, registry);
   check_spaces(spec, *this);
   if (energy)
     reference =

@@ -3,6 +3,7 @@
 #include "experiment_check.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,7 +22,24 @@ namespace {
 const std::vector<std::string> kKeys{"marginalia", "note",    "seed",   "device",   "dataset",
                                      "energy",     "network", "family", "training", "evaluation"};
 
-/// Unknown keys, the format's version, and what every experiment must name.
+/// What a key may stand for that is none of a spec's: one of a section's, without its name, or one
+/// that is near; "" where nothing is.
+std::string meant_by(const std::string& key, const Json& spec) {
+  for (const auto& [section, content] : spec.items())
+    if (std::ranges::count(kKeys, section) && content.is_object() && content.contains(key))
+      return section + "." + key;
+  return nearest(key, kKeys);
+}
+
+/// The root of all random streams; nothing where the value is none.
+std::optional<std::uint64_t> seed_in(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+  const auto whole = whole_number(value);
+  return whole && *whole >= 0 ? std::optional(std::uint64_t(*whole)) : std::nullopt;
+}
+
+}  // namespace
+
 void check_top(const Spec& spec, Faults& faults) {
   const auto& json = spec.json();
   if (!json.is_object()) return faults.add(spec.where() + ": a spec is a JSON object");
@@ -29,7 +47,7 @@ void check_top(const Spec& spec, Faults& faults) {
     return faults.add(spec.where() + ": is a study; run it with marginalia study");
   for (const auto& [key, _] : json.items()) {
     if (std::ranges::count(kKeys, key)) continue;
-    const auto guess = nearest(key, kKeys);
+    const auto guess = meant_by(key, json);
     faults.add(fmt::format("{}: \"{}\" is not a key of a spec{}\n  it takes: {}", spec.where(), key,
                            guess.empty() ? "" : fmt::format("; did you mean \"{}\"?", guess),
                            fmt::join(kKeys, ", ")));
@@ -40,13 +58,15 @@ void check_top(const Spec& spec, Faults& faults) {
   else if (json.at("marginalia") != kSpecFormat)
     faults.add(fmt::format("{}: \"marginalia\" must be {}, or 1, not {}", spec.where(), kSpecFormat,
                            json.at("marginalia").dump()));
-  if (json.contains("seed") && !json.at("seed").is_null() && !json.at("seed").is_number_unsigned())
+  if (spec.has("seed") && !seed_in(json.at("seed")))
     faults.add(fmt::format("{}: \"seed\" must be an integer >= 0, not {}", spec.where(),
                            json.at("seed").dump()));
   for (const auto* key : {"note", "device"})
     if (json.contains(key) && !json.at(key).is_string())
       faults.add(fmt::format("{}: \"{}\" must be a string", spec.where(), key));
 }
+
+namespace {
 
 /// `network` is one component, or an object of them by role.
 Json check_networks(const Spec& spec, const Registry& registry, const Description* family,
@@ -163,7 +183,7 @@ at::Device device_named(const std::string& name, const std::string& where) {
   return device;
 }
 
-static Spec upgraded_or_fault(const Spec& given, const Registry& registry, Faults& faults) {
+Spec upgraded_or_fault(const Spec& given, const Registry& registry, Faults& faults) {
   try {
     return upgraded(given, registry);
   } catch (const SpecError& e) {
@@ -179,6 +199,7 @@ Json Experiment::check(const Spec& given, const Registry& registry, Faults& faul
   if (!spec.json().is_object()) return resolved;
   if (spec.has("note")) resolved["note"] = spec.child("note").json();
   resolved["seed"] = spec.has("seed") ? spec.child("seed").json() : Json();
+  if (const auto seed = seed_in(resolved["seed"])) resolved["seed"] = *seed;
   resolved["device"] = spec.has("device") ? spec.child("device").json() : Json("auto");
   check_device(spec, faults);
   check_components(spec, registry, resolved, faults);

@@ -7,6 +7,13 @@
 
 namespace marginalia {
 
+/// What is wrong with the top of a spec, whoever reads it: its keys, the version of its format, and
+/// what no component owns.
+void check_top(const Spec& spec, Faults& faults);
+
+/// The spec in today's format; with a fault, and as it is, where it cannot be said in that.
+Spec upgraded_or_fault(const Spec& given, const Registry& registry, Faults& faults);
+
 /// Whether a node names one component, and is not an object of them.
 bool is_component(const Spec& spec);
 

@@ -8,6 +8,7 @@
 #include <marginalia/chains.h>
 #include <marginalia/error.h>
 #include <marginalia/files.h>
+#include <marginalia/inference/chain_moves.h>
 #include <marginalia/inference/masking.h>
 
 #include "energy_identity.h"
@@ -21,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kReferenceFormat = 1;  // raised when the same parameters give other states
+constexpr int kReferenceFormat = 2;  // raised when the same parameters give other states
 constexpr double kMaxEvaluationsByDefault =
     1e9;                                 // energy evaluations that are made without being asked for
 constexpr std::int64_t kRows = 1 << 14;  // scored at once
@@ -29,6 +30,16 @@ constexpr std::int64_t kRows = 1 << 14;  // scored at once
 /// The name of the file of an identity, below the cache directory.
 fs::path name_file(const std::string& identity) {
   return fs::path("reference") / (sha256_hex(identity) + ".safetensors");
+}
+
+/// Why samples stand for no truth; empty where they do.
+std::string flaw(const Json& about) {
+  if (about.contains("never_moved"))
+    return never_moved_text(about.at("never_moved").get<std::vector<std::int64_t>>());
+  if (about.contains("forbidden_states"))
+    return fmt::format("{} states of its chains are forbidden: they never came to an allowed one",
+                       about.at("forbidden_states").get<std::int64_t>());
+  return "";
 }
 
 Tensor evaluate_log_density(const Energy& energy, const Tensor& states) {
@@ -39,20 +50,25 @@ Tensor evaluate_log_density(const Energy& energy, const Tensor& states) {
 }
 
 /// What can be said of any chain of states: how log f and the mean value move.
-Json diagnostics(const Energy& energy, const Tensor& states) {
+Json diagnostics(const Energy& energy, const ChainDraws& drawn) {
+  const auto& states = drawn.states;
   const auto C = states.size(0), N = states.size(1);
+  const auto log_f = evaluate_log_density(energy, states.flatten(0, 1)).view({C, N});
   const std::pair<const char*, Tensor> watched[] = {
-      {"log_density", evaluate_log_density(energy, states.flatten(0, 1)).view({C, N})},
-      {"mean_value", states.to(torch::kDouble).mean(2)}};
+      {"log_density", log_f}, {"mean_value", states.to(torch::kDouble).mean(2)}};
   Json result{{"chains", C}, {"draws", N}};
   double longest = 0.5;
   for (const auto& [name, draws] : watched) {
     const auto time = autocorrelation_time(draws);
-    result["split_r_hat"][name] = split_r_hat(draws);
-    result["autocorrelation_time"][name] = time;
+    result["split_r_hat"][name] = json_number(split_r_hat(draws));
+    result["autocorrelation_time"][name] = json_number(time);
     longest = std::max(longest, time);
   }
   result["effective_samples"] = double(C * N) / (2 * longest);
+  if (!drawn.never_moved.empty()) result["never_moved"] = drawn.never_moved;
+  if (const auto count = (log_f == -INFINITY).sum().item<std::int64_t>(); count > 0)
+    result["forbidden_states"] = count;
+  if (!flaw(result).empty()) result["effective_samples"] = 0.0;
   return result;
 }
 
@@ -149,6 +165,8 @@ Offer<ReferenceSamples> GroundTruthChains::samples() {
     }
     samples_->about["key"] = sha256_hex(description);
   }
+  if (const auto why = flaw(samples_->about); !why.empty())
+    return Offer<ReferenceSamples>::none("the reference chains are no truth: " + why);
   return {&*samples_};
 }
 
@@ -177,8 +195,9 @@ ReferenceSamples GroundTruthChains::run() const {
   const auto start = Clock::now();
   const auto chains = family_->chains();
   Stream stream(std::uint64_t(params_.seed), "reference");
-  ReferenceSamples made{chains->draw(draws(), stream), {{"method", chains->method()}}};
-  made.about.update(diagnostics(*energy_, made.states));
+  auto drawn = chains->draw(draws(), stream);
+  ReferenceSamples made{drawn.states, {{"method", chains->method()}}};
+  made.about.update(diagnostics(*energy_, drawn));
   made.about["energy_evaluations"] = chains->evaluations(draws());
   made.about["seconds"] = seconds_since(start);
   made.about["family"] = family_spec_;

@@ -18,9 +18,9 @@ namespace marginalia {
 /// States of chains, and what is known of them.
 struct ReferenceSamples {
   Tensor states;  ///< int64 [C, N, D]: N successive states of each of C chains
-  /// What evaluation.json says of the samples: "method", "chains", "draws", "split_r_hat",
-  /// "autocorrelation_time" (in draws), "effective_samples", "energy_evaluations", "seconds",
-  /// "family", "key", "cache".
+  /// As in evaluation.json: "method", "chains", "draws", "split_r_hat", "autocorrelation_time" (in
+  /// draws), "effective_samples", "energy_evaluations", "seconds", "family", "key", "cache"; and,
+  /// where there are such, "never_moved" (variables) and "forbidden_states" (how many).
   Json about;
 };
 
@@ -36,8 +36,11 @@ class GroundTruthChains {
                     const Registry& registry, std::shared_ptr<const Energy> energy);
 
   bool always() const { return params_.use == "always"; }
-  /// The samples, or the reason why there are none.
+  /// The samples, or the reason why there are none; those of chains with variables that never
+  /// moved, or in forbidden states, are none.
   Offer<ReferenceSamples> samples();
+  /// What is known of the samples that were made, good or not; an empty object before.
+  Json about() const { return samples_ ? samples_->about : Json::object(); }
   std::string key();  ///< 64 digits
 
  private:

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "host/params/evaluation_params.h"
+#include "host/params/training_params.h"
+
 namespace marginalia {
 
 /// The name of the component, or of the alternative, that is given.
@@ -23,6 +26,27 @@ void SpecWalker::walk_section(const std::function<void(ParamVisitor&)>& visit, J
   frames_.push_back({json.is_object() ? &json : &none_, place});
   visit(*this);
   frames_.pop_back();
+}
+
+/// `network`: one component, or an object of them by role.
+static void walk_networks(SpecWalker& walker, Json& networks) {
+  if (!networks.is_object() || networks.contains("type"))
+    return walker.walk("network", networks, "/network");
+  for (auto& [role, network] : networks.items())
+    walker.walk("network", network, "/network/" + role);
+}
+
+void SpecWalker::walk_spec(Json& spec) {
+  for (const auto* kind : {"dataset", "energy", "family"})
+    if (spec.contains(kind)) walk(kind, spec.at(kind), std::string("/") + kind);
+  if (spec.contains("network")) walk_networks(*this, spec.at("network"));
+  const auto section = [&](const char* name, auto params) {
+    if (spec.contains(name))
+      walk_section([&](ParamVisitor& p) { params.visit(p); }, spec.at(name),
+                   std::string("/") + name);
+  };
+  section("training", TrainingParams());
+  section("evaluation", EvaluationParams());
 }
 
 void SpecWalker::operator()(const char* name, AnyChild& value, Of<bool>) {

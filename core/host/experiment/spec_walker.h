@@ -18,6 +18,8 @@ class SpecWalker : public ParamVisitor {
   /// json: the parameters of a component of `kind`, with "type", or its bare name; place: a JSON
   /// pointer to it. What names no component that there is, is passed over.
   void walk(const char* kind, Json& json, const std::string& place);
+  /// A whole spec: its components and its sections.
+  void walk_spec(Json& spec);
   /// The parameters that `visit` walks: those of a section that no component owns.
   void walk_section(const std::function<void(ParamVisitor&)>& visit, Json& json,
                     const std::string& place);

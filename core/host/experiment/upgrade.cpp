@@ -4,7 +4,6 @@
 
 #include <marginalia/error.h>
 
-#include "host/params/evaluation_params.h"
 #include "spec_walker.h"
 
 namespace marginalia {
@@ -28,33 +27,20 @@ class Upgrader final : public SpecWalker {
   int from_;
 };
 
-/// `network`: one component, or an object of them by role.
-void upgrade_networks(Json& networks, Upgrader& upgrader) {
-  if (!networks.is_object() || networks.contains("type"))
-    return upgrader.walk("network", networks, "/network");
-  for (auto& [role, network] : networks.items())
-    upgrader.walk("network", network, "/network/" + role);
-}
-
 }  // namespace
 
 bool is_of_older_format(const Json& spec) {
-  const auto format = spec.is_object() ? spec.value("marginalia", Json()) : Json();
-  return format.is_number_integer() && format >= 1 && format < kSpecFormat;
+  const auto format =
+      spec.is_object() ? whole_number(spec.value("marginalia", Json())) : std::nullopt;
+  return format && *format >= 1 && *format < kSpecFormat;
 }
 
 Spec upgraded(const Spec& spec, const Registry& registry) {
   if (!is_of_older_format(spec.json())) return spec;
   auto json = spec.json();
-  Upgrader upgrader(registry, spec.file(), json.at("marginalia").get<int>());
+  Upgrader upgrader(registry, spec.file(), int(*whole_number(json.at("marginalia"))));
   json["marginalia"] = kSpecFormat;
-  for (const auto* kind : {"dataset", "energy", "family"})
-    if (json.contains(kind)) upgrader.walk(kind, json.at(kind), std::string("/") + kind);
-  if (json.contains("network")) upgrade_networks(json.at("network"), upgrader);
-  EvaluationParams evaluation;
-  if (json.contains("evaluation"))
-    upgrader.walk_section([&](ParamVisitor& p) { evaluation.visit(p); }, json.at("evaluation"),
-                          "/evaluation");
+  upgrader.walk_spec(json);
   return spec.with_document(std::move(json));
 }
 

@@ -36,7 +36,6 @@
 #include <marginalia/files.h>
 
 #include "safetensors.h"
-#include "sdk/base/unique_keys.h"
 
 namespace marginalia {
 
@@ -50,133 +49,15 @@ using SortedJson = nlohmann::json;  // by key, which makes the digest's text the
 
 constexpr std::uint64_t kLengthBytes = 8;          // bytes of N
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // bytes; other readers draw the line there
-constexpr const char* kMetadata = "__metadata__";
-constexpr const char* kSha256 = "sha256";
+using namespace safetensors;
 
-struct Dtype {
-  const char* name;
-  std::int64_t bytes;
-  at::ScalarType type;
-};
+/// The type of tensors for each of kDtypes.
+constexpr std::array kTypes = {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong,
+                               at::kInt,    at::kShort, at::kChar, at::kByte,     at::kBool};
+static_assert(kTypes.size() == kDtypes.size());
 
-constexpr std::array kDtypes = {Dtype{"F64", 8, at::kDouble}, Dtype{"F32", 4, at::kFloat},
-                                Dtype{"F16", 2, at::kHalf},   Dtype{"BF16", 2, at::kBFloat16},
-                                Dtype{"I64", 8, at::kLong},   Dtype{"I32", 4, at::kInt},
-                                Dtype{"I16", 2, at::kShort},  Dtype{"I8", 1, at::kChar},
-                                Dtype{"U8", 1, at::kByte},    Dtype{"BOOL", 1, at::kBool}};
-
-/// One tensor, as the header describes it.
-struct Entry {
-  std::string name;
-  const Dtype* dtype;
-  std::vector<std::int64_t> shape;
-  std::int64_t begin, end;  // bytes, from the end of the header
-};
-
-// The code that reads the header knows no tensors: it turns text into entries.
-
-Error foreign(const std::string& what) {
-  return Error("not a safetensors file: " + what);
-}
-
-/// JSON of which no object names a key twice, and nothing is nested deeper than a header is.
-SortedJson parse_header(std::string_view text) {
-  UniqueKeys<SortedJson> keys;
-  const auto watch = [&](int depth, SortedJson::parse_event_t event, const SortedJson& value) {
-    if (depth > 3) throw foreign("header is nested too deep");
-    if (keys.repeated(event, value))
-      throw foreign(fmt::format("header names {} twice", value.dump()));
-    return true;
-  };
-  if (text.empty() || text.front() != '{') throw foreign("header does not begin with \"{\"");
-  text = text.substr(0, text.find_last_not_of(' ') + 1);
-  if (text.back() != '}') throw foreign("header does not end with \"}\" and spaces");
-  if (text.find('\0') != text.npos) throw foreign("header holds a zero byte");  // ends JSON
-  try {
-    return SortedJson::parse(text, watch);
-  } catch (const SortedJson::exception& e) {
-    throw foreign(fmt::format("header is not JSON: {}", e.what()));
-  }
-}
-
-/// The list of integers >= 0 that `tensor`, called `name`, has under `key`.
-std::vector<std::int64_t> integers(const std::string& name, const SortedJson& tensor,
-                                   const char* key) {
-  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  const auto list = tensor.find(key);
-  if (list == tensor.end() || !list->is_array())
-    throw foreign(fmt::format("tensor \"{}\" has no list \"{}\"", name, key));
-  std::vector<std::int64_t> values;
-  for (const auto& value : *list) {
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() > kMax)
-      throw foreign(fmt::format("tensor \"{}\" has {} in \"{}\"", name, value.dump(), key));
-    values.push_back(value.get<std::int64_t>());
-  }
-  return values;
-}
-
-/// Bytes of a tensor; none when they, or its strides (to which 0 counts as 1), overflow.
-std::optional<std::int64_t> count_bytes(const Dtype& dtype,
-                                        const std::vector<std::int64_t>& shape) {
-  std::int64_t extent = dtype.bytes, bytes = dtype.bytes;
-  for (const auto size : shape) {
-    if (__builtin_mul_overflow(extent, std::max<std::int64_t>(size, 1), &extent)) return {};
-    bytes *= size;
-  }
-  return bytes;
-}
-
-Entry parse_entry(const std::string& name, const SortedJson& tensor) {
-  if (!tensor.is_object()) throw foreign(fmt::format("tensor \"{}\" is not an object", name));
-  const auto dtype_name = tensor.value("dtype", SortedJson());
-  const auto* const dtype = std::find_if(kDtypes.begin(), kDtypes.end(),
-                                         [&](const Dtype& d) { return dtype_name == d.name; });
-  if (dtype == kDtypes.end())
-    throw foreign(fmt::format("tensor \"{}\" has unknown dtype {}", name, dtype_name.dump()));
-
-  auto shape = integers(name, tensor, "shape");
-  const auto offsets = integers(name, tensor, "data_offsets");
-  if (offsets.size() != 2 || offsets[0] > offsets[1])
-    throw foreign(fmt::format("tensor \"{}\" has no [begin, end] in \"data_offsets\"", name));
-  const auto bytes = count_bytes(*dtype, shape);
-  if (bytes != offsets[1] - offsets[0])
-    throw foreign(fmt::format("tensor \"{}\" takes {} bytes by its shape, {} by its offsets", name,
-                              bytes ? std::to_string(*bytes) : "too many",
-                              offsets[1] - offsets[0]));
-  return {name, dtype, std::move(shape), offsets[0], offsets[1]};
-}
-
-/// Entries in the order of the file, checked to lie end to end.
-std::vector<Entry> parse_entries(const SortedJson& header) {
-  std::vector<Entry> entries;
-  for (const auto& [name, value] : header.items())
-    if (name != kMetadata) entries.push_back(parse_entry(name, value));
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
-  std::int64_t end = 0;
-  for (const auto& entry : entries) {
-    if (entry.begin != end)
-      throw foreign(fmt::format("tensor \"{}\" begins at byte {}, {} the data up to {}", entry.name,
-                                entry.begin, entry.begin < end ? "inside" : "with a gap after",
-                                end));
-    end = entry.end;
-  }
-  return entries;
-}
-
-std::map<std::string, std::string> parse_metadata(const SortedJson& header) {
-  const auto metadata = header.value(kMetadata, SortedJson::object());
-  if (!metadata.is_object()) throw foreign(fmt::format("\"{}\" is not an object", kMetadata));
-  for (const auto& [key, value] : metadata.items())
-    if (!value.is_string()) throw foreign(fmt::format("metadata \"{}\" is not a text", key));
-  return metadata;
-}
-
-/// What the digest covers of a header.
-std::string canonical(SortedJson header) {
-  if (header.contains(kMetadata)) header[kMetadata].erase(kSha256);
-  return header.dump();
+at::ScalarType torch_type(const Dtype& dtype) {
+  return kTypes[std::size_t(&dtype - kDtypes.data())];
 }
 
 /// N and the header, padded so that the data begin at a multiple of 8.
@@ -267,12 +148,13 @@ Entry describe(const std::string& name, const Tensor& tensor) {
   if (!tensor.defined()) throw refuse("is undefined; leave it out");
   if (tensor.layout() != at::kStrided) throw refuse("is sparse; make it dense");
   const auto* const dtype = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) {
-    return tensor.scalar_type() == d.type;
+    return tensor.scalar_type() == torch_type(d);
   });
   if (dtype == kDtypes.end())
     throw refuse(fmt::format("is {}; convert it to one of {}", c10::toString(tensor.scalar_type()),
                              dtype_names()));
-  return {name, dtype, tensor.sizes().vec(), 0, tensor.numel() * dtype->bytes};  // as if alone
+  const auto bytes = tensor.numel() * dtype->bytes;
+  return {name, dtype->name, dtype, tensor.sizes().vec(), 0, bytes};  // as if alone
 }
 
 /// Entries in the order in which the tensors will lie.
@@ -302,23 +184,35 @@ SortedJson make_header(const std::vector<Entry>& entries,
 }
 
 Tensor read_tensor(OpenFile& in, const Entry& entry, Sha256& sha) {
-  auto tensor = at::empty(entry.shape, at::TensorOptions(at::kCPU).dtype(entry.dtype->type));
+  auto tensor = at::empty(entry.shape, at::TensorOptions(at::kCPU).dtype(torch_type(*entry.dtype)));
   const auto size = static_cast<std::size_t>(entry.end - entry.begin);
   in.read(tensor.data_ptr(), size);
   sha.add(tensor.data_ptr(), size);
   const auto* const bytes = static_cast<const unsigned char*>(tensor.data_ptr());
-  if (entry.dtype->type == at::kBool &&
+  if (torch_type(*entry.dtype) == at::kBool &&
       std::any_of(bytes, bytes + size, [](unsigned char byte) { return byte > 1; }))
     throw foreign(fmt::format("tensor \"{}\" is BOOL and holds more than 0 and 1", entry.name));
   return tensor;
 }
 
+/// Reads past a tensor of a dtype that is not known; the digest covers it.
+void pass_over(OpenFile& in, const Entry& entry, Sha256& sha) {
+  constexpr std::int64_t kPiece = 1 << 20;
+  std::vector<char> bytes(static_cast<std::size_t>(std::min(entry.end - entry.begin, kPiece)));
+  for (auto left = entry.end - entry.begin; left > 0;) {
+    const auto count = static_cast<std::size_t>(std::min(left, kPiece));
+    in.read(bytes.data(), count);
+    sha.add(bytes.data(), count);
+    left -= static_cast<std::int64_t>(count);
+  }
+}
+
 TensorFile read(const fs::path& file, Digest rule) {
   OpenFile in(file);
   const auto text = read_header(in);
-  const auto header = parse_header(text);
-  const auto entries = parse_entries(header);
-  TensorFile content{.tensors = {}, .metadata = parse_metadata(header)};
+  auto header = parse_header(text, rule);
+  const auto& entries = header.entries;
+  TensorFile content{.tensors = {}, .metadata = std::move(header.metadata)};
   check_size(in, text.size(), entries);
   const auto stated = content.metadata.find(kSha256);
   if (stated == content.metadata.end() && rule == Digest::kRequired)
@@ -326,9 +220,13 @@ TensorFile read(const fs::path& file, Digest rule) {
 
   Sha256 sha;
   for (const auto& entry : entries)
-    content.tensors[entry.name] = read_tensor(in, entry, sha);
-  const auto covered = canonical(header);
-  sha.add(covered.data(), covered.size());
+    if (entry.dtype) {
+      content.tensors[entry.name] = read_tensor(in, entry, sha);
+    } else {
+      pass_over(in, entry, sha);
+      content.passed_over[entry.name] = entry.dtype_name;
+    }
+  sha.add(header.covered.data(), header.covered.size());
   if (stated != content.metadata.end() && stated->second != sha.hex())
     throw Error(fmt::format("altered: sha256 differs\n  stated: {}\n  actual: {}", stated->second,
                             sha.hex()));

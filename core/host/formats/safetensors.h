@@ -6,18 +6,16 @@
 
 #include <marginalia/tensor.h>
 
+#include "safetensors_header.h"
+
 namespace marginalia {
 
 /// What a safetensors file holds: named tensors, and text about them.
 struct TensorFile {
   std::map<std::string, Tensor> tensors;
   std::map<std::string, std::string> metadata;
-};
-
-/// Whether a file must carry the digest that write_safetensors adds.
-enum class Digest {
-  kRequired,   ///< as our checkpoints do: a file without one is foreign
-  kIfPresent,  ///< for files of other programs, which are checked only as far as the format goes
+  std::map<std::string, std::string> passed_over =
+      {};  ///< name, and a dtype that is not known here
 };
 
 /// Writes `content` at `file`, all of it or nothing, as AtomicFile does.

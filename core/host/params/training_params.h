@@ -108,8 +108,8 @@ struct TrainingParams {
            "in float64 everything is",
        .one_of = {"auto", "float32", "bfloat16", "float64"}});
     p("init", init,
-      {.doc =
-           "run (its best checkpoint, else its last) or checkpoint to take tensors from, by name"});
+      {.doc = "run (its best checkpoint, else its last), checkpoint or any safetensors file to "
+              "take tensors from, by name and shape"});
     p("log_every_steps", log_every_steps, {.doc = "between lines of metrics.jsonl", .min = 1});
     p.section("optimizer", optimizer, "how parameters move");
     p.section("schedule", schedule, "how the learning rate changes");

@@ -71,9 +71,10 @@ Json make_line(const Experiment& experiment, const Drawn& drawn, std::int64_t n)
   const auto x = drawn.states[n];
   Json line{{"x", json_of_state(x)},
             {"text", to_text(experiment, x)},
-            {"log_prob", drawn.log_prob[n].item<double>()}};
-  if (drawn.log_density.defined()) line["log_density"] = drawn.log_density[n].item<double>();
-  if (drawn.score.defined()) line["score"] = drawn.score[n].item<double>();
+            {"log_prob", json_number(drawn.log_prob[n].item<double>())}};
+  if (drawn.log_density.defined())
+    line["log_density"] = json_number(drawn.log_density[n].item<double>());
+  if (drawn.score.defined()) line["score"] = json_number(drawn.score[n].item<double>());
   return line;
 }
 

@@ -55,12 +55,15 @@ void read_zip(const Spec& zip, std::vector<Axis>& axes, Faults& faults) {
 void read_seeds(const Spec& seeds, std::vector<Axis>& axes, Faults& faults) {
   const auto& json = seeds.json();
   Axis axis{{"seed"}, {}};
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() <= 100'000)
-    for (std::uint64_t seed = 0; seed < json.get<std::uint64_t>(); ++seed)
+  const auto count = whole_number(json);
+  if (count && *count <= 100'000)
+    for (std::uint64_t seed = 0; std::int64_t(seed) < *count; ++seed)
       axis.points.push_back({Json(seed)});
   if (json.is_array())
-    for (const auto& seed : json)
-      axis.points.push_back({seed});
+    for (const auto& seed : json) {  // 1.0 is 1, also in the names of folders
+      const auto whole = whole_number(seed);
+      axis.points.push_back({whole ? Json(*whole) : seed});
+    }
   if (axis.points.empty())
     faults.add(fmt::format("{}: must be a number of seeds above 0 or a list of them, not {}",
                            seeds.where(), json.dump()));

@@ -238,7 +238,9 @@ void Manifest::add_product(std::vector<Draft>& drafts) const {
 void Manifest::add_list(std::vector<Draft>& drafts) const {
   for (auto entry : json_.value("experiments", Json::array())) {
     const auto name = entry.at("name").get<std::string>();
-    const auto variant = entry.value("variant", std::string());
+    const auto variant = entry.contains("variant") && !entry.at("variant").is_null()
+                             ? short_value(entry.at("variant"))
+                             : "";
     const auto of_variant = variant.empty() ? Changes::object() : json_.at("variants").at(variant);
     const auto& base = find_base(entry.contains("base") ? entry : of_variant);
     for (const auto* key : {"name", "variant", "base"})

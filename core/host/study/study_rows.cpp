@@ -9,6 +9,7 @@
 
 #include <marginalia/error.h>
 
+#include "records/study/baselines.h"
 #include "sdk/base/text.h"
 
 namespace marginalia::study {
@@ -33,11 +34,12 @@ Varying all_varying(const Study& study, const Manifest& manifest) {
   return keys;
 }
 
-std::vector<std::string> default_rows(const Manifest& manifest, const std::string& columns) {
+std::vector<std::string> default_rows(const Manifest& manifest, const CompareParams& compare) {
   std::vector<std::string> rows;
   if (manifest.has("variants") || manifest.has("experiments")) rows.push_back("variant");
   for (const auto& axis : manifest.axes())
-    if (axis.keys.front() != "seed" && !std::ranges::count(axis.keys, columns))
+    if (axis.keys.front() != "seed" && !std::ranges::count(axis.keys, compare.columns) &&
+        !std::ranges::count(axis.keys, compare.against))
       rows.push_back(axis.keys.front());
   return rows;
 }
@@ -77,7 +79,7 @@ CompareParams read_compare(const Manifest& manifest, Faults& faults) {
 void name_rows(Study& study, const Manifest& manifest, Faults& faults) {
   const auto varying = all_varying(study, manifest), axes = of_axes(manifest);
   auto& rows = study.compare.rows;
-  if (rows.empty()) rows = default_rows(manifest, study.compare.columns);
+  if (rows.empty()) rows = default_rows(manifest, study.compare);
   std::vector<std::string> known{"variant"};
   for (const auto& [key, _] : varying)
     known.push_back(key);
@@ -110,20 +112,57 @@ void name_rows(Study& study, const Manifest& manifest, Faults& faults) {
   }
 }
 
+/// A row, or a variant that makes rows of its own, of which each row knows which is meant.
+static void check_baseline(const Study& study, const std::string& where, Faults& faults) {
+  const auto& asked = study.compare.baseline;
+  if (asked.empty()) return;
+  auto known = study.row_names();
+  for (const auto& e : study.experiments)
+    if (!e.variant.empty() && !std::ranges::count(known, e.variant)) known.push_back(e.variant);
+  if (!std::ranges::count(known, asked))
+    return faults.add(fmt::format("{}: /compare: \"baseline\": {}", where,
+                                  unknown_name("row or variant", asked, known)));
+  const auto all = baselines(study);
+  if (std::ranges::all_of(all, [](const auto& one) {
+        return one.second.row.empty() && one.second.ambiguous.empty();
+      }))
+    return faults.add(fmt::format("{}: /compare: \"baseline\": the variant \"{}\" has no row of "
+                                  "its own; name \"variant\" in \"rows\", or a row: \"{}\"",
+                                  where, asked, fmt::join(study.row_names(), "\", \"")));
+  for (const auto& [row, baseline] : all)
+    if (!baseline.ambiguous.empty())
+      return faults.add(fmt::format("{}: /compare: \"baseline\": of \"{}\" there are {} at the "
+                                    "target of \"{}\"; give the full name of one",
+                                    where, asked, baseline.ambiguous, row));
+}
+
+/// Whether a key varies within a row.
+static void check_key(const Study& study, const char* name, const std::string& asked,
+                      const std::string& where, Faults& faults) {
+  std::vector<std::string> keys;
+  for (const auto& [key, _] : study.experiments.front().pair.items())
+    keys.push_back(key);
+  if (!asked.empty() && !std::ranges::count(keys, asked))
+    faults.add(fmt::format("{}: /compare: \"{}\": {}", where, name,
+                           unknown_name("key that varies within a row", asked, keys)));
+}
+
+static void check_against(const Study& study, const std::string& where, Faults& faults) {
+  const auto& key = study.compare.against;
+  check_key(study, "against", key, where, faults);
+  for (const auto& e : study.experiments)
+    if (e.pair.contains(key) && !e.pair.at(key).is_number())
+      return faults.add(
+          fmt::format("{}: /compare: \"against\": \"{}\" must be a number everywhere, "
+                      "not {} as in {}",
+                      where, key, e.pair.at(key).dump(), e.name));
+}
+
 void check_compare(const Study& study, const Manifest& manifest, Faults& faults) {
   const auto& compare = study.compare;
-  const auto rows = study.row_names();
-  if (!compare.baseline.empty() && !std::ranges::count(rows, compare.baseline))
-    faults.add(fmt::format("{}: /compare: \"baseline\": {}", manifest.where(),
-                           unknown_name("row", compare.baseline, rows)));
-  if (!compare.columns.empty()) {
-    std::vector<std::string> keys;
-    for (const auto& [key, _] : study.experiments.front().pair.items())
-      keys.push_back(key);
-    if (!std::ranges::count(keys, compare.columns))
-      faults.add(fmt::format("{}: /compare: \"columns\": {}", manifest.where(),
-                             unknown_name("key that varies within a row", compare.columns, keys)));
-  }
+  check_baseline(study, manifest.where(), faults);
+  check_key(study, "columns", compare.columns, manifest.where(), faults);
+  check_against(study, manifest.where(), faults);
   std::vector<std::string> measured{"parameters", "steps", "seconds", "energy_evaluations",
                                     "passes"};
   for (const auto& e : study.experiments)

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <torch/types.h>
@@ -17,50 +18,6 @@ namespace marginalia {
 namespace fs = std::filesystem;
 
 static constexpr const char* kCheckpointFormat = "1";
-
-/// JSON has no NaN and no infinity: they are written as text.
-static Json recorded_to_json(const std::map<std::string, RecordedValues>& recorded) {
-  Json json = Json::object();
-  for (const auto& [name, values] : recorded)
-    json[name] = {
-        std::isfinite(values.sum) ? Json(values.sum) : Json(fmt::format("{}", values.sum)),
-        values.count};
-  return json;
-}
-
-static std::map<std::string, RecordedValues> recorded_from_json(const Json& json) {
-  std::map<std::string, RecordedValues> recorded;
-  for (const auto& [name, values] : json.items())
-    recorded[name] = {
-        values[0].is_string() ? std::stod(values[0].get<std::string>()) : values[0].get<double>(),
-        values[1]};
-  return recorded;
-}
-
-Json TrainingState::to_json() const {
-  return {{"step", step},
-          {"seconds", seconds},
-          {"energy_evaluations", energy_evaluations},
-          {"passes", passes},
-          {"rows_consumed", rows_consumed},
-          {"best_step", best_step},
-          {"best_value", best_value},
-          {"evaluations_since_best", evaluations_since_best},
-          {"recorded", recorded_to_json(recorded)}};
-}
-
-TrainingState TrainingState::from_json(const Json& json) {
-  return {
-      json.at("step"),
-      json.at("seconds"),
-      json.at("energy_evaluations"),
-      json.at("passes"),
-      json.at("rows_consumed"),
-      json.at("best_step"),
-      json.at("best_value"),
-      json.at("evaluations_since_best"),
-      recorded_from_json(json.value("recorded", Json::object()))};  // older checkpoints have none
-}
 
 MovingAverage::MovingAverage(double decay, const std::vector<ParameterGroup>& groups)
     : decay_(decay) {
@@ -138,6 +95,17 @@ TensorFile read_checkpoint(const fs::path& file) {
   return content;
 }
 
+TrainingState training_state(const TensorFile& content, const fs::path& file) {
+  const auto text = content.metadata.find("training");
+  if (text == content.metadata.end())
+    throw Error(fmt::format("{}: says nothing of its training", file.string()));
+  try {
+    return TrainingState::from_text(text->second);
+  } catch (const Error& e) {
+    throw Error(fmt::format("{}: {}", file.string(), e.what()));
+  }
+}
+
 void visit_all(const Trained& trained, StateVisitor& visitor) {
   trained.family.visit(visitor);
   trained.optimizer.visit(visitor);
@@ -182,7 +150,7 @@ void save_checkpoint(const fs::path& folder, const Trained& trained, const Train
   const auto name = fmt::format("step_{:06}.safetensors", state.step);
   write_safetensors(folder / name, {writer.tensors,
                                     {{"marginalia_checkpoint", kCheckpointFormat},
-                                     {"training", state.to_json().dump()},
+                                     {"training", state.to_text()},
                                      {"spec", spec.dump()}}});
   link_atomically(name, folder / "last.safetensors");
   if (best) link_atomically(name, folder / "best.safetensors");
@@ -197,45 +165,27 @@ TrainingState load_checkpoint(const fs::path& file, const Trained& trained) {
   for (const auto& [name, tensor] : content.tensors)
     if (name.starts_with("stream.")) streams.emplace(name.substr(7), tensor);
   trained.streams.set_state(streams);
-  return TrainingState::from_json(Json::parse(content.metadata.at("training")));
+  return training_state(content, file);
 }
 
-/// Names of parameters follow the module's; averages stand in for them where there are any.
-static TensorFile with_averages(TensorFile content) {
+void put_averages(TensorFile& content) {
+  constexpr std::string_view kPrefix = "average.";
   for (const auto& [name, tensor] : TensorFile(content).tensors)
-    if (name.starts_with("average.")) content.tensors[name.substr(8)] = tensor;
-  return content;
+    if (name.starts_with(kPrefix)) content.tensors[name.substr(kPrefix.size())] = tensor;
 }
 
 std::int64_t load_model(const fs::path& file, Family& family) {
-  const auto content = with_averages(read_checkpoint(file));
+  auto content = read_checkpoint(file);
+  put_averages(content);
   StateReader reader(content, file);
   family.visit(reader);
-  return TrainingState::from_json(Json::parse(content.metadata.at("training"))).step;
+  return training_state(content, file).step;
 }
 
 fs::path find_checkpoint(const fs::path& from) {
   if (!fs::is_directory(from)) return from;
   const auto best = from / "checkpoints" / "best.safetensors";
   return fs::exists(best) ? best : from / "checkpoints" / "last.safetensors";
-}
-
-std::int64_t initialise(const fs::path& from, Family& family) {
-  const auto file = find_checkpoint(from);
-  const auto content = with_averages(read_checkpoint(file));
-  torch::NoGradGuard no_grad;
-  std::int64_t copied = 0;
-  for (auto& group : family.parameters())
-    for (auto& [name, parameter] : group.parameters)
-      if (const auto it = content.tensors.find(name);
-          it != content.tensors.end() && it->second.sizes() == parameter.sizes()) {
-        parameter.copy_(it->second);
-        ++copied;
-      }
-  if (copied == 0)
-    throw Error(
-        fmt::format("{}: none of its tensors fits this family's by name and shape", file.string()));
-  return copied;
 }
 
 fs::path newest_checkpoint(const fs::path& folder, std::vector<std::string>& refused) {

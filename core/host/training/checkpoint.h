@@ -12,29 +12,9 @@
 #include "host/experiment/experiment.h"
 #include "host/formats/safetensors.h"
 #include "optimizer.h"
+#include "training_state.h"
 
 namespace marginalia {
-
-/// Values of which the next line of metrics.jsonl gives the mean.
-struct RecordedValues {
-  double sum = 0;
-  std::int64_t count = 0;
-};
-
-/// How far training is.
-struct TrainingState {
-  std::int64_t step = 0;  ///< optimisation steps done
-  double seconds = 0;     ///< of training, evaluation and writing excluded
-  std::int64_t energy_evaluations = 0;
-  std::int64_t passes = 0;         ///< network passes x rows
-  std::int64_t rows_consumed = 0;  ///< of the training split, over all epochs
-  std::int64_t best_step = -1;     ///< by evaluation.select; -1: none yet
-  double best_value = 0;
-  std::int64_t evaluations_since_best = 0;
-  std::map<std::string, RecordedValues> recorded;  ///< since the last line of metrics.jsonl
-  Json to_json() const;
-  static TrainingState from_json(const Json& json);
-};
 
 /// The parameters' exponential moving average (Polyak and Juditsky 1992), with a warm-up over the
 /// t = 1, 2, ... updates of each:  average <- d average + (1 - d) parameter,
@@ -72,9 +52,9 @@ TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& 
 std::filesystem::path find_checkpoint(const std::filesystem::path& from);
 /// Fills a family for answering: its average where one was kept.  -> the step.
 std::int64_t load_model(const std::filesystem::path& file, Family& family);
-/// Copies every tensor that `from` has under the same name and shape ("model.*", averages first).
-/// -> how many; throws Error when none fits.
-std::int64_t initialise(const std::filesystem::path& from, Family& family);
+/// Averages stand in for the parameters of a checkpoint that has some: "model.X" is
+/// "average.model.X".
+void put_averages(TensorFile& content);
 
 /// The newest checkpoint of `folder` that can be read; the reasons for passing over newer ones go
 /// to `refused`. Empty when there is none.

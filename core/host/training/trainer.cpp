@@ -66,16 +66,14 @@ class Trainer final : public Step {
     MetricsLog metrics(run_.path(), state_.step);
     metrics_ = &metrics;
     if (from.empty()) checkpoint(false);
+    if (state_.unmeasured) checkpoint(evaluate_now());
     while (!done()) {
       if (energy_)
         guarded_step();
       else
         one_step();
       if (due(params_.log_every_steps) || done()) log();
-      const bool best = due(experiment_.evaluation.every_steps) && evaluate_now();
-      const bool stop = stopping();
-      if (best || stop || due(params_.checkpoint.every_steps)) checkpoint(best);
-      if (stop && !done()) return {Outcome::kInterrupted, state_};
+      if (measure_and_keep() && !done()) return {Outcome::kInterrupted, state_};
     }
     checkpoint(false);
     return {Outcome::kFinished, state_};
@@ -141,10 +139,6 @@ class Trainer final : public Step {
     if (!from.empty()) {
       state_ = load_checkpoint(from, {family_, optimizer_, average_, streams_});
       if (energy_) energy_->set_evaluations(state_.energy_evaluations);
-    } else if (!params_.init.empty()) {
-      const auto copied = initialise(params_.init, family_);
-      run_.log(fmt::format("{} tensors taken from {}", copied, params_.init));
-      average_ = MovingAverage(params_.moving_average, family_.parameters());
     }
     family_.set_training(true);
   }
@@ -188,6 +182,14 @@ class Trainer final : public Step {
     if (params_.anneal.from != 1) record("train/inverse_temperature", b);
   }
 
+  /// What follows a step: evaluation and checkpoint where they are due.  -> whether to stop.
+  bool measure_and_keep() {
+    const bool best = due(experiment_.evaluation.every_steps) && evaluate_now();
+    const bool stop = stopping();
+    if (best || stop || due(params_.checkpoint.every_steps)) checkpoint(best);
+    return stop;
+  }
+
   bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
   bool stopping() const { return hooks_.stop && hooks_.stop->load(); }
   bool done() const {
@@ -216,12 +218,15 @@ class Trainer final : public Step {
                                       {wanted.every_rows, false},
                                       split_named(wanted.select.split),
                                       experiment_.seed,
-                                      NAN});
-    } catch (const Error&) {  // as of a reward that dies: the step itself was done
+                                      NAN,
+                                      true});
+    } catch (const Error&) {  // as of a reward that dies: resumed, the run measures this step first
       average_.swap();
+      state_.unmeasured = true;
       checkpoint(false);
       throw;
     }
+    state_.unmeasured = false;
     average_.swap();
     std::map<std::string, double> values;
     for (const auto& [metric, figures] : result["metrics"].items())

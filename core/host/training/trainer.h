@@ -22,7 +22,7 @@ struct TrainingHooks {
       progress;
 };
 
-/// Trains the experiment's family into `run`, from `from` (a checkpoint; empty: from the start).
+/// Trains the experiment's family into `run`, from `from` (a checkpoint; empty: as it is).
 /// -> where it stopped. Throws Error when a loss or gradient is not finite, after writing what led
 /// to it to checkpoints/not_finite.safetensors.
 struct Training {

@@ -9,6 +9,14 @@
 
 namespace marginalia {
 
+/// Successive states of chains that have burnt in.
+struct ChainDraws {
+  Tensor states;  ///< int64 [C, N, D]: N of each of C chains
+  /// Variables, ascending, that no move changed in any chain though two of their values are
+  /// allowed: the states do not tell how probable those are.
+  std::vector<std::int64_t> never_moved = {};
+};
+
 /// Markov chains that leave a density invariant: what reference samples are made of.
 class MARGINALIA_API ChainSource {
  public:
@@ -18,14 +26,15 @@ class MARGINALIA_API ChainSource {
   /// Energy evaluations, rows x sites, of `draws` draws of every chain, burn-in included.
   virtual std::int64_t evaluations(std::int64_t draws) const = 0;
   /// `draws` successive states of each of C chains that started at random and have burnt in. They
-  /// depend on the stream alone.  -> int64 [C, draws, D].
-  virtual Tensor draw(std::int64_t draws, Stream& stream) const = 0;
+  /// depend on the stream alone.
+  virtual ChainDraws draw(std::int64_t draws, Stream& stream) const = 0;
 };
 
 // Statistics of N successive draws of a number in each of C chains: float64 [C, N].
 
 /// Split R-hat: each chain is cut in two, and the variance between the halves is held against that
-/// within them; 1 where they agree, NaN for N < 4.
+/// within them; 1 where they agree, infinite where none of them moves, NaN for N < 4 and for draws
+/// that are all the same.
 /// Source: Gelman et al. (2013), Bayesian Data Analysis, section 11.4.
 MARGINALIA_API double split_r_hat(const Tensor& draws);
 

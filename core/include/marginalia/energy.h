@@ -102,6 +102,9 @@ class MARGINALIA_API Energy : public Component {
   virtual Offer<LocalConditionals> local() const;
   virtual Offer<PairwiseFactors> pairwise() const;
   virtual Offer<FactorModel> factors() const;
+  /// Factors that are -inf nowhere but where log f is: what tells which states are forbidden. Those
+  /// of factors() unless an energy knows some that has none.
+  virtual Offer<FactorModel> constraints() const;
   virtual Offer<Readable> readable() const;
   /// Exact posterior samples, where there is a way that exact() is not. Asked before exact().
   virtual Offer<PosteriorSampler> posterior() const;

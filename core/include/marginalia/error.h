@@ -1,6 +1,7 @@
 #pragma once
 
 #include <marginalia/api.h>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -21,11 +22,29 @@ class MARGINALIA_API SpecError : public Error {
   ~SpecError() override;
 };
 
+/// A question is conditioned on what has probability zero, so that no number answers it.
+class MARGINALIA_API ImpossibleGiven : public SpecError {
+ public:
+  explicit ImpossibleGiven(std::int64_t row);
+  ~ImpossibleGiven() override;
+  std::int64_t row() const { return row_; }  ///< of the question's batch, from 0
+
+ private:
+  std::int64_t row_;
+};
+
 /// A request names a component that nobody offers: where plugins were refused, one of those may.
 class MARGINALIA_API UnknownComponent : public SpecError {
  public:
   using SpecError::SpecError;
   ~UnknownComponent() override;
+};
+
+/// An energy failed to score states, as of a program that died: repaired, it may score them.
+class MARGINALIA_API EnergyFailure : public Error {
+ public:
+  using Error::Error;
+  ~EnergyFailure() override;
 };
 
 /// A shared library is not a plugin of this host. The program exits with 3.
@@ -35,7 +54,11 @@ class MARGINALIA_API PluginError : public Error {
   ~PluginError() override;
 };
 
-/// What `error` says, without the stack trace that LibTorch appends to its own.
+/// Says `text` on stderr, as "marginalia: warning: TEXT": what is done all the same, with a word.
+MARGINALIA_API void warn(const std::string& text);
+
+/// What `error` says, without the stack trace that LibTorch appends to its own and the names that
+/// the JSON library begins with.
 MARGINALIA_API std::string describe_error(const std::exception& error);
 
 }  // namespace marginalia

@@ -120,6 +120,9 @@ class MARGINALIA_API Family : public Component {
   virtual void set_training(bool training) = 0;
   /// The chains of a family that draws from the energy by chains without being trained.
   virtual Offer<ChainSource> chains() const;
+  /// What whoever asks it should know of how it was trained, a sentence each: variables that its
+  /// chains never moved, for one.
+  virtual std::vector<std::string> warnings() const;
 
   /// Answers without touching the state of training. Throws SpecError, with the nearest name, when
   /// the estimator is not among capabilities().

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -43,28 +44,49 @@ struct TrueStates {
   bool of_model = false;  ///< nothing else is known of the target
 };
 
+/// Of these the states that metrics look at.
+struct TrueRows {
+  Tensor states;       ///< int64 [N, D]
+  std::string source;  ///< as of TrueStates
+};
+
+/// What is measured, and on how many states.
+struct EvaluationSubject {
+  const Family& family;
+  const StateSpace& space;
+  const Energy* energy = nullptr;    ///< null where the spec has none
+  const Dataset* dataset = nullptr;  ///< likewise
+  Split split = Split::kTest;
+  std::int64_t rows = 0;      ///< states for metrics that walk chains
+  double chain_health = NAN;  ///< split R-hat of the training chain, or NaN
+};
+
 /// What an evaluation lends to its metrics; what is costly is computed once, when first asked for.
 class MARGINALIA_API Evaluation {
  public:
-  virtual const Family& family() const = 0;
-  virtual const StateSpace& space() const = 0;
-  virtual const Energy* energy() const = 0;
-  virtual const Dataset* dataset() const = 0;
+  explicit Evaluation(const EvaluationSubject& subject) : subject_(subject) {}
+
+  const Family& family() const { return subject_.family; }
+  const StateSpace& space() const { return subject_.space; }
+  const Energy* energy() const { return subject_.energy; }
+  const Dataset* dataset() const { return subject_.dataset; }
+  Split split() const { return subject_.split; }
+  std::int64_t rows() const { return subject_.rows; }
+  double chain_health() const { return subject_.chain_health; }
+
   virtual Offer<Oracle> oracle() const = 0;
-  virtual Split split() const = 0;
-  virtual std::int64_t rows() const = 0;  ///< states for metrics that walk chains
   virtual Stream& stream(const std::string& name) = 0;
   virtual const ModelSamples& model_samples() = 0;
   virtual const Tensor& data_rows() = 0;  ///< rows() states of the split, int64 [N, D]
   /// States of the truth: exact samples, else the data, else chains of the energy
   /// (evaluation.reference), else model samples. Throws Unavailable where there are none at all.
   virtual const TrueStates& true_chains() = 0;
-  /// rows() of them, int64 [N, D], or all where they are fewer; `source` says which they are.
-  virtual const Tensor& true_states(std::string& source) = 0;
-  virtual double chain_health() const = 0;  ///< split R-hat of the training chain, or NaN
+  /// rows() of them, or all where they are fewer.
+  virtual const TrueRows& true_states() = 0;
 
  protected:
   ~Evaluation() = default;
+  EvaluationSubject subject_;
 };
 
 /// Thrown by a metric that cannot be computed for a run; the reason is reported.

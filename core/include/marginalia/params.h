@@ -53,10 +53,13 @@ struct Count {
   bool all = false;
 };
 
-/// A file that a spec names: looked for beside the spec, then in the data directory.
+/// A file that a spec names: looked for, packed or not, beside the spec, then in the data
+/// directory.
 struct FilePath {
   std::string given;            ///< as written; empty: none
-  std::filesystem::path found;  ///< where it is, or would be expected
+  std::filesystem::path found;  ///< where it is, with its .gz or .zip, or would be expected
+  /// The file; throws SpecError, with where it was looked for, where there is none.
+  MARGINALIA_API const std::filesystem::path& existing() const;
   explicit operator bool() const { return !given.empty(); }
 };
 

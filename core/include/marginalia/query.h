@@ -48,13 +48,20 @@ struct Query {
   std::int64_t steps = 0;  ///< of a sample drawn in blocks; 0: one variable at a time
 };
 
+/// What the asker should know of the answer to one row.
+struct AnswerWarning {
+  std::int64_t row;
+  std::string text;  ///< "variables 0 and 2 never moved: ..."
+};
+
 /// An answer. Everything is on the CPU.
 struct Answer {
-  Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z
+  Tensor value;        ///< float64: [B] log p; [B, D, K] log-probabilities; [1] log Z; NaN: unknown
   Tensor states = {};  ///< kSample and kMaxProbable: int64 [B, D]
   std::string estimator = {};
   Status status = Status::kEstimate;
   double passes = 0;  ///< network passes a row, on average
+  std::vector<AnswerWarning> warnings = {};
 };
 
 /// One way in which a family answers one kind of question.

@@ -49,10 +49,10 @@ struct Description {
   std::string formula, source;  ///< T::kFormula, T::kSource, where given
   std::string example;          ///< T::kExample: JSON that builds a small one; "{}" by default
   std::string plugin, version;  ///< the library it came from
-  std::function<void(ParamVisitor&)> visit;   ///< its parameters, at their defaults
-  std::map<std::string, unsigned> roles;      ///< of a family: T::kRoles, the heads of each network
-  std::vector<PublicFile> sources;            ///< of a dataset: T::sources(), the public files
-  std::vector<OptionalPart> parts;            ///< T::parts(), what it can be built without
+  std::function<void(ParamVisitor&)> visit;  ///< its parameters, at their defaults
+  std::map<std::string, unsigned> roles;     ///< of a family: T::kRoles, the heads of each network
+  std::vector<PublicFile> sources;  ///< of a dataset or energy: T::sources(), the public files
+  std::vector<OptionalPart> parts;  ///< T::parts(), what it can be built without
   std::vector<MeasurementInfo> measurements;  ///< of a metric: T::kMeasurements
   std::string reference_chains;               ///< of a family: T::kReferenceChains
   /// T::upgrade: parameters as a spec of format `from` gives them -> the same in today's words.

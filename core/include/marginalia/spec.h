@@ -22,10 +22,9 @@ struct DataPaths {
   std::filesystem::path data;        ///< --data, else $MARGINALIA_DATA, else ~/.cache/marginalia
   std::filesystem::path cache = {};  ///< empty: nothing is kept
 
-  /// Where a file that a spec names is, or would be expected.
-  std::filesystem::path find(const std::string& given) const {
-    return std::filesystem::exists(beside / given) ? beside / given : data / given;
-  }
+  /// Where a file or folder that a spec names is: as it is named, with .gz or with .zip, beside the
+  /// spec, then in the data directory. Where it is in neither, where it would be in the latter.
+  MARGINALIA_API std::filesystem::path find(const std::string& given) const;
 };
 
 /// The data directory that holds when the command line names none.

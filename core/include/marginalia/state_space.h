@@ -18,6 +18,7 @@ struct MARGINALIA_API StateSpace {
   std::vector<std::int64_t> cardinalities;  ///< K_i [D]
   std::vector<std::int64_t> shape;          ///< what people see, product D: [28, 28], [250]
   std::vector<std::string> alphabet = {};   ///< for strings: the text of each level, [K] or empty
+  std::vector<std::string> names = {};      ///< of variables, for questions, [D] or empty
 
   /// D variables of K levels each; `shape` defaults to [D].
   static StateSpace uniform(std::int64_t dimension, std::int64_t levels,

@@ -147,8 +147,7 @@ Certificate Certifier::Impl::conditional(const Tensor& x, const Tensor& given, S
   const auto& s = settings_;
   const certify::Budget half{(1 - s.confidence) / 2, s.width / 2, s.seconds / 2, s.samples};
   const auto below = sum(given.contiguous(), half, stream);
-  if (below.log_marginal == -INFINITY && below.exact())
-    throw SpecError("what is given has probability zero");
+  if (below.log_marginal == -INFINITY && below.exact()) throw ImpossibleGiven(0);
   return difference(sum(x.contiguous(), half, stream), below, "given");
 }
 

@@ -26,35 +26,6 @@ Routed::Routed(const Family& family, const Energy& energy, double exact_width)
   estimator_ = family.by_route(QueryKind::kLogMarginal, Route::kOnePass)->estimator;
 }
 
-namespace {
-
-/// The part of a model that its components without a variable of `cut` make: their variables, by
-/// place, and their factors over them.
-Conditioned narrow_part(const Conditioned& left, const Neighbours& neighbours,
-                        const std::vector<std::int64_t>& cut) {
-  const auto component = find_components(neighbours);
-  std::vector<bool> wide(component.size());
-  for (const auto place : cut)
-    wide[std::size_t(component[std::size_t(place)])] = true;
-  Conditioned narrow;
-  std::vector<std::int64_t> place(component.size(), -1);
-  for (std::size_t i = 0; i < component.size(); ++i) {
-    if (wide[std::size_t(component[i])]) continue;
-    place[i] = std::int64_t(narrow.variables.size());
-    narrow.variables.push_back(left.variables[i]);
-    narrow.model.cardinalities.push_back(left.model.cardinalities[i]);
-  }
-  for (const auto& factor : left.model.factors) {
-    if (place[std::size_t(factor.scope[0])] < 0) continue;
-    auto& kept = narrow.model.factors.emplace_back(factor);
-    for (auto& i : kept.scope)
-      i = place[std::size_t(i)];
-  }
-  return narrow;
-}
-
-}  // namespace
-
 Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const {
   Completed completed{partial.contiguous().clone(), torch::zeros({partial.size(0)}, torch::kDouble),
                       torch::zeros({partial.size(0)}, torch::kBool)};
@@ -65,8 +36,7 @@ Routed::Completed Routed::complete(const Tensor& partial, Stream& stream) const 
       completed.impossible[b] = true;
       continue;
     }
-    const auto neighbours = find_neighbours(left.model);
-    const auto narrow = narrow_part(left, neighbours, cutset(left.model, neighbours, exact_width_));
+    const auto narrow = narrow_part(left, exact_width_);
     const auto count = std::int64_t(narrow.variables.size());
     if (count == 0) continue;
     const Elimination sums(narrow.model, StateSpace{narrow.model.cardinalities, {count}});
@@ -92,8 +62,8 @@ Answer Routed::log_marginal(const Tensor& partial, const Tensor& given, Stream& 
   auto answer = ask(partial);
   if (given.defined()) {
     const auto below = ask(given);
-    if ((below.value == -INFINITY).any().item<bool>())
-      throw SpecError("what is given has probability zero");
+    if (const auto rows = (below.value == -INFINITY).nonzero(); rows.size(0) > 0)
+      throw ImpossibleGiven(rows[0].item<std::int64_t>());
     answer.value = (answer.value - below.value).masked_fill((partial == given).all(1), 0);
     answer.passes += below.passes;
   }

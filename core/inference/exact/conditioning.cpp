@@ -159,6 +159,29 @@ std::vector<std::int64_t> cutset(const FactorModel& model, const Neighbours& nei
   return Cutter(model, neighbours, bits).cut();
 }
 
+Conditioned narrow_part(const Conditioned& left, double bits) {
+  const auto neighbours = find_neighbours(left.model);
+  const auto component = find_components(neighbours);
+  std::vector<bool> wide(component.size());
+  for (const auto place : cutset(left.model, neighbours, bits))
+    wide[std::size_t(component[std::size_t(place)])] = true;
+  Conditioned narrow;
+  std::vector<std::int64_t> place(component.size(), -1);
+  for (std::size_t i = 0; i < component.size(); ++i) {
+    if (wide[std::size_t(component[i])]) continue;
+    place[i] = std::int64_t(narrow.variables.size());
+    narrow.variables.push_back(left.variables[i]);
+    narrow.model.cardinalities.push_back(left.model.cardinalities[i]);
+  }
+  for (const auto& factor : left.model.factors) {
+    if (place[std::size_t(factor.scope[0])] < 0) continue;
+    auto& kept = narrow.model.factors.emplace_back(factor);
+    for (auto& i : kept.scope)
+      i = place[std::size_t(i)];
+  }
+  return narrow;
+}
+
 std::vector<std::int64_t> spaced_passes(const Neighbours& neighbours,
                                         const std::vector<std::int64_t>& variables,
                                         std::int64_t spacing) {

@@ -1,9 +1,22 @@
+#include <cmath>
+
 #include <torch/types.h>
 
 #include <marginalia/error.h>
 #include <marginalia/inference/exact_model.h>
 
 namespace marginalia {
+namespace {
+
+/// log p of what is conditioned on.
+Tensor log_given(const ExactModel& model, const Tensor& given) {
+  const auto log_p = model.log_marginal(given);
+  const auto rows = (log_p == -INFINITY).nonzero();
+  if (rows.size(0) > 0) throw ImpossibleGiven(rows[0].item<std::int64_t>());
+  return log_p;
+}
+
+}  // namespace
 
 Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream) {
   const auto& x = query.partial;
@@ -11,18 +24,21 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
   switch (query.kind) {
     case QueryKind::kLogMarginal:
       answer.value = model.log_marginal(x);
-      if (query.given.defined()) answer.value = answer.value - model.log_marginal(query.given);
+      if (query.given.defined()) answer.value = answer.value - log_given(model, query.given);
       break;
     case QueryKind::kConditionals:
+      log_given(model, x);
       answer.value = model.log_conditionals(x);
       break;
     case QueryKind::kSample:
+      answer.value = -log_given(model, x);
       answer.states = model.sample(x, stream);
-      answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
+      answer.value += model.log_marginal(answer.states);
       break;
     case QueryKind::kMaxProbable:
+      answer.value = -log_given(model, x);
       answer.states = model.most_probable(x);
-      answer.value = model.log_marginal(answer.states) - model.log_marginal(x);
+      answer.value += model.log_marginal(answer.states);
       answer.status = Status::kLower;
       break;
     case QueryKind::kLogZ:

@@ -60,8 +60,11 @@ void FactorGibbs::run(at::Tensor& x, const at::Tensor& free, const Sweeps& sweep
           for (std::int64_t k = 0; k < levels; ++k)
             p[std::size_t(k)] += value[k * view.stride];
         }
-        const auto highest = *std::max_element(p.begin(), p.begin() + levels);
-        if (highest == -INFINITY) continue;  // every value is forbidden: the row stays as it is
+        auto highest = *std::max_element(p.begin(), p.begin() + levels);
+        if (highest == -INFINITY) {  // every value is forbidden: any may lead out of it
+          std::fill_n(p.begin(), levels, 0.0F);
+          highest = 0;
+        }
         float total = 0;
         for (std::int64_t k = 0; k < levels; ++k)
           total += p[std::size_t(k)] = std::exp(beta * (p[std::size_t(k)] - highest));

@@ -11,7 +11,8 @@
 namespace marginalia {
 
 /// Gibbs sweeps over factors of any kind, row by row on the CPU: an update reads the tables that
-/// its variable stands in, and nothing else.
+/// its variable stands in, and nothing else. Of a variable none of whose values is allowed all are
+/// as likely.
 class FactorGibbs {
  public:
   FactorGibbs(const FactorModel& model, const StateSpace& space);

@@ -179,13 +179,15 @@ struct GibbsSampler::Kernel {
 GibbsSampler::GibbsSampler(const Energy& energy) : energy_(energy) {
   const auto pairs = energy.pairwise();
   const auto factors = energy.factors();
-  if (pairs && energy.space().levels() == 2)
+  if (pairs && energy.space().levels() == 2) {
     kernel_ = std::make_unique<Kernel>(*pairs);
-  else if (factors)
+  } else if (factors) {
     factors_ = std::make_unique<FactorGibbs>(*factors, energy.space());
-  else if (const auto local = energy.local(); !local)
+    ties_ = std::make_unique<TiedBlocks>(*factors, energy.space());
+  } else if (const auto local = energy.local(); !local) {
     throw SpecError(fmt::format("{}: Gibbs sampling needs local conditionals, but {}",
                                 energy.label(), local.reason));
+  }
 }
 
 GibbsSampler::~GibbsSampler() = default;
@@ -194,6 +196,7 @@ void GibbsSampler::set_inverse_temperature(double b) {
   if (b == inverse_temperature_) return;
   inverse_temperature_ = b;
   if (kernel_) kernel_->set_inverse_temperature(b);
+  if (ties_) ties_->set_inverse_temperature(b);
 }
 
 GibbsSampler::Result GibbsSampler::sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
@@ -214,13 +217,29 @@ GibbsSampler::Result GibbsSampler::sweep(MeteredEnergy& energy, const Tensor& x,
 GibbsSampler::Result GibbsSampler::by_factors(const Tensor& x, const Tensor& free,
                                               std::int64_t sweeps, Stream& stream,
                                               bool want_mean) const {
-  const auto K = energy_.space().levels();
+  const auto may = free.defined() ? free.contiguous() : free;
+  const auto zeros = [&] { return torch::zeros({x.size(0), x.size(1), energy_.space().levels()}); };
   Result result{x.contiguous().clone(), {}};
-  if (want_mean) result.mean = torch::zeros({x.size(0), x.size(1), K});
-  factors_->run(result.states, free.defined() ? free.contiguous() : free,
-                {sweeps, stream.seed(), inverse_temperature_}, result.mean);
+  if (want_mean) result.mean = zeros();
+  if (!ties_->any()) {
+    factors_->run(result.states, may, {sweeps, stream.seed(), inverse_temperature_}, result.mean);
+  } else {
+    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
+      auto mean = want_mean ? zeros() : Tensor();
+      factors_->run(result.states, may, {1, stream.seed(), inverse_temperature_}, mean);
+      result.states = ties_->redraw(result.states, may, stream, mean);
+      if (want_mean) result.mean += mean;
+    }
+  }
   if (want_mean) result.mean /= double(sweeps);
   return result;
+}
+
+/// The value of each variable at which its running sum passes u.  below [B, D, K], u [B, D, 1].
+static Tensor values_at(const Tensor& u, const Tensor& below, bool mixed) {
+  if (!mixed) return (u >= below.slice(2, 0, -1)).sum(2);
+  // By rounding a variable's last sum may be less than u, and another has values beyond its last.
+  return (below <= u * below.slice(2, -1)).sum(2);
 }
 
 GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::int64_t sweeps,
@@ -236,7 +255,7 @@ GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::
       const auto p = (inverse_temperature_ * local->logits(x)).softmax(2);  // [B, D, K]
       if (want_mean) sum = (sum.defined() ? sum : torch::zeros_like(p)) + p * here.unsqueeze(2);
       if (free.defined()) here = here.logical_and(free);
-      const auto drawn = (u >= p.cumsum(2).slice(2, 0, -1)).sum(2);  // inverse of the distribution
+      const auto drawn = values_at(u, p.cumsum(2), energy_.space().mixed());
       x = torch::where(here, drawn, x);
     }
   }

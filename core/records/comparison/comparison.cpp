@@ -3,11 +3,13 @@
 #include <chrono>
 #include <set>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/files.h>
 
 #include "comparison_parts.h"
+#include "records/study/baselines.h"
 #include "sdk/base/text.h"
 
 namespace marginalia {
@@ -28,26 +30,41 @@ static std::vector<std::string> metrics_in(const std::vector<comparison::Experim
   return {metrics.begin(), metrics.end()};
 }
 
+/// Each plot has a file of its own, whatever its title's signs and blanks came to.
+static void make_ids_unique(std::vector<comparison::Plot>& plots) {
+  std::set<std::string> taken;
+  for (auto& plot : plots) {
+    const auto stem = plot.id;
+    for (int n = 2; !taken.insert(plot.id).second; ++n)
+      plot.id = fmt::format("{}-{}", stem, n);
+  }
+}
+
 Comparison compare(const StudyDirectory& directory, const MetricFacts& facts) {
   const auto study = directory.study();
   const auto rows = study.row_names();
   const auto& asked = study.compare;
-  Comparison made{
-      .study = study.name,
-      .note = study.manifest.value("note", ""),
-      .written = utc_text(std::chrono::system_clock::now()),
-      .budget = study.manifest.value("budget", Json()),
-      .baseline = asked.baseline.empty() && !rows.empty() ? rows.front() : asked.baseline,
-      .alpha = asked.alpha,
-      .test = "Student's t of paired differences, two-sided",
-      .correction = "Holm, over the tests of a " + asked.correct_within,
-      .samples = asked.samples};
+  comparison::Request request{asked, rows, {}, facts};
+  for (const auto& row : rows)
+    request.baselines.push_back(baselines(study).at(row).row);
+  Comparison made{.study = study.name,
+                  .note = study.manifest.value("note", ""),
+                  .written = utc_text(std::chrono::system_clock::now()),
+                  .budget = study.manifest.value("budget", Json()),
+                  .columns = request.columns(),
+                  .against = asked.against,
+                  .baseline = baseline_in_words(study),
+                  .alpha = asked.alpha,
+                  .test = "Student's t of paired differences within a target, two-sided",
+                  .correction = "Holm, over the tests of a " + asked.correct_within,
+                  .samples = asked.samples};
   const auto runs = directory.find(study, made.notes);
   made.experiments = comparison::read_experiments(study, runs, directory.path());
   comparison::add_notes(made.notes, study, made.experiments);
-  made.plots = comparison::make_plots(made.experiments, rows, asked.columns, facts);
+  made.plots = comparison::make_plots(made.experiments, request);
   made.scaling = comparison::fit_scaling(made.experiments, asked.scaling, made.plots);
-  made.table = comparison::make_table(made.experiments, asked, rows, facts);
+  make_ids_unique(made.plots);
+  made.table = comparison::make_table(made.experiments, request);
   made.facts = facts.of(metrics_in(made.experiments));
   return made;
 }

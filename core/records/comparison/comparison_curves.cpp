@@ -70,6 +70,19 @@ Line make_line(const std::vector<double>& x, const std::vector<double>& y) {
   return line;
 }
 
+/// The curve of a metric that all runs of a row share; of those that have none in common, that of
+/// the first.
+std::string key_of_row(const Part& part, const std::string& row, const std::string& metric,
+                       const MetricFacts& facts) {
+  std::vector<Keys> runs;
+  for (const auto* e : part.finished(row))
+    runs.push_back(list_keys(e->curves));
+  auto key = common_key(runs, metric, facts);
+  for (const auto& keys : runs)
+    if (key.empty()) key = key_in(keys, metric, facts);
+  return key;
+}
+
 /// A mean curve of each row that was measured.
 std::vector<Series> mean_curves(const Part& part, const std::vector<std::string>& rows,
                                 const std::string& metric, const MetricFacts& facts,
@@ -77,14 +90,18 @@ std::vector<Series> mean_curves(const Part& part, const std::vector<std::string>
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::vector<Line> lines;
+    const auto key = key_of_row(part, rows[r], metric, facts);
     for (const auto* e : part.finished(rows[r])) {
-      const auto* curve = find(e->curves, key_in(list_keys(e->curves), metric, facts));
+      const auto* curve = find(e->curves, key);
       if (!curve) continue;
       if (auto line = make_line(curve->*along, curve->value); !line.empty())
         lines.push_back(std::move(line));
     }
     if (lines.empty()) continue;
-    add_mean(all.emplace_back(Series{.label = rows[r], .colour = r, .style = "line"}), lines);
+    const bool named =
+        metric == parse_metric(metric) && facts.has_column(metric, ColumnKind::kShared);
+    const auto label = named ? rows[r] + ", " + to_words(parse_estimator(key)) : rows[r];
+    add_mean(all.emplace_back(Series{.label = label, .colour = r, .style = "line"}), lines);
   }
   return all;
 }
@@ -103,9 +120,9 @@ void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<st
     const auto* x = cost.along == &Curve::seconds ? "seconds of training" : cost.label;
     plots.push_back(scaled({.id = part.name(fmt::format("curve-{}-{}", metric, axis)),
                             .group = "curves",
-                            .title = part.name(to_label(metric)),
+                            .title = part.name(to_label(metric, facts)),
                             .x = {x},
-                            .y = {to_label(metric)},
+                            .y = {to_label(metric, facts)},
                             .series = std::move(series),
                             .axis = cost.key}));
   }

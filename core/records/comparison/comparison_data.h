@@ -27,6 +27,13 @@ struct CalibrationBin {
   double predicted, observed, count;
 };
 
+/// An observable's means: under the model, under the reference, and exactly.
+struct Observable {
+  std::string name;  ///< "energy", "two point, distance 2"
+  double model;
+  std::optional<double> reference = {}, exact = {};
+};
+
 /// What an evaluation says of one metric by one estimator.
 struct Measurement {
   std::string key;                   ///< "nll/masked"
@@ -36,6 +43,7 @@ struct Measurement {
   std::string status;  ///< "exact", "upper", "lower", "estimate"; "" where nothing is said
   std::optional<std::vector<SizeError>> by_size = {};  ///< none where no sizes were told apart
   std::vector<CalibrationBin> bins = {};
+  std::vector<Observable> observables = {};  ///< those that it is the error of
   Json recorded;  ///< the keys of evaluation.json's entry that comparison.json repeats
 };
 
@@ -59,6 +67,7 @@ struct UnavailableMetric {
 struct Experiment {
   std::string name, row;
   Json pair, settings;  ///< of StudyExperiment
+  std::string target;   ///< likewise
   std::string spec_sha256;
   std::string run;  ///< its folder, from that of the study
   RunState state = RunState::kAbsent;
@@ -74,18 +83,27 @@ struct Experiment {
   bool is_finished() const { return state == RunState::kFinished; }
 };
 
-/// A column of the table.
+/// A column of the table: a metric or a cost over all runs, or at one value of the columns' key.
 struct Column {
-  std::string key;  ///< "nll", "nll/masked", "nll of 4", or the key of a cost
+  std::string key;      ///< "nll", "nll/masked", "nll of 4", or the key of a cost
+  std::string metric;   ///< "nll of 4" in its parts: "nll"
+  std::string at = {};  ///< ... and "4"; "" over all runs
   std::string label, unit;
   std::string better;  ///< "lower", "higher", or "" where neither is
   bool is_cost = false;
+  bool names_estimator = false;  ///< whether its cells say by what they were estimated
 };
 
 /// A test of paired differences.
 struct Test {
   PairedTest paired;
   std::optional<double> p_holm;  ///< corrected for the number of tests; none where untested
+};
+
+/// A difference to the row that a row is compared with.
+struct Difference {
+  std::string baseline;  ///< that row
+  Test test;
 };
 
 /// One number that a mean was made from.
@@ -97,18 +115,22 @@ struct Source {
 /// What the runs of a row say in a column.
 struct Cell {
   std::vector<Source> values;
-  Summary summary;                  ///< of the values
-  std::optional<double> own_error;  ///< the first run's own standard error
-  std::string estimator, status;    ///< what all values say, or "mixed"; "" if nothing is said
-  std::string why;                  ///< why there are fewer values than runs; "" if not so
-  std::optional<Test> difference;   ///< to the baseline; none of a cost, or of the baseline itself
-  bool best = false;                ///< of its column
-  bool significant = false;         ///< best, and it differs from every other row
+  std::optional<Summary> summary;   ///< of the values; none where a stratum or column is missing
+  std::optional<double> own_error;  ///< the only run's own standard error
+  std::string estimator, status;    ///< what the values say, all of it; "" if nothing is said
+  std::string why;                  ///< why there is no mean, no error, or a value less; else ""
+  std::vector<std::string> lacks;   ///< the columns, or strata, without a value
+  std::optional<double> mean_rank;  ///< over the columns, 1 the best; where each has one
+  std::optional<Difference> difference;  ///< none of a cost, of a baseline, or of another target
+  bool best = false;                     ///< of the rows with the same targets
+  bool significant = false;              ///< best, and it differs from every other such row
 
   /// Standard error over the runs; of one run, its own.
-  std::optional<double> error() const { return summary.error ? summary.error : own_error; }
+  std::optional<double> error() const {
+    return summary && summary->error ? summary->error : own_error;
+  }
   const char* error_source() const {
-    return summary.error ? "runs" : own_error ? "one run" : "none";
+    return summary && summary->error ? "runs" : own_error ? "one run" : "none";
   }
 };
 
@@ -146,7 +168,7 @@ struct PlotAxis {
 
 struct Plot {
   std::string id;     ///< also its file's name
-  std::string group;  ///< "curves", "sizes", "calibration", "costs", "scaling": where it is shown
+  std::string group;  ///< "against", "curves", "sizes", "calibration", "costs", "scaling"
   std::string title;
   PlotAxis x, y;
   std::vector<Series> series;
@@ -157,9 +179,10 @@ struct Plot {
 /// One measured checkpoint of a run.
 struct Checkpoint {
   std::string experiment;
-  double parameters;  ///< N
-  double data;        ///< D: rows trained on so far
-  double compute;     ///< C: N x network passes x rows so far
+  std::string target;  ///< of the experiment
+  double parameters;   ///< N
+  double data;         ///< D: rows trained on so far
+  double compute;      ///< C: N x network passes x rows so far
   double loss;
   bool last;  ///< of its run
 };
@@ -181,6 +204,7 @@ struct HeldOut {
 
 /// A power law of the loss.
 struct ScalingLaw {
+  std::string target;      ///< in words; "" where the study has one
   std::string axis;        ///< "parameters", "data", "compute", "parameters and data"
   bool with_data = false;  ///< L = E + A N^-alpha + B D^-beta, not L = E + A x^-alpha
   std::size_t points = 0;

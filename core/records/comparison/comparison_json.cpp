@@ -35,21 +35,8 @@ Json to_json(const Curve& curve) {
           {"energy_evaluations", curve.energy_evaluations}};
 }
 
-void add_results(Json& json, const Experiment& e) {
-  json.update(e.circumstances);
-  json["rows_a_step"] = e.rows_per_step;
-  json["costs"] = to_json(e.costs);
-  auto& measurements = json["figures"] = Json::object();
-  for (const auto& measurement : e.measurements)
-    measurements[measurement.key] = measurement.recorded;
-  for (const auto& [metric, why] : e.unavailable)
-    json["unavailable"][metric] = why;
-  auto& curves = json["curves"] = Json::object();
-  for (const auto& curve : e.curves)
-    curves[curve.key] = to_json(curve);
-}
-
-Json to_json(const Experiment& e) {
+/// What an experiment is, without what it measured.
+Json brief_json(const Experiment& e) {
   Json json{{"name", e.name},
             {"row", e.row},
             {"pair", e.pair},
@@ -58,32 +45,53 @@ Json to_json(const Experiment& e) {
             {"run", e.run},
             {"standing", to_string(e.state)}};
   if (!e.reason.empty()) json["reason"] = e.reason;
-  if (e.is_finished()) add_results(json, e);
+  if (!e.is_finished()) return json;
+  json.update(e.circumstances);
+  json["rows_a_step"] = e.rows_per_step;
+  json["costs"] = to_json(e.costs);
+  return json;
+}
+
+Json to_json(const Experiment& e) {
+  auto json = brief_json(e);
+  if (!e.is_finished()) return json;
+  auto& measurements = json["figures"] = Json::object();
+  for (const auto& measurement : e.measurements)
+    measurements[measurement.key] = measurement.recorded;
+  for (const auto& [metric, why] : e.unavailable)
+    json["unavailable"][metric] = why;
+  auto& curves = json["curves"] = Json::object();
+  for (const auto& curve : e.curves)
+    curves[curve.key] = to_json(curve);
   return json;
 }
 
 Json to_json(const Column& column) {
-  return {{"key", column.key},
-          {"label", column.label},
-          {"kind", column.is_cost ? "cost" : "quality"},
-          {"unit", column.unit},
-          {"better", column.better.empty() ? Json() : Json(column.better)}};
+  Json json{
+      {"key", column.key},     {"metric", column.metric},
+      {"label", column.label}, {"kind", column.is_cost ? "cost" : "quality"},
+      {"unit", column.unit},   {"better", column.better.empty() ? Json() : Json(column.better)}};
+  if (!column.at.empty()) json["of"] = column.at;
+  if (column.names_estimator) json["names_estimator"] = true;
+  return json;
 }
 
 Json to_json(const PairedTest& test) {
   Json json{{"n", test.difference.n},
-            {"mean", test.difference.mean},
+            {"mean", test.difference.n > 0 ? Json(test.difference.mean) : Json()},
             {"stderr", or_null(test.difference.error)},
             {"t", or_null(test.t)},
             {"p", or_null(test.p)}};
+  if (test.t) json["df"] = test.difference.freedom;
   if (!test.untested.empty()) json["untested"] = test.untested;
   return json;
 }
 
-Json difference_json(const Test& test) {
-  auto json = to_json(test.paired);
-  if (test.p_holm) json["p_holm"] = *test.p_holm;
-  json["text"] = to_text(test);
+Json to_json(const Difference& difference) {
+  auto json = to_json(difference.test.paired);
+  if (difference.test.p_holm) json["p_holm"] = *difference.test.p_holm;
+  json["from"] = difference.baseline;
+  json["text"] = to_text(difference.test);
   return json;
 }
 
@@ -100,17 +108,19 @@ Json cell_json(const Cell& cell, const Column& column) {
   Json values = Json::object();
   for (const auto& [experiment, value] : cell.values)
     values[experiment] = value;
-  Json json{{"column", column.key}, {"n", cell.summary.n}, {"values", values}};
-  if (!cell.values.empty()) {
-    json["mean"] = cell.summary.mean;
+  Json json{{"column", column.key}, {"n", cell.values.size()}, {"values", values}};
+  if (cell.summary) {
+    json["mean"] = cell.summary->mean;
     json["stderr"] = or_null(cell.error());
     json["stderr_of"] = cell.error_source();
   }
+  if (cell.mean_rank) json["mean_rank"] = *cell.mean_rank;
   if (!cell.estimator.empty()) json["estimator"] = cell.estimator;
   if (!cell.status.empty()) json["status"] = cell.status;
+  if (!cell.lacks.empty()) json["lacks"] = cell.lacks;
   if (!cell.why.empty()) json["why"] = cell.why;
   json["text"] = to_text(cell);
-  if (cell.difference) json["difference"] = difference_json(*cell.difference);
+  if (cell.difference) json["difference"] = to_json(*cell.difference);
   if (cell.best) {
     json["best"] = true;
     json["significant"] = cell.significant;
@@ -118,18 +128,23 @@ Json cell_json(const Cell& cell, const Column& column) {
   return json;
 }
 
-Json to_json(const Table& table) {
-  Json rows = Json::array(), pairs = Json::array();
+/// Columns and rows.
+Json table_json(const Table& table) {
+  Json rows = Json::array();
   for (const auto& row : table.rows) {
     Json cells = Json::array();
     for (std::size_t c = 0; c < row.cells.size(); ++c)
       cells.push_back(cell_json(row.cells[c], table.columns[c]));
     rows.push_back({{"row", row.name}, {"cells", cells}});
   }
+  return {{"columns", to_json_array<Column>(table.columns, to_json)}, {"rows", rows}};
+}
+
+Json pairs_json(const Table& table) {
+  Json pairs = Json::array();
   for (const auto& pair : table.pairs)
     pairs.push_back(pair_json(pair, table.rows));
-  return {
-      {"columns", to_json_array<Column>(table.columns, to_json)}, {"rows", rows}, {"pairs", pairs}};
+  return pairs;
 }
 
 Json to_json(const Series& series) {
@@ -181,9 +196,11 @@ Json to_json(const HeldOut& held_out) {
 }
 
 Json to_json(const ScalingLaw& law) {
-  Json json{{"axis", law.axis},
-            {"formula", law.with_data ? "L = E + A N^-alpha + B D^-beta" : "L = E + A x^-alpha"},
-            {"points", law.points}};
+  Json json = Json::object();
+  if (!law.target.empty()) json["target"] = law.target;
+  json["axis"] = law.axis;
+  json.update({{"formula", law.with_data ? "L = E + A N^-alpha + B D^-beta" : "L = E + A x^-alpha"},
+               {"points", law.points}});
   if (!law.fit) {
     json["why"] = law.why;
     return json;
@@ -211,18 +228,15 @@ Json to_json(const Scaling& scaling) {
   return json;
 }
 
-}  // namespace
-}  // namespace marginalia::comparison
-
-namespace marginalia {
-
-Json to_json(const Comparison& made) {
-  using namespace comparison;
+/// All of a comparison but its experiments.
+Json head_json(const Comparison& made, const Json& table) {
   return {{"marginalia_comparison", 1},
           {"study", made.study},
           {"note", made.note},
           {"written", made.written},
           {"budget", made.budget},
+          {"columns", made.columns},
+          {"against", made.against},
           {"baseline", made.baseline},
           {"alpha", made.alpha},
           {"test", made.test},
@@ -230,10 +244,30 @@ Json to_json(const Comparison& made) {
           {"samples", made.samples},
           {"notes", made.notes},
           {"facts", made.facts},
-          {"table", to_json(made.table)},
+          {"table", table},
           {"scaling", to_json(made.scaling)},
-          {"figures", to_json_array<Plot>(made.plots, to_json)},
-          {"experiments", to_json_array<Experiment>(made.experiments, to_json)}};
+          {"figures", to_json_array<Plot>(made.plots, to_json)}};
+}
+
+}  // namespace
+}  // namespace marginalia::comparison
+
+namespace marginalia {
+
+Json to_json(const Comparison& made) {
+  using namespace comparison;
+  auto table = table_json(made.table);
+  table["pairs"] = pairs_json(made.table);
+  auto json = head_json(made, table);
+  json["experiments"] = to_json_array<Experiment>(made.experiments, to_json);
+  return json;
+}
+
+Json page_json(const Comparison& made) {
+  using namespace comparison;
+  auto json = head_json(made, table_json(made.table));
+  json["experiments"] = to_json_array<Experiment>(made.experiments, brief_json);
+  return json;
 }
 
 }  // namespace marginalia

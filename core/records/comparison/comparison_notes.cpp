@@ -23,14 +23,6 @@ double used(const Json& budget, const Costs& costs) {
   return share;
 }
 
-/// "a, b, c and 4 more"
-std::string some(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 4;
-  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
-  return fmt::format("{} and {} more", fmt::join(names.begin(), names.begin() + kShown, ", "),
-                     names.size() - kShown);
-}
-
 void note_standing(const std::vector<Experiment>& experiments, std::vector<std::string>& notes) {
   std::vector<std::string> absent, running;
   for (const auto& e : experiments) {

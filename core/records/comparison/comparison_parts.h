@@ -44,8 +44,8 @@ Keys list_keys(const std::vector<T>& all) {
 
 /// The measurement or curve of a key; null where there is none.
 template <typename T>
-const T* find(const std::vector<T>& all, const std::string& key) {
-  const auto found = std::ranges::find(all, key, &T::key);
+const T* find(const std::vector<T>& all, const std::string& key, std::string T::*name = &T::key) {
+  const auto found = std::ranges::find(all, key, name);
   return found == all.end() ? nullptr : &*found;
 }
 
@@ -56,6 +56,10 @@ std::string parse_estimator(const std::string& key);  ///< "nll/masked" -> "mask
 std::string find_better(const std::string& key, const CompareParams& compare,
                         const MetricFacts& facts);
 
+/// The metrics that a table is of, as the study names them; where it names none, all.
+std::vector<std::string> asked_for(const std::vector<Experiment>& experiments,
+                                   const CompareParams& compare);
+
 /// The columns of a metric named without an estimator: one where its measurements share it; else
 /// one of each estimator, unless no experiment has more than one.
 std::vector<std::string> list_columns(const std::vector<Keys>& experiments,
@@ -65,8 +69,26 @@ std::vector<std::string> list_columns(const std::vector<Keys>& experiments,
 /// the first in the order of preference; what is known beside the model never stands for a row.
 std::string key_in(const Keys& keys, const std::string& column, const MetricFacts& facts);
 
+/// The key that all runs share which stands in a column, those apart that have none; "" where they
+/// share none.
+std::string common_key(const std::vector<Keys>& runs, const std::string& column,
+                       const MetricFacts& facts);
+
 /// "marginal_error/one_pass" -> "marginal error, one pass"
-std::string to_label(const std::string& metric);
+std::string to_words(const std::string& key);
+/// What a column or a plot is called: what its measurement declares for itself, else its key.
+std::string to_label(const std::string& key, const MetricFacts& facts);
+
+/// "a, b, c, d and 4 more"
+std::string some(const std::vector<std::string>& names);
+
+/// Equal in runs that differ in the seed alone: one target, one value of every key of the grid.
+/// Such a stratum is no draw, so that spreads and tests are of the runs within it.
+std::string stratum_key(const Experiment& e);
+/// "side 3, hidden 8", the columns' key left out; the experiment's name where nothing varies.
+std::string stratum_name(const Experiment& e, const std::string& columns);
+/// What the study sets of energy and dataset, "side 3"; else the row's name.
+std::string target_name(const Experiment& e);
 
 /// Experiments that are looked at together.
 struct Part {
@@ -85,6 +107,10 @@ Part whole(const std::vector<Experiment>& experiments);
 /// for "".
 std::vector<Part> parted(const std::vector<Experiment>& experiments, const std::string& key);
 
+/// The same parts, those divided in which a row has several strata: so that no mean is drawn over
+/// them.
+std::vector<Part> uniform(const std::vector<Part>& parts, const std::string& columns);
+
 /// What each run of a study measured, in the order of its experiments.
 std::vector<Experiment> read_experiments(const Study& study, const std::vector<StudyRun>& runs,
                                          const std::filesystem::path& root);
@@ -94,20 +120,35 @@ std::vector<Experiment> read_experiments(const Study& study, const std::vector<S
 void add_notes(std::vector<std::string>& notes, const Study& study,
                const std::vector<Experiment>& experiments);
 
-Table make_table(const std::vector<Experiment>& experiments, const CompareParams& compare,
-                 const std::vector<std::string>& rows, const MetricFacts& facts);
+/// What a table and plots are made for.
+struct Request {
+  CompareParams compare;
+  std::vector<std::string> rows;
+  std::vector<std::string> baselines;  ///< of each row; "" for none
+  MetricFacts facts;
 
-/// Curves against budgets, errors by subset size and against time, each at every value of the key
-/// `columns`, where there is one, by itself; calibration of all together.
-std::vector<Plot> make_plots(const std::vector<Experiment>& experiments,
-                             const std::vector<std::string>& rows, const std::string& columns,
-                             const MetricFacts& facts);
+  /// The key whose values have columns, and plots, of their own; "" for none.
+  const std::string& columns() const {
+    return compare.columns.empty() ? compare.against : compare.columns;
+  }
+};
+
+Table make_table(const std::vector<Experiment>& experiments, const Request& request);
+
+/// Curves against budgets, errors by subset size and against time, calibration: each within one
+/// target. And what the study asks to be drawn against a key of its grid.
+std::vector<Plot> make_plots(const std::vector<Experiment>& experiments, const Request& request);
 
 /// Adds the curves of a metric, or of a metric and estimator, against each cost.
 void add_curves(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
                 const std::string& metric, const MetricFacts& facts);
 
-/// Power laws; its plots are added to `plots`. Empty where the study asks for none.
+/// Adds every metric, and every observable, against the key `compare.against`.
+void add_against(std::vector<Plot>& plots, const std::vector<Experiment>& experiments,
+                 const Request& request);
+
+/// Power laws at each target; their plots are added to `plots`. Empty where the study asks for
+/// none.
 Scaling fit_scaling(const std::vector<Experiment>& experiments, const ScalingParams& params,
                     std::vector<Plot>& plots);
 
@@ -118,7 +159,8 @@ Plot scaled(Plot plot);
 /// Adds a point: y is the mean, the band one standard error to both sides.
 void add_point(Series& to, double x, const Summary& summary);
 
-/// A cell and a difference as they are printed: "78.690 +- 0.012", "+0.10 +- 0.02 (p = 0.013)".
+/// The number of a cell, and a difference, as they are printed: "78.690 +- 0.012",
+/// "+0.10 +- 0.02 (p = 0.013)".
 std::string to_text(const Cell& cell);
 std::string to_text(const Test& difference);
 

@@ -30,7 +30,7 @@ Series by_size(const Part& part, const std::string& row, const std::string& key)
 }
 
 void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std::string>& rows,
-               const std::string& metric, const Keys& keys) {
+               const std::string& metric, const Keys& keys, const MetricFacts& facts) {
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const char* style = "both";  // a row's second estimator is dashed
@@ -38,7 +38,7 @@ void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std
       auto one = by_size(part, rows[r], key);
       if (one.x.empty()) continue;
       one.label = rows[r];
-      if (keys.size() > 1) one.label += ", " + to_label(parse_estimator(key));
+      if (keys.size() > 1) one.label += ", " + to_words(parse_estimator(key));
       one.colour = r;
       one.style = style;
       all.push_back(std::move(one));
@@ -48,13 +48,13 @@ void add_sizes(std::vector<Plot>& plots, const Part& part, const std::vector<std
   if (all.empty()) return;
   plots.push_back(scaled({.id = part.name("size-" + metric),
                           .group = "sizes",
-                          .title = part.name(to_label(metric) + " by subset size"),
+                          .title = part.name(to_label(metric, facts) + " by subset size"),
                           .x = {"variables in S"},
                           .y = {"rms"},
                           .series = std::move(all)}));
 }
 
-/// Observed against predicted probability, all runs of a row pooled into bins of equal width.
+/// Observed against predicted probability, the runs of a row pooled into bins of equal width.
 Series pool_calibration(const Part& part, const std::string& row, std::size_t colour) {
   std::vector<CalibrationBin> bins(kBins);  // sums, weighted by the count
   for (const auto* e : part.finished(row))
@@ -83,9 +83,9 @@ void add_calibration(std::vector<Plot>& plots, const Part& part,
     if (auto one = pool_calibration(part, rows[r], r); !one.x.empty())
       all.push_back(std::move(one));
   if (all.empty()) return;
-  auto& plot = plots.emplace_back(scaled({.id = "calibration",
+  auto& plot = plots.emplace_back(scaled({.id = part.name("calibration"),
                                           .group = "calibration",
-                                          .title = "calibration of conditionals",
+                                          .title = part.name("calibration of conditionals"),
                                           .x = {"predicted probability"},
                                           .y = {"observed frequency"},
                                           .series = std::move(all),
@@ -132,7 +132,7 @@ void add_error_against_time(std::vector<Plot>& plots, const Part& part,
   std::vector<Series> all;
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (const auto& [estimator, found] : timed_errors(part, rows[r], metric, facts)) {
-      const auto label = fmt::format("{}, {}", rows[r], to_label(estimator));
+      const auto label = fmt::format("{}, {}", rows[r], to_words(estimator));
       auto& one = all.emplace_back(Series{.label = label, .colour = r, .style = "both"});
       add_point(one, summarise(found.microseconds).mean, summarise(found.errors));
     }
@@ -187,7 +187,8 @@ void add_all_curves(std::vector<Plot>& plots, const std::vector<Experiment>& exp
 }
 
 void add_all_sizes(std::vector<Plot>& plots, const std::vector<Experiment>& experiments,
-                   const std::vector<Part>& parts, const std::vector<std::string>& rows) {
+                   const std::vector<Part>& parts, const std::vector<std::string>& rows,
+                   const MetricFacts& facts) {
   Keys keys;
   for (const auto& e : experiments)
     for (const auto& measurement : e.measurements)
@@ -197,7 +198,7 @@ void add_all_sizes(std::vector<Plot>& plots, const std::vector<Experiment>& expe
     std::ranges::copy_if(keys, std::back_inserter(of_metric),
                          [&](const std::string& key) { return parse_metric(key) == metric; });
     for (const auto& part : parts)
-      add_sizes(plots, part, rows, metric, of_metric);
+      add_sizes(plots, part, rows, metric, of_metric, facts);
   }
 }
 
@@ -246,17 +247,18 @@ Plot scaled(Plot plot) {
   return plot;
 }
 
-std::vector<Plot> make_plots(const std::vector<Experiment>& experiments,
-                             const std::vector<std::string>& rows, const std::string& columns,
-                             const MetricFacts& facts) {
-  const auto all = whole(experiments);
-  auto parts = parted(experiments, columns);
-  if (parts.empty()) parts.push_back(all);
+std::vector<Plot> make_plots(const std::vector<Experiment>& experiments, const Request& request) {
+  auto parts = parted(experiments, request.columns());
+  if (parts.empty()) parts.push_back(whole(experiments));
+  parts = uniform(parts, request.columns());
+  const auto& rows = request.rows;
   std::vector<Plot> plots;
-  add_all_curves(plots, experiments, parts, rows, facts);
-  add_all_sizes(plots, experiments, parts, rows);
-  add_calibration(plots, all, rows);
-  add_all_errors_against_time(plots, experiments, parts, rows, facts);
+  add_against(plots, experiments, request);
+  add_all_curves(plots, experiments, parts, rows, request.facts);
+  add_all_sizes(plots, experiments, parts, rows, request.facts);
+  for (const auto& part : parts)
+    add_calibration(plots, part, rows);
+  add_all_errors_against_time(plots, experiments, parts, rows, request.facts);
   return plots;
 }
 

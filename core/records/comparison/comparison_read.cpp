@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <tbb/parallel_for.h>
 
 #include <marginalia/files.h>
@@ -40,6 +41,11 @@ Json only(const Json& object, std::initializer_list<const char*> keys) {
   return kept;
 }
 
+std::optional<double> number_if_any(const Json& json, const char* key) {
+  const auto found = number(json, key);
+  return std::isnan(found) ? std::nullopt : std::optional(found);
+}
+
 std::vector<SizeError> sizes_in(const Json& entries) {
   std::vector<SizeError> sizes;
   for (const auto& entry : entries)
@@ -51,9 +57,46 @@ std::vector<SizeError> sizes_in(const Json& entries) {
 std::vector<CalibrationBin> bins_in(const Json& entries) {
   std::vector<CalibrationBin> bins;
   for (const auto& entry : entries)
-    bins.push_back({entry.at("predicted").get<double>(), entry.at("observed").get<double>(),
-                    entry.at("count").get<double>()});
+    bins.push_back({number(entry, "predicted"), number(entry, "observed"), number(entry, "count")});
   return bins;
+}
+
+/// A number, or each of a list of them.
+std::vector<double> numbers(const Json& json, const char* key) {
+  std::vector<double> all;
+  if (!json.contains(key)) return all;
+  for (const auto& one : json.at(key).is_array() ? json.at(key) : Json::array({json.at(key)}))
+    if (one.is_number()) all.push_back(one.get<double>());
+  return all;
+}
+
+/// What the i-th of several numbers of an observable is called: by its distance, else its value.
+std::string name_of_part(const std::string& name, const Json& measured, std::size_t i) {
+  const auto distances = measured.value("by_distance", Json::array());
+  if (i < distances.size() && distances.at(i).contains("distance"))
+    return fmt::format("{}, distance {}", name, distances.at(i).at("distance").dump());
+  return fmt::format("{} of value {}", name, i);
+}
+
+/// The observables whose error was measured; none of another metric. Of two numbers that are each
+/// other's negative, as the magnetisations of spins are, the last says all.
+std::vector<Observable> observables_in(const std::string& name, const Json& measured) {
+  constexpr std::size_t kMost = 8;
+  const auto model = numbers(measured, "model"), reference = numbers(measured, "reference"),
+             exact = numbers(measured, "exact");
+  std::vector<Observable> all;
+  if (model.size() > kMost) return all;
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    auto& one = all.emplace_back(Observable{.name = name, .model = model[i]});
+    if (model.size() > 1) one.name = name_of_part(name, measured, i);
+    if (reference.size() == model.size()) one.reference = reference[i];
+    if (exact.size() == model.size()) one.exact = exact[i];
+  }
+  if (model.size() == 2 && std::abs(model[0] + model[1]) < 1e-9) {
+    all.erase(all.begin());
+    all.front().name = name;
+  }
+  return all;
 }
 
 Measurement read_measurement(const std::string& key, const Json& measured) {
@@ -64,7 +107,10 @@ Measurement read_measurement(const std::string& key, const Json& measured) {
                    .status = text(measured, "status"),
                    .recorded = only(measured, {"value", "stderr", "unit", "status", "route",
                                                "samples", "by_size", "bins"})};
-  if (const auto error = number(measured, "stderr"); !std::isnan(error)) made.error = error;
+  made.error = number_if_any(measured, "stderr");
+  made.observables = observables_in(to_words(parse_estimator(key)), measured);
+  if (!made.observables.empty())
+    made.recorded.update(only(measured, {"model", "reference", "exact"}));
   if (measured.contains("by_size")) made.by_size = sizes_in(measured.at("by_size"));
   if (measured.contains("bins")) made.bins = bins_in(measured.at("bins"));
   return made;
@@ -151,6 +197,7 @@ Experiment read_one(const StudyExperiment& e, const StudyRun& run, const fs::pat
                   .row = e.row,
                   .pair = e.pair,
                   .settings = e.settings,
+                  .target = target(e),
                   .spec_sha256 = e.hash,
                   .run = run.folder.lexically_relative(root).generic_string(),
                   .state = run.state,

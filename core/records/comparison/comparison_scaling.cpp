@@ -15,6 +15,7 @@
 /// Source: Hoffmann et al. (2022), arXiv:2203.15556, sect. 3.3.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -43,9 +44,11 @@ Checkpoints list_checkpoints(const Experiment& e, const ScalingParams& params) {
   if (const auto* curve = find(e.curves, params.metric)) {
     for (std::size_t i = 0; i < curve->value.size(); ++i)
       if (const auto step = curve->step[i]; step >= params.skip * e.costs.steps)
-        points.push_back({e.name, N, step * rows, N * curve->passes[i], curve->value[i], false});
+        points.push_back(
+            {e.name, e.target, N, step * rows, N * curve->passes[i], curve->value[i], false});
   } else if (const auto* end = find(e.measurements, params.metric)) {
-    points.push_back({e.name, N, e.costs.steps * rows, N * e.costs.passes, end->value, false});
+    points.push_back(
+        {e.name, e.target, N, e.costs.steps * rows, N * e.costs.passes, end->value, false});
   }
   if (!points.empty()) points.back().last = true;
   return points;
@@ -97,7 +100,8 @@ class Law {
 
   /// The law, how it fits, and how it extrapolates.
   ScalingLaw fitted() const {
-    ScalingLaw law{.axis = with_data_ ? "parameters and data" : axis_.key,
+    ScalingLaw law{.target = "",
+                   .axis = with_data_ ? "parameters and data" : axis_.key,
                    .with_data = with_data_,
                    .points = points_.size()};
     try {
@@ -216,14 +220,47 @@ Series line(const PowerLaw& law, const std::vector<Series>& dots) {
 Plot plot(const ScalingLaw& law, std::vector<Series> series, const Axis& axis,
           const std::string& metric) {
   if (law.fit) series.push_back(line(*law.fit, series));
-  auto made = scaled({.id = fmt::format("scaling-{}", axis.key),
+  const Part part{law.target, {}};
+  auto made = scaled({.id = part.name(fmt::format("scaling-{}", axis.key)),
                       .group = "scaling",
-                      .title = fmt::format("{} against {}", to_label(metric), axis.key),
+                      .title = part.name(fmt::format("{} against {}", to_words(metric), axis.key)),
                       .x = {axis.label},
-                      .y = {to_label(metric)},
+                      .y = {to_words(metric)},
                       .series = std::move(series)});
   made.x.log = true;
   return made;
+}
+
+/// The points of each target, with what it is called: of losses at different ones there is no law.
+std::vector<std::pair<std::string, Checkpoints>> by_target(
+    const std::vector<Experiment>& experiments, const Checkpoints& all) {
+  std::vector<std::pair<std::string, Checkpoints>> parts;
+  std::map<std::string, std::size_t> place;
+  for (const auto& c : all) {
+    const auto [at, is_new] = place.try_emplace(c.target, parts.size());
+    if (is_new)
+      parts.emplace_back(
+          target_name(*std::ranges::find(experiments, c.target, &Experiment::target)),
+          Checkpoints{});
+    parts[at->second].second.push_back(c);
+  }
+  return parts;
+}
+
+/// The laws of one target, and their plots.
+void add_laws(Scaling& scaling, std::vector<Plot>& plots, const Checkpoints& all,
+              const std::string& target) {
+  const auto add = [&](const Law& law) -> const ScalingLaw& {
+    scaling.laws.push_back(law.fitted());
+    scaling.laws.back().target = target;
+    return scaling.laws.back();
+  };
+  for (const auto& axis : kAxes) {
+    const Law law(along(all, axis), axis, false);
+    const auto& fitted = add(law);
+    plots.push_back(plot(fitted, dots(law, all, axis), axis, scaling.metric));
+  }
+  add(Law(all, kAxes[0], true));
 }
 
 }  // namespace
@@ -232,17 +269,11 @@ Scaling fit_scaling(const std::vector<Experiment>& experiments, const ScalingPar
                     std::vector<Plot>& plots) {
   if (params.metric.empty()) return {};
   Scaling result{.metric = params.metric, .points = checkpoints_in(experiments, params)};
-  const auto& all = result.points;
-  if (all.empty()) {
+  if (result.points.empty())
     result.why = "no finished run has this metric above 0, with parameters and passes";
-    return result;
-  }
-  for (const auto& axis : kAxes) {
-    const Law law(along(all, axis), axis, false);
-    result.laws.push_back(law.fitted());
-    plots.push_back(plot(result.laws.back(), dots(law, all, axis), axis, params.metric));
-  }
-  result.laws.push_back(Law(all, kAxes[0], true).fitted());
+  const auto targets = by_target(experiments, result.points);
+  for (const auto& [name, points] : targets)
+    add_laws(result, plots, points, targets.size() > 1 ? name : "");
   return result;
 }
 

@@ -7,103 +7,43 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "comparison_layout.h"
 #include "comparison_parts.h"
 #include "sdk/base/text.h"
 
 namespace marginalia {
 
-using comparison::Cell, comparison::Column, comparison::Scaling, comparison::ScalingLaw;
+using comparison::Cell, comparison::Column, comparison::Grid, comparison::Words;
 using comparison::Test, comparison::to_text;
 namespace {
 
-using Words = std::vector<std::string>;
+bool is_short_whole(double value) {
+  return value == std::round(value) && std::abs(value) < 1e7;
+}
 
 /// Prints four significant digits, and whole numbers below 1e7 as they are.
 std::string plain(double value) {
-  if (value == std::round(value) && std::abs(value) < 1e7) return fmt::format("{:.0f}", value);
+  if (is_short_whole(value)) return fmt::format("{:.0f}", value);
   if (std::abs(value) >= 1e7 || std::abs(value) < 1e-4) return fmt::format("{:.3e}", value);
   return fmt::format("{:.4g}", value);
 }
 
-std::string to_heading(const Column& column) {
-  const auto* arrow = column.better.empty() ? "" : column.better == "lower" ? " \u2193" : " \u2191";
-  return column.label + (column.unit.empty() ? "" : ", " + column.unit) + arrow;
-}
-
-/// Heads and rows of a table, as they are printed.
-struct Grid {
-  Words heads;
-  std::vector<Words> rows;
-};
-
-/// Every row; a cell that is the best, and significantly so, stands between `before` and `after`.
-Grid main_table(const Comparison& comparison, const char* before, const char* after) {
-  Grid made{{"row"}, {}};
-  for (const auto& column : comparison.table.columns)
-    made.heads.push_back(to_heading(column));
-  for (const auto& row : comparison.table.rows) {
-    auto& words = made.rows.emplace_back(Words{row.name});
-    for (const auto& cell : row.cells)
-      words.push_back(cell.significant ? before + to_text(cell) + after : to_text(cell));
-  }
-  return made;
-}
-
-/// The differences to the baseline; no rows where there is nothing to compare.
-Grid difference_table(const Comparison& comparison) {
-  Grid made{{"less " + comparison.baseline}, {}};
-  for (const auto& column : comparison.table.columns)
-    if (!column.is_cost) made.heads.push_back(to_heading(column));
-  if (made.heads.size() < 2) return made;
-  for (const auto& row : comparison.table.rows) {
-    if (row.name == comparison.baseline) continue;
-    auto& words = made.rows.emplace_back(Words{row.name});
-    for (const auto& cell : row.cells)
-      if (cell.difference) words.push_back(to_text(*cell.difference));
-  }
-  return made;
-}
-
 std::string markdown(const Grid& table) {
-  if (table.rows.empty()) return "";
-  auto text = fmt::format("| {} |\n|---|", fmt::join(table.heads, " | "));
+  auto text = table.title.empty() ? "" : fmt::format("{}:\n\n", table.title);
+  text += fmt::format("| {} |\n|---|", fmt::join(table.heads, " | "));
   for (std::size_t i = 1; i < table.heads.size(); ++i)
     text += "---:|";
   text += "\n";
   for (const auto& row : table.rows)
     text += fmt::format("| {} |\n", fmt::join(row, " | "));
-  return text;
+  if (!table.remarks.empty()) text += fmt::format("\n{}\n", fmt::join(table.remarks, "; "));
+  return text + "\n";
 }
 
-std::string law_text(const ScalingLaw& law) {
-  if (!law.fit)
-    return fmt::format("| {} | {} | not fitted: {} | | | |\n", law.axis, law.points, law.why);
-  auto exponents = number_text(law.fit->exponent, law.alpha_error);
-  if (law.with_data) exponents += ", " + number_text(law.fit->data_exponent, law.beta_error);
-  const auto error = [&](double rms) {
-    return law.held_out.why.empty() ? fmt::format("{:.2g} %", 100 * rms) : law.held_out.why;
-  };
-  return fmt::format("| {} | {} | {} | {} | {} | {} |\n", law.axis, law.points, exponents,
-                     plain(law.fit->floor), error(law.held_out.error_rms),
-                     error(law.held_out.constant_error_rms));
-}
-
-std::string markdown_scaling(const Scaling& scaling) {
+std::string markdown_scaling(const comparison::Scaling& scaling) {
   if (scaling.metric.empty()) return "";
-  auto text = fmt::format("\nPower laws of {}: L = E + A x^-exponent.\n\n", scaling.metric);
-  if (!scaling.why.empty()) return text + "None: " + scaling.why + ".\n";
-  text += "| against | points | exponent | E | error of what was held out | of a constant |\n"
-          "|---|---:|---:|---:|---:|---:|\n";
-  for (const auto& law : scaling.laws)
-    text += law_text(law);
-  return text;
-}
-
-std::string explanation(const Comparison& comparison) {
-  return fmt::format("Mean and standard error over the runs of a row; of one run, its own. "
-                     "Differences are paired; p: {}; {}. Bold: the best, where it differs from "
-                     "every other row at {} (all pairs of rows counted).\n",
-                     comparison.test, comparison.correction, comparison.alpha);
+  if (scaling.why.empty()) return markdown(comparison::scaling_grid(scaling));
+  return fmt::format("{}: none: {}.\n\n", comparison::scaling_grid(scaling).title, scaling.why);
 }
 
 // Marks of what is bold, which no name holds, until they are LaTeX.
@@ -137,11 +77,15 @@ std::string latex(const Grid& table) {
       cells.push_back(latex_text(word));
     return fmt::format("{} \\\\\n", fmt::join(cells, " & "));
   };
-  auto text = fmt::format("\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
-                          std::string(table.heads.size() - 1, 'r'), line(table.heads));
+  auto text = table.title.empty() ? "" : fmt::format("% {}\n", table.title);
+  text += fmt::format("\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
+                      std::string(table.heads.size() - 1, 'r'), line(table.heads));
   for (const auto& row : table.rows)
     text += line(row);
-  return text + "\\bottomrule\n\\end{tabular}\n";
+  text += "\\bottomrule\n\\end{tabular}\n";
+  for (const auto& remark : table.remarks)
+    text += fmt::format("\\par{{\\footnotesize {}}}\n", latex_text(remark));
+  return text;
 }
 
 std::string csv_text(const std::string& text) {
@@ -154,20 +98,21 @@ std::string csv_number(const std::optional<double>& value) {
   return value ? Json(*value).dump() : "";
 }
 
-/// A cell's words from "difference" to "p_holm".
+/// A cell's words from "baseline" to "p_holm".
 Words csv_difference(const Cell& cell) {
-  if (!cell.difference) return Words(6);
-  const auto& [difference, t, p, _] = cell.difference->paired;
-  return {csv_number(difference.mean),
+  if (!cell.difference) return Words(8);
+  const auto& [difference, t, p, _] = cell.difference->test.paired;
+  return {csv_text(cell.difference->baseline),
+          difference.n > 0 ? csv_number(difference.mean) : "",
           csv_number(difference.error),
           std::to_string(difference.n),
           csv_number(t),
+          t ? csv_number(difference.freedom) : "",
           csv_number(p),
-          csv_number(cell.difference->p_holm)};
+          csv_number(cell.difference->test.p_holm)};
 }
 
 std::string csv_line(const std::string& row, const Column& column, const Cell& cell) {
-  const bool has_mean = !cell.values.empty();
   const auto if_best = [&](bool value) { return !cell.best ? "" : value ? "true" : "false"; };
   const Words words{csv_text(row),
                     csv_text(column.key),
@@ -175,10 +120,11 @@ std::string csv_line(const std::string& row, const Column& column, const Cell& c
                     csv_text(column.unit),
                     csv_text(cell.estimator),
                     csv_text(cell.status),
-                    std::to_string(cell.summary.n),
-                    has_mean ? csv_number(cell.summary.mean) : "",
-                    csv_number(cell.error()),
-                    has_mean ? cell.error_source() : "",
+                    std::to_string(cell.values.size()),
+                    cell.summary ? csv_number(cell.summary->mean) : "",
+                    cell.summary ? csv_number(cell.error()) : "",
+                    cell.summary ? cell.error_source() : "",
+                    csv_number(cell.mean_rank),
                     if_best(true),
                     if_best(cell.significant),
                     fmt::format("{}", fmt::join(csv_difference(cell), ",")),
@@ -189,26 +135,29 @@ std::string csv_line(const std::string& row, const Column& column, const Cell& c
 }  // namespace
 
 std::string number_text(double value, const std::optional<double>& error) {
+  constexpr int kMostDecimals = 12;
   if (!std::isfinite(value)) return fmt::format("{}", value);
   if (!error || !std::isfinite(*error)) return plain(value);
-  if (*error <= 0) return fmt::format("{:.6g}", value);  // all the same: there is no spread
+  if (*error <= 0)  // all the same: there is no spread
+    return is_short_whole(value) ? plain(value) : fmt::format("{:.6g}", value);
   const auto exponent = int(std::floor(std::log10(std::max(std::abs(value), *error))));
   const bool scaled = exponent < -4 || exponent > 7;
   const auto scale = scaled ? std::pow(10, exponent) : 1;
-  const auto decimals = std::clamp(1 - int(std::floor(std::log10(*error / scale))), 0, 12);
+  const auto decimals = std::max(0, 1 - int(std::floor(std::log10(*error / scale))));
+  if (decimals > kMostDecimals) return fmt::format("{:.6g} \u00b1 {:.1g}", value, *error);
   const auto text =
       fmt::format("{:.{}f} \u00b1 {:.{}f}", value / scale, decimals, *error / scale, decimals);
   return scaled ? fmt::format("({})e{}", text, exponent) : text;
 }
 
 std::string comparison::to_text(const Cell& cell) {
-  if (cell.values.empty()) return "\u2013";
+  if (!cell.summary) return "\u2013";
   const auto* sign = cell.status == "upper" ? "\u2264 " : cell.status == "lower" ? "\u2265 " : "";
-  return sign + number_text(cell.summary.mean, cell.error());
+  return sign + number_text(cell.summary->mean, cell.error());
 }
 
 std::string comparison::to_text(const Test& difference) {
-  const auto& [n, mean, error] = difference.paired.difference;
+  const auto& [n, mean, error, _] = difference.paired.difference;
   if (n == 0) return "\u2013";
   const auto text = (mean > 0 ? "+" : "") + number_text(mean, error);
   if (!difference.p_holm) return text;
@@ -216,33 +165,33 @@ std::string comparison::to_text(const Test& difference) {
   return text + (p < 0.001 ? " (p < 0.001)" : fmt::format(" (p = {:.2g})", p));
 }
 
-std::string markdown_table(const Comparison& comparison) {
-  auto text = fmt::format("# {}\n\n", comparison.study);
-  if (!comparison.note.empty()) text += comparison.note + "\n\n";
-  text += markdown(main_table(comparison, "**", "**"));
-  if (const auto differences = markdown(difference_table(comparison)); !differences.empty())
-    text += fmt::format("\n{}", differences);
-  text += markdown_scaling(comparison.scaling) + "\n" + explanation(comparison);
-  for (const auto& note : comparison.notes)
+std::string markdown_table(const Comparison& made) {
+  auto text = fmt::format("# {}\n\n", made.study);
+  if (!made.note.empty()) text += made.note + "\n\n";
+  for (const auto& grid : comparison::grids(made, {"**", "**"}))
+    text += markdown(grid);
+  text += markdown_scaling(made.scaling) + comparison::explanation(made, "Bold") + "\n";
+  for (const auto& note : made.notes)
     text += fmt::format("\n- {}", replaced(note, "\n", "; "));
-  return text + (comparison.notes.empty() ? "" : "\n");
+  return text + (made.notes.empty() ? "" : "\n");
 }
 
-std::string latex_table(const Comparison& comparison) {
-  auto text = fmt::format("% {}: written by marginalia; needs \\usepackage{{booktabs}}\n",
-                          comparison.study);
-  text += latex(main_table(comparison, kBoldOpens, kBoldCloses));
-  if (const auto differences = difference_table(comparison); !differences.rows.empty())
-    text += fmt::format("\n{}", latex(differences));
-  return text;
+std::string latex_table(const Comparison& made) {
+  auto text =
+      fmt::format("% {}: written by marginalia; needs \\usepackage{{booktabs}}\n", made.study);
+  Words tables;
+  for (const auto& grid : comparison::grids(made, {kBoldOpens, kBoldCloses}))
+    tables.push_back(latex(grid));
+  return text + fmt::format("{}", fmt::join(tables, "\n"));
 }
 
-std::string csv_table(const Comparison& comparison) {
-  std::string text = "row,column,kind,unit,estimator,status,n,mean,stderr,stderr_of,best,"
-                     "significant,difference,difference_stderr,pairs,t,p,p_holm,why\n";
-  for (const auto& row : comparison.table.rows)
+std::string csv_table(const Comparison& made) {
+  std::string text = "row,column,kind,unit,estimator,status,n,mean,stderr,stderr_of,mean_rank,"
+                     "best,significant,baseline,difference,difference_stderr,pairs,t,df,p,p_holm,"
+                     "why\n";
+  for (const auto& row : made.table.rows)
     for (std::size_t c = 0; c < row.cells.size(); ++c)
-      text += csv_line(row.name, comparison.table.columns[c], row.cells[c]);
+      text += csv_line(row.name, made.table.columns[c], row.cells[c]);
   return text;
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <fmt/format.h>
 #include <boost/math/distributions/students_t.hpp>
 
 #include <marginalia/error.h>
@@ -11,16 +12,52 @@
 namespace marginalia {
 
 Summary summarise(const std::vector<double>& values) {
-  Summary all{.n = std::int64_t(values.size()), .mean = 0, .error = {}};
+  Summary all{.n = std::int64_t(values.size())};
   if (values.empty()) return all;
   const auto n = double(values.size());
   all.mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  all.freedom = n - 1;
   if (values.size() < 2) return all;
   double squares = 0;
   for (const auto value : values)
     squares += (value - all.mean) * (value - all.mean);
   all.error = std::sqrt(squares / (n - 1) / n);
   return all;
+}
+
+Summary mean_of_strata(const std::vector<Summary>& strata) {
+  if (strata.size() == 1) return strata.front();
+  Summary all;
+  const auto count = double(strata.size());
+  double squares = 0, fourth = 0;
+  bool has_error = !strata.empty();
+  for (const auto& stratum : strata) {
+    all.n += stratum.n;
+    all.mean += stratum.mean / count;
+    has_error = has_error && stratum.error;
+    if (!stratum.error || *stratum.error == 0) continue;
+    const auto square = *stratum.error * *stratum.error;
+    squares += square;
+    fourth += square * square / stratum.freedom;
+  }
+  if (!has_error) return all;
+  all.error = std::sqrt(squares) / count;
+  all.freedom = fourth > 0 ? squares * squares / fourth : 0;
+  return all;
+}
+
+PairedTest t_test(const Summary& difference, double size) {
+  PairedTest test{.difference = difference, .t = {}, .p = {}, .untested = ""};
+  if (!difference.error) {
+    test.untested = "fewer than two pairs";
+  } else if (*difference.error <= 1e-12 * size) {  // rounding is no spread
+    test.untested = "the difference is the same in every pair";
+  } else {
+    test.t = difference.mean / *difference.error;
+    const boost::math::students_t law(difference.freedom);
+    test.p = 2 * boost::math::cdf(boost::math::complement(law, std::abs(*test.t)));
+  }
+  return test;
 }
 
 PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>& b) {
@@ -32,17 +69,7 @@ PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>
     differences.push_back(a[i] - b[i]);
     size = std::max({size, std::abs(a[i]), std::abs(b[i])});
   }
-  PairedTest test{.difference = summarise(differences), .t = {}, .p = {}, .untested = ""};
-  if (!test.difference.error) {
-    test.untested = "fewer than two pairs";
-  } else if (*test.difference.error <= 1e-12 * size) {  // rounding is no spread
-    test.untested = "the difference is the same in every pair";
-  } else {
-    test.t = test.difference.mean / *test.difference.error;
-    const boost::math::students_t law(double(a.size() - 1));
-    test.p = 2 * boost::math::cdf(boost::math::complement(law, std::abs(*test.t)));
-  }
-  return test;
+  return t_test(summarise(differences), size);
 }
 
 std::vector<double> holm(const std::vector<double>& p) {

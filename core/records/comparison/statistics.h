@@ -12,17 +12,28 @@ struct Summary {
   std::int64_t n = 0;
   double mean = 0;
   std::optional<double> error = {};  ///< none for n < 2
+  double freedom = 0;                ///< degrees of freedom of the error, n - 1
 };
 Summary summarise(const std::vector<double>& values);
 
-/// Student's t test of paired differences d_1 .. d_n against a mean of 0, two-sided:
-/// t = mean(d) / (s / sqrt(n)),  p = 2 P(T > |t|) with n - 1 degrees of freedom.
+/// The mean of the means m_c of C strata, each of equal weight whatever its n, with
+///
+///   error = sqrt(sum_c se_c^2) / C,   freedom = (sum_c se_c^2)^2 / sum_c (se_c^4 / freedom_c);
+///
+/// no error where a stratum has none. strata: none is empty. Source of the degrees of freedom:
+/// Satterthwaite (1946), doi:10.2307/3002019, and Welch (1947), doi:10.1093/biomet/34.1-2.28.
+Summary mean_of_strata(const std::vector<Summary>& strata);
+
+/// Student's t test of a mean difference against 0, two-sided:
+/// t = mean / error,  p = 2 P(T > |t|) with the difference's degrees of freedom.
 struct PairedTest {
   Summary difference;
   std::optional<double> t, p;
   std::string untested;  ///< why there is no p: fewer than two pairs, or no spread among them
 };
-/// a, b: [n], paired by position; d = a - b.
+/// size: the largest of the numbers that the difference is of, beside which rounding is no spread.
+PairedTest t_test(const Summary& difference, double size);
+/// Of paired differences d = a - b; a, b: [n], paired by position.
 PairedTest paired_t_test(const std::vector<double>& a, const std::vector<double>& b);
 
 /// p-values adjusted for their number by Holm's step-down rule: with p_(1) <= ... <= p_(m),

@@ -43,20 +43,10 @@ Json samples_by_row(const fs::path& study, const Comparison& comparison) {
   return all;
 }
 
-/// A comparison without what the page does not show: the numbers that others were made from.
-Json shown(const Comparison& comparison) {
-  auto json = to_json(comparison);
-  json["table"].erase("pairs");
-  for (auto& e : json["experiments"])
-    for (const auto* key : {"figures", "curves", "unavailable"})
-      e.erase(key);
-  return json;
-}
-
 }  // namespace
 
 void write_study_report(const fs::path& study, const Comparison& comparison) {
-  const Json data{{"comparison", shown(comparison)},
+  const Json data{{"comparison", page_json(comparison)},
                   {"samples", samples_by_row(study, comparison)}};
   write_atomically(study / "report.html",
                    study_page({comparison.study, data,

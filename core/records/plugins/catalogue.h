@@ -25,7 +25,7 @@ class Catalogue {
   struct Component {
     std::string kind, name, summary, plugin, version;
     std::string page;                 ///< as Markdown
-    std::vector<PublicFile> sources;  ///< of a dataset
+    std::vector<PublicFile> sources;  ///< of a dataset or energy
     std::string usage;                ///< of a tool
   };
 

@@ -1,6 +1,7 @@
 #include "measurement_facts.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace marginalia {
@@ -73,6 +74,15 @@ Better MetricFacts::better(const std::string& key) const {
     return one.better == all.front().better;
   });
   return agree ? all.front().better : Better::kNeither;
+}
+
+std::string MetricFacts::error_label(const std::string& key) const {
+  constexpr std::string_view kErrorOf = "error of ";
+  const auto* facts = find(key);
+  auto words = split_key(key).second;
+  if (!facts || words.empty() || !facts->label.starts_with(kErrorOf)) return "";
+  std::ranges::replace(words, '_', ' ');
+  return std::string(kErrorOf) + words;
 }
 
 PlotKind MetricFacts::plot(const std::string& key) const {

@@ -29,6 +29,9 @@ class MetricFacts {
   const MeasurementFacts* find(const std::string& key) const;
   /// Which way "metric/estimator" is better, or "metric", all of whose measurements then agree.
   Better better(const std::string& key) const;
+  /// "error of energy", of "observables/energy" where the metric's label begins with "error of": an
+  /// error that is not to be taken for the quantity itself. Else "".
+  std::string error_label(const std::string& key) const;
   PlotKind plot(const std::string& key) const;
   ColumnKind column(const std::string& key) const;
   /// Whether any measurement of a metric has that kind of column.

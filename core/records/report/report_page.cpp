@@ -43,7 +43,9 @@ std::string report_page(const Page& page) {
 }
 
 std::string study_page(const Page& page) {
-  return fill_page("study", page, report_asset("study.css"), std::string(report_asset("study.js")));
+  const auto scripts =
+      fmt::format("{}\n{}", report_asset("study_tables.js"), report_asset("study.js"));
+  return fill_page("study", page, report_asset("study.css"), scripts);
 }
 
 }  // namespace marginalia

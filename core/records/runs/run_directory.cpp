@@ -17,6 +17,7 @@
 
 #include "records/formats/events.h"
 #include "run_directory.h"
+#include "sdk/base/json_fault.h"
 #include "sdk/base/text.h"
 
 namespace marginalia {
@@ -102,12 +103,7 @@ RunDirectory RunDirectory::open(const fs::path& path, bool lock) {
 }
 
 Json RunDirectory::record() const {
-  const auto file = path_ / "run.json";
-  try {
-    return Json::parse(read_text(file));
-  } catch (const nlohmann::json::exception& e) {
-    throw Error(fmt::format("{}: not JSON: {}", file.string(), e.what()));
-  }
+  return read_json(path_ / "run.json");
 }
 
 void RunDirectory::set_record(const Json& record) {

@@ -8,6 +8,7 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 
+#include "sdk/base/json_fault.h"
 #include "study.h"
 
 namespace marginalia {
@@ -19,6 +20,12 @@ std::vector<std::string> Study::row_names() const {
   for (const auto& e : experiments)
     if (!std::ranges::count(names, e.row)) names.push_back(e.row);
   return names;
+}
+
+std::string target(const StudyExperiment& experiment) {
+  const auto& spec = experiment.spec;
+  return Json{{"energy", spec.value("energy", Json())}, {"dataset", spec.value("dataset", Json())}}
+      .dump();
 }
 
 bool is_study(const fs::path& file) {
@@ -40,6 +47,7 @@ Json to_json(const Study& study) {
                            {"spec", e.spec}});
   Json compare{{"rows", study.compare.rows},
                {"columns", study.compare.columns},
+               {"against", study.compare.against},
                {"metrics", study.compare.metrics},
                {"lower_is_better", study.compare.lower_is_better},
                {"higher_is_better", study.compare.higher_is_better},
@@ -78,7 +86,8 @@ Study study_from_json(const Json& record, const std::string& where) try {
                                  e.value("older_spec_sha256", std::vector<std::string>())});
   return study;
 } catch (const nlohmann::json::exception& e) {
-  throw Error(fmt::format("{}: is not a record of a study: {}", where, e.what()));
+  throw Error(
+      fmt::format("{}: is not a record of a study: {}", where, without_json_names(e.what())));
 }
 
 }  // namespace marginalia

@@ -29,7 +29,7 @@ struct ScalingParams {
 /// What is compared, and how: the section "compare" of a study.
 struct CompareParams {
   std::vector<std::string> rows, metrics, lower_is_better, higher_is_better;
-  std::string columns, baseline, correct_within = "metric";
+  std::string columns, against, baseline, correct_within = "metric";
   double alpha = 0.05;
   std::int64_t samples = 16;
   ScalingParams scaling;
@@ -38,11 +38,17 @@ struct CompareParams {
       {.doc =
            "what makes a row of the table: \"variant\" and dotted keys; empty: all but the seed"});
     p("columns", columns,
-      {.doc = "dotted key whose values have columns of their own, beside that of all runs; empty: "
-              "none"});
+      {.doc =
+           "dotted key whose values have columns of their own, beside their mean; empty: that of "
+           "\"against\""});
+    p("against", against,
+      {.doc = "dotted key of numbers that every metric, and every observable, is drawn against; "
+              "empty: none"});
     p("metrics", metrics,
       {.doc = "METRIC or METRIC/ESTIMATOR, in this order; empty: all that are measured"});
-    p("baseline", baseline, {.doc = "row that the others are compared with; empty: the first"});
+    p("baseline", baseline,
+      {.doc = "what the others are compared with at each target (energy and dataset): a variant, "
+              "or the full name of a row; empty: the first row of the target"});
     p("alpha", alpha, {.doc = "level of significance", .min = 1e-6, .max = 0.5});
     p("correct_within", correct_within,
       {.doc = "tests that Holm's correction counts together", .one_of = {"metric", "table"}});
@@ -77,6 +83,9 @@ struct Study {
   std::string precision = "auto";  ///< what "auto" has come to in training, in all of them
   std::vector<std::string> row_names() const;  ///< each once, in the order of the experiments
 };
+
+/// What an experiment is about, its energy and its dataset: numbers compare within one target.
+std::string target(const StudyExperiment& experiment);
 
 /// Whether a JSON file is a study's manifest, not an experiment's spec.
 bool is_study(const std::filesystem::path& file);

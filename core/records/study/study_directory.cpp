@@ -11,6 +11,7 @@
 #include <marginalia/files.h>
 
 #include "records/runs/run_directory.h"
+#include "sdk/base/json_fault.h"
 #include "study_directory.h"
 
 namespace marginalia {
@@ -37,7 +38,7 @@ Found read(const fs::path& folder) {
     found.hash = found.record.value("spec_sha256", spec_hash(found.record.at("spec")));
     found.status = found.record.value("status", "");
   } catch (const std::exception& e) {
-    found.fault = e.what();
+    found.fault = without_json_names(e.what());
   }
   return found;
 }
@@ -99,7 +100,7 @@ StudyRun judged(const Found& found, const StudyExperiment& experiment) try {
   }
   return run;
 } catch (const std::exception& e) {
-  return {RunState::kAltered, found.folder, false, e.what(), found.record};
+  return {RunState::kAltered, found.folder, false, without_json_names(e.what()), found.record};
 }
 
 /// runs/NAME, or the first of runs/NAME-2, ... that no run has.
@@ -161,7 +162,7 @@ Study StudyDirectory::study() const {
         fmt::format("{}: is not a study: it has no study.json that \"marginalia study\" "
                     "wrote",
                     path_.string()));
-  return study_from_json(Json::parse(read_text(file)), file.string());
+  return study_from_json(read_json(file), file.string());
 }
 
 std::vector<Json> StudyDirectory::run_records() const {

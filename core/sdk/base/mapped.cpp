@@ -3,8 +3,8 @@
 
 #include <torch/types.h>
 
+#include <marginalia/files.h>
 #include <marginalia/mapped.h>
-#include <marginalia/unpack.h>
 
 namespace marginalia {
 

@@ -7,7 +7,6 @@
 #include <marginalia/error.h>
 #include <marginalia/files.h>
 #include <marginalia/source.h>
-#include <marginalia/unpack.h>
 
 #include "text.h"
 
@@ -62,7 +61,10 @@ LocalCopy verify(const PublicFile& source, const fs::path& data) {
   holding.state = FileState::kVerified;
   try {
     if (has_digest(read_text(holding.file), digest)) return holding;
-    if (has_digest(read_unpacked(holding.file), digest)) return holding;
+    const auto unpacked = read_unpacked(holding.file);
+    if (has_digest(unpacked, digest)) return holding;
+    const bool has_second = source.or_file.empty() && !source.or_digest.empty();
+    if (has_second && has_digest(unpacked, source.or_digest)) return holding;
     holding.why = fmt::format("{}: is not the published file, whose digest is {}",
                               holding.file.string(), digest);
   } catch (const Error& e) {
@@ -72,7 +74,7 @@ LocalCopy verify(const PublicFile& source, const fs::path& data) {
   return holding;
 }
 
-std::string list_missing(const std::string& dataset, const std::vector<PublicFile>& sources,
+std::string list_missing(const std::string& component, const std::vector<PublicFile>& sources,
                          const std::vector<fs::path>& missing) {
   std::string text;
   bool public_file = false;
@@ -85,7 +87,7 @@ std::string list_missing(const std::string& dataset, const std::vector<PublicFil
     public_file = true;
     text += fmt::format("\n    from {} ({})", source->url, source->digest);
   }
-  if (public_file) text += fmt::format("\n  fetch with: marginalia data fetch {}", dataset);
+  if (public_file) text += fmt::format("\n  fetch with: marginalia data fetch {}", component);
   return text + "\n  or name the data directory where they are with --data DIR or $MARGINALIA_DATA";
 }
 

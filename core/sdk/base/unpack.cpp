@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include <marginalia/error.h>
-#include <marginalia/unpack.h>
+#include <marginalia/files.h>
 
 namespace marginalia {
 

@@ -15,7 +15,8 @@ double split_r_hat(const Tensor& draws) {
   const auto halves = torch::cat({draws.slice(1, 0, n), draws.slice(1, n, 2 * n)}, 0);
   const auto within = halves.var(1).mean().item<double>();
   const auto between = halves.mean(1).var(0).item<double>();
-  return std::sqrt((double(n - 1) / double(n) * within + between) / std::max(within, 1e-300));
+  if (within == 0) return between > 0 ? INFINITY : NAN;
+  return std::sqrt((double(n - 1) / double(n) * within + between) / within);
 }
 
 double autocorrelation_time(const Tensor& draws) {

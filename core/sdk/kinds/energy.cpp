@@ -27,10 +27,12 @@ Tensor Energy::log_density(const Tensor& x) const {
   Tensor result;
   try {
     result = compute_log_density(x);
-  } catch (const Error&) {
+  } catch (const SpecError&) {
     throw;
+  } catch (const Error& e) {
+    throw EnergyFailure(e.what());
   } catch (const std::exception& e) {
-    throw Error(fmt::format("{}: log_density failed: {}", label(), describe_error(e)));
+    throw EnergyFailure(fmt::format("{}: log_density failed: {}", label(), describe_error(e)));
   }
   if (result.dim() != 1 || result.size(0) != x.size(0))
     throw Error(fmt::format("{}: log_density returned [{}] for a batch of {}", label(),
@@ -51,6 +53,9 @@ Offer<PairwiseFactors> Energy::pairwise() const {
 }
 Offer<FactorModel> Energy::factors() const {
   return Offer<FactorModel>::none("it is not made of factors");
+}
+Offer<FactorModel> Energy::constraints() const {
+  return factors();
 }
 Offer<PosteriorSampler> Energy::posterior() const {
   return Offer<PosteriorSampler>::none("it has no sampler of its posteriors");

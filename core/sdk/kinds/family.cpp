@@ -44,6 +44,10 @@ Offer<ChainSource> Family::chains() const {
   return Offer<ChainSource>::none("it runs no chains of an energy");
 }
 
+std::vector<std::string> Family::warnings() const {
+  return {};
+}
+
 bool Family::offers(QueryKind kind, const std::string& estimator) const {
   return std::ranges::any_of(capabilities(), [&](const Capability& c) {
     return c.kind == kind && (estimator.empty() || c.estimator == estimator);
@@ -56,6 +60,22 @@ std::optional<Capability> Family::by_route(QueryKind kind, Route route) const {
       all, [&](const Capability& c) { return c.kind == kind && c.route == route; });
   if (found == all.end()) return std::nullopt;
   return *found;
+}
+
+/// Where variables differ in their values, the law of a model that knows K alone has more states
+/// than there are; so answers are held to those that there are.
+static void check_values(const Family& family, const Tensor& partial, const Answer& answer) {
+  const auto& space = family.space();
+  if (!space.mixed()) return;
+  if (answer.states.defined()) space.check(answer.states, false, family.label());
+  if (!answer.value.defined() || answer.value.dim() != 3) return;
+  const auto beyond =
+      (partial == kUnknown).unsqueeze(2).logical_and(space.possible().logical_not());
+  const auto wrong = (answer.value.exp() > 0).logical_and(beyond).nonzero();  // [N, 3]: row, i, k
+  if (wrong.size(0) == 0) return;
+  const auto i = wrong[0][1].item<std::int64_t>();
+  throw Error(fmt::format("{}: gives variable {} a probability beyond its values 0 to {}",
+                          family.label(), i, space.cardinalities[std::size_t(i)] - 1));
 }
 
 Answer Family::answer(const Query& query, Stream& stream) const {
@@ -73,6 +93,7 @@ Answer Family::answer(const Query& query, Stream& stream) const {
   if (asked.kind != QueryKind::kLogZ) space().check(asked.partial, true, label());
   torch::NoGradGuard no_grad;
   auto answer = compute_answer(asked, stream);
+  check_values(*this, asked.partial, answer);
   answer.estimator = asked.estimator;
   return answer;
 }

@@ -88,6 +88,7 @@ Heads Network::evaluate(const NetworkInput& input, HeadSet wanted) {
   const auto impossible = impossible_.defined() ? impossible_.to(device) : Tensor();  // [1, D, K]
   if (wanted & kLogMarginal) expect(*this, out.log_marginal, {B}, kLogMarginal);
   if (derives || (wanted & kLogits)) settle(*this, out.logits, {B, D}, kLogits, impossible);
+  if (wanted & kExtensions) settle(*this, out.extensions, {B, D}, kExtensions, impossible);
   if (wanted & kCausalLogits) settle(*this, out.causal_logits, {B, D}, kCausalLogits, impossible);
   if (!(wanted & kLogitsOfOne)) return out;
   const auto variable = input.variable.to(device);

@@ -28,7 +28,7 @@ struct Kind<double> {
 template <>
 struct Kind<std::int64_t> {
   static constexpr const char* kName = "an integer";
-  static bool fits(const Json& j) { return j.is_number_integer(); }
+  static bool fits(const Json& j) { return whole_number(j).has_value(); }
 };
 template <>
 struct Kind<std::string> {
@@ -107,7 +107,8 @@ class SpecReader final : public ParamVisitor {
     if (!value) return;
     const auto& paths = frame().spec.paths();
     value.found = paths.find(value.given);
-    const bool is_beside = std::filesystem::exists(paths.beside / value.given);
+    const bool is_beside = std::filesystem::exists(value.found) &&
+                           value.found.parent_path() == (paths.beside / value.given).parent_path();
     if (is_beside && value.found.is_absolute()) frame().resolved[name] = value.found.string();
   }
   void operator()(const char* name, AnyChild& value, Of<bool>) override {

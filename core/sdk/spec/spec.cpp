@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -9,7 +11,11 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/files.h>
 #include <marginalia/spec.h>
+#include <marginalia/text_file.h>
+
+#include "sdk/base/json_fault.h"
 
 namespace marginalia {
 
@@ -48,6 +54,24 @@ void Faults::throw_if_any() const {
   throw SpecError(text);
 }
 
+std::filesystem::path DataPaths::find(const std::string& given) const {
+  for (const auto& folder : {beside, data}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(folder / given, ignored)) return folder / given;
+    if (const auto file = find_packed(folder / given); !file.empty()) return file;
+  }
+  return data / given;
+}
+
+const std::filesystem::path& FilePath::existing() const {
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(found, ignored)) return found;
+  throw SpecError(fmt::format("{}: there is no such file, nor that with .gz or .zip; a file is "
+                              "looked for beside the spec, then in the data directory (--data, "
+                              "$MARGINALIA_DATA)",
+                              found.string()));
+}
+
 Spec::Spec(std::shared_ptr<const Json> node, std::string file, std::string pointer, DataPaths paths)
     : node_(std::move(node)),
       file_(std::move(file)),
@@ -68,8 +92,6 @@ Spec Spec::from_file(const fs::path& file, const fs::path& data) {
 Spec Spec::from_text(std::string_view text, std::string file, DataPaths paths) {
   try {
     return {std::make_shared<Json>(parse_json(text)), std::move(file), "", std::move(paths)};
-  } catch (const nlohmann::json::exception& e) {
-    throw SpecError(fmt::format("{}: not JSON: {}", file, e.what()));
   } catch (const SpecError& e) {
     throw SpecError(fmt::format("{}: {}", file, e.what()));
   }
@@ -108,10 +130,35 @@ std::string Spec::where() const {
   return fmt::format("{}: {}", file_, pointer_.empty() ? "/" : pointer_);
 }
 
-/// A setting's value: JSON where it parses as such, else the bare word.
-static Json parse_value(const std::string& text) {
+static Json parse_value(std::string_view text);
+
+/// "[.5, 1]" and "[red, green]", whose elements are read as settings are; nothing for other text.
+static std::optional<Json> parse_list(std::string_view text) {
+  if (!text.starts_with('[') || !text.ends_with(']')) return {};
+  text = text.substr(1, text.size() - 2);
+  if (text.find_first_of("[]{}\"") != text.npos) return {};
+  Json list = Json::array();
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto end = std::min(text.find(',', at), text.size());
+    const auto element = trim(text.substr(at, end - at));
+    if (element.empty()) return {};
+    list.push_back(parse_value(element));
+    at = end + 1;
+  }
+  return list;
+}
+
+/// A setting's value: JSON where it parses as such, a number in another of its forms, a list of
+/// such, else the bare word.
+static Json parse_value(std::string_view text) {
+  const auto number = parse_number(text);
+  if (number.underflow) warn(fmt::format("{} is smaller than any double and taken as 0", text));
   const auto parsed = Json::parse(text, nullptr, false);
-  return parsed.is_discarded() ? Json(text) : parsed;
+  if (parsed.is_structured()) return parse_json_line(text);  // which refuses a key given twice
+  if (!parsed.is_discarded()) return parsed;
+  if (!number.fault) return number.value;
+  if (auto list = parse_list(text)) return *list;
+  return std::string(text);
 }
 
 /// The object below `key`: a bare name is short for one that has it as "type".
@@ -130,6 +177,7 @@ static void apply(Json& document, const std::string& setting) {
   if (equals == std::string::npos || equals == 0)
     throw SpecError(
         fmt::format("\"{}\": a setting is key=value, as in training.steps=100", setting));
+  if (!is_utf8(setting)) throw SpecError(fmt::format("\"{}\": is not UTF-8", setting));
   Json* node = &document;
   std::stringstream keys(setting.substr(0, equals));
   std::string key, next;
@@ -138,7 +186,13 @@ static void apply(Json& document, const std::string& setting) {
     node = object_below(*node, key, setting);
     key = next;
   }
-  if (const auto value = parse_value(setting.substr(equals + 1)); value.is_null())
+  Json value;
+  try {
+    value = parse_value(std::string_view(setting).substr(equals + 1));
+  } catch (const SpecError& e) {
+    throw SpecError(fmt::format("\"{}\": {}", setting, e.what()));
+  }
+  if (value.is_null())
     node->erase(key);
   else
     (*node)[key] = value;

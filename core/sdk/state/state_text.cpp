@@ -91,8 +91,17 @@ class Speller {
                             gap_));
         return letter;
       }
+    if (opens_bracket(rest)) fault("the bracket that opens here is not closed");
     fault(fmt::format("\"{}\" is not a letter; there is: {}", beginning(rest),
                       join_letters(letters_)));
+  }
+
+  /// Whether letters stand in brackets, and one begins here that has no end.
+  bool opens_bracket(std::string_view rest) const {
+    return rest.front() == '[' && rest.find(']') == rest.npos &&
+           std::ranges::any_of(letters_, [](const auto& letter) {
+             return letter.first.size() > 1 && letter.first.front() == '[';
+           });
   }
 
   /// Where cardinalities differ, not every variable has every letter.

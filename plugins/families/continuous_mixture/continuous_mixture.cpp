@@ -25,6 +25,7 @@
 #include "decoder.h"
 #include "leaves.h"
 #include "points.h"
+#include "shared/families/objectives.h"
 #include "shared/families/reinforce.h"
 
 namespace {
@@ -41,19 +42,7 @@ class ContinuousMixture final : public Family {
   static constexpr const char* kExample =
       R"({"latents": 2, "hidden": 16, "points": 32, "points_test": 64})";
 
-  struct ByData : NoParams {
-    static constexpr const char* kName = "auto";
-    static constexpr const char* kDoc = "likelihood where there is a dataset, else reinforce";
-  };
-  struct Likelihood : NoParams {
-    static constexpr const char* kName = "likelihood";
-    static constexpr const char* kDoc = "log-likelihood of a dataset";
-  };
-  struct Reinforce : NoParams {
-    static constexpr const char* kName = "reinforce";
-    static constexpr const char* kDoc = "reverse KL to an energy, by REINFORCE";
-  };
-  using Objective = std::variant<ByData, Likelihood, Reinforce>;
+  using Objective = std::variant<objectives::ByData, objectives::Likelihood, objectives::Reinforce>;
 
   struct Params {
     std::int64_t latents = 8, hidden = 256, layers = 3, points = 1024, points_test = 16384;
@@ -83,7 +72,8 @@ class ContinuousMixture final : public Family {
         space_(context.space),
         device_(context.device),
         precision_(choose_precision(params, context)),
-        from_energy_(chooses_energy(params, context)),
+        from_energy_(std::holds_alternative<objectives::Reinforce>(
+            objectives::settled(params.objective, context))),
         points_(mixture::sobol(params.points, params.latents)) {
     const bool tree = params.leaves == "chow_liu";
     if (tree && !context.dataset)
@@ -131,16 +121,6 @@ class ContinuousMixture final : public Family {
     allow_bfloat16();
     precision.training = torch::kBFloat16;
     return precision;
-  }
-
-  static bool chooses_energy(const Params& params, const FamilyContext& context) {
-    const bool energy = std::holds_alternative<Reinforce>(params.objective) ||
-                        (std::holds_alternative<ByData>(params.objective) && !context.dataset);
-    if (energy && !context.energy)
-      throw SpecError("\"objective\": \"reinforce\" needs an \"energy\"; the spec has none");
-    if (!energy && !context.dataset)
-      throw SpecError("\"objective\": \"likelihood\" needs a \"dataset\"; the spec has none");
-    return energy;
   }
 
   /// What the components start from: single variables or their tree, by the training rows;

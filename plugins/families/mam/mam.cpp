@@ -80,6 +80,7 @@ class Mam final : public Family {
     source_->visit(v);
   }
   void set_training(bool training) override { heads_.set_training(training); }
+  std::vector<std::string> warnings() const override { return source_->warnings(); }
 
  private:
   static const Energy* choose_density(const Params& params, const FamilyContext& context) {

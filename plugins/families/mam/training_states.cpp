@@ -6,6 +6,8 @@
 
 #include <marginalia/chains.h>
 #include <marginalia/error.h>
+#include <marginalia/inference/chain_moves.h>
+#include <marginalia/inference/conditioning.h>
 #include <marginalia/inference/enumeration.h>
 #include <marginalia/inference/gibbs.h>
 #include <marginalia/inference/masking.h>
@@ -20,15 +22,22 @@ namespace {
 /// Persistent chains, used in a fixed rotation.
 class Chains : public TrainingStates {
  public:
-  Chains(const ChainParams& params, const StateSpace& space) : chain_(params), space_(space) {}
+  /// target: the energy whose law the chains leave invariant; null: the model's.
+  Chains(const ChainParams& params, const StateSpace& space, const Energy* target)
+      : chain_(params), space_(space) {
+    if (target) support_.emplace(*target);
+  }
+  bool is_of_target() const final { return support_.has_value(); }
 
   Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) final {
     if (!states_.defined()) states_ = start(step, model);
     const auto C = states_.size(0);
     const auto index = (torch::arange(rows) + position_.item<std::int64_t>()).remainder(C);
     position_ = (position_ + rows).remainder(C);
-    auto x = move(states_.index({index}), step, model);
+    const auto before = states_.index({index});
+    auto x = move(before, step, model);
     states_.index_put_({index}, x);
+    if (support_ && !moves_.all()) note_moves(before, x);
     watch(step, model, x);
     return chain_.replay > 0 ? mix_with_past(x, step) : x;
   }
@@ -38,6 +47,14 @@ class Chains : public TrainingStates {
     v("chain.position", position_);
     v("chain.history", history_);
     v("chain.past", past_);
+    moves_.visit(v);
+  }
+
+  std::vector<std::string> warnings() const final {
+    if (!support_ || !moves_.any()) return {};
+    auto text = chains_text(moves_, *support_, states_, space_.empty()[0]);
+    if (text.empty()) return {};
+    return {"chains of training: " + text};
   }
 
  protected:
@@ -67,6 +84,12 @@ class Chains : public TrainingStates {
 
  private:
   static constexpr std::int64_t kHistory = 64, kWatched = 64, kOutputs = 64;
+
+  /// A move of some chains is a share of a sweep of all.
+  void note_moves(const Tensor& before, const Tensor& x) {
+    const auto log_f = support_->energy().log_density(x);
+    moves_.add(before != x, log_f, double(x.size(0)) / double(states_.size(0)));
+  }
 
   /// Health of the chains: split R-hat of the last kHistory draws of kWatched rows.
   void watch(Step& step, const LogConditionals& model, const Tensor& x) {
@@ -107,19 +130,20 @@ class Chains : public TrainingStates {
   }
 
   Tensor states_, position_ = torch::zeros({}, torch::kLong), history_, past_;
+  std::optional<Support> support_;  // of the target; none: chains of the model
+  ChainMoves moves_;
 };
 
 class GibbsChains final : public Chains {
  public:
   GibbsChains(const GibbsStates& params, const FamilyContext& context)
-      : Chains(params, context.space), params_(params), sampler_(*context.energy) {
+      : Chains(params, context.space, context.energy), params_(params), sampler_(*context.energy) {
     if (!std::holds_alternative<ExactStart>(params.start)) return;
     oracle_.emplace(*context.energy);
     if (!oracle_->oracle())
       throw SpecError("\"start\": \"exact\" needs exact samples, but of " +
                       context.energy->label() + ": " + oracle_->oracle().reason);
   }
-  bool is_of_target() const override { return true; }
 
  private:
   Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
@@ -147,8 +171,9 @@ class GibbsChains final : public Chains {
 /// A random block of each row is made unknown and redrawn by the model along a random order.
 class ModelChains : public Chains {
  public:
-  ModelChains(const ChainParams& params, std::int64_t block, const StateSpace& space)
-      : Chains(params, space), block_(block) {}
+  ModelChains(const ChainParams& params, std::int64_t block, const StateSpace& space,
+              const Energy* target = nullptr)
+      : Chains(params, space, target), block_(block) {}
 
  protected:
   /// From data where there are any, which costs nothing; else from the model.
@@ -189,9 +214,8 @@ class ModelChains : public Chains {
 /// Accepts with min(1, f(y) q(x) / f(x) q(y)), q along the same order: p stays invariant.
 class MetropolisChains final : public ModelChains {
  public:
-  MetropolisChains(const MetropolisStates& params, const StateSpace& space)
-      : ModelChains(params, params.block, space), start_(params.start) {}
-  bool is_of_target() const override { return true; }
+  MetropolisChains(const MetropolisStates& params, const FamilyContext& context)
+      : ModelChains(params, params.block, context.space, context.energy), start_(params.start) {}
 
  private:
   Tensor start(Step& step, const LogConditionals& model) override {
@@ -274,7 +298,7 @@ void check_energy(const char* states, const FamilyContext& context) {
 }
 std::unique_ptr<TrainingStates> make(const MetropolisStates& params, const FamilyContext& context) {
   check_energy(params.kName, context);
-  return std::make_unique<MetropolisChains>(params, context.space);
+  return std::make_unique<MetropolisChains>(params, context);
 }
 std::unique_ptr<TrainingStates> make(const GibbsStates& params, const FamilyContext& context) {
   check_energy(params.kName, context);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <torch/types.h>
 
@@ -27,6 +29,7 @@ class TrainingStates {
   /// x with the last on_policy_rows() of its rows from those.
   virtual Tensor with_on_policy(Step&, const Tensor& x, const LogConditionals&) { return x; }
   virtual void visit(StateVisitor&) {}
+  virtual std::vector<std::string> warnings() const { return {}; }  ///< as Family::warnings
 
  protected:
   virtual Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) = 0;

@@ -10,6 +10,9 @@
 /// A step of training is `sweeps` sweeps of all chains, the first one `burn_in` more; samples go on
 /// from where training stopped. Diagnostics a step: mean log f, and the split R-hat of log f over
 /// the second half of all steps. As evaluation.reference it runs chains of its own, untrained.
+/// Gibbs, block_gibbs, metropolis and tempering redraw variables that factors with forbidden
+/// entries tie together, where that can be summed exactly; variables that no move changes all the
+/// same are told.
 #include <algorithm>
 
 #include <torch/types.h>
@@ -21,6 +24,7 @@
 
 #include "samplers.h"
 #include "shared/families/upgrade.h"
+#include "stuck.h"
 
 namespace {
 
@@ -60,7 +64,8 @@ class Mcmc final : public Family, private ChainSource {
     Json ladder = Json::object();
     old.move({"temperatures", "hottest"}, ladder);
     const Json type = moves.at("type");
-    const bool idle = ladder.value("temperatures", 8) == 8 && ladder.value("hottest", 0.2) == 0.2;
+    const bool idle =
+        ladder.value("temperatures", Json(8)) == 8 && ladder.value("hottest", Json(0.2)) == 0.2;
     if (type == mcmc::SuitedMoves::kName && !idle)
       throw SpecError("\"temperatures\" and \"hottest\" are for \"sampler\": "
                       "\"parallel_tempering\", not \"auto\"");
@@ -71,8 +76,7 @@ class Mcmc final : public Family, private ChainSource {
   }
 
   Mcmc(const Params& params, const FamilyContext& context)
-      : params_(params), space_(context.space) {
-    if (!context.energy) throw SpecError("draws from an \"energy\"; the spec has none");
+      : params_(params), space_(context.space), support_(need_energy(context)) {
     params_.sampler = mcmc::settled(params.sampler, *context.energy);
     sampler_ = mcmc::make_sampler(params_.sampler, *context.energy);
     if (!sampler_->clamps()) clamped_ = mcmc::make_sampler(mcmc::GibbsMoves{}, *context.energy);
@@ -92,11 +96,16 @@ class Mcmc final : public Family, private ChainSource {
       throw SpecError("training.anneal is for families that learn; mcmc draws from f as it is");
     auto& stream = step.stream("family/chains");
     auto sweeps = params_.sweeps;
-    if (!states_.defined()) {
+    const bool first = !states_.defined();
+    if (first) {
       states_ = uniform_states(space_, params_.chains * sampler_->replicas(), stream);
       sweeps += params_.burn_in;
     }
-    states_ = sampler_->sweep(states_, {}, sweeps, stream);
+    const auto swept = sampler_->sweep(states_, {}, sweeps, stream);
+    states_ = swept.states;
+    if (!first && !moves_.all()) mcmc::add(moves_, *sampler_, support_.energy(), swept, sweeps);
+    // A redrawn variable counts as an evaluation, as in Gibbs sweeps of a metered energy, whatever
+    // the sampler reads: cluster moves look at the tables of pairs and never ask for log f.
     step.energy().count(sweeps * states_.numel());
     const auto log_f = step.energy().log_density(own(states_)).unsqueeze(1);
     history_ = history_.defined() ? torch::cat({history_, log_f}, 1) : log_f;
@@ -109,11 +118,23 @@ class Mcmc final : public Family, private ChainSource {
   void visit(StateVisitor& v) override {
     v("chain.states", states_);
     v("chain.log_density", history_);
+    moves_.visit(v);
   }
   void set_training(bool) override {}
   Offer<ChainSource> chains() const override { return {this}; }
+  std::vector<std::string> warnings() const override {
+    if (!states_.defined()) return {};
+    const auto moves = moves_.any() ? moves_ : mcmc::tried(*sampler_, support_.energy(), states_);
+    auto text = chains_text(moves, support_, own(states_), space_.empty()[0]);
+    return text.empty() ? std::vector<std::string>{} : std::vector{std::move(text)};
+  }
 
  private:
+  static const Energy& need_energy(const FamilyContext& context) {
+    if (!context.energy) throw SpecError("draws from an \"energy\"; the spec has none");
+    return *context.energy;
+  }
+
   std::string method() const override {
     return std::visit([](const auto& moves) { return moves.kName; }, params_.sampler);
   }
@@ -122,33 +143,33 @@ class Mcmc final : public Family, private ChainSource {
     return (params_.burn_in + draws * params_.sweeps) * params_.chains * sampler_->replicas() *
            space_.dimension();
   }
-  Tensor draw(std::int64_t draws, Stream& stream) const override {
+  ChainDraws draw(std::int64_t draws, Stream& stream) const override {
     auto states = uniform_states(space_, params_.chains * sampler_->replicas(), stream);
-    if (params_.burn_in > 0) states = sampler_->sweep(states, {}, params_.burn_in, stream);
+    if (params_.burn_in > 0) states = sampler_->sweep(states, {}, params_.burn_in, stream).states;
     std::vector<Tensor> drawn;
+    ChainMoves moves;
     for (std::int64_t n = 0; n < draws; ++n) {
-      states = sampler_->sweep(states, {}, params_.sweeps, stream);
+      const auto swept = sampler_->sweep(states, {}, params_.sweeps, stream);
+      if (!moves.all()) mcmc::add(moves, *sampler_, support_.energy(), swept, params_.sweeps);
+      states = swept.states;
       drawn.push_back(own(states));
     }
-    return torch::stack(drawn, 1);
+    return {torch::stack(drawn, 1), moves.never_moved(support_, own(states), space_.empty()[0])};
   }
 
-  /// The rows that are p's own, of all replicas.
-  Tensor own(const Tensor& states) const {
-    return states.slice(0, 0, states.size(0) / sampler_->replicas());
-  }
+  Tensor own(const Tensor& states) const { return mcmc::own_rows(*sampler_, states); }
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!states_.defined()) throw Error("no chain has started yet: it takes one step");
+    if (query.kind == QueryKind::kConditionals) return conditionals(query.partial, stream);
     Answer answer;
-    if (query.kind == QueryKind::kConditionals) {
-      answer.value = conditionals(query.partial, stream);
-      return answer;
-    }
-    const bool all = (query.partial == kUnknown).all().item<bool>();
-    answer.states =
-        all ? continued(query.partial.size(0), stream) : completed(query.partial, stream);
     answer.value = torch::full({query.partial.size(0)}, NAN, torch::kDouble);  // log q is not known
+    if ((query.partial == kUnknown).all().item<bool>()) {
+      answer.states = continued(query.partial.size(0), stream);
+    } else {
+      answer.states = completed(query.partial, stream);
+      answer.warnings = warnings_under(query.partial, answer.states);
+    }
     return answer;
   }
 
@@ -157,7 +178,7 @@ class Mcmc final : public Family, private ChainSource {
     std::vector<Tensor> parts;
     auto states = states_;
     for (std::int64_t drawn = 0; drawn < rows; drawn += params_.chains) {
-      states = sampler_->sweep(states, {}, params_.sweeps, stream);
+      states = sampler_->sweep(states, {}, params_.sweeps, stream).states;
       parts.push_back(own(states));
     }
     return torch::cat(parts).slice(0, 0, rows);
@@ -165,29 +186,39 @@ class Mcmc final : public Family, private ChainSource {
 
   /// A chain for each row, from a random state, its known variables held.
   Tensor completed(const Tensor& partial, Stream& stream) const {
-    const auto& sampler = sampler_->clamps() ? *sampler_ : *clamped_;
+    const auto& sampler = holding();
     const auto given = partial.repeat({sampler.replicas(), 1});
     const auto free = given == kUnknown;
     const auto start = torch::where(free, uniform_states(space_, given.size(0), stream), given);
-    return sampler.sweep(start, free, params_.burn_in + params_.sweeps, stream)
-        .slice(0, 0, partial.size(0))
-        .contiguous();
+    const auto swept = sampler.sweep(start, free, params_.burn_in + params_.sweeps, stream);
+    return mcmc::own_rows(sampler, swept.states).contiguous();
+  }
+
+  /// The sampler for chains that hold some variables.
+  const mcmc::Sampler& holding() const { return sampler_->clamps() ? *sampler_ : *clamped_; }
+
+  std::vector<AnswerWarning> warnings_under(const Tensor& partial, const Tensor& states) const {
+    return mcmc::list_warnings(holding(), support_, partial, states,
+                               params_.burn_in + params_.sweeps);
   }
 
   /// log of the mean of p(x_i | all others) along a chain under the evidence.
-  Tensor conditionals(const Tensor& partial, Stream& stream) const {
+  Answer conditionals(const Tensor& partial, Stream& stream) const {
     const auto states = completed(partial, stream);
     const auto sweeps = std::max<std::int64_t>(params_.burn_in, 1);
-    return gibbs_->sweep(states, partial == kUnknown, sweeps, stream, true)
-        .mean.to(torch::kDouble)
-        .log();
+    const auto p = gibbs_->sweep(states, partial == kUnknown, sweeps, stream, true).mean;
+    Answer answer{.value = p.to(torch::kDouble).log()};
+    answer.warnings = warnings_under(partial, states);
+    return answer;
   }
 
   Params params_;
   StateSpace space_;
+  Support support_;
   std::unique_ptr<mcmc::Sampler> sampler_, clamped_;
   std::unique_ptr<GibbsSampler> gibbs_;
   Tensor states_, history_;  // int64 [T C, D]; float64 [C, steps]
+  ChainMoves moves_;         // after the first step
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "samplers.h"
 
 #include <cmath>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -24,9 +25,9 @@ class Gibbs final : public Sampler {
  public:
   explicit Gibbs(const Energy& energy) : gibbs_(energy) {}
   bool clamps() const override { return true; }
-  Tensor sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
-               Stream& stream) const override {
-    return gibbs_.sweep(x, free, sweeps, stream, false).states;
+  Swept sweep(const Tensor& x, const Tensor& free, std::int64_t sweeps,
+              Stream& stream) const override {
+    return swept(x, gibbs_.sweep(x, free, sweeps, stream, false).states);
   }
 
  private:
@@ -35,40 +36,48 @@ class Gibbs final : public Sampler {
 
 /// Blocks whose variables share factors along trees alone, each block redrawn at once given all
 /// others, exactly, by elimination: Hamze and de Freitas (2004), "From fields to trees",
-/// arXiv:1207.4149. A 2-D lattice has two blocks, interlocked combs.
+/// arXiv:1207.4149. A 2-D lattice has two blocks, interlocked combs. Then come the blocks of
+/// variables that forbidden entries tie, of which these may hold parts alone.
 class BlockGibbs final : public Sampler {
  public:
   explicit BlockGibbs(const Energy& energy) : BlockGibbs(need_factors(energy), energy) {}
   bool clamps() const override { return true; }
 
-  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
-               Stream& stream) const override {
+  Swept sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+              Stream& stream) const override {
     auto x = given.clone();
-    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep)
-      for (const auto& block : blocks_) {
-        const auto open = free.defined() ? free.logical_and(block) : block.expand_as(x);
-        const auto partial = x.masked_fill(open, kUnknown);
-        const auto possible = forbids_ ? elimination_.log_sum(partial).isfinite()
-                                       : torch::ones({x.size(0)}, torch::kBool);
-        const auto rows = possible.nonzero().squeeze(1);
-        x.index_put_({rows}, elimination_.sample(partial.index_select(0, rows), stream));
-        // From a forbidden start a block may have no state that goes with the others: such a row
-        // goes variable by variable until it has.
-        const auto stuck = possible.logical_not().nonzero().squeeze(1);
-        if (stuck.numel() == 0) continue;
-        const auto held = free.defined() ? free.index_select(0, stuck) : Tensor();
-        x.index_put_({stuck},
-                     gibbs_.sweep(x.index_select(0, stuck), held, 1, stream, false).states);
-      }
-    return x;
+    for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
+      for (const auto& block : blocks_)
+        redraw(block, x, free, stream);
+      if (ties_.any()) x = ties_.redraw(x, free, stream);
+    }
+    return swept(given, x);
   }
 
  private:
   BlockGibbs(const FactorModel& model, const Energy& energy)
-      : elimination_(model, energy.space()), gibbs_(energy), blocks_(forests(model)) {
+      : elimination_(model, energy.space()),
+        gibbs_(energy),
+        ties_(model, energy.space()),
+        blocks_(forests(model)) {
     for (const auto& factor : model.factors)
       for (const auto value : factor.log_values)
         forbids_ = forbids_ || value == -INFINITY;
+  }
+
+  void redraw(const Tensor& block, Tensor& x, const Tensor& free, Stream& stream) const {
+    const auto open = free.defined() ? free.logical_and(block) : block.expand_as(x);
+    const auto partial = x.masked_fill(open, kUnknown);
+    const auto possible = forbids_ ? elimination_.log_sum(partial).isfinite()
+                                   : torch::ones({x.size(0)}, torch::kBool);
+    const auto rows = possible.nonzero().squeeze(1);
+    x.index_put_({rows}, elimination_.sample(partial.index_select(0, rows), stream));
+    // From a forbidden start a block may have no state that goes with the others: such a row goes
+    // variable by variable until it has.
+    const auto stuck = possible.logical_not().nonzero().squeeze(1);
+    if (stuck.numel() == 0) return;
+    const auto held = free.defined() ? free.index_select(0, stuck) : Tensor();
+    x.index_put_({stuck}, gibbs_.sweep(x.index_select(0, stuck), held, 1, stream, false).states);
   }
 
   static const FactorModel& need_factors(const Energy& energy) {
@@ -115,18 +124,23 @@ class BlockGibbs final : public Sampler {
 
   Elimination elimination_;
   GibbsSampler gibbs_;
+  TiedBlocks ties_;
   std::vector<Tensor> blocks_;
   bool forbids_ = false;
 };
 
 /// Another value for one variable at a time, taken with probability min(1, f(x') / f(x)):
-/// Metropolis et al. (1953), doi:10.1063/1.1699114. Asks for log f alone.
+/// Metropolis et al. (1953), doi:10.1063/1.1699114. Asks for log f alone; where there are factors,
+/// variables that forbidden entries tie are redrawn together after each sweep. From a forbidden
+/// state every step is taken.
 class Metropolis final : public Sampler {
  public:
-  explicit Metropolis(const Energy& energy) : energy_(energy) {}
+  explicit Metropolis(const Energy& energy) : energy_(energy) {
+    if (const auto factors = energy.factors()) ties_.emplace(*factors, energy.space());
+  }
   bool clamps() const override { return true; }
-  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
-               Stream& stream) const override {
+  Swept sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+              Stream& stream) const override {
     auto x = given.clone();
     const auto B = x.size(0), D = x.size(1);
     const auto cardinalities = torch::tensor(energy_.space().cardinalities);
@@ -142,28 +156,33 @@ class Metropolis final : public Sampler {
         const auto shift = 1 + (u[0].select(1, i) * double(K - 1)).floor().to(torch::kLong);
         y.select(1, i).copy_((x.select(1, i) + shift.clamp_max(K - 1)).remainder(K));
         const auto proposed = energy_.log_density(y);
-        auto taken = u[1].select(1, i).to(torch::kDouble).log() < proposed - log_f;
+        auto taken = (u[1].select(1, i).to(torch::kDouble).log() < proposed - log_f)
+                         .logical_or(log_f == -INFINITY);
         if (free.defined()) taken = taken.logical_and(free.select(1, i));
         x = torch::where(taken.unsqueeze(1), y, x);
         log_f = torch::where(taken, proposed, log_f);
       }
+      if (!ties_ || !ties_->any()) continue;
+      x = ties_->redraw(x, free, stream);
+      log_f = energy_.log_density(x);
     }
-    return x;
+    return swept(given, x);
   }
 
  private:
   const Energy& energy_;
+  std::optional<TiedBlocks> ties_;
 };
 
 class ClusterMoves final : public Sampler {
  public:
   ClusterMoves(const Energy& energy, bool wolff) : clusters_(need_pairs(energy), wolff) {}
   bool clamps() const override { return false; }
-  Tensor sweep(const Tensor& given, const Tensor&, std::int64_t sweeps,
-               Stream& stream) const override {
+  Swept sweep(const Tensor& given, const Tensor&, std::int64_t sweeps,
+              Stream& stream) const override {
     auto x = given.contiguous().clone();
     clusters_.run(x, sweeps, stream.seed());
-    return x;
+    return swept(given, x);
   }
 
  private:
@@ -205,19 +224,22 @@ class ParallelTempering final : public Sampler {
   std::int64_t replicas() const override { return std::int64_t(betas_.size()); }
   bool clamps() const override { return true; }
 
-  Tensor sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
-               Stream& stream) const override {
+  Swept sweep(const Tensor& given, const Tensor& free, std::int64_t sweeps,
+              Stream& stream) const override {
     auto x = given.clone();
+    auto moved = torch::zeros_like(x, torch::kBool);
     const auto B = x.size(0) / replicas();
     const auto rows = [&](const Tensor& t, std::int64_t replica) {
       return t.slice(0, replica * B, (replica + 1) * B);
     };
     for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
+      const auto before = x.clone();
       for (std::int64_t t = 0; t < replicas(); ++t) {
         const auto held = free.defined() ? rows(free, t).contiguous() : Tensor();
         rows(x, t).copy_(
             gibbs_[std::size_t(t)]->sweep(rows(x, t).contiguous(), held, 1, stream, false).states);
       }
+      moved.logical_or_(x != before);
       const auto log_f = energy_.log_density(x);
       for (auto t = sweep % 2; t + 1 < replicas(); t += 2) {
         const auto gap = betas_[std::size_t(t)] - betas_[std::size_t(t + 1)];
@@ -228,7 +250,7 @@ class ParallelTempering final : public Sampler {
         rows(x, t + 1).copy_(torch::where(swap, cold, warm));
       }
     }
-    return x;
+    return {x, moved};
   }
 
  private:

@@ -10,6 +10,13 @@
 
 namespace marginalia::mcmc {
 
+/// Chains after some sweeps.
+struct Swept {
+  marginalia::Tensor states;  ///< int64 [replicas * B, D]
+  /// bool, likewise: values that a move has changed. An exchange of replicas is none.
+  marginalia::Tensor moved;
+};
+
 /// One kind of move on a batch of chains, all of which leave p invariant.
 class Sampler {
  public:
@@ -20,8 +27,15 @@ class Sampler {
   virtual bool clamps() const = 0;
   /// x: int64 [replicas * B, D], the first B rows p's own  ->  the same after `sweeps` sweeps.
   /// free: bool [replicas * B, D], undefined for all.
-  virtual marginalia::Tensor sweep(const marginalia::Tensor& x, const marginalia::Tensor& free,
-                                   std::int64_t sweeps, marginalia::Stream& stream) const = 0;
+  virtual Swept sweep(const marginalia::Tensor& x, const marginalia::Tensor& free,
+                      std::int64_t sweeps, marginalia::Stream& stream) const = 0;
+
+ protected:
+  /// Where nothing but moves changes values.
+  static Swept swept(const marginalia::Tensor& before, marginalia::Tensor after) {
+    auto moved = after != before;
+    return {std::move(after), std::move(moved)};
+  }
 };
 
 /// The moves that "auto" stands for; others stay as they are.

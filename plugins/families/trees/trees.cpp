@@ -23,7 +23,8 @@ class TreeFamily : public Family {
     double smoothing = 0;
     void visit(ParamVisitor& p) {
       p("smoothing", smoothing,
-        {.doc = "a, rows added to the N of the data, spread evenly over all values; 0: K",
+        {.doc = "a, rows added to the N of the data, spread evenly over all values; 0: the largest "
+                "K_i",
          .min = 0.0});
     }
   };

@@ -1,7 +1,6 @@
 #include "lattice.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <string_view>
@@ -11,7 +10,6 @@
 #include <fmt/ranges.h>
 
 #include <marginalia/error.h>
-#include <marginalia/files.h>
 
 namespace marginalia::ising {
 
@@ -72,43 +70,29 @@ namespace {
 
 /// The numbers of one line of a file.
 struct Line {
-  std::string where;  // "couplings.txt:7"
-  std::vector<double> numbers;
+  std::int64_t number;
+  std::vector<double> values;
 };
 
-double number(std::string_view word, const std::string& where) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (error != std::errc() || end != word.data() + word.size() || !std::isfinite(value))
-    throw SpecError(fmt::format("{}: \"{}\" is not a finite number", where, word));
-  return value;
-}
-
-/// The lines that hold something, comments taken away. Blanks, tabs and commas separate numbers.
-std::vector<Line> read_lines(const std::filesystem::path& file) {
-  if (!std::filesystem::is_regular_file(file))
-    throw SpecError(fmt::format("{}: there is no such file; a file is looked for beside the spec, "
-                                "then in the data directory (--data, $MARGINALIA_DATA)",
-                                file.string()));
-  constexpr std::string_view kSeparators = " \t\r,";
-  const auto text = marginalia::read_text(file);
-  std::vector<Line> lines;
-  std::string_view rest = text;
-  for (int count = 1; !rest.empty(); ++count) {
-    auto line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    line = line.substr(0, line.find('#'));
-    Line found{fmt::format("{}:{}", file.string(), count), {}};
+/// The lines that hold something, comments taken away. Blanks, commas and semicolons separate
+/// numbers.
+std::vector<Line> read_lines(const TextFile& file) {
+  constexpr std::string_view kSeparators = " \t,;";
+  std::vector<Line> all;
+  LineReader lines(file.text(), "#");
+  while (lines.next_filled()) {
+    auto rest = lines.line().substr(0, lines.line().find('#'));
+    Line line{lines.number(), {}};
     while (true) {
-      line.remove_prefix(std::min(line.find_first_not_of(kSeparators), line.size()));
-      if (line.empty()) break;
-      const auto word = line.substr(0, line.find_first_of(kSeparators));
-      found.numbers.push_back(number(word, found.where));
-      line.remove_prefix(word.size());
+      rest.remove_prefix(std::min(rest.find_first_not_of(kSeparators), rest.size()));
+      if (rest.empty()) break;
+      const auto word = rest.substr(0, rest.find_first_of(kSeparators));
+      line.values.push_back(file.number(word, line.number, "a number"));
+      rest.remove_prefix(word.size());
     }
-    if (!found.numbers.empty()) lines.push_back(std::move(found));
+    if (!line.values.empty()) all.push_back(std::move(line));
   }
-  return lines;
+  return all;
 }
 
 std::string describe_size(const Lattice& lattice) {
@@ -118,48 +102,53 @@ std::string describe_size(const Lattice& lattice) {
 
 /// The bond that a line `i j J` names.
 Bond& find_bond(const Line& line, std::map<std::pair<double, double>, Bond*>& by_sites,
-                const Lattice& lattice) {
-  const auto i = line.numbers[0], j = line.numbers[1];
+                const Lattice& lattice, const TextFile& file) {
+  const auto i = line.values[0], j = line.values[1];
   const auto found = by_sites.find(std::minmax(i, j));
   if (found == by_sites.end())
-    throw SpecError(fmt::format("{}: sites {} and {} are not neighbours on {}; sites count from 0, "
-                                "row by row",
-                                line.where, i, j, describe_size(lattice)));
+    file.fail(line.number, fmt::format("sites {} and {} are not neighbours on {}; sites count from "
+                                       "0, row by row",
+                                       i, j, describe_size(lattice)));
   if (!found->second)
-    throw SpecError(fmt::format("{}: the bond of sites {} and {} stands twice; give each bond once",
-                                line.where, i, j));
+    file.fail(line.number,
+              fmt::format("the bond of sites {} and {} stands twice; give each bond once", i, j));
   return *std::exchange(found->second, nullptr);
 }
 
 }  // namespace
 
-void read_couplings(const std::filesystem::path& file, Lattice& lattice) {
+void read_couplings(const TextFile& file, Lattice& lattice) {
   const auto lines = read_lines(file);
   auto& bonds = lattice.bonds;
-  const auto width = lines.empty() ? 1 : lines[0].numbers.size();
+  const auto width = lines.empty() ? 1 : lines[0].values.size();
   for (const auto& line : lines)
-    if (line.numbers.size() != width || (width != 1 && width != 3))
-      throw SpecError(fmt::format("{}: {} numbers; give one coupling a line on all lines, or "
-                                  "\"i j J\" on all lines",
-                                  line.where, line.numbers.size()));
+    if (line.values.size() != width || (width != 1 && width != 3))
+      file.fail(line.number, fmt::format("{} numbers; give one coupling a line on all lines, or "
+                                         "\"i j J\" on all lines",
+                                         line.values.size()));
   if (lines.size() != bonds.size())
     throw SpecError(fmt::format("{}: {} couplings, but {} has {} bonds, each counted once",
-                                file.string(), lines.size(), describe_size(lattice), bonds.size()));
+                                file.name(), lines.size(), describe_size(lattice), bonds.size()));
   std::map<std::pair<double, double>, Bond*> by_sites;
   for (auto& bond : bonds)
     by_sites[std::minmax(double(bond.i), double(bond.j))] = &bond;
   for (std::size_t l = 0; l < lines.size(); ++l)
-    (width == 1 ? bonds[l] : find_bond(lines[l], by_sites, lattice)).J = lines[l].numbers.back();
+    (width == 1 ? bonds[l] : find_bond(lines[l], by_sites, lattice, file)).J =
+        lines[l].values.back();
 }
 
-void read_fields(const std::filesystem::path& file, Lattice& lattice) {
+std::vector<double> read_fields(const TextFile& file, std::int64_t sites, const std::string& of) {
   std::vector<double> fields;
   for (const auto& line : read_lines(file))
-    fields.insert(fields.end(), line.numbers.begin(), line.numbers.end());
-  if (fields.size() != lattice.fields.size())
-    throw SpecError(fmt::format("{}: {} fields, but {} has {} sites", file.string(), fields.size(),
-                                describe_size(lattice), lattice.sites()));
-  lattice.fields = std::move(fields);
+    fields.insert(fields.end(), line.values.begin(), line.values.end());
+  if (std::cmp_not_equal(fields.size(), sites))
+    throw SpecError(
+        fmt::format("{}: {} fields, but {} has {} sites", file.name(), fields.size(), of, sites));
+  return fields;
+}
+
+void read_fields(const TextFile& file, Lattice& lattice) {
+  lattice.fields = read_fields(file, lattice.sites(), describe_size(lattice));
 }
 
 }  // namespace marginalia::ising

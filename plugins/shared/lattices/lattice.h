@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <string>
 #include <vector>
+
+#include <marginalia/text_file.h>
 
 namespace marginalia::ising {
 
@@ -37,9 +39,12 @@ std::vector<std::int64_t> colouring(const Lattice& lattice);
 
 /// Couplings from a text file: one a line in the order of the bonds, or lines `i j J` in any order,
 /// each bond once. `#` starts a comment. Throws SpecError, naming file and line.
-void read_couplings(const std::filesystem::path& file, Lattice& lattice);
+void read_couplings(const marginalia::TextFile& file, Lattice& lattice);
 
-/// Fields from a text file: D numbers in the order of the sites, on as many lines as one likes.
-void read_fields(const std::filesystem::path& file, Lattice& lattice);
+/// Fields from a text file: a number for each of `sites` in their order, on as many lines as one
+/// likes; `of` what they belong to, for messages: "a graph".
+std::vector<double> read_fields(const marginalia::TextFile& file, std::int64_t sites,
+                                const std::string& of);
+void read_fields(const marginalia::TextFile& file, Lattice& lattice);
 
 }  // namespace marginalia::ising

@@ -104,10 +104,11 @@ Tensor log_conditionals(const Family& family, const Tensor& partial, const Tenso
   return torch::cat(values);
 }
 
-Tensor true_states(Evaluation& evaluation, std::string& source) {
-  const auto states = evaluation.true_states(source);
-  if (states.size(0) == 0) throw Unavailable("needs states: there are none in " + source);
-  return states;
+TrueRows true_states(Evaluation& evaluation) {
+  auto truth = evaluation.true_states();
+  if (truth.states.size(0) == 0)
+    throw Unavailable("needs states: there are none in " + truth.source);
+  return truth;
 }
 
 void SubsetParams::visit(ParamVisitor& p) {
@@ -133,8 +134,9 @@ std::vector<std::int64_t> SubsetParams::resolved(std::int64_t dimension) const {
 }
 
 Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream) {
+  const auto [states, source] = true_states(evaluation);
   Subsets subsets;
-  const auto states = true_states(evaluation, subsets.source);
+  subsets.source = source;
   const auto rows = states.size(0), D = states.size(1);
   const auto count = std::min(params.queries, rows);
   std::vector<Tensor> partial, sizes;
@@ -175,8 +177,9 @@ CertifySettings IntervalParams::settings() const {
 }
 
 Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream) {
+  const auto [states, source] = true_states(evaluation);
   Links links;
-  const auto states = true_states(evaluation, links.source);
+  links.source = source;
   const auto rows = states.size(0);
   const auto chosen = stream.permutations(1, rows)[0].slice(0, 0, std::min(queries, rows));
   links.x = states.index({chosen});

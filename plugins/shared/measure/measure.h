@@ -60,7 +60,7 @@ Tensor log_conditionals(const Family& family, const Tensor& partial, const Tenso
                         const Tensor& variable, Stream& stream);
 
 /// States of the truth, or (said in `source`) of the model; throws Unavailable when there are none.
-Tensor true_states(Evaluation& evaluation, std::string& source);
+TrueRows true_states(Evaluation& evaluation);
 
 /// Which queries are asked: parameters of a metric.
 struct SubsetParams {

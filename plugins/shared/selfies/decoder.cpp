@@ -6,7 +6,9 @@
 /// the end, where both atoms have bonds left.
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <limits>
+#include <utility>
 
 #include "grammar.h"
 
@@ -19,12 +21,13 @@ constexpr int kEnded = -1;
 
 class Decoder {
  public:
-  Decoder(std::string_view selfies, const Constraints& constraints)
-      : selfies_(selfies), constraints_(constraints) {}
+  Decoder(std::string_view selfies, const Constraints& constraints, bool compatible)
+      : selfies_(selfies), constraints_(constraints), compatible_(compatible) {}
 
   std::string decode() {
     auto tokens = split(selfies_);
     std::erase(tokens, kNothing);
+    if (may_hold_version_1(selfies_)) replace_version_1(tokens);
     for (auto from = tokens.begin();; ++from) {
       const auto dot = std::find(from, tokens.end(), ".");
       tokens_.assign(from, dot);
@@ -49,6 +52,20 @@ class Decoder {
     int left, right;
     RingToken token;
   };
+  struct Replaced {
+    std::string modern;
+    std::string_view written;
+  };
+
+  /// A token of version 1, wherever it stands: as a digit or behind the end of its chain as well.
+  void replace_version_1(std::vector<std::string_view>& tokens) {
+    for (auto& token : tokens) {
+      auto modern = modern_token(token);
+      if (modern.empty()) continue;
+      if (!compatible_) refuse(token, version_1_fault(token));
+      token = replaced_.emplace_back(Replaced{std::move(modern), token}).modern;
+    }
+  }
 
   void decode_part() {
     at_ = 0;
@@ -114,7 +131,7 @@ class Decoder {
 
   void read_atom(Chain& chain, const AtomToken& token, std::string_view text) {
     const int most = free_bonds(token.atom, constraints_);
-    if (most < 0) refuse(text, "has more hydrogens than the constraints allow");
+    if (most < 0) refuse(text, hydrogen_fault(token.atom, constraints_));
     const int order = std::min({static_cast<int>(token.order), chain.state, most});
     if (chain.state == 0) {
       chain.last = molecule_.add_atom(token.atom, true);
@@ -154,12 +171,16 @@ class Decoder {
   }
 
   [[noreturn]] void refuse(std::string_view token, const std::string& why) const {
+    for (const auto& [modern, written] : replaced_)
+      if (token.data() == modern.data()) token = written;
     throw Malformed(static_cast<std::size_t>(token.data() - selfies_.data()) + 1,
                     "\"" + std::string(token) + "\" " + why);
   }
 
   std::string_view selfies_;
   const Constraints& constraints_;
+  bool compatible_;
+  std::deque<Replaced> replaced_;  // which tokens_ point into
   Molecule molecule_;
   std::vector<std::string_view> tokens_;  // of the part that is being read
   std::size_t at_ = 0;
@@ -186,8 +207,16 @@ std::vector<std::string_view> split(std::string_view selfies) {
   return tokens;
 }
 
-std::string decode(std::string_view selfies, const Constraints& constraints) {
-  return Decoder(selfies, constraints).decode();
+bool is_selfies(std::string_view text) {
+  try {
+    return text.starts_with('[') && !split(text).empty();
+  } catch (const Malformed&) {
+    return false;
+  }
+}
+
+std::string decode(std::string_view selfies, const Constraints& constraints, bool compatible) {
+  return Decoder(selfies, constraints, compatible).decode();
 }
 
 }  // namespace marginalia::selfies

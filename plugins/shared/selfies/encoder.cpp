@@ -9,15 +9,22 @@ namespace marginalia::selfies {
 
 namespace {
 
+/// Why an atom cannot make so many bonds.
+std::string bond_fault(const Atom& atom, int bonds, const Constraints& constraints) {
+  const int most = free_bonds(atom, constraints);
+  if (most < 0) return hydrogen_fault(atom, constraints);
+  return "makes " + std::to_string(bonds) + " bonds" +
+         (atom.hydrogens > 0 ? " beside those to its hydrogens" : "") +
+         ", but the constraints allow it " + std::to_string(most);
+}
+
 void check_constraints(const Molecule& molecule, const Constraints& constraints) {
   for (int i = 0; i < molecule.size(); ++i) {
     const auto& atom = molecule.atoms[i];
     const int bonds = static_cast<int>(molecule.order_sum[i]);
-    const int most = free_bonds(atom, constraints);
-    if (bonds > most)
-      throw Malformed(atom.position, to_text(atom, true) + " makes " + std::to_string(bonds) +
-                                         " bonds, but the constraints allow it " +
-                                         std::to_string(std::max(most, 0)));
+    if (bonds > free_bonds(atom, constraints))
+      throw Malformed(atom.position,
+                      to_text(atom, true) + " " + bond_fault(atom, bonds, constraints));
   }
 }
 

@@ -37,6 +37,13 @@ std::optional<AtomToken> read_atom_token(std::string_view token);
 std::optional<BranchToken> read_branch_token(std::string_view token);
 std::optional<RingToken> read_ring_token(std::string_view token);
 
+/// The token of version 2 for one of version 1; empty where `token` is none of version 1.
+std::string modern_token(std::string_view token);
+/// Whether a text can hold tokens of version 1 at all: quickly, and sometimes wrongly, yes.
+bool may_hold_version_1(std::string_view text);
+/// Why a token of version 1 is refused.
+std::string version_1_fault(std::string_view token);
+
 inline constexpr int kMaxDigits = 3;
 inline constexpr int kBase = 16;
 inline constexpr int kLongest = kBase * kBase * kBase;  // of a branch, or across a ring

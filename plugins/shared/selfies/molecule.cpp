@@ -105,6 +105,12 @@ int free_bonds(const Atom& atom, const Constraints& constraints) {
   return constraints.max_bonds(atom.element, atom.charge) - std::max(atom.hydrogens, 0);
 }
 
+std::string hydrogen_fault(const Atom& atom, const Constraints& constraints) {
+  return "has " + std::to_string(atom.hydrogens) + " hydrogens, too many for the " +
+         std::to_string(constraints.max_bonds(atom.element, atom.charge)) +
+         " bonds that the constraints allow it";
+}
+
 std::string to_text(const Atom& atom, bool brackets) {
   std::string text;
   if (atom.hydrogens == kImplicit) return text.append(atom.element);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,6 +70,8 @@ bool can_be_aromatic(std::string_view element);
 
 /// What is left for bonds to other atoms.
 int free_bonds(const Atom& atom, const Constraints& constraints);
+/// Says of an atom with fewer than none of them what is wrong: "has 5 hydrogens, too many ...".
+std::string hydrogen_fault(const Atom& atom, const Constraints& constraints);
 /// The atom in SMILES; in SELFIES, without the brackets.
 std::string to_text(const Atom& atom, bool brackets);
 /// "", "/", "\\", "=" or "#".
@@ -78,6 +81,8 @@ std::string_view to_text(const Bond& bond);
 void kekulize(Molecule& molecule);
 
 Molecule read_smiles(std::string_view smiles);
+/// What stands between the brackets of an atom in SMILES; nothing where it is no atom.
+std::optional<Atom> read_bracket_atom(std::string_view inside);
 std::string write_smiles(const Molecule& molecule);
 
 }  // namespace marginalia::selfies

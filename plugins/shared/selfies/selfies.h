@@ -59,10 +59,24 @@ class Constraints {
 std::string encode(std::string_view smiles, const Constraints& constraints = {});
 
 /// SELFIES to SMILES. Only what is not a token, or no known one, is refused (Malformed).
-std::string decode(std::string_view selfies, const Constraints& constraints = {});
+/// compatible: tokens of version 1 are read as `modernise` writes them; else they are refused.
+std::string decode(std::string_view selfies, const Constraints& constraints = {},
+                   bool compatible = false);
+
+/// A text with each token of SELFIES 1 in it as version 2 has it, as the reference implementation
+/// reads it where it is told to be compatible: [Branch1_2] becomes [=Branch1], [Expl=Ring1]
+/// [=Ring1], [C@@Hexpl] [C@@H1]. All else stays as it is, gaps and faults too.
+std::string modernise(std::string_view text);
+/// Throws Malformed at the first token of SELFIES 1.
+void refuse_version_1(std::string_view text);
 
 /// The tokens of a SELFIES in order; "." between molecules is one of them. Throws Malformed for
 /// text outside of brackets. The views are into `selfies`.
 std::vector<std::string_view> split(std::string_view selfies);
+
+/// Whether a text is written as a SMILES that SELFIES can express; its valences are not looked at.
+bool is_smiles(std::string_view text);
+/// Whether a text begins with a token, and nothing but tokens and dots follows, known or not.
+bool is_selfies(std::string_view text);
 
 }  // namespace marginalia::selfies

@@ -89,9 +89,16 @@ class SmilesTokens {
     return end + 1 - at_;
   }
   std::size_t ring_size() const {
-    const auto digits = smiles_.substr(at_ + 1, 2);
-    if (digits.size() == 2 && is_digit(digits[0]) && is_digit(digits[1])) return 3;
-    fail(at_ + 1, "two digits must follow \"%\", as in %12");
+    auto rest = smiles_.substr(at_ + 1);
+    const bool bracket = rest.starts_with('(');
+    if (bracket) rest.remove_prefix(1);
+    const auto end = std::ranges::find_if_not(rest, is_digit);
+    const auto digits = static_cast<std::size_t>(end - rest.begin());
+    if (!bracket && digits >= 2) return 3;
+    if (bracket && digits >= 1 && digits <= 5 && end != rest.end() && *end == ')')
+      return digits + 3;
+    fail(at_ + 1,
+         "two digits must follow \"%\", as in %12, or one to five in brackets, as in %(123)");
   }
   Token take(Kind kind, char bond, std::size_t size) {
     const Token token{kind, bond, at_ + 1, smiles_.substr(at_, size)};
@@ -185,6 +192,13 @@ class BracketAtom {
   std::string_view rest_;
 };
 
+int ring_number(std::string_view text) {
+  int number = 0;
+  for (const char c : text)
+    if (is_digit(c)) number = 10 * number + (c - '0');
+  return number;
+}
+
 std::optional<Atom> bare_atom(std::string_view symbol) {
   Atom atom;
   if (is_organic(symbol)) {
@@ -200,7 +214,7 @@ std::optional<Atom> bare_atom(std::string_view symbol) {
 
 Atom read_atom(const Token& token) {
   const bool bracket = token.text.front() == '[';
-  auto atom = bracket ? BracketAtom::read(token.text.substr(1, token.text.size() - 2))
+  auto atom = bracket ? read_bracket_atom(token.text.substr(1, token.text.size() - 2))
                       : bare_atom(token.text);
   if (!atom)
     throw Malformed(token.position, "\"" + std::string(token.text) +
@@ -242,6 +256,7 @@ class Part {
   };
   struct OpenRing {
     Token token;
+    int number;  ///< 1 may be written 1, %01 or %(1)
     int atom;
     int place;  ///< among the bonds of the atom
   };
@@ -277,10 +292,10 @@ class Part {
   }
 
   void ring(const Token& token) {
-    const auto at =
-        std::ranges::find_if(open_, [&](const OpenRing& r) { return r.token.text == token.text; });
+    const int number = ring_number(token.text);
+    const auto at = std::ranges::find(open_, number, &OpenRing::number);
     if (at == open_.end()) {
-      open_.push_back({token, last_atom_, molecule_.reserve_ring(last_atom_)});
+      open_.push_back({token, number, last_atom_, molecule_.reserve_ring(last_atom_)});
       return;
     }
     const auto opened = *at;
@@ -315,6 +330,19 @@ class Part {
 };
 
 }  // namespace
+
+std::optional<Atom> read_bracket_atom(std::string_view inside) {
+  return BracketAtom::read(inside);
+}
+
+bool is_smiles(std::string_view text) {
+  try {
+    read_smiles(text);
+    return true;
+  } catch (const Malformed&) {
+    return false;
+  }
+}
 
 Molecule read_smiles(std::string_view smiles) {
   if (smiles.empty()) throw Malformed(1, "the SMILES is empty; it needs one atom at least");

@@ -55,11 +55,15 @@ class Writer {
     stack_.push_back(visit);
   }
 
-  /// Numbers count up in the order in which rings are first met; none is used twice.
+  /// Numbers count up in the order in which rings are first met; none is used twice. Above 99 they
+  /// stand in brackets, without which %100 would be read as %10 and 0.
   void write_ring_number(int a, int b) {
     const auto number = rings_.try_emplace(std::minmax(a, b), rings_.size() + 1).first->second;
-    if (number > 9) text_ += '%';
-    text_ += std::to_string(number);
+    const auto digits = std::to_string(number);
+    if (number > 99)
+      text_ += "%(" + digits + ")";
+    else
+      text_ += (number > 9 ? "%" : "") + digits;
   }
 
   const Molecule& molecule_;

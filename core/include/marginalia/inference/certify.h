@@ -37,7 +37,8 @@ class MARGINALIA_API Certifier {
   ~Certifier();
 
   /// log p(x_Q | x_E); x holds x_Q and x_E, `given` x_E alone, or undefined.  x, given: int64 [D].
-  /// What x says must be settled before `stream` is drawn from.
+  /// What x says must be settled before `stream` is drawn from. Throws ImpossibleGiven where the
+  /// sum over what is given is exact, and 0.
   Certificate certify(const Tensor& x, const Tensor& given, Stream& stream);
   /// log f(x_S).
   Certificate certify_sum(const Tensor& x, Stream& stream);

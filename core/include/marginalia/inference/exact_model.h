@@ -20,7 +20,7 @@ struct ExactModel {
 
 /// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMaxProbable where the model
 /// does; a state with log p(x_U | x_S), of which that of kMaxProbable is a lower bound on the
-/// largest.
+/// largest. Throws ImpossibleGiven for a row that is conditioned on what has probability zero.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.
 MARGINALIA_API std::vector<Capability> capabilities_of_exact(const std::string& passes);

@@ -31,7 +31,7 @@ class MARGINALIA_API Routed {
   static std::string obstacle(const Family& family, const Energy* energy);
 
   /// log p(x_Q | x_E) as Family::answer gives it; `given` may be undefined. [B, D] -> float64 [B].
-  /// Throws SpecError where a component shows that what is given has probability zero.
+  /// Throws ImpossibleGiven where a component shows that what is given has probability zero.
   Answer log_marginal(const Tensor& partial, const Tensor& given, Stream& stream) const;
 
  private:

@@ -17,6 +17,7 @@ set(report_files
   sections.js
   scores.js
   report.js
+  study_tables.js
   study.js
   vendor/uPlot.iife.min.js
   vendor/uPlot.min.css

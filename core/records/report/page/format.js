@@ -71,7 +71,9 @@ function with_error(value, error, digits = 5) {
   if (error <= 0) return `${trimmed(value, digits)} ${PLUS_MINUS} 0`;
   const exponent = Math.floor(Math.log10(Math.max(Math.abs(value), error)));
   const scale = exponent < -4 || exponent > 7 ? 10 ** exponent : 1;
-  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error / scale))));
+  const decimals = Math.max(0, 1 - Math.floor(Math.log10(error / scale)));
+  if (decimals > 12)  // no digit of the value reaches the error's
+    return `${trimmed(value, digits)} ${PLUS_MINUS} ${power(error, 1)}`;
   const text = [value, error].map((x) => fixed(x / scale, decimals)).join(` ${PLUS_MINUS} `);
   return scale === 1 ? text : `(${text})${THIN}${TIMES}${THIN}${ten_to(exponent)}`;
 }

@@ -38,7 +38,7 @@ function figure({ title, unit, note, build, heads, rows, height = 200, group = n
   const fit = () => {
     if (host.clientWidth !== plot.width) plot.draw();
   };
-  new ResizeObserver(() => requestAnimationFrame(fit)).observe(host);
+  new ResizeObserver(fit).observe(host);  // at once, so that no frame shows it past its frame's edge
   plots.push(plot);
   return element("figure", {},
     element("figcaption", {}, element("b", {}, title), unit && element("span", {}, " " + unit),

@@ -15,6 +15,13 @@ function component(kind) {
       : null];
 }
 
+/// How many values variables have: all of them where they differ and are few.
+function levels_of(space) {
+  const each = list(space.cardinalities);
+  if (each.length === 0) return brief(space.levels);
+  return each.length <= 12 ? each.join(", ") : `${Math.min(...each)} to ${Math.max(...each)}`;
+}
+
 function write_header() {
   const status = String(run.status ?? "status not recorded");
   const space = run.space;
@@ -36,7 +43,7 @@ function write_header() {
       element("dt", {}, kind), element("dd", {}, component(kind)))),
     is_object(space) ? element("div", {}, element("dt", {}, "states"), element("dd", {},
       element("b", {}, `${brief(space.dimension)} variables`),
-      ` of ${brief(space.levels)} levels` +
+      ` of ${levels_of(space)} levels` +
       (list(space.shape).length > 1 ? `, seen as ${space.shape.join(` ${TIMES} `)}` : ""))) : null),
     ...warnings(status).map((text) => element("p", { class: "warning", role: "note" }, text)),
   ].filter(Boolean));

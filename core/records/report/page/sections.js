@@ -39,6 +39,9 @@ function meaning_of(metric) {
 
 const metric_label = (metric) => declared(metric)[0]?.label || words(metric);
 const estimator_label = words;
+/// "error of energy": an error that is not to be taken for the quantity itself.
+const error_label = (metric, estimator) =>
+  (metric_label(metric).startsWith("error of ") && estimator ? `error of ${words(estimator)}` : null);
 const route_of = (entry) => (Object.hasOwn(ROUTES, entry?.route ?? "") ? entry.route : null);
 const route_class = (route) => "route-" + (route ?? "other").replaceAll(" ", "-");
 
@@ -68,29 +71,30 @@ function unit_of(metric, entry = {}, estimator = "") {
 
 function result_table(metrics) {
   const groups = entries(metrics).map(([metric, by]) => {
-    const rows = entries(by).filter(([, entry]) => is_object(entry));
-    return element("tbody", {}, rows.map(([estimator, entry], index) => element("tr", {},
-      index > 0 ? null : element("th", { scope: "rowgroup", rowspan: rows.length },
-        metric_label(metric), element("small", {}, prose(meaning_of(metric)))),
-      ...result_cells(metric, estimator, entry))));
+    const rows = entries(by).filter(([, entry]) => is_object(entry))
+      .flatMap(([estimator, entry]) => result_rows(metric, estimator, entry));
+    rows[0]?.prepend(element("th", { scope: "rowgroup", rowspan: rows.length },
+      metric_label(metric), element("small", {}, prose(meaning_of(metric)))));
+    return element("tbody", {}, rows);
   });
   const heads = ["metric", "estimator", "value " + PLUS_MINUS + " standard error", "unit", "status",
-    "samples", "more"];
+    "samples"];
   return element("div", { class: "scroll" }, element("table", { class: "results" },
     element("thead", {}, element("tr", {}, heads.map((head, column) =>
       element("th", { scope: "col", class: [2, 5].includes(column) ? "number" : null }, head)))),
     groups));
 }
 
-function result_cells(metric, estimator, entry) {
+/// A measurement, and on a line of its own what else is said of it.
+function result_rows(metric, estimator, entry) {
   let [factor, unit] = [1, unit_of(metric, entry, estimator)];
   const own = own_meaning(metric, estimator), route = route_of(entry);
   if (unit === "seconds" && is_number(entry.value)) [factor, unit] = time_unit(entry.value);
   const scaled = (x) => (is_number(x) ? x * factor : null);
   const status = String(entry.status ?? "not stated");
-  return [
+  const cells = [
     element("td", { class: "estimator " + route_class(route), title: ROUTES[route] ?? null },
-      estimator_label(estimator), own ? element("small", {}, own) : null),
+      error_label(metric, estimator) ?? estimator_label(estimator), own ? element("small", {}, own) : null),
     element("td", { class: "number value" },
       element("i", {}, (STATUSES[status]?.[0] ?? "") + " "),
       with_error(scaled(entry.value), scaled(entry.stderr), status === "exact" ? 7 : 5)),
@@ -99,15 +103,17 @@ function result_cells(metric, estimator, entry) {
       status)),
     element("td", { class: "number samples-used" },
       is_number(entry.samples) ? count(entry.samples) : DASH),
-    element("td", { class: "more" }, [off_exact(metric, estimator, entry, unit),
-      ...remarks(entry, unit, factor)].filter(Boolean).join(", ")),
   ];
+  const more = [off_exact(metric, estimator, entry, unit), ...remarks(entry, unit, factor)]
+    .filter(Boolean).join(", ");
+  return [element("tr", {}, cells), more === "" ? null : element("tr", {},
+    element("td", { class: "more", colspan: cells.length }, more))].filter(Boolean);
 }
 
 /// "off the exact value by +0.012 nats (1.1 standard errors)"
 function off_exact(metric, estimator, entry, unit) {
   const exact = exact_entry(metric);
-  if (estimator === exact?.estimator || !is_number(exact?.value) || !is_number(entry.value))
+  if (entry.status === "exact" || !is_number(exact?.value) || !is_number(entry.value))
     return null;
   const difference = entry.value - exact.value;
   const error = Math.hypot(entry.stderr ?? 0, exact.stderr ?? 0);

@@ -1,17 +1,6 @@
 // The page of a study: what comparison.json says, drawn. Nothing is worked out here: means, bands,
 // tests and fits stand in that file.
 
-const comparison = data.comparison, columns = list(comparison.table?.columns);
-const table_rows = list(comparison.table?.rows), experiments = list(comparison.experiments);
-const kColours = 8;
-
-const row_colour = (index) => colour(`c${index % kColours + 1}`);
-const swatch = (index) => element("span", { class: "swatch",
-  style: `background: var(--c${index % kColours + 1})` });
-
-/// A name that a narrow page may break at its underscores.
-const breakable = (name) => name.replaceAll("_", "_\u200b");
-
 function write_header() {
   const standing = (name) => experiments.filter((e) => e.standing === name).length;
   const counts = ["finished", "running", "unfinished", "altered", "absent"]
@@ -29,101 +18,6 @@ function write_header() {
     comparison.note ? element("p", { class: "note" }, comparison.note) : null,
     ...list(comparison.notes).map((note) => element("p", { class: "warning", role: "note" }, note)),
   ].filter(Boolean));
-}
-
-function head_of(column) {
-  const better = { lower: "\u2193", higher: "\u2191" }[column.better] ?? "";
-  return [column.label, NBSP + better, column.unit ? element("small", {}, column.unit) : null];
-}
-
-/// [name, what it is] of a column of quality: of the metric, where that has a meaning as a whole,
-/// else of the one measurement.
-function meaning_of_column(column) {
-  const [metric, estimator = ""] = column.key.split(" of ")[0].split("/");
-  const general = meaning_of(metric);
-  const meaning = general ?? info_of(metric, estimator)?.meaning;
-  if (!meaning) return null;
-  const label = metric_label(metric);
-  const name = general ? words(metric) : `${words(metric)}, ${words(estimator)}`;
-  return [name, (label === words(metric) ? "" : label + ": ") + prose(meaning)];
-}
-
-/// What the columns measure, each metric once.
-function meanings() {
-  const told = new Map(columns.filter((column) => column.kind === "quality")
-    .map(meaning_of_column).filter(Boolean));
-  return told.size === 0 ? null : element("dl", { class: "legend meanings" }, [...told].map(
-    ([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
-}
-
-const first_cost = columns.findIndex((column) => column.kind === "cost");
-function column_class(index) {
-  const cost = columns[index].kind === "cost";
-  return ["number", cost && "cost", index === first_cost && "first-cost"].filter(Boolean).join(" ");
-}
-
-/// Why cells are empty, each reason once: cells name it by its letter, the list stands below.
-const reasons = [];
-function letter_of(why) {
-  if (!reasons.includes(why)) reasons.push(why);
-  return String.fromCharCode(97 + reasons.indexOf(why) % 26);
-}
-
-/// The number, bold where it is best beyond doubt; under it what must be known of it.
-function cell_of(cell, index) {
-  const below = [cell.n !== undefined && cell.n > 0 && columns[index].kind === "quality"
-    ? [cell.estimator && !columns[index].key.includes("/") ? words(cell.estimator) : null,
-      cell.stderr_of === "one run" ? "one run" : `${cell.n} run${cell.n === 1 ? "" : "s"}`]
-    : null].flat().filter(Boolean).join(", ");
-  return element("td", { class: column_class(index), title: cell.why ?? null },
-    cell.significant ? element("b", {}, cell.text) : cell.text,
-    cell.n === 0 && cell.why ? element("sup", {}, letter_of(cell.why))
-      : below ? element("small", {}, below) : null);
-}
-
-function write_table() {
-  const head = element("tr", {}, element("th", { scope: "col" }, "row"),
-    columns.map((column, index) =>
-      element("th", { scope: "col", class: column_class(index) }, head_of(column))));
-  const body = table_rows.map((row, r) => element("tr", {},
-    element("th", { scope: "row" }, swatch(r), breakable(row.row)), row.cells.map(cell_of)));
-  section("comparison", "Comparison",
-    ["Mean \u00b1 standard error over the runs of a row (over states, of one run).",
-      `Bold: the best of its column, where it differs from every other row at ` +
-      `${comparison.alpha}, all pairs of rows counted.`,
-      "Right of the line: what it cost. Training alone, evaluation excluded."],
-    element("div", { class: "scroll" }, element("table", { class: "compare" },
-      element("thead", {}, head), element("tbody", {}, body))),
-    reasons.length === 0 ? null : element("p", { class: "reasons" }, reasons.map((why) =>
-      element("span", {}, element("sup", {}, letter_of(why)), NBSP + why))),
-    meanings());
-}
-
-function write_differences() {
-  const shown = columns.map((column, index) => [column, index])
-    .filter(([column]) => column.kind === "quality");
-  const others = table_rows.map((row, r) => [row, r])
-    .filter(([row]) => row.row !== comparison.baseline);
-  if (shown.length === 0 || others.length === 0) return;
-  const difference = (cell) => {
-    const test = cell.difference ?? {};
-    const [value, p] = String(test.text ?? DASH).split(" (p ");
-    const below = [p ? "p " + p.slice(0, -1) : "not tested", `${test.n} pair${test.n === 1 ? "" : "s"}`].join(", ");
-    return element("td", { class: "number", title: test.untested ?? null },
-      is_number(test.p_holm) && test.p_holm < comparison.alpha ? element("b", {}, value) : value,
-      test.n > 0 ? element("small", {}, below) : null);
-  };
-  section("differences", "Differences",
-    [`From ${comparison.baseline}, run by run over what two rows share (the seed, above all).`,
-      `p: ${comparison.test}. ${comparison.correction}.`,
-      `Bold: p below ${comparison.alpha}.`],
-    element("div", { class: "scroll" }, element("table", { class: "compare" },
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" },
-        `less ${comparison.baseline}`), shown.map(([column]) =>
-        element("th", { scope: "col", class: "number" }, head_of(column))))),
-      element("tbody", {}, others.map(([row, r]) => element("tr", {},
-        element("th", { scope: "row" }, swatch(r), breakable(row.row)),
-        shown.map(([, index]) => difference(row.cells[index]))))))));
 }
 
 /// A band between low and high, under a line that uPlot draws.
@@ -228,13 +122,24 @@ function write_sizes() {
     element("div", { class: "plots study" }, sizes.map((one) => study_figure(one.title, () => one))));
 }
 
+/// Every metric, and the observables themselves, against the study's axis.
+function write_against() {
+  const against = of_group("against");
+  if (against.length === 0) return;
+  section("against", `Against ${words(String(comparison.against).split(".").at(-1))}`,
+    ["Line: mean over the runs of a row; band: \u00b1 one standard error over its seeds.",
+      "Dashed: the exact value, or the reference's."],
+    element("div", { class: "plots study" }, against.map((one) => study_figure(one.title, () => one))));
+}
+
 function write_calibration() {
-  const [drawn] = of_group("calibration");
-  if (!drawn) return;
+  const calibration = of_group("calibration");
+  if (calibration.length === 0) return;
   section("calibration", "Calibration",
     ["Of the times a value was given probability p, how often it came; on the dashed line, as " +
       "often as said. Runs of a row pooled; band: binomial standard error."],
-    element("div", { class: "plots study" }, study_figure(drawn.title, () => drawn)));
+    element("div", { class: "plots study" },
+      calibration.map((one) => study_figure(one.title, () => one))));
 }
 
 function write_costs() {
@@ -247,11 +152,12 @@ function write_costs() {
 }
 
 function law_row(law) {
-  if (law.why) return [law.axis, law.points, "not fitted: " + law.why, "", "", ""];
+  const axis = law.target ? `${law.target}, ${law.axis}` : law.axis;
+  if (law.why) return [axis, law.points, "not fitted: " + law.why, "", "", ""];
   const exponents = [with_error(law.alpha, law.alpha_stderr, 3),
     is_number(law.beta) ? with_error(law.beta, law.beta_stderr, 3) : null].filter(Boolean);
   const percent = (x) => (is_number(x) ? `${number(100 * x, 2)} %` : law.held_out?.why ?? DASH);
-  return [law.axis, law.points, exponents.join(", "), law.E,
+  return [axis, law.points, exponents.join(", "), law.E,
     percent(law.held_out?.relative_error_rms), percent(law.held_out?.constant_relative_error_rms)];
 }
 
@@ -290,5 +196,5 @@ function write_experiments() {
         seconds(e), element("code", {}, e.run)])));
 }
 
-write_page([write_header, write_table, write_differences, write_curves, write_sizes,
+write_page([write_header, write_table, write_differences, write_against, write_curves, write_sizes,
   write_calibration, write_costs, write_scaling, write_samples, write_experiments]);
