@@ -85,7 +85,8 @@ TEST_CASE("molecules of SMILES characters read them, with gaps") {
 TEST_CASE("molecules are drawn where RDKit is there") {
   const Folder folder;
   for (const auto* representation : {"selfies", "smiles"}) {
-    const auto m = make_molecules(folder, fmt::format(R"("representation": "{}", )", representation));
+    const auto m =
+        make_molecules(folder, fmt::format(R"("representation": "{}", )", representation));
     const auto row = all_rows(*m, Split::kTrain)[0].clone();
     const auto svg = m->to_svg(row);
     if (chemistry::rdkit_version().empty()) {
