@@ -69,21 +69,28 @@ TEST_CASE("consistency alone learns from states of the model itself") {
   const auto result =
       trained_on_torus(R"({"type": "mam", "objective": "consistency", "states": "model",
                                   "chain": {"count": 256, "block": 3}})",
-                       kConv, 1500);
+                       kConv, 500);
   CHECK(measured_value(result, "ess/importance") > 0.95);
   CHECK(measured_value(result, "marginal_error/one_pass") < 0.15);
   CHECK(std::abs(measured_value(result, "log_z/learned") - measured_value(result, "log_z/exact")) <
         0.1);
 }
 
-TEST_CASE("links near the end, as particle GFlowNets take them, learn a small target") {
-  const auto result =
-      trained_on_torus(R"({"type": "mam", "objective": "particle", "states": "model",
-                                  "chain": {"count": 256, "block": 1, "watch": "outputs",
-                                            "rejuvenate": 1.5}})",
-                       kConv, 1600);
+static Json trained_by_particles(int steps) {
+  return trained_on_torus(R"({"type": "mam", "objective": "particle", "states": "model",
+                              "chain": {"count": 256, "block": 1, "watch": "outputs",
+                                        "rejuvenate": 1.5}})",
+                          kConv, steps);
+}
+
+TEST_CASE("links near the end, as particle GFlowNets take them, learn a small target's draws") {
+  CHECK(measured_value(trained_by_particles(400), "ess/importance") > 0.8);
+}
+
+// F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins there.
+TEST_CASE("and in time its normaliser" * doctest::test_suite("slow")) {
+  const auto result = trained_by_particles(1600);
   CHECK(measured_value(result, "ess/importance") > 0.9);
-  // F(empty), which all marginals are divided by, is hardly seen: one link in hundreds begins there
   CHECK(std::abs(measured_value(result, "log_z/learned") - measured_value(result, "log_z/exact")) <
         1);
   CHECK(measured_value(result, "marginal_error/one_pass") < 1);

@@ -128,7 +128,7 @@ TEST_CASE("a proposal's draws have the law that it scores") {
 TEST_CASE("certificates hold as often as they promise, whatever the network, and when one stops") {
   const auto energy = test::make<Energy>(kLattice);
   test::Leaning family(*energy);
-  const int trials = 150;
+  const int trials = 80;
   for (const double noise : {0.0, 1.0, 3.0})
     for (const double unknown : {0.3, 0.9})
       for (const bool stop_by_width : {false, true}) {

@@ -30,8 +30,8 @@ MARGINALIA_API Parsed<std::int64_t> parse_integer(std::string_view word);
 
 inline constexpr std::string_view kBlanks = " \t";
 
-/// `text` without blanks around it.
-MARGINALIA_API std::string_view trim(std::string_view text);
+/// `text` without characters of `blanks` around it.
+MARGINALIA_API std::string_view trim(std::string_view text, std::string_view blanks = kBlanks);
 /// The words of a line, which blanks separate.
 MARGINALIA_API std::vector<std::string_view> split_words(std::string_view line);
 /// `text` without the byte order mark of UTF-8 that it may begin with.
@@ -80,9 +80,10 @@ class MARGINALIA_API LineReader {
   std::int64_t number() const { return number_; }
 
  private:
-  std::string_view rest_, line_, comments_;
+  std::string_view text_, line_, comments_;
+  std::size_t at_ = 0;
+  std::size_t newline_, return_;  // the next \n and the next \r at at_ or behind it, or npos
   std::int64_t number_ = 0;
-  bool has_returns_;  // whether \r occurs at all
 };
 
 /// The words of a text one by one, whatever lines they stand on.

@@ -18,13 +18,7 @@ char find_separator(std::string_view line) {
   return comma ? ',' : semicolon ? ';' : ' ';
 }
 
-/// `text` without blanks and ends of lines around it.
-std::string_view trim_lines(std::string_view text) {
-  constexpr std::string_view kAround = " \t\r\n";
-  const auto from = text.find_first_not_of(kAround);
-  if (from == text.npos) return {};
-  return text.substr(from, text.find_last_not_of(kAround) + 1 - from);
-}
+constexpr std::string_view kAroundQuoted = " \t\r\n";
 
 }  // namespace
 
@@ -131,13 +125,13 @@ void RecordReader::read_quoted() {
   if (at_ >= text_.size()) file_.fail(opened, "a quoted field begins here and is never closed");
   const auto field = text_.substr(from, at_++ - from);
   if (!doubled) {
-    fields_.push_back(trim_lines(field));
+    fields_.push_back(trim(field, kAroundQuoted));
     return;
   }
   std::string single;
   for (std::size_t i = 0; i < field.size(); i += field[i] == '"' ? 2 : 1)
     single.push_back(field[i]);
-  fields_.push_back(trim_lines(file_.keep(std::move(single))));
+  fields_.push_back(trim(file_.keep(std::move(single)), kAroundQuoted));
 }
 
 }  // namespace marginalia

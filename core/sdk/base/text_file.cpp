@@ -10,10 +10,10 @@
 
 namespace marginalia {
 
-std::string_view trim(std::string_view text) {
-  const auto from = text.find_first_not_of(kBlanks);
+std::string_view trim(std::string_view text, std::string_view blanks) {
+  const auto from = text.find_first_not_of(blanks);
   if (from == text.npos) return {};
-  return text.substr(from, text.find_last_not_of(kBlanks) + 1 - from);
+  return text.substr(from, text.find_last_not_of(blanks) + 1 - from);
 }
 
 std::vector<std::string_view> split_words(std::string_view line) {
@@ -77,15 +77,16 @@ std::int64_t TextFile::integer(std::string_view word, std::int64_t line,
 }
 
 LineReader::LineReader(std::string_view text, std::string_view comments)
-    : rest_(text), comments_(comments), has_returns_(text.find('\r') != text.npos) {}
+    : text_(text), comments_(comments), newline_(text.find('\n')), return_(text.find('\r')) {}
 
 bool LineReader::next() {
-  while (!rest_.empty()) {
-    const auto end = has_returns_ ? rest_.find_first_of("\r\n") : rest_.find('\n');
-    line_ = rest_.substr(0, end);
+  while (at_ < text_.size()) {
+    if (newline_ < at_) newline_ = text_.find('\n', at_);
+    if (return_ < at_) return_ = text_.find('\r', at_);
+    const auto end = std::min({newline_, return_, text_.size()});
+    line_ = text_.substr(at_, end - at_);
     ++number_;
-    const bool pair = end != rest_.npos && rest_.substr(end).starts_with("\r\n");
-    rest_.remove_prefix(end == rest_.npos ? rest_.size() : end + (pair ? 2 : 1));
+    at_ = newline_ == end + 1 && return_ == end ? end + 2 : end + 1;
     if (comments_.empty()) return true;
     const auto first = line_.find_first_not_of(kBlanks);
     if (first == line_.npos || comments_.find(line_[first]) == comments_.npos) return true;
