@@ -127,7 +127,6 @@ struct Found {
 };
 
 Found found_at_end(std::string_view text) {
-  if (text.find_first_not_of(" \t\r\n") == text.npos) return {0, "there is nothing"};
   const auto open = open_at_end(text);
   if (!open) return {text.size(), "the text ends too early"};
   const char c = text[*open];
@@ -181,6 +180,7 @@ Found found_in(std::string_view text, std::size_t at, const std::string& said) {
 Found first_fault(std::string_view text) {
   if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
     return {0, "this is UTF-16; convert it to UTF-8, as with iconv -f UTF-16 -t UTF-8"};
+  if (text.find_first_not_of(" \t\r\n") == text.npos) return {0, "there is nothing"};
   Stop stop;
   Json::sax_parse(text.begin(), text.end(), &stop, Json::input_format_t::json, true, true);
   const auto says = [&](const char* words) { return stop.said.find(words) != std::string::npos; };
