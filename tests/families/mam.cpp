@@ -202,7 +202,7 @@ TEST_CASE("sums along a path are unbiased, and exact where every variable is a b
     CAPTURE(points);
     const auto paths = mam::draw_paths(x, blocks, points, model, stream);
     const auto m = std::min<std::int64_t>(blocks, 6);
-    CHECK(paths.passes == (1 + points) * m * 20000);
+    CHECK(paths.passes == (m < 6 ? 1 + points : 1) * m * 20000);
     const auto states = paths.states.view({m, 20000, 6});
     CHECK(states[m - 1].equal(x));
     for (std::int64_t j = 0; j + 1 < m; ++j)  // nested, and never the same
@@ -219,6 +219,28 @@ TEST_CASE("sums along a path are unbiased, and exact where every variable is a b
     // No block has a choice left: each row is the chain of some order, and these have few values.
     CHECK(last.std().item<double>() == doctest::Approx(chain.std().item<double>()).epsilon(0.05));
   }
+}
+
+TEST_CASE("of the two means over orders, that of probabilities is learned without a bias") {
+  // A network of one number, its marginal at the full state: what the losses bring it to.
+  torch::manual_seed(2);
+  const auto sums = -3 + 0.8 * torch::randn({100000}, torch::kDouble);
+  const auto best = [&](const auto& loss) {
+    double at = -3, step = 1;
+    for (int n = 0; n < 60; ++n, step *= 0.8)
+      for (const double next : {at - step, at + step})
+        if (loss(sums - next).mean().template item<double>() <
+            loss(sums - at).mean().template item<double>())
+          at = next;
+    return at;
+  };
+  const auto log_mean = (sums.logsumexp(0) - std::log(100000.0)).item<double>();
+  CHECK(best([](const Tensor& d) { return d.square(); }) ==
+        doctest::Approx(sums.mean().item<double>()).epsilon(1e-3));
+  CHECK(best(mam::exponential_loss) == doctest::Approx(log_mean).epsilon(1e-3));
+  CHECK(mam::exponential_loss(torch::tensor({0.0})).item<double>() == 0);
+  const auto far = mam::exponential_loss(torch::tensor({10.0, 11.0}, torch::kDouble));
+  CHECK((far[1] - far[0]).item<double>() == doctest::Approx(std::exp(3.0) - 1));
 }
 
 namespace {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <marginalia/error.h>
@@ -81,7 +82,9 @@ class Denoising final : public Objective {
     return loss;
   }
 
-  /// mean over the cuts of a whole order of (F(s_c) - F(empty) - sum of conditionals up to c)^2.
+  /// The mean over the cuts of a whole order of loss(d), d = sum of conditionals up to c
+  /// - (F(s_c) - F(empty)): d^2, which is least at the mean of the sums, or of exp(d) - d - 1,
+  /// which is least where the mean of exp(d) is 1.
   Tensor path_residual(Step& step, const Tensor& x, const PathTargets& targets) const {
     Paths paths;
     {
@@ -98,7 +101,8 @@ class Denoising final : public Objective {
       F = torch::cat({F.slice(0, 0, -1 - x.size(0)), density.to(F.options()), F.slice(0, -1)});
     }
     const auto sums = paths.log_prob.to(F.options());
-    return (F.slice(0, 0, -1) - F[F.size(0) - 1] - sums).square().mean();
+    const auto d = sums - (F.slice(0, 0, -1) - F[F.size(0) - 1]);
+    return (targets.mean == "probability" ? exponential_loss(d) : d.square()).mean();
   }
 
   DenoisingParams params_;
@@ -109,6 +113,11 @@ class Denoising final : public Objective {
 
 std::unique_ptr<Objective> make_objective(const DenoisingParams& params, const Heads& heads,
                                           const FamilyContext& context, bool states_of_target) {
+  const auto* paths = std::get_if<PathTargets>(&params.targets);
+  if (paths && paths->mean == "probability" && paths->blocks < context.space.dimension())
+    throw SpecError(
+        fmt::format("\"mean\": \"probability\" needs exact sums: \"blocks\" of {} or more",
+                    context.space.dimension()));
   if (std::holds_alternative<TwoStage>(params.stages) && heads.group(true).empty())
     throw SpecError(
         "\"stages\": \"two_stage\" needs parameters of the marginal head's own: a network for "

@@ -56,9 +56,29 @@ static Tensor draw_cuts(std::int64_t rows, std::int64_t dimension, std::int64_t 
   return torch::cat({inner, torch::full({rows, 1}, dimension, torch::kLong)}, 1);
 }
 
+/// The chain of whole orders: every variable is a block.
+static Paths draw_whole_paths(const Tensor& x, const LogConditionals& log_p, Stream& stream) {
+  const auto B = x.size(0), D = x.size(1);
+  const auto orders = stream.permutations(B, D);
+  const auto rank = to_ranks(orders).unsqueeze(0);  // [1, B, D]
+  const auto many = std::max<std::int64_t>(1, rows_a_pass(D) / B);
+  std::vector<Tensor> states, gains;
+  for (const auto& time : torch::arange(D).split(many)) {
+    const auto t = time.view({-1, 1, 1});
+    const auto before = x.unsqueeze(0).masked_fill(rank >= t, kUnknown).flatten(0, 1);
+    const auto variable = orders.index_select(1, time).t().flatten();  // [T B]
+    const auto value = x.repeat({time.size(0), 1}).gather(1, variable.unsqueeze(1));
+    const auto log_q = log_p.at(before, variable).to(torch::kCPU, torch::kDouble);
+    gains.push_back(log_q.gather(1, value).view({-1, B}));
+    states.push_back(x.unsqueeze(0).masked_fill(rank > t, kUnknown).flatten(0, 1));
+  }
+  return {torch::cat(states), torch::cat(gains).cumsum(0).flatten(), D * B};
+}
+
 Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
                  const LogConditionals& log_p, Stream& stream) {
   const auto B = x.size(0), D = x.size(1), m = std::min(blocks, D);
+  if (m == D) return draw_whole_paths(x, log_p, stream);
   const auto rank = to_ranks(stream.permutations(B, D));
   const auto cuts = draw_cuts(B, D, m, stream);
   // log p(x_i | s_t), where s_t knows the first t [B, 1] variables: [B, D]
@@ -87,6 +107,12 @@ Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
     sums.push_back(sum);
   }
   return {torch::cat(states), torch::cat(sums), (1 + points) * m * B};
+}
+
+Tensor exponential_loss(const Tensor& d) {
+  constexpr double kSteep = 3;
+  const auto within = d.clamp_max(kSteep).exp();
+  return within + (d - kSteep).clamp_min(0) * std::exp(kSteep) - d - 1;
 }
 
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown) {

@@ -45,9 +45,15 @@ struct Paths {
 ///   sum over i in c..c'-1 of log p(x_i | s_c)
 ///     + (c' - c) times the mean over i in u..c'-1 of log p(x_i | s_u) - log p(x_i | s_c),
 /// u uniform on c..c'-1, averaged over `points` stratified u: a pass for s_c and one for each u.
-/// Where every variable is a block this is the chain of `order`, exactly.
+/// Where every variable is a block this is the chain of `order`, exactly, in a pass for each.
 Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
                  const marginalia::LogConditionals& log_p, marginalia::Stream& stream);
+
+/// exp(d) - d - 1, where d is a draw's log p less what is learned: least where the mean of exp(d)
+/// is
+/// 1. Beyond d = 3 it has the slope that it has there: single orders now and then are far above all
+/// others.
+Tensor exponential_loss(const Tensor& d);
 
 /// sum_k q_k (log q_k - log p_k), averaged over the unknown variables of each row: the
 /// cross-entropy of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]

@@ -193,8 +193,17 @@ struct PathTargets {
   static constexpr const char* kDoc =
       "sums of conditionals along a whole order, so that errors of links do not add up";
   std::int64_t blocks = 8, points = 1;
+  std::string mean = "log_probability";
   void visit(ParamVisitor& p) {
-    p("blocks", blocks, {.doc = "m, sums of an order, each to a random cut of it", .min = 1});
+    p("blocks", blocks,
+      {.doc =
+           "m, sums of an order, each to a random cut of it; D or more: to every variable of it, "
+           "and exact",
+       .min = 1});
+    p("mean", mean,
+      {.doc = "over orders: of log p, which is low by half the variance of an order's log p, or of "
+              "p, which an ensemble of orders answers with; that needs exact sums",
+       .one_of = {"log_probability", "probability"}});
     p("points", points,
       {.doc = "passes inside each block that its sum is estimated from: more of them, less noise",
        .min = 1});
