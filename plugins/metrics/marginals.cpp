@@ -2,7 +2,9 @@
 /// Log-marginals against the truth, where there is one.
 ///
 ///   e = log q(x_S) - log p(x_S),  S random subsets of true states x
-/// The reference log p is the oracle's, else the model's own log-mean-exp over five random orders.
+/// The reference log p is the oracle's, else the log of the model's own mean probability over
+/// random orders, whose bias and error (jackknife over orders) stand beside; its variance is taken
+/// out of the rms. A single order that is compared with it is none of its own.
 /// Absolute errors come first: a correlation does not see an offset, and over subsets of all sizes
 /// it is near 1 because log p falls with |S|; "spearman_within_size" takes that away.
 #include <algorithm>
@@ -15,6 +17,7 @@
 
 #include "correlation.h"
 #include "shared/measure/measure.h"
+#include "shared/measure/ruler.h"
 
 namespace {
 
@@ -54,10 +57,32 @@ Json pairs(const Tensor& size, const Numbers& x, const Numbers& y) {
   return result;
 }
 
+/// What answers are held against.
+struct Reference {
+  Tensor value, variance;  // float64 [B]; no variance where it is exact
+  Json about;              // the keys of a measurement that tell of it
+
+  static Reference exact(const Tensor& value) { return {value, {}, {{"reference", "exact"}}}; }
+  static Reference over_orders(const Family& family, const Tensor& partial, std::int64_t orders,
+                               Stream& stream) {
+    const auto ruler = measure_over_orders(family, partial, orders, stream);
+    return {ruler.value,
+            ruler.error.square(),
+            {{"reference", fmt::format("ensemble of {} orders", orders)},
+             {"reference_bias", json_number(ruler.bias.mean().item<double>())},
+             {"reference_error", json_number(root_mean_square(ruler.error).value)}}};
+  }
+};
+
 /// Errors and correlations of what one estimator answered.
-Measurement compare(const std::string& name, Route route, const Tensor& size, const Tensor& truth,
-                    const Tensor& answered) {
-  auto measurement = error_measurement(name, route, difference(answered, truth), size, 51);
+Measurement compare(const std::string& name, Route route, const Tensor& size,
+                    const Reference& reference, const Tensor& answered) {
+  const auto& truth = reference.value;
+  const auto errors = difference(answered, truth);
+  auto measurement = error_measurement(name, route, errors, size, 51, reference.variance);
+  if (reference.variance.defined())
+    measurement.more["rms_with_reference"] = json_number(root_mean_square(errors).value);
+  measurement.more.update(reference.about);
   const auto x = numbers(truth), y = numbers(answered);
   measurement.more["spearman"] = json_number(spearman(x, y));
   measurement.more["pearson"] = json_number(pearson(x, y));
@@ -81,12 +106,15 @@ class MarginalError final : public Metric {
 
   struct Params {
     SubsetParams subsets;
+    std::int64_t orders = 5;
     std::vector<std::string> estimators{"one_pass", "routed", "chain", "exact"};
     void visit(ParamVisitor& p) {
       subsets.visit(p);
+      p("orders", orders,
+        {.doc = "M, random orders of the reference where there is no oracle", .min = 2});
       p("estimators", estimators,
-        {.doc = "those to use where the family offers them; ensemble is as costly as five chains, "
-                "routed is one_pass after what can be summed exactly"});
+        {.doc = "those to use where the family offers them; routed is one_pass after what can be "
+                "summed exactly"});
     }
   };
   explicit MarginalError(const Params& params) : params_(params) {}
@@ -115,7 +143,6 @@ class MarginalError final : public Metric {
       const auto answers = answered(evaluation, queries.partial, name);
       const auto route = find_route(family, QueryKind::kLogMarginal, name);
       auto measurement = compare(name, route, queries.size, truth, answers.value);
-      measurement.more["reference"] = exact ? "exact" : "ensemble of 5 orders";
       measurement.more["source"] = queries.source;
       measurement.more["passes"] = answers.passes;
       measurements.push_back(std::move(measurement));
@@ -136,12 +163,11 @@ class MarginalError final : public Metric {
     return {answer.value, answer.passes, false};
   }
 
-  static Tensor reference(Evaluation& evaluation, const Tensor& partial) {
-    if (const auto oracle = evaluation.oracle()) return oracle->log_marginal(partial);
-    const auto& family = evaluation.family();
-    const auto ensemble = family.by_route(QueryKind::kLogMarginal, Route::kEnsemble);
-    return log_marginals(family, partial, ensemble->estimator, stream(evaluation, "reference"), 5)
-        .value;
+  Reference reference(Evaluation& evaluation, const Tensor& partial) const {
+    if (const auto oracle = evaluation.oracle())
+      return Reference::exact(oracle->log_marginal(partial));
+    return Reference::over_orders(evaluation.family(), partial, params_.orders,
+                                  stream(evaluation, "reference"));
   }
 
   Params params_;
@@ -170,7 +196,7 @@ class RegenerationError final : public Metric {
          .min = 0,
          .max = 100});
       p("queries", queries, {.doc = "true states, each redrawn at every percentage", .min = 2});
-      p("orders", orders, {.doc = "M, random orders of the reference", .min = 1});
+      p("orders", orders, {.doc = "M, random orders of the reference", .min = 2});
     }
   };
   explicit RegenerationError(const Params& params) : params_(params) {}
@@ -195,15 +221,13 @@ class RegenerationError final : public Metric {
       sizes.push_back(torch::full({truth.size(0)}, hidden, torch::kLong));
     }
     const auto x = torch::cat(states), size = torch::cat(sizes);
-    const auto reference =
-        log_marginals(family, x, ensemble->estimator, stream, params_.orders).value;
+    const auto reference = Reference::over_orders(family, x, params_.orders, stream);
     std::vector<Measurement> measurements;
     for (const auto route : {Route::kOnePass, Route::kAlongOrder}) {
       const auto way = family.by_route(QueryKind::kLogMarginal, route);
       if (!way) continue;
       const auto answered = log_marginals(family, x, way->estimator, stream).value;
       auto measurement = compare(way->estimator, route, size, reference, answered);
-      measurement.more["reference"] = fmt::format("ensemble of {} orders", params_.orders);
       measurement.more["source"] = source + ", redrawn in part";
       measurements.push_back(std::move(measurement));
     }

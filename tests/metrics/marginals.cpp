@@ -1,5 +1,9 @@
 #include "fakes.h"
 
+#include <fmt/format.h>
+
+#include "shared/measure/ruler.h"
+
 #include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
@@ -170,6 +174,49 @@ TEST_CASE("without an oracle the reference is the ensemble") {
   CHECK(
       unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
       "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");
+}
+
+TEST_CASE("the jackknife over orders knows the bias and the error of the log of a mean") {
+  torch::manual_seed(3);
+  // log p of an order is normal: the log of the mean probability is m + s^2 / 2.
+  constexpr std::int64_t kOrders = 12, kQueries = 4000;
+  const double s = 0.4, truth = -7 + s * s / 2;
+  const auto scores = -7 + s * torch::randn({kOrders, kQueries}, torch::kDouble);
+  const auto ruler = measure::jackknife(scores);
+  CHECK(ruler.value.allclose(scores.logsumexp(0) - std::log(double(kOrders))));
+  const auto bias = (ruler.value - truth).mean().item<double>();
+  CHECK(bias == doctest::Approx(-(std::exp(s * s) - 1) / (2 * kOrders)).epsilon(0.2));
+  CHECK(ruler.bias.mean().item<double>() == doctest::Approx(bias).epsilon(0.2));
+  CHECK((ruler.value - ruler.bias - truth).mean().item<double>() ==
+        doctest::Approx(0).epsilon(0.002));
+  CHECK(ruler.error.square().mean().item<double>() ==
+        doctest::Approx(ruler.value.var().item<double>()).epsilon(0.1));
+
+  const auto never = measure::jackknife(torch::full({3, 1}, -INFINITY, torch::kDouble));
+  CHECK(never.value.item<double>() == -INFINITY);
+  CHECK(never.error.item<double>() == 0);
+}
+
+TEST_CASE("the variance of the reference is taken out of the error of what it is a reference of") {
+  TableBench b;
+  b.family.tilt = 0.5;
+  b.evaluation.with_oracle = false;
+  const Rows data(b.energy.space(), b.evaluation.truth);
+  b.evaluation.rows_given = &data;
+  // The ensemble of all orders is what many orders come to: an error of its own at few of them.
+  const auto measure = [&](int orders) {
+    return run_metric(
+               "marginal_error", b.evaluation,
+               fmt::format(R"("sizes": [100], "estimators": ["chain"], "orders": {})", orders))
+        .at("chain");
+  };
+  const auto few = measure(2), many = measure(200);
+  CHECK(few.more["reference"] == "ensemble of 2 orders");
+  CHECK(few.more["reference_error"].get<double>() > 5 * many.more["reference_error"].get<double>());
+  CHECK(few.more["rms_with_reference"].get<double>() > few.value);
+  CHECK(many.more["rms_with_reference"].get<double>() == doctest::Approx(many.value).epsilon(0.02));
+  CHECK(few.value == doctest::Approx(many.value).epsilon(0.35));
+  CHECK(few.more["reference_bias"].get<double>() < 0);
 }
 
 TEST_CASE("an answer of -inf is an infinite error, in the file as text") {

@@ -50,9 +50,10 @@ Mean compute_mean(const Tensor& values) {
   return {mean, values.std().item<double>() / std::sqrt(double(N))};
 }
 
-Mean root_mean_square(const Tensor& errors) {
-  const auto square = compute_mean(errors.square());
-  const auto rms = std::sqrt(square.value);
+Mean root_mean_square(const Tensor& errors, const Tensor& variance) {
+  const auto square =
+      compute_mean(variance.defined() ? errors.square() - variance : errors.square());
+  const auto rms = std::sqrt(std::max(square.value, 0.0));
   if (!square.error) return {rms, {}};
   return {rms, rms > 0 ? *square.error / (2 * rms) : 0.0};
 }
@@ -192,11 +193,11 @@ Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream)
 }
 
 /// One row of "by_size".
-static Json size_row(const Tensor& errors, const Tensor& size) {
+static Json size_row(const Tensor& errors, const Tensor& size, const Tensor& variance) {
   const auto at = std::round(10 * size.to(torch::kDouble).mean().item<double>()) / 10;
   Json row{{"size", at}};
   if (at == std::floor(at)) row["size"] = std::int64_t(at);
-  row["rms"] = json_number(root_mean_square(errors).value);
+  row["rms"] = json_number(root_mean_square(errors, variance).value);
   row["max"] = json_number(errors.abs().max().item<double>());
   row["bias"] = json_number(errors.mean().item<double>());
   row["count"] = errors.numel();
@@ -204,8 +205,8 @@ static Json size_row(const Tensor& errors, const Tensor& size) {
 }
 
 Measurement error_measurement(const std::string& estimator, Route route, const Tensor& errors,
-                              const Tensor& size, std::int64_t bins) {
-  const auto rms = root_mean_square(errors);
+                              const Tensor& size, std::int64_t bins, const Tensor& variance) {
+  const auto rms = root_mean_square(errors, variance);
   auto rows = Json::array();
   auto bin = size;
   if (std::get<0>(at::_unique2(size)).numel() > bins)
@@ -213,7 +214,8 @@ Measurement error_measurement(const std::string& estimator, Route route, const T
   const auto labels = std::get<0>(at::_unique2(bin));
   for (std::int64_t n = 0; n < labels.numel(); ++n) {
     const auto here = bin == labels[n];
-    rows.push_back(size_row(errors.masked_select(here), size.masked_select(here)));
+    rows.push_back(size_row(errors.masked_select(here), size.masked_select(here),
+                            variance.defined() ? variance.masked_select(here) : Tensor()));
   }
   return {.estimator = estimator,
           .value = rms.value,

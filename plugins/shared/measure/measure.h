@@ -35,7 +35,9 @@ struct Mean {
 /// sum_n v_n / N, and sd / sqrt(N) with sd^2 = sum_n (v_n - mean)^2 / (N - 1).  float64 [N]
 Mean compute_mean(const Tensor& values);
 /// rms = sqrt(mean of e^2), and sd(e^2) / (2 rms sqrt(N)) by the delta method.  float64 [N]
-Mean root_mean_square(const Tensor& errors);
+/// variance: that of what e is measured against, float64 [N], which is taken out of each e^2; a
+/// mean below 0 counts as 0. Undefined: none.
+Mean root_mean_square(const Tensor& errors, const Tensor& variance = {});
 /// log of the mean of exp(v), and sd(exp v) / (mean of exp(v) sqrt(N)).  float64 [N]
 Mean log_mean_exp(const Tensor& values);
 
@@ -102,8 +104,9 @@ Links random_links(Evaluation& evaluation, std::int64_t queries, Stream& stream)
 
 /// The measurement of errors e: the rms, and in `more` the largest |e|, the mean e ("bias") and
 /// "by_size" [{"size", "rms", "max", "bias", "count"}, ...]. More than `bins` sizes are joined to
-/// bins of equal width, each at its mean size.  errors: float64 [B]; size: int64 [B]
+/// bins of equal width, each at its mean size.  errors: float64 [B]; size: int64 [B]; variance: as
+/// of root_mean_square.
 Measurement error_measurement(const std::string& estimator, Route route, const Tensor& errors,
-                              const Tensor& size, std::int64_t bins);
+                              const Tensor& size, std::int64_t bins, const Tensor& variance = {});
 
 }  // namespace marginalia::measure
