@@ -64,7 +64,7 @@ class BeliefPropagationFamily final : public Family {
   Tensor bethe(const Tensor& partial) const {
     std::vector<Tensor> parts;
     for (const auto& rows : partial.split(rows_a_pass(space_.dimension())))
-      parts.push_back(source_->of(rows).log_marginal.to(torch::kDouble));
+      parts.push_back(source_->of(rows, kLogMarginal).log_marginal.to(torch::kDouble));
     return torch::cat(parts);
   }
 
@@ -77,7 +77,7 @@ class BeliefPropagationFamily final : public Family {
             bethe(query.partial) - bethe(query.given.defined() ? query.given : space_.empty());
         break;
       case QueryKind::kConditionals:
-        answer.value = source_->of(query.partial).logits.log_softmax(2).to(torch::kDouble);
+        answer.value = source_->of(query.partial, kLogits).logits.log_softmax(2).to(torch::kDouble);
         break;
       case QueryKind::kLogZ:
         answer.value = bethe(space_.empty());

@@ -244,7 +244,7 @@ class LatticeConv final : public Network {
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     const auto B = input.partial.size(0), D = input.partial.size(1);
-    const auto prior = prior_ ? prior_->of(input.partial) : Prior{};
+    const auto prior = prior_ ? prior_->of(input.partial, wanted) : Prior{};
     auto z = features(input.partial, prior).to(product_type());
     z = trunk(z).relu().permute({0, 2, 3, 1}).to(type()).reshape({B, D, -1});
     Heads heads;

@@ -232,7 +232,7 @@ class MessagePassing final : public Network {
   }
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
-    const auto prior = prior_ ? prior_->of(input.partial) : Prior{};
+    const auto prior = prior_ ? prior_->of(input.partial, wanted) : Prior{};
     auto h = features(input.partial, prior);
     for (const auto& layer : layers_) {
       const auto y = h.relu();

@@ -308,9 +308,9 @@ class Mlp final : public marginalia::Network {
       p("slope", slope, {.doc = "of leaky_relu below zero; 0 is a plain relu", .min = 0, .max = 1});
       p("prior", prior,
         {.doc =
-             "what the energy, or a tree fitted to the dataset, says before learning (prior.h): an "
-             "input, and added to the outputs",
-         .one_of = {"none", "local", "belief_propagation", "chow_liu"}});
+             "what the energy, a tree fitted to the dataset, or the spec's \"prior\" says before "
+             "learning (prior.h): an input, and added to the outputs",
+         .one_of = {"none", "local", "belief_propagation", "chow_liu", "family"}});
       p("rounds", rounds, {.doc = "of belief propagation", .min = 1});
     }
   };
@@ -339,7 +339,7 @@ class Mlp final : public marginalia::Network {
 
   Heads compute(const NetworkInput& input, HeadSet wanted) override {
     const auto B = input.partial.size(0);
-    const auto prior = prior_ ? prior_->of(input.partial) : marginalia::Prior{};
+    const auto prior = prior_ ? prior_->of(input.partial, wanted) : marginalia::Prior{};
     const auto x = features(input.partial, prior);
     Heads out;
     if (wanted & marginalia::kLogMarginal)

@@ -49,7 +49,7 @@ TEST_CASE("on a tree, belief propagation and the Bethe energy are exact, evidenc
                                  {-1, 2, -1, -1, -1, 1},
                                  {1, -1, -1, 3, -1, -1}}) {
       const auto partial = torch::tensor(evidence);
-      const auto prior = source->of(partial.unsqueeze(0));
+      const auto prior = source->of(partial.unsqueeze(0), kLogits | kLogMarginal);
       CHECK(prior.log_marginal.item<double>() ==
             doctest::Approx(energy.exact()->log_sum(partial.unsqueeze(0)).item<double>())
                 .epsilon(1e-4));
@@ -68,8 +68,9 @@ TEST_CASE("the propagation of binary pairs and that of any factors agree") {
   const test::Factored energy(loop);
   REQUIRE(bool(energy.pairwise()));
   const auto partial = torch::tensor({{-1, -1, -1, -1, -1}, {1, -1, -1, 0, -1}});
-  const auto pairs = belief_propagation_prior(energy, 60)->of(partial);
-  const auto factors = loopy_belief_propagation(energy, {.rounds = 60})->of(partial);
+  const auto wanted = kLogits | kLogMarginal;
+  const auto pairs = belief_propagation_prior(energy, 60)->of(partial, wanted);
+  const auto factors = loopy_belief_propagation(energy, {.rounds = 60})->of(partial, wanted);
   CHECK((pairs.log_marginal - factors.log_marginal).abs().max().item<double>() < 1e-4);
   const auto unknown = (partial == kUnknown).unsqueeze(2);
   const auto apart = (pairs.logits.softmax(2) - factors.logits.softmax(2)).abs();

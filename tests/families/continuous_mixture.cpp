@@ -131,6 +131,57 @@ TEST_CASE("marginals, conditionals and samples are exact: sums over all states a
   }
 }
 
+TEST_CASE("weights of components stand in the likelihood, and its gradient by them is the slope") {
+  torch::manual_seed(15);
+  for (const bool tree : {false, true}) {
+    CAPTURE(tree);
+    const auto model = leaves(tree);
+    const auto x = torch::tensor({{0, 2, 1}, {1, 0, 0}});
+    const auto outputs = torch::randn({3, model->outputs()}, torch::kDouble);
+    auto log_weight = torch::tensor({0.5, 0.2, 0.3}, torch::kDouble).log().requires_grad_();
+    const auto log_p = model->log_likelihood(x, outputs, log_weight);
+    for (std::int64_t b = 0; b < 2; ++b) {
+      double sum = 0;
+      for (std::int64_t j = 0; j < 3; ++j)
+        sum += std::exp(log_weight[j].item<double>() +
+                        by_hand(tree, x[b], outputs.slice(0, j, j + 1)));
+      CHECK(log_p[b].item<double>() == doctest::Approx(std::log(sum)).epsilon(1e-12));
+    }
+    log_p.sum().backward();
+    torch::NoGradGuard no_grad;
+    for (std::int64_t j = 0; j < 3; ++j) {
+      const auto value = [&](double change) {
+        auto moved = log_weight.detach().clone();
+        moved[j] += change;
+        return model->log_likelihood(x, outputs, moved).sum().item<double>();
+      };
+      CHECK(log_weight.grad()[j].item<double>() ==
+            doctest::Approx((value(1e-5) - value(-1e-5)) / 2e-5).epsilon(1e-7));
+    }
+  }
+}
+
+TEST_CASE("latent optimisation trains points and weights, the decoder no more, and stays exact") {
+  for (const std::string kind : {"independent", "chow_liu"}) {
+    CAPTURE(kind);
+    const auto more = [&](double begin) {
+      return fmt::format(R"(, "leaves": "{}", "refinement": {{"type": "latent_optimisation",
+                              "begin": {}}})",
+                         kind, begin);
+    };
+    const auto whole = trained_mixture(more(0.5), 40), half = trained_mixture(more(1), 20);
+    test::check_exact(whole.family());
+    // The decoder of a run whose second half refines is that of its first half.
+    const auto decoder = [](const test::TrainedOnRows& run) {
+      return run.experiment->family->parameters()[0].parameters;
+    };
+    for (std::size_t n = 0; n < decoder(half).size(); ++n)
+      CHECK(decoder(whole)[n].second.equal(decoder(half)[n].second));
+    const auto rows = test::mixed_rows();
+    CHECK(whole.log_p(rows).mean().item<double>() > half.log_p(rows).mean().item<double>() + 0.02);
+  }
+}
+
 TEST_CASE("a continuous mixture learns bits that repeat") {
   const auto divergence = [](const std::string& leaves, int steps) {
     return test::divergence_of_bits(
@@ -202,4 +253,6 @@ TEST_CASE("a continuous mixture says what it lacks") {
         where + R"("objective": "likelihood" needs a "dataset"; the spec has none)");
   CHECK(refused(table, R"("objective": "reinforce")") ==
         where + R"("objective": "reinforce" needs an "energy"; the spec has none)");
+  CHECK(refused(energy, R"("refinement": "latent_optimisation")") ==
+        where + R"("refinement": "latent_optimisation" is of the likelihood of data)");
 }

@@ -36,7 +36,8 @@ TEST_CASE("an experiment's faults come all at once, across its parts") {
     "evaluation": {"metrics": ["ones"], "rows": "al"}})");
   CHECK(check_spec(spec) ==
         "spec.json: /: \"sed\" is not a key of a spec; did you mean \"seed\"?\n"
-        "  it takes: marginalia, note, seed, device, dataset, energy, network, family, training, "
+        "  it takes: marginalia, note, seed, device, dataset, energy, prior, network, family, "
+        "training, "
         "evaluation\n"
         "spec.json: /: \"marginalia\" must be 2, or 1, not 3\n"
         "spec.json: /: \"seed\" must be an integer >= 0, not -1\n"

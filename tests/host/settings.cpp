@@ -98,9 +98,9 @@ TEST_CASE("who asks for the energy alone looks at the top of the spec as well") 
   const std::string energy = R"({"marginalia": 2, "energy": {"type": "toy"}})";
   CHECK(refuse_energy(energy) == "accepted");
   CHECK(refuse_energy(R"({"marginalia": 1.0, "energy": {"type": "toy"}})") == "accepted");
-  const std::string keys =
-      "\n  it takes: marginalia, note, seed, device, dataset, energy, network, family, training, "
-      "evaluation";
+  const std::string keys = "\n  it takes: marginalia, note, seed, device, dataset, energy, prior, "
+                           "network, family, training, "
+                           "evaluation";
   CHECK(refuse_energy(energy, {"enrgy.size=4"}) ==
         "spec.json: /: \"enrgy\" is not a key of a spec; did you mean \"energy\"?" + keys);
   CHECK(refuse_energy(energy, {"++energy.size=4"}) ==

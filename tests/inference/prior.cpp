@@ -12,7 +12,7 @@ struct Errors {
   double log_marginal, probability;
 };
 Errors measure_errors(const PriorSource& prior, const Oracle& exact, const Tensor& partial) {
-  const auto p = prior.of(partial);
+  const auto p = prior.of(partial, kLogits | kLogMarginal);
   const auto truth = exact.log_sum(partial);
   Errors errors{(p.log_marginal.to(torch::kDouble) - truth).abs().max().item<double>(), 0};
   for (std::int64_t b = 0; b < partial.size(0); ++b) {
@@ -54,13 +54,13 @@ TEST_CASE("on a lattice belief propagation is exact where it says so, and close 
   const EnumerationOracle exact(*energy);
   const auto prior = belief_propagation_prior(*energy, 8);
   const auto partial = random_partials(energy->space(), 200, 0.6);
-  const auto p = prior->of(partial);
+  const auto p = prior->of(partial, kLogits | kLogMarginal);
   const auto error = (p.log_marginal.to(torch::kDouble) - exact.log_sum(partial)).abs();
   const auto certain = p.uncertain.sum(1) == 0;
   CHECK(certain.sum().item<std::int64_t>() > 50);
   CHECK(error.index({certain}).max().item<double>() < 1e-4);
   CHECK(error.max().item<double>() < 0.05);
-  const auto empty = prior->of(energy->space().empty());
+  const auto empty = prior->of(energy->space().empty(), kLogits | kLogMarginal);
   CHECK(std::abs(empty.log_marginal.item<double>() - exact.log_z()) < 0.05);
   CHECK(empty.uncertain.eq(1).all().item<bool>());  // everything lies on a loop
 }

@@ -188,7 +188,7 @@ TEST_CASE("the schema says what the reader accepts") {
     CAPTURE(key);
     CHECK(schema["properties"].contains(key));
   }
-  CHECK(schema["properties"].size() == 10);
+  CHECK(schema["properties"].size() == 11);
   const auto& steps = schema["properties"]["training"]["properties"]["steps"];
   CHECK(steps["type"] == "integer");
   CHECK(steps["minimum"] == 0);

@@ -267,6 +267,19 @@ std::string spec_schema(const Registry& registry) {
       {"anyOf",
        {Json{{"$ref", "#/$defs/network"}},
         Json{{"type", "object"}, {"additionalProperties", {{"$ref", "#/$defs/network"}}}}}}};
+  properties["prior"] = {
+      {"type", "object"},
+      {"description", "an exact family that networks start from"},
+      {"additionalProperties", false},
+      {"properties",
+       {{"run", {{"type", "string"}, {"description", "a run of it"}}},
+        {"family", {{"$ref", "#/$defs/family"}}},
+        {"training", {{"$ref", "#/properties/training"}}},
+        {"evaluation", {{"$ref", "#/properties/evaluation"}}},
+        {"cross_fit",
+         {{"enum", {"auto", "on", "off"}},
+          {"description", "train it without a fifth of the rows too, and learn from each row with "
+                          "one that has not seen it; auto: under 20,000 rows"}}}}}};
   schema["required"] = {"marginalia", "family"};
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "Marginalia experiment";

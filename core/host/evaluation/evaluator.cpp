@@ -160,6 +160,7 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
   Json result{{"seconds", seconds_since(start)}};
   if (experiment.dataset) result["split"] = to_string(request.split);
   if (!evaluation.reference_note().is_null()) result["reference"] = evaluation.reference_note();
+  if (const auto about = experiment.family->about(); !about.is_null()) result["family"] = about;
   result["metrics"] = metrics;
   if (!unavailable.empty()) result["unavailable"] = unavailable;
   return result;

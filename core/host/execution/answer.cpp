@@ -14,6 +14,7 @@
 #include "host/experiment/energy_identity.h"
 #include "host/experiment/precision_record.h"
 #include "host/training/checkpoint.h"
+#include "prior_training.h"
 
 namespace marginalia {
 
@@ -59,7 +60,8 @@ OpenRun open_run(const fs::path& folder, const std::string& checkpoint,
             precision_warning(experiment.precision, {"evaluation"}, experiment.device);
         !text.empty())
       hooks.warn(text);
-  const auto step = load_model(checkpoint_file(directory, checkpoint), *experiment.family);
+  const auto step = load_model(checkpoint_file(directory, checkpoint), *experiment.family,
+                               execution::prior_of(experiment));
   experiment.family->set_training(false);
   warn_of_training(*experiment.family, hooks);
   return {std::move(directory), std::move(experiment), step};

@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "host/training/checkpoint.h"
+#include "prior_training.h"
 #include "records/runs/run_directory.h"
 #include "run.h"
 #include "run_parts.h"
@@ -54,7 +55,7 @@ Json measure(const MeasureRequest& request, const Environment& environment, cons
   execution::warn_of_precision(experiment, {"evaluation"}, hooks);
   const auto file = request.checkpoint.empty() ? find_checkpoint(request.folder)
                                                : directory.checkpoints() / request.checkpoint;
-  const auto step = load_model(file, *experiment.family);
+  const auto step = load_model(file, *experiment.family, execution::prior_of(experiment));
   warn_of_training(*experiment.family, hooks);
   const auto kept = metrics.empty() ? Json() : kept_figures(request.folder, step);
   const auto evaluation = execution::make_evaluation(experiment, step, request.folder);

@@ -8,6 +8,7 @@
 #include "host/runs/samples.h"
 #include "host/training/checkpoint.h"
 #include "host/training/initialise.h"
+#include "prior_training.h"
 #include "records/report/report.h"
 #include "records/runs/run_directory.h"
 #include "run.h"
@@ -48,19 +49,18 @@ class Life {
 
   RunResult go_on(const fs::path& checkpoint) try {
     if (hooks_.begun) hooks_.begun(directory_.path());
+    if (checkpoint.empty() && !execution::train_prior(experiment_, directory_, hooks_))
+      return interrupted(0);
     const auto [outcome, state] =
         train(experiment_, directory_, checkpoint, {hooks_.stop, hooks_.progress});
-    const bool interrupted = outcome == Outcome::kInterrupted;
+    const bool is_interrupted = outcome == Outcome::kInterrupted;
     directory_.update({{"steps", state.step},
                        {"train_seconds", state.seconds},
                        {"energy_evaluations", state.energy_evaluations},
                        {"network_passes", state.passes},
                        {"ended", now()},
-                       {"status", interrupted ? "interrupted" : "running"}});
-    if (interrupted) {
-      directory_.log("interrupted; checkpoint written");
-      return {directory_.path(), outcome, state.step, {}};
-    }
+                       {"status", is_interrupted ? "interrupted" : "running"}});
+    if (is_interrupted) return interrupted(state.step);
     if (hooks_.trained) hooks_.trained();
     return {directory_.path(), outcome, state.step, finish()};
   } catch (const std::exception& e) {
@@ -69,10 +69,17 @@ class Life {
   }
 
  private:
+  RunResult interrupted(std::int64_t step) {
+    directory_.update({{"ended", now()}, {"status", "interrupted"}});
+    directory_.log("interrupted; checkpoint written");
+    return {directory_.path(), Outcome::kInterrupted, step, {}};
+  }
+
   /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
   Json finish() {
     const auto path = directory_.path();
-    const auto step = load_model(find_checkpoint(path), *experiment_.family);
+    const auto step =
+        load_model(find_checkpoint(path), *experiment_.family, execution::prior_of(experiment_));
     for (const auto& warning : warn_of_training(*experiment_.family, hooks_))
       directory_.log("warning: " + warning);
     call(hooks_.say, fmt::format("evaluating step {} ...", step));

@@ -105,7 +105,8 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
   const auto* family = registry.find("family", spec.child("family").type());
   const auto add = [&](const std::string& role, const Spec& network) {
     const NetworkContext context{parts.space(), collect_heads(family, role), parts.energy.get(),
-                                 parts.dataset.get()};
+                                 parts.dataset.get(),
+                                 parts.prior ? parts.prior->family.get() : nullptr};
     auto made = registry.make<Network>(network, context);
     set_precision(*made, types);
     made->to(settled.device);
@@ -125,15 +126,19 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
   parts.family = registry.make<Family>(spec.child("family"), context);
 }
 
-Experiment::Experiment(const Spec& given, const Registry& registry, const std::string& device_name)
+Experiment::Experiment(const Spec& given, const Registry& registry, const std::string& device_name,
+                       std::shared_ptr<Dataset> rows)
     : ResolvedSpec(resolve(given, registry, device_name)) {
   const auto spec = upgraded(given, registry);
-  if (spec.has("dataset")) dataset = registry.make<Dataset>(spec.child("dataset"));
+  if (spec.has("dataset"))
+    dataset = rows ? std::move(rows) : registry.make<Dataset>(spec.child("dataset"));
   if (spec.has("energy")) energy = possible_energy(spec, registry);
   check_spaces(spec, *this);
   if (energy)
     reference =
         std::make_shared<GroundTruthChains>(spec, resolved, evaluation.reference, registry, energy);
+  if (spec.has("prior"))
+    prior = build_prior(spec.with_document(resolved), registry, device_name, dataset);
   build_model(spec, registry, *this, *this);
 }
 

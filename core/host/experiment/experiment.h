@@ -11,6 +11,7 @@
 #include "ground_truth_chains.h"
 #include "host/params/evaluation_params.h"
 #include "host/params/training_params.h"
+#include "prior.h"
 
 namespace marginalia {
 
@@ -30,8 +31,9 @@ struct ResolvedSpec {
 
 /// What a spec asks for, built. They own nothing of each other.
 struct Parts {
-  std::shared_ptr<Dataset> dataset;  ///< null when the spec has none
-  std::shared_ptr<Energy> energy;    ///< null when the spec has none
+  std::shared_ptr<Dataset> dataset;   ///< null when the spec has none
+  std::shared_ptr<Energy> energy;     ///< null when the spec has none
+  std::shared_ptr<PriorParts> prior;  ///< null when the spec has none
   Networks networks;
   std::shared_ptr<Family> family;
 
@@ -41,8 +43,9 @@ struct Parts {
 class Experiment : public ResolvedSpec, public Parts {
  public:
   /// Builds everything; all faults of the spec come in one SpecError. `device` overrides the
-  /// spec's.
-  Experiment(const Spec& spec, const Registry& registry, const std::string& device = "");
+  /// spec's, `dataset` stands for it where there is one.
+  Experiment(const Spec& spec, const Registry& registry, const std::string& device = "",
+             std::shared_ptr<Dataset> dataset = nullptr);
 
   /// Validates without building: adds the faults. -> the resolved spec.
   static Json check(const Spec& spec, const Registry& registry, Faults& faults);

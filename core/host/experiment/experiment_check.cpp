@@ -13,14 +13,16 @@
 #include <marginalia/error.h>
 
 #include "experiment.h"
+#include "prior.h"
 #include "sdk/base/text.h"
 #include "upgrade.h"
 
 namespace marginalia {
 namespace {
 
-const std::vector<std::string> kKeys{"marginalia", "note",    "seed",   "device",   "dataset",
-                                     "energy",     "network", "family", "training", "evaluation"};
+const std::vector<std::string> kKeys{"marginalia", "note",     "seed",      "device",
+                                     "dataset",    "energy",   "prior",     "network",
+                                     "family",     "training", "evaluation"};
 
 /// What a key may stand for that is none of a spec's: one of a section's, without its name, or one
 /// that is near; "" where nothing is.
@@ -145,6 +147,7 @@ void check_components(const Spec& spec, const Registry& registry, Json& resolved
   const auto* family = find_family(spec, registry);
   for (const std::string kind : {"dataset", "energy"})
     if (spec.has(kind)) resolved[kind] = registry.check(kind, spec.child(kind), faults);
+  if (spec.has("prior")) resolved["prior"] = check_prior(spec, registry, faults);
   if (spec.has("network")) resolved["network"] = check_networks(spec, registry, family, faults);
   if (spec.has("family"))
     resolved["family"] = registry.check("family", spec.child("family"), faults);

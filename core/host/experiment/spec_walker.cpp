@@ -40,13 +40,19 @@ void SpecWalker::walk_spec(Json& spec) {
   for (const auto* kind : {"dataset", "energy", "family"})
     if (spec.contains(kind)) walk(kind, spec.at(kind), std::string("/") + kind);
   if (spec.contains("network")) walk_networks(*this, spec.at("network"));
-  const auto section = [&](const char* name, auto params) {
-    if (spec.contains(name))
-      walk_section([&](ParamVisitor& p) { params.visit(p); }, spec.at(name),
-                   std::string("/") + name);
+  const auto sections = [&](Json& of, const std::string& place) {
+    const auto section = [&](const char* name, auto params) {
+      if (of.contains(name))
+        walk_section([&](ParamVisitor& p) { params.visit(p); }, of.at(name), place + "/" + name);
+    };
+    section("training", TrainingParams());
+    section("evaluation", EvaluationParams());
   };
-  section("training", TrainingParams());
-  section("evaluation", EvaluationParams());
+  sections(spec, "");
+  if (!spec.contains("prior") || !spec.at("prior").is_object()) return;
+  auto& prior = spec.at("prior");
+  if (prior.contains("family")) walk("family", prior.at("family"), "/prior/family");
+  sections(prior, "/prior");
 }
 
 void SpecWalker::operator()(const char* name, AnyChild& value, Of<bool>) {

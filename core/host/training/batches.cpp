@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <fmt/format.h>
 #include <omp.h>
 #include <torch/types.h>
 
@@ -13,9 +14,15 @@
 
 namespace marginalia {
 
-Batches::Batches(const Dataset& dataset, std::uint64_t seed, std::int64_t rows)
-    : dataset_(dataset), seed_(seed), rows_(rows), size_(dataset.size(Split::kTrain)) {
-  if (size_ == 0) throw SpecError(dataset.label() + ": its training split has no rows");
+Batches::Batches(const Dataset& dataset, std::uint64_t seed, std::int64_t rows, std::int64_t folds)
+    : dataset_(dataset),
+      seed_(seed),
+      rows_(rows),
+      size_(dataset.size(Split::kTrain)),
+      folds_(folds) {
+  if (size_ < folds)
+    throw SpecError(fmt::format("{}: its training split has {}", dataset.label(),
+                                size_ == 0 ? "no rows" : "fewer rows than there are folds"));
 }
 
 Batches::~Batches() {
@@ -46,11 +53,14 @@ void Batches::begin(std::int64_t position) {
 }
 
 Tensor Batches::make(std::int64_t position) {
+  const auto fold = this->fold(position);
+  const auto size = (size_ - fold + folds_ - 1) / folds_;  // rows n with n % folds = fold
+  if (folds_ > 1) position = position / rows_ / folds_ * rows_;
   std::vector<Tensor> parts;
   for (auto wanted = rows_; wanted > 0;) {
-    const auto epoch = position / size_, at = position % size_;
-    const auto count = std::min(wanted, size_ - at);
-    const auto indices = permutation(epoch).slice(0, at, at + count);
+    const auto epoch = position / size, at = position % size;
+    const auto count = std::min(wanted, size - at);
+    const auto indices = permutation(fold, epoch).slice(0, at, at + count) * folds_ + fold;
     const auto key = seed_ ^ static_cast<std::uint64_t>(epoch);
     parts.push_back(dataset_.rows(Split::kTrain, indices, key));
     position += count;
@@ -59,15 +69,18 @@ Tensor Batches::make(std::int64_t position) {
   return parts.size() == 1 ? parts.front() : torch::cat(parts);
 }
 
-/// The order of the training rows in an epoch: a function of the seed and the epoch alone.
-Tensor Batches::permutation(std::int64_t epoch) {
+/// The order of a fold's rows in an epoch: a function of the seed, the fold and the epoch alone.
+Tensor Batches::permutation(std::int64_t fold, std::int64_t epoch) {
   const std::lock_guard lock(mutex_);
-  if (epoch != epoch_) {
-    Stream order(seed_, "data/order", static_cast<std::uint64_t>(epoch));
-    permutation_ = order.permutations(1, size_)[0];
-    epoch_ = epoch;
+  auto [found, is_new] = orders_.try_emplace(fold, -1, Tensor());
+  auto& [of_epoch, order] = found->second;
+  if (of_epoch != epoch) {
+    const auto name = folds_ > 1 ? fmt::format("data/order/{}", fold) : std::string("data/order");
+    Stream stream(seed_, name, static_cast<std::uint64_t>(epoch));
+    order = stream.permutations(1, (size_ - fold + folds_ - 1) / folds_)[0];
+    of_epoch = epoch;
   }
-  return permutation_;
+  return order;
 }
 
 }  // namespace marginalia

@@ -106,8 +106,15 @@ TrainingState training_state(const TensorFile& content, const fs::path& file) {
   }
 }
 
+void visit_prior(Family* prior, StateVisitor& visitor) {
+  if (!prior) return;
+  PrefixedVisitor prefixed(visitor, "prior.");
+  prior->visit(prefixed);
+}
+
 void visit_all(const Trained& trained, StateVisitor& visitor) {
   trained.family.visit(visitor);
+  visit_prior(trained.prior, visitor);
   trained.optimizer.visit(visitor);
   trained.average.visit(visitor);
 }
@@ -174,11 +181,12 @@ void put_averages(TensorFile& content) {
     if (name.starts_with(kPrefix)) content.tensors[name.substr(kPrefix.size())] = tensor;
 }
 
-std::int64_t load_model(const fs::path& file, Family& family) {
+std::int64_t load_model(const fs::path& file, Family& family, Family* prior) {
   auto content = read_checkpoint(file);
   put_averages(content);
   StateReader reader(content, file);
   family.visit(reader);
+  visit_prior(prior, reader);
   return training_state(content, file).step;
 }
 

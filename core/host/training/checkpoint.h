@@ -36,6 +36,7 @@ class MovingAverage {
 /// What a checkpoint is made of; the parts are borrowed.
 struct Trained {
   Family& family;
+  Family* prior;  ///< null where there is none
   Optimizer& optimizer;
   MovingAverage& average;
   Streams& streams;
@@ -50,8 +51,9 @@ TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& 
 /// What answers: of a run its best checkpoint, where evaluation.select named one, else its last; a
 /// file as it is.
 std::filesystem::path find_checkpoint(const std::filesystem::path& from);
-/// Fills a family for answering: its average where one was kept.  -> the step.
-std::int64_t load_model(const std::filesystem::path& file, Family& family);
+/// Fills a family for answering: its average where one was kept; and the prior of its networks,
+/// where they have one.  -> the step.
+std::int64_t load_model(const std::filesystem::path& file, Family& family, Family* prior = nullptr);
 /// Averages stand in for the parameters of a checkpoint that has some: "model.X" is
 /// "average.model.X".
 void put_averages(TensorFile& content);

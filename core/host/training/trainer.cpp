@@ -55,6 +55,7 @@ class Trainer final : public Step {
         run_(run),
         hooks_(hooks),
         family_(*experiment.family),
+        prior_(experiment.prior ? experiment.prior->family.get() : nullptr),
         streams_(experiment.seed),
         optimizer_(params_.optimizer, family_.parameters()),
         average_(params_.moving_average, family_.parameters()) {
@@ -76,6 +77,7 @@ class Trainer final : public Step {
       if (measure_and_keep() && !done()) return {Outcome::kInterrupted, state_};
     }
     checkpoint(false);
+    if (prior_) prior_->use_fold(-1);
     return {Outcome::kFinished, state_};
   }
 
@@ -111,7 +113,11 @@ class Trainer final : public Step {
 
   Tensor batch() override {
     if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
-    if (!batches_) batches_.emplace(*experiment_.dataset, experiment_.seed, params_.batch_size);
+    const auto folds = prior_ ? prior_->folds() : 0;
+    if (!batches_)
+      batches_.emplace(*experiment_.dataset, experiment_.seed, params_.batch_size,
+                       std::max<std::int64_t>(folds, 1));
+    if (folds > 0) prior_->use_fold(batches_->fold(state_.rows_consumed));
     const auto rows = batches_->take(state_.rows_consumed);
     state_.rows_consumed += params_.batch_size;
     record("train/data_wait_seconds", batches_->waited());
@@ -137,7 +143,7 @@ class Trainer final : public Step {
  private:
   void start_from(const std::filesystem::path& from) {
     if (!from.empty()) {
-      state_ = load_checkpoint(from, {family_, optimizer_, average_, streams_});
+      state_ = load_checkpoint(from, {family_, prior_, optimizer_, average_, streams_});
       if (energy_) energy_->set_evaluations(state_.energy_evaluations);
     }
     family_.set_training(true);
@@ -211,6 +217,7 @@ class Trainer final : public Step {
   bool evaluate_now() {
     const auto& wanted = experiment_.evaluation;
     if (wanted.during.empty()) return false;
+    if (prior_) prior_->use_fold(-1);
     Json result;
     average_.swap();
     try {
@@ -251,7 +258,7 @@ class Trainer final : public Step {
   }
 
   void checkpoint(bool best) {
-    save_checkpoint(run_.checkpoints(), {family_, optimizer_, average_, streams_}, state_,
+    save_checkpoint(run_.checkpoints(), {family_, prior_, optimizer_, average_, streams_}, state_,
                     experiment_.resolved, best, params_.checkpoint.keep);
   }
 
@@ -270,6 +277,7 @@ class Trainer final : public Step {
   const RunDirectory& run_;
   const TrainingHooks& hooks_;
   Family& family_;
+  PriorFamily* prior_;  // null: none
   Streams streams_;
   std::optional<MeteredEnergy> energy_;
   Optimizer optimizer_;

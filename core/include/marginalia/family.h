@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <marginalia/chains.h>
 #include <marginalia/component.h>
 #include <marginalia/dataset.h>
 #include <marginalia/energy.h>
+#include <marginalia/json.h>
 #include <marginalia/network.h>
 #include <marginalia/query.h>
 #include <marginalia/stream.h>
@@ -55,6 +57,24 @@ class MARGINALIA_API StateVisitor {
   ~StateVisitor() = default;
   /// A leaf that is trained: its storage is filled, its identity kept.
   virtual void parameter(const std::string& name, Tensor& tensor) = 0;
+  /// The same of another visitor, for one that passes on what it is shown.
+  static void parameter(StateVisitor& visitor, const std::string& name, Tensor& tensor) {
+    visitor.parameter(name, tensor);
+  }
+};
+
+/// Calls another visitor with each name behind a prefix: what a family that holds others visits
+/// them with.
+class MARGINALIA_API PrefixedVisitor final : public StateVisitor {
+ public:
+  PrefixedVisitor(StateVisitor& visitor, std::string prefix)
+      : visitor_(visitor), prefix_(std::move(prefix)) {}
+  void operator()(const std::string& name, Tensor& tensor) override;
+
+ private:
+  void parameter(const std::string& name, Tensor& tensor) override;
+  StateVisitor& visitor_;
+  std::string prefix_;
 };
 
 /// Parameters that share a learning rate.
@@ -120,6 +140,9 @@ class MARGINALIA_API Family : public Component {
   virtual void set_training(bool training) = 0;
   /// The chains of a family that draws from the energy by chains without being trained.
   virtual Offer<ChainSource> chains() const;
+  /// What evaluation.json says of it beside its measurements, as which of several models it kept.
+  /// Null: nothing.
+  virtual Json about() const;
   /// What whoever asks it should know of how it was trained, a sentence each: variables that its
   /// chains never moved, for one.
   virtual std::vector<std::string> warnings() const;

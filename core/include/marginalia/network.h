@@ -13,6 +13,7 @@ namespace marginalia {
 
 class Dataset;
 class Energy;
+class Family;
 
 /// What a network can compute; a set of them is their sum by `|`.
 enum Head : unsigned {
@@ -59,6 +60,7 @@ struct NetworkContext {
   HeadSet heads = kLogMarginal | kLogits;  ///< what the family will ask for
   const Energy* energy = nullptr;          ///< for a prior (prior.h); null: none
   const Dataset* dataset = nullptr;        ///< for a prior; null: none
+  const Family* prior = nullptr;           ///< for the prior "family"; null: none. Frozen
 };
 
 /// An architecture: partial states in, heads out. Parameters that the marginal head alone uses

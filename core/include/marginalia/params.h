@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -74,12 +76,21 @@ class MARGINALIA_API AnyChild {
 };
 
 /// One component of kind `Interface`; `value` is null until built, and where the spec gives none.
+/// Of a kind that is built for something, as families are, `make` builds one for it.
 template <class Interface>
 class Child final : public AnyChild {
  public:
   const char* kind() const override { return Interface::kKind; }
   void build(const Registry& registry, const Spec& from) override;  // registry.h
+  template <class Context>
+  std::shared_ptr<Interface> make(const Context& context) const {
+    static_assert(std::is_same_v<Context, typename Interface::Context>);
+    return make_(&context);
+  }
   std::shared_ptr<Interface> value;
+
+ private:
+  std::function<std::shared_ptr<Interface>(const void* context)> make_;
 };
 
 /// Several of them.

@@ -171,7 +171,13 @@ std::shared_ptr<Interface> Registry::make(const Spec& spec, const Context& conte
 
 template <class Interface>
 void Child<Interface>::build(const Registry& registry, const Spec& from) {
-  value = registry.make<Interface>(from);
+  using Context = typename Interface::Context;
+  if constexpr (std::is_same_v<Context, NoContext>)
+    value = registry.make<Interface>(from);
+  else
+    make_ = [&registry, from](const void* context) {
+      return registry.make<Interface>(from, *static_cast<const Context*>(context));
+    };
 }
 
 }  // namespace marginalia

@@ -42,7 +42,7 @@ class LoopyBeliefPropagation final : public PriorSource {
     variable_ = torch::tensor(variable_of_edge, torch::kLong);
   }
 
-  Prior of(const Tensor& partial) const override {
+  Prior of(const Tensor& partial, HeadSet) const override {
     torch::NoGradGuard no_grad;
     const auto x = partial.cpu().t().contiguous();  // [D, B]
     const auto known = x != kUnknown;

@@ -16,7 +16,7 @@ class LocalPrior final : public PriorSource {
  public:
   explicit LocalPrior(const LocalConditionals& local) : local_(local) {}
 
-  Prior of(const Tensor& partial) const override {
+  Prior of(const Tensor& partial, HeadSet) const override {
     const auto unknown = partial == kUnknown;
     const auto logits = local_.logits(partial);
     const auto alone =
@@ -53,7 +53,7 @@ class PairwisePropagation final : public PriorSource {
     mean_ = (u.select(1, 1) + u.select(1, 0)) / 2;                  // [D]
   }
 
-  Prior of(const Tensor& partial) const override {
+  Prior of(const Tensor& partial, HeadSet) const override {
     torch::NoGradGuard no_grad;
     const auto device = partial.device();
     const auto on = [&](const Tensor& t) { return t.to(device); };
@@ -124,14 +124,15 @@ class PairwisePropagation final : public PriorSource {
   Tensor weight_[2][2];
 };
 
+constexpr double kMinLogit = -50;  // of what is known, or was never seen
+
 class TreePrior final : public PriorSource {
  public:
   explicit TreePrior(const Dataset& dataset)
       : tree_(trees::chow_liu(trees::count_values(dataset, true), dataset.space(),
                               double(dataset.space().levels()))) {}
 
-  Prior of(const Tensor& partial) const override {
-    constexpr double kMinLogit = -50;  // of what is known, or was never seen
+  Prior of(const Tensor& partial, HeadSet) const override {
     const auto x = partial.cpu();
     const auto logits = trees::log_conditionals(tree_, x).clamp_min(kMinLogit).to(torch::kFloat);
     const auto log_marginal = trees::log_marginal(tree_, x).to(torch::kFloat);
@@ -142,6 +143,42 @@ class TreePrior final : public PriorSource {
 
  private:
   trees::Tree tree_;
+};
+
+class FamilyPrior final : public PriorSource {
+ public:
+  explicit FamilyPrior(const Family& family)
+      : family_(family),
+        conditionals_(need(QueryKind::kConditionals)),
+        marginals_(need(QueryKind::kLogMarginal)) {}
+
+  Prior of(const Tensor& partial, HeadSet wanted) const override {
+    torch::NoGradGuard no_grad;
+    const auto x = partial.cpu();
+    const auto device = partial.device();
+    const auto logits = ask(QueryKind::kConditionals, x, conditionals_).clamp_min(kMinLogit);
+    Prior prior{logits.to(device, torch::kFloat), {}, torch::ones_like(partial, torch::kFloat)};
+    if (wanted & kLogMarginal)
+      prior.log_marginal = ask(QueryKind::kLogMarginal, x, marginals_).to(device, torch::kFloat);
+    return prior;
+  }
+  std::int64_t reach() const override { return family_.space().dimension(); }
+
+ private:
+  std::string need(QueryKind kind) const {
+    const auto way = family_.by_route(kind, Route::kOnePass);
+    if (way && way->status == Status::kExact) return way->estimator;
+    throw SpecError(
+        fmt::format("\"prior\": \"family\" needs exact {} in one pass, which {} has not",
+                    to_string(kind), family_.label()));
+  }
+  Tensor ask(QueryKind kind, const Tensor& x, const std::string& estimator) const {
+    Stream none(0, "prior");  // an exact answer draws nothing
+    return family_.answer({.kind = kind, .partial = x, .estimator = estimator}, none).value;
+  }
+
+  const Family& family_;
+  std::string conditionals_, marginals_;
 };
 
 }  // namespace
@@ -165,8 +202,16 @@ std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset) {
   return std::make_unique<TreePrior>(dataset);
 }
 
+std::unique_ptr<PriorSource> family_prior(const Family& family) {
+  return std::make_unique<FamilyPrior>(family);
+}
+
 std::unique_ptr<PriorSource> make_prior(const NetworkContext& context, const std::string& name,
                                         std::int64_t rounds) {
+  if (name == "family") {
+    if (context.prior) return family_prior(*context.prior);
+    throw SpecError("\"prior\": \"family\" needs a \"prior\" in the spec, beside \"network\"");
+  }
   const bool of_data = name == "chow_liu";
   if (of_data ? !context.dataset : !context.energy)
     throw SpecError(fmt::format("\"prior\": \"{}\" needs {} in the spec", name,

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/family.h>
@@ -40,8 +41,20 @@ void StateVisitor::module(const std::string& prefix, torch::nn::Module& module) 
     parameter(prefix + item.key(), item.value());
 }
 
+void PrefixedVisitor::operator()(const std::string& name, Tensor& tensor) {
+  visitor_(prefix_ + name, tensor);
+}
+
+void PrefixedVisitor::parameter(const std::string& name, Tensor& tensor) {
+  StateVisitor::parameter(visitor_, prefix_ + name, tensor);
+}
+
 Offer<ChainSource> Family::chains() const {
   return Offer<ChainSource>::none("it runs no chains of an energy");
+}
+
+Json Family::about() const {
+  return {};
 }
 
 std::vector<std::string> Family::warnings() const {

@@ -6,7 +6,8 @@
 /// one-hot of what is known and the components' log-probabilities, a conditional is a second one;
 /// all are exact and agree with each other by construction. Training moves the points at random
 /// round the torus in each step, so that the integral over z is learned and not N components;
-/// answers take points_test of them, which stay where they are.
+/// answers take points_test of them, which stay where they are, or are trained last, with a weight
+/// each (latent optimisation, sect. 3.2 of the source).
 /// From data it maximises log p(x). From an energy f it minimises KL(p || f / Z) by REINFORCE on
 /// its own samples, with the exact log p.
 /// Source: Correia, Gala, Quaeghebeur, de Campos and Peharz (2023), AAAI, arXiv:2209.10584.
@@ -24,13 +25,27 @@
 
 #include "decoder.h"
 #include "leaves.h"
+#include "params.h"
 #include "points.h"
-#include "shared/families/objectives.h"
 #include "shared/families/reinforce.h"
 
 namespace {
 
 using namespace marginalia;
+
+/// The points that answers are made of where they are trained.
+class TrainedPoints final : public torch::nn::Module {
+ public:
+  explicit TrainedPoints(const Tensor& start)
+      : z(register_parameter("z", start)),
+        weight_(register_parameter("weight", torch::zeros({start.size(0)}, start.options()))) {}
+  Tensor log_weight(at::ScalarType type) const { return weight_.to(type).log_softmax(0); }
+
+  Tensor z;  // [N, d]
+
+ private:
+  Tensor weight_;  // log w up to a constant, [N]
+};
 
 class ContinuousMixture final : public Family {
  public:
@@ -42,30 +57,7 @@ class ContinuousMixture final : public Family {
   static constexpr const char* kExample =
       R"({"latents": 2, "hidden": 16, "points": 32, "points_test": 64})";
 
-  using Objective = std::variant<objectives::ByData, objectives::Likelihood, objectives::Reinforce>;
-
-  struct Params {
-    std::int64_t latents = 8, hidden = 256, layers = 3, points = 1024, points_test = 16384;
-    Objective objective;
-    std::string leaves = "independent";
-    bool bfloat16 = false;
-    void visit(ParamVisitor& p) {
-      p("latents", latents, {.doc = "d, dimension of z", .min = 1, .max = 1000});
-      p("hidden", hidden, {.doc = "H, width of the decoder", .min = 1});
-      p("layers", layers, {.doc = "of the decoder, before its output", .min = 1});
-      p("points", points,
-        {.doc = "N of a training step; best a power of two", .min = 1, .max = 1 << 20});
-      p("points_test", points_test,
-        {.doc = "N of every answer; best a power of two", .min = 1, .max = 1 << 20});
-      p.choice("objective", objective, "what is maximised, or minimised");
-      p("leaves", leaves,
-        {.doc = "p(x | z): variables independent, or along the Chow-Liu tree of the dataset",
-         .one_of = {"independent", "chow_liu"}});
-      p("bfloat16", bfloat16,
-        {.doc = "hidden products of the decoder in bfloat16 while it trains, though "
-                "training.precision be float32"});
-    }
-  };
+  using Params = mixture::Params;
 
   ContinuousMixture(const Params& params, const FamilyContext& context)
       : params_(params),
@@ -82,9 +74,16 @@ class ContinuousMixture final : public Family {
     leaves_ = tree ? mixture::tree_leaves(space_, fitted) : mixture::independent_leaves(space_);
     decoder_ = std::make_shared<mixture::Decoder>(params.latents, params.hidden, params.layers,
                                                   leaves_->outputs());
-    torch::NoGradGuard no_grad;
-    decoder_->bias().copy_(leaves_->to_outputs(fitted));
-    decoder_->to(device_, type_beside(precision_.training));
+    const auto type = type_beside(precision_.training);
+    {
+      torch::NoGradGuard no_grad;
+      decoder_->bias().copy_(leaves_->to_outputs(fitted));
+      decoder_->to(device_, type);
+    }
+    if (!std::holds_alternative<mixture::LatentOptimisation>(params.refinement)) return;
+    if (from_energy_)
+      throw SpecError("\"refinement\": \"latent_optimisation\" is of the likelihood of data");
+    trained_ = std::make_shared<TrainedPoints>(test_points().to(device_, type));
   }
 
   const StateSpace& space() const override { return space_; }
@@ -93,23 +92,34 @@ class ContinuousMixture final : public Family {
   }
 
   void step(Step& step) override {
+    if (trained_) {
+      const auto begin = std::get<mixture::LatentOptimisation>(params_.refinement).begin;
+      const bool refining = step.progress() >= begin;
+      step.set_stage(refining ? begin : 0, refining ? 1 : begin);
+      if (refining) return refine(step);
+    }
     const auto shift = step.stream("family/shift").uniform({1, params_.latents});
     const auto z = mixture::standard_normal(mixture::shifted(points_, shift));
     const auto outputs = decoder_->forward(z.to(device_), precision_.training);
     step.count_passes(params_.points);
     if (from_energy_) return towards_energy(step, outputs);
-    step.minimise(-leaves_->log_likelihood(step.batch().to(device_), outputs).mean());
+    step.minimise(-leaves_->log_likelihood(step.batch().to(device_), outputs).mean(), "decoder");
   }
 
   std::vector<ParameterGroup> parameters() override {
-    return {{"decoder", collect_parameters(*decoder_, "model.")}};
+    std::vector<ParameterGroup> groups{{"decoder", collect_parameters(*decoder_, "model.")}};
+    if (trained_) groups.push_back({"points", collect_parameters(*trained_, "model.points.")});
+    return groups;
   }
   void visit(StateVisitor& v) override {
     v.module("model.", *decoder_);
+    if (trained_) v.module("model.points.", *trained_);
     leaves_->visit(v);
   }
   void set_training(bool training) override {
-    set_type(*decoder_, type_beside(precision_.products(training)));
+    const auto type = type_beside(precision_.products(training));
+    set_type(*decoder_, type);
+    if (trained_) set_type(*trained_, type);
   }
 
  private:
@@ -134,6 +144,23 @@ class ContinuousMixture final : public Family {
                  : trees::independent(counts, space_, double(K));
   }
 
+  /// Sobol's points, each moved to the middle of its cell: float64 [points_test, d].
+  Tensor test_points() const {
+    const auto u = mixture::sobol(params_.points_test, params_.latents);
+    return mixture::standard_normal(u + 0.5 / double(params_.points_test));
+  }
+
+  void refine(Step& step) const {
+    for (auto& parameter : decoder_->parameters())
+      parameter.set_requires_grad(false);
+    const auto outputs = decoder_->forward(trained_->z, precision_.training);
+    step.count_passes(params_.points_test);
+    const auto x = step.batch().to(device_);
+    step.minimise(
+        -leaves_->log_likelihood(x, outputs, trained_->log_weight(outputs.scalar_type())).mean(),
+        "points");
+  }
+
   /// x is drawn from the step's own components.
   void towards_energy(Step& step, const Tensor& outputs) const {
     const auto rows = step.batch_size();
@@ -148,49 +175,61 @@ class ContinuousMixture final : public Family {
     const auto log_p = leaves_->log_likelihood(x.to(device_), outputs);
     const auto cost = log_p.detach() - step.energy().log_density(x).to(device_);
     step.record("train/kl_less_log_z", cost.mean().item<double>());
-    step.minimise(reinforce(log_p, cost));
+    step.minimise(reinforce(log_p, cost), "decoder");
   }
 
-  /// The components that answers are made of, renewed when a parameter has changed. The points are
-  /// Sobol's, each moved to the middle of its cell.
-  std::shared_ptr<const mixture::Components> components() const {
+  /// What answers are made of.
+  struct Mixture {
+    std::unique_ptr<mixture::Components> components;
+    Tensor log_weight;  // float64 [N]
+  };
+
+  /// The mixture, renewed when a parameter has changed.
+  std::shared_ptr<const Mixture> mixture() const {
+    torch::NoGradGuard no_grad;
     const std::lock_guard lock(mutex_);  // queries may come from several threads
+    auto parameters = decoder_->parameters();
+    if (trained_)
+      for (const auto& parameter : trained_->parameters())
+        parameters.push_back(parameter);
     std::vector<std::pair<const void*, std::int64_t>> seen;
-    for (const auto& parameter : decoder_->parameters())
+    for (const auto& parameter : parameters)
       seen.emplace_back(parameter.data_ptr(), parameter._version());
-    if (components_ && seen == seen_) return components_;
-    const auto u = mixture::sobol(params_.points_test, params_.latents);
-    const auto z = mixture::standard_normal(u + 0.5 / double(params_.points_test)).to(device_);
+    if (mixture_ && seen == seen_) return mixture_;
+    const auto z = trained_ ? trained_->z : test_points().to(device_);
     std::vector<Tensor> outputs;
     for (const auto& part : z.split(kPoints))
       outputs.push_back(decoder_->forward(part, precision_.answers).to(torch::kCPU));
+    const auto N = params_.points_test;
+    const auto log_weight = trained_ ? trained_->log_weight(torch::kDouble).to(torch::kCPU)
+                                     : torch::full({N}, -std::log(double(N)), torch::kDouble);
     seen_ = std::move(seen);
-    return components_ = leaves_->components(torch::cat(outputs));
+    return mixture_ = std::make_shared<Mixture>(
+               Mixture{leaves_->components(torch::cat(outputs)), log_weight});
   }
 
-  /// Calls answer(rows, log p(x_S | z_j) [b, N]) on some rows of `partial` at a time.
+  /// Calls answer(rows, log w_j p(x_S | z_j) [b, N]) on some rows of `partial` at a time.
   template <class Function>
-  void for_rows(const mixture::Components& components, const Tensor& partial,
-                const Function& answer) const {
+  void for_rows(const Mixture& mixture, const Tensor& partial, const Function& answer) const {
     const auto rows = std::max<std::int64_t>(1, kCells / params_.points_test);
     for (const auto& part : partial.split(rows))
-      answer(part, components.log_joint(part));
+      answer(part, mixture.components->log_joint(part) + mixture.log_weight);
   }
 
-  Tensor log_marginal(const mixture::Components& components, const Tensor& partial) const {
+  Tensor log_marginal(const Mixture& mixture, const Tensor& partial) const {
     std::vector<Tensor> all{torch::empty({0}, torch::kDouble)};
-    for_rows(components, partial, [&](const Tensor&, const Tensor& log_joint) {
-      all.push_back(log_joint.logsumexp(1) - std::log(double(log_joint.size(1))));
+    for_rows(mixture, partial, [&](const Tensor&, const Tensor& log_joint) {
+      all.push_back(log_joint.logsumexp(1));
     });
     return torch::cat(all);
   }
 
   /// log p(x_i = k | x_S); a known variable is what it is.
-  Tensor log_conditionals(const mixture::Components& components, const Tensor& partial) const {
+  Tensor log_conditionals(const Mixture& mixture, const Tensor& partial) const {
     const auto D = space_.dimension(), K = space_.levels();
     std::vector<Tensor> all{torch::empty({0, D, K}, torch::kDouble)};
-    for_rows(components, partial, [&](const Tensor& rows, const Tensor& log_joint) {
-      const auto p = components.conditionals(rows, log_joint.softmax(1));
+    for_rows(mixture, partial, [&](const Tensor& rows, const Tensor& log_joint) {
+      const auto p = mixture.components->conditionals(rows, log_joint.softmax(1));
       const auto known = (rows != kUnknown).unsqueeze(2);
       const auto as_known = (rows.unsqueeze(2) == torch::arange(K)).to(torch::kDouble);
       all.push_back(torch::where(known, as_known, p / p.sum(2, true)).log());
@@ -199,20 +238,19 @@ class ContinuousMixture final : public Family {
   }
 
   /// A component by its posterior weight, then the variables.
-  Tensor sample(const mixture::Components& components, const Tensor& partial,
-                Stream& stream) const {
+  Tensor sample(const Mixture& mixture, const Tensor& partial, Stream& stream) const {
     std::vector<Tensor> all{torch::empty({0, space_.dimension()}, torch::kLong)};
-    for_rows(components, partial, [&](const Tensor& rows, const Tensor& log_joint) {
+    for_rows(mixture, partial, [&](const Tensor& rows, const Tensor& log_joint) {
       const auto below = log_joint.softmax(1).cumsum(1);
       const auto u = stream.uniform({rows.size(0), 1}) * below.slice(1, -1);
       const auto chosen = at::searchsorted(below, u, false, /*right=*/true).squeeze(1);
-      all.push_back(components.sample(rows, chosen, stream));
+      all.push_back(mixture.components->sample(rows, chosen, stream));
     });
     return torch::cat(all);
   }
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
-    const auto all = components();
+    const auto all = mixture();
     const ExactModel model{
         .log_marginal = [&](const Tensor& x) { return log_marginal(*all, x); },
         .log_conditionals = [&](const Tensor& x) { return log_conditionals(*all, x); },
@@ -231,9 +269,10 @@ class ContinuousMixture final : public Family {
   Tensor points_;  // float64 [N, d]
   std::unique_ptr<mixture::Leaves> leaves_;
   std::shared_ptr<mixture::Decoder> decoder_;
+  std::shared_ptr<TrainedPoints> trained_;  // null: no refinement
   mutable std::mutex mutex_;
   mutable std::vector<std::pair<const void*, std::int64_t>> seen_;
-  mutable std::shared_ptr<const mixture::Components> components_;
+  mutable std::shared_ptr<const Mixture> mixture_;
 };
 
 }  // namespace

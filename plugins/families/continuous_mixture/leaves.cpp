@@ -15,17 +15,17 @@ using torch::autograd::AutogradContext, torch::autograd::tensor_list;
 
 namespace {
 
-/// log 1/N sum_j exp(features_b . table_j + base_j): [B].  features [B, F], table [N, F], base [N].
+/// log sum_j exp(features_b . table_j + base_j): [B].  features [B, F], table [N, F], base [N].
 /// Nothing larger than [B, N] is made: the responsibilities r_bj, which are the gradient,
 ///   d/d table_j = sum_b g_b r_bj features_b,   d/d base_j = sum_b g_b r_bj.
-struct LogMean : torch::autograd::Function<LogMean> {
+struct LogSum : torch::autograd::Function<LogSum> {
   static Tensor forward(AutogradContext* context, const Tensor& features, const Tensor& table,
                         const Tensor& base) {
     const auto scores = at::addmm(base, features, table.t());
     const auto r = scores.softmax(1);
     context->save_for_backward({features, r});
     // log sum exp = the largest score less the log of its share
-    return scores.amax(1) - r.amax(1).log() - std::log(double(table.size(0)));
+    return scores.amax(1) - r.amax(1).log();
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradient) {
     const auto saved = context->get_saved_variables();
@@ -33,6 +33,12 @@ struct LogMean : torch::autograd::Function<LogMean> {
     return {Tensor(), r.mm(features * gradient[0].unsqueeze(1)), r.mv(gradient[0])};
   }
 };
+
+/// log w of N components, 1/N each where none are given.
+Tensor log_weights(const Tensor& given, const Tensor& outputs) {
+  const auto N = outputs.size(0);
+  return given.defined() ? given : torch::full({N}, -std::log(double(N)), outputs.options());
+}
 
 /// Log-odds [..., K - 1]  ->  log-probabilities [..., K]; 0 where `impossible`, which no state
 /// reads.
@@ -96,11 +102,13 @@ class IndependentLeaves final : public Leaves {
     return log_odds(tree.p.select(1, 0));
   }
   /// log p(x | z) = log p(0 | z) + the log-odds of what is not 0.
-  Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const override {
-    const auto base = log_first(odds(outputs), impossible_).sum(1);
+  Tensor log_likelihood(const Tensor& x, const Tensor& outputs,
+                        const Tensor& log_weight) const override {
+    const auto base =
+        log_first(odds(outputs), impossible_).sum(1) + log_weights(log_weight, outputs);
     const auto levels = torch::arange(1, K_, x.options());
     const auto features = (x.unsqueeze(2) == levels).flatten(1).to(outputs.options());
-    return LogMean::apply(features, outputs, base);
+    return LogSum::apply(features, outputs, base);
   }
   std::unique_ptr<Components> components(const Tensor& outputs) const override {
     const auto log_p = log_probabilities(odds(outputs.to(torch::kDouble)), impossible_);
@@ -160,12 +168,13 @@ class TreeLeaves final : public Leaves {
 
   std::int64_t outputs() const override { return D_ * K_ * (K_ - 1); }
   Tensor to_outputs(const trees::Tree& tree) const override { return log_odds(tree.p); }
-  Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const override {
+  Tensor log_likelihood(const Tensor& x, const Tensor& outputs,
+                        const Tensor& log_weight) const override {
     const auto table = log_p(outputs).flatten(1);
     const auto cells = find_cells(x, tree_.parent.to(x.device()), K_);
     auto features = torch::zeros({x.size(0), table.size(1)}, outputs.options());
     features.scatter_(1, cells, 1);
-    return LogMean::apply(features, table, torch::zeros({table.size(0)}, outputs.options()));
+    return LogSum::apply(features, table, log_weights(log_weight, outputs));
   }
   std::unique_ptr<Components> components(const Tensor& outputs) const override {
     return std::make_unique<TreeComponents>(tree_, log_p(outputs.to(torch::kDouble)), impossible_);

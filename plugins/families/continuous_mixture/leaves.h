@@ -36,9 +36,11 @@ class Leaves {
   virtual std::int64_t outputs() const = 0;  ///< numbers a component
   /// The outputs of a component that equals `tree`: [outputs()].
   virtual Tensor to_outputs(const trees::Tree& tree) const = 0;
-  /// log 1/N sum_j p(x | z_j) of full states, with a gradient into `outputs`.
-  /// x: int64 [B, D]; outputs: float32 [N, outputs()]  ->  float32 [B].
-  virtual Tensor log_likelihood(const Tensor& x, const Tensor& outputs) const = 0;
+  /// log sum_j w_j p(x | z_j) of full states, with a gradient into `outputs` and `log_weight`.
+  /// x: int64 [B, D]; outputs: float32 [N, outputs()]; log_weight: log w, float32 [N]; undefined:
+  /// 1/N each  ->  float32 [B].
+  virtual Tensor log_likelihood(const Tensor& x, const Tensor& outputs,
+                                const Tensor& log_weight = {}) const = 0;
   virtual std::unique_ptr<Components> components(const Tensor& outputs) const = 0;
   virtual void visit(marginalia::StateVisitor&) {}
 };

@@ -6,11 +6,12 @@
 
 #include <marginalia/dataset.h>
 #include <marginalia/energy.h>
+#include <marginalia/family.h>
 #include <marginalia/network.h>
 
 namespace marginalia {
 
-/// What an energy or a simple model says of a partial state before anything is learned; a network
+/// What an energy or an exact model says of a partial state before anything is learned; a network
 /// learns the rest.
 struct Prior {
   Tensor logits;        ///< float32 [B, D, K], of p(x_i | x_S)
@@ -23,8 +24,9 @@ struct Prior {
 class MARGINALIA_API PriorSource {
  public:
   virtual ~PriorSource();
-  /// partial: int64 [B, D].
-  virtual Prior of(const Tensor& partial) const = 0;
+  /// partial: int64 [B, D]; wanted: the heads that it is for. Without kLogMarginal among them
+  /// `log_marginal` may be undefined.
+  virtual Prior of(const Tensor& partial, HeadSet wanted) const = 0;
   /// How many factors away the logits of a variable, and `uncertain`, can see.
   virtual std::int64_t reach() const = 0;
 };
@@ -46,8 +48,12 @@ MARGINALIA_API std::unique_ptr<PriorSource> belief_propagation_prior(const Energ
 /// tree, and may be wrong of the data everywhere.
 MARGINALIA_API std::unique_ptr<PriorSource> chow_liu_prior(const Dataset& dataset);
 
-/// The prior that a network's spec names: "local", "belief_propagation" or "chow_liu". Throws
-/// SpecError where the experiment's energy or dataset cannot give it.
+/// What an exact family says: its conditionals, and its log-marginals. Throws SpecError where it
+/// does not answer both in one pass.
+MARGINALIA_API std::unique_ptr<PriorSource> family_prior(const Family& family);
+
+/// The prior that a network's spec names: "local", "belief_propagation", "chow_liu" or "family".
+/// Throws SpecError where the experiment's energy, dataset or prior cannot give it.
 MARGINALIA_API std::unique_ptr<PriorSource> make_prior(const NetworkContext& context,
                                                        const std::string& name,
                                                        std::int64_t rounds);

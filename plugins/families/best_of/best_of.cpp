@@ -1,0 +1,273 @@
+/// \file
+/// Several exact models of one dataset, trained one after the other: the best by validation is
+/// kept, or all are mixed, and either is exact.
+///
+///   p(x_S) = sum_m w_m p_m(x_S)
+///   keep "best":     w_m = 1 of the m with the largest mean log p of the validation rows
+///   keep "mixture":  w maximises the mean of log sum_m w_m p_m(x) over the validation rows, by EM
+/// Each model has an equal share of the training that is left when its turn comes, and ends before
+/// it where validation has not got better for a while; what counts is its best moment.
+/// Source: Smyth and Wolpert (1999), doi:10.1023/A:1007511322260 (linear stacking of densities).
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
+#include <marginalia/family.h>
+#include <marginalia/inference/exact_model.h>
+#include <marginalia/params.h>
+#include <marginalia/plugin.h>
+
+#include "member.h"
+
+namespace marginalia::best_of {
+
+class BestOf final : public Family {
+ public:
+  static constexpr const char* kName = "best_of";
+  static constexpr const char* kSummary =
+      "exact families trained in turn, the best by validation or a mixture of all: exact";
+  static constexpr const char* kFormula = "p(x_S) = sum_m w_m p_m(x_S)";
+  static constexpr const char* kSource = "Smyth and Wolpert (1999), doi:10.1023/A:1007511322260";
+  static constexpr const char* kExample =
+      R"({"families": ["independent", {"type": "circuit", "latents": 2}], "every_steps": 1})";
+
+  struct Params {
+    Children<Family> families;
+    std::string keep = "mixture";
+    std::int64_t every_steps = 0, rows = 4096, patience = 10;
+    double moving_average = 0.999;
+    void visit(ParamVisitor& p) {
+      p("families", families, {.doc = "exact families of the dataset, in the order of training"});
+      p("keep", keep,
+        {.doc = "what answers: one of them, or their mixture with weights by the validation rows",
+         .one_of = {"best", "mixture"}});
+      p("every_steps", every_steps,
+        {.doc = "of training between two validations; 0: as many as take six times as many rows",
+         .min = 0});
+      p("rows", rows, {.doc = "validation rows that are taken, evenly spread", .min = 1});
+      p("patience", patience,
+        {.doc = "validations without a better one after which the next family begins", .min = 1});
+      p("moving_average", moving_average,
+        {.doc = "decay of the average of each family's parameters, which is what is validated and "
+                "answers, whatever training.moving_average",
+         .min = 0.0,
+         .max = 1.0});
+    }
+  };
+
+  BestOf(const Params& params, const FamilyContext& context)
+      : params_(params), space_(context.space) {
+    if (!context.dataset) throw SpecError("learns from a \"dataset\"; the spec has none");
+    if (params.families.empty()) throw SpecError("give \"families\": a list of one at least");
+    const auto size = context.dataset->size(Split::kValid);
+    if (size == 0)
+      throw SpecError("chooses by validation rows, and " + context.dataset->label() + " has none");
+    const auto rows = std::min(size, params.rows);
+    valid_ = context.dataset->rows(Split::kValid, (torch::arange(rows) * size).div(rows, "floor"));
+    for (const auto& child : params.families)
+      members_.push_back(std::make_unique<Member>(number(child.spec->type()), child.make(context),
+                                                  params.moving_average));
+    for (const auto& member : members_)
+      check(member->family());
+    state_ = torch::tensor({0.0, 0.0, 0.0}, torch::kDouble);
+  }
+
+  const StateSpace& space() const override { return space_; }
+  std::vector<Capability> capabilities() const override {
+    return capabilities_of_exact("1 of each kept");
+  }
+
+  void step(Step& step) override {
+    auto& member = *members_[current()];
+    MemberStep own(step, prefix(current()), begun(), end_of_turn());
+    member.step(own);
+    const bool over = own.progress() >= 1;
+    if (!over && (step.index() + 1) % validation_every(step.batch_size()) != 0) return;
+    const bool better = member.validate(valid_, step.stream("family/valid"));
+    state_[kStale] = better ? 0 : stale() + 1;
+    weigh();
+    step.record("valid/log_likelihood", member.value());
+    if (over || stale() >= params_.patience) next(step.progress());
+  }
+
+  std::vector<ParameterGroup> parameters() override {
+    std::vector<ParameterGroup> all;
+    for (std::size_t m = 0; m < members_.size(); ++m)
+      for (auto& group : members_[m]->parameters(prefix(m)))
+        all.push_back(std::move(group));
+    return all;
+  }
+  void visit(StateVisitor& v) override {
+    v("model.state", state_);
+    for (std::size_t m = 0; m < members_.size(); ++m) {
+      PrefixedVisitor prefixed(v, fmt::format("model.member{}.", m));
+      members_[m]->visit(prefixed);
+    }
+    weigh();
+  }
+  void set_training(bool training) override {
+    for (const auto& member : members_)
+      member->set_training(training);
+  }
+  Json about() const override {
+    Json members = Json::array();
+    for (std::size_t m = 0; m < members_.size(); ++m)
+      members.push_back({{"name", members_[m]->name()},
+                         {"valid_log_likelihood", json_number(members_[m]->value())},
+                         {"weight", weight_.defined() ? weight_[std::int64_t(m)].item<double>()
+                                                      : double(m == current())}});
+    return {{"keep", params_.keep}, {"kept", members_[best()]->name()}, {"members", members}};
+  }
+
+ private:
+  enum { kCurrent, kBegun, kStale };  // of state_
+
+  /// Of parameters' and streams' names. What is visited has other names: the trainer's averages,
+  /// which know nothing of the best moment, are then no one's.
+  static std::string prefix(std::size_t m) { return fmt::format("model.{}.", m); }
+  std::size_t current() const { return std::size_t(state_[kCurrent].item<double>()); }
+  double begun() const { return state_[kBegun].item<double>(); }
+  double stale() const { return state_[kStale].item<double>(); }
+
+  /// The progress at which the turn of the current member ends.
+  double end_of_turn() const {
+    return begun() + (1 - begun()) / double(members_.size() - current());
+  }
+
+  std::int64_t validation_every(std::int64_t batch) const {
+    constexpr std::int64_t kTimes = 6;
+    if (params_.every_steps > 0) return params_.every_steps;
+    return (kTimes * valid_.size(0) + batch - 1) / batch;
+  }
+
+  /// The next one's turn; the last goes on to the end of training.
+  void next(double progress) {
+    if (current() + 1 == members_.size()) return;
+    members_[current()]->finish();
+    state_ = torch::tensor({double(current() + 1), progress, 0.0}, torch::kDouble);
+  }
+
+  /// "circuit", or "circuit 2" where it is the second.
+  std::string number(const std::string& type) const {
+    const auto before = std::ranges::count_if(
+        members_, [&](const auto& m) { return m->name().substr(0, m->name().find(' ')) == type; });
+    return before == 0 ? type : fmt::format("{} {}", type, before + 1);
+  }
+
+  static void check(const Family& family) {
+    const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
+    if (!way || way->status != Status::kExact)
+      throw SpecError(fmt::format("\"families\": {} has no exact marginals", family.label()));
+  }
+
+  std::size_t best() const {
+    std::size_t best = 0;
+    for (std::size_t m = 1; m < members_.size(); ++m)
+      if (members_[m]->value() > members_[best]->value()) best = m;
+    return best;
+  }
+
+  /// Weights of those that were validated; none: there is only the one in training.
+  void weigh() {
+    weight_ = Tensor();
+    const auto M = std::int64_t(members_.size());
+    if (!members_[best()]->validated()) return;
+    weight_ = torch::zeros({M}, torch::kDouble);
+    if (params_.keep == "best") {
+      weight_[std::int64_t(best())] = 1;
+      return;
+    }
+    std::vector<Tensor> log_p;
+    for (const auto& member : members_)
+      log_p.push_back(member->validated()
+                          ? member->log_p()
+                          : torch::full({valid_.size(0)}, -INFINITY, torch::kDouble));
+    const auto joint = torch::stack(log_p, 1);  // [R, M]
+    const auto any = joint.isfinite().any(1).nonzero().squeeze(1);
+    const auto rows = joint.index_select(0, any);
+    weight_ = joint.isfinite().any(0).to(torch::kDouble);
+    weight_ = weight_ / weight_.sum();
+    constexpr int kRounds = 300;
+    for (int round = 0; round < kRounds; ++round)
+      weight_ = (rows + weight_.log()).softmax(1).mean(0);
+    weight_ = torch::where(weight_ < kLeast, torch::zeros_like(weight_), weight_);
+    weight_ = weight_ / weight_.sum();
+  }
+
+  /// Calls at(member, its log weight) for those that answer.
+  template <class Function>
+  void for_kept(const Function& at) const {
+    if (!weight_.defined()) return at(*members_[current()], 0.0);
+    for (std::size_t m = 0; m < members_.size(); ++m)
+      if (const auto w = weight_[std::int64_t(m)].item<double>(); w > 0)
+        at(*members_[m], std::log(w));
+  }
+
+  /// log w_m p_m(x_S): float64 [B, kept].
+  Tensor log_joint(const Tensor& partial, Stream& stream) const {
+    std::vector<Tensor> all;
+    for_kept([&](const Member& member, double log_weight) {
+      const Query query{.kind = QueryKind::kLogMarginal, .partial = partial};
+      all.push_back(member.answer(query, stream).value + log_weight);
+    });
+    return torch::stack(all, 1);
+  }
+
+  /// log sum_m p(m | x_S) p_m(x_i = k | x_S).
+  Tensor log_conditionals(const Tensor& partial, Stream& stream) const {
+    const auto posterior = log_joint(partial, stream).log_softmax(1);
+    const auto B = partial.size(0);
+    std::vector<Tensor> all;
+    for_kept([&](const Member& member, double) {
+      const auto share = posterior.select(1, std::int64_t(all.size()));
+      const auto rows = share.isfinite().nonzero().squeeze(1);  // elsewhere x_S is impossible to it
+      const Query query{.kind = QueryKind::kConditionals, .partial = partial.index_select(0, rows)};
+      auto of_member =
+          torch::full({B, space_.dimension(), space_.levels()}, -INFINITY, torch::kDouble);
+      of_member.index_copy_(0, rows, member.answer(query, stream).value);
+      all.push_back(of_member + share.view({-1, 1, 1}));
+    });
+    return torch::stack(all).logsumexp(0);
+  }
+
+  /// A member by its posterior weight, then the variables.
+  Tensor sample(const Tensor& partial, Stream& stream) const {
+    const auto below = log_joint(partial, stream).softmax(1).cumsum(1);
+    const auto u = stream.uniform({partial.size(0), 1}) * below.slice(1, -1);
+    const auto chosen = (below <= u).sum(1);
+    auto states = partial.clone();
+    std::int64_t m = 0;
+    for_kept([&](const Member& member, double) {
+      const auto rows = (chosen == m++).nonzero().squeeze(1);
+      if (rows.numel() == 0) return;
+      const Query query{.kind = QueryKind::kSample, .partial = partial.index_select(0, rows)};
+      states.index_put_({rows}, member.answer(query, stream).states);
+    });
+    return states;
+  }
+
+  Answer compute_answer(const Query& query, Stream& stream) const override {
+    const ExactModel model{
+        .log_marginal = [&](const Tensor& x) { return log_joint(x, stream).logsumexp(1); },
+        .log_conditionals = [&](const Tensor& x) { return log_conditionals(x, stream); },
+        .sample = [&](const Tensor& x, Stream& s) { return sample(x, s); }};
+    return answer_exactly(model, query, stream);
+  }
+
+  static constexpr double kLeast = 1e-4;  // a weight that is not worth the passes
+
+  Params params_;
+  StateSpace space_;
+  Tensor valid_;  // int64 [R, D]
+  std::vector<std::unique_ptr<Member>> members_;
+  Tensor state_;   // float64 [3]
+  Tensor weight_;  // float64 [M]; undefined: the one in training answers
+};
+
+}  // namespace marginalia::best_of
+MARGINALIA_PLUGIN(marginalia::best_of::BestOf);
