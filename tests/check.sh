@@ -40,9 +40,10 @@ count=$(wc -l <<<"$files")
 [ "$count" -le "$most" ] || { echo "skipped: $count sources have changed, more than $most; make check tries all" && exit 0; }
 
 # A build that is configured only: no unity, no precompiled headers.
+mkdir -p build
 cmake -S . -B build/check -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
   -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=OFF >build/check-configure.txt ||
-  { cat build/check-configure.txt >&2 && fail "could not be configured"; }
+  { cat build/check-configure.txt >&2; fail "could not be configured"; }
 cmake --build build/check --target marginalia_headers_digest >/dev/null
 python3 - $files <<'PY'
 import concurrent.futures, json, os, pathlib, shlex, subprocess, sys

@@ -77,7 +77,8 @@ class BeliefPropagationFamily final : public Family {
             bethe(query.partial) - bethe(query.given.defined() ? query.given : space_.empty());
         break;
       case QueryKind::kConditionals:
-        answer.value = source_->of(query.partial, kLogits).logits.log_softmax(2).to(torch::kDouble);
+        answer.value =
+            log_softmax_levels(source_->of(query.partial, kLogits).logits).to(torch::kDouble);
         break;
       case QueryKind::kLogZ:
         answer.value = bethe(space_.empty());

@@ -43,7 +43,7 @@ class Noised final : public Family {
   Answer compute_answer(const Query& query, Stream& stream) const override {
     auto answer = base_.answer(query, stream);
     if (query.kind == QueryKind::kConditionals)
-      answer.value = (answer.value + bend_).log_softmax(2);
+      answer.value = log_softmax_levels(answer.value + bend_);
     return answer;
   }
   const Family& base_;

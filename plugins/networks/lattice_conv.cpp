@@ -216,7 +216,7 @@ class LatticeConv final : public Network {
       parts.push_back(known.mean(1, true).expand_as(known).unsqueeze(2));
     }
     if (prior_) {
-      parts.push_back(prior.logits.softmax(2) * (1 - known).unsqueeze(2));
+      parts.push_back(softmax_levels(prior.logits) * (1 - known).unsqueeze(2));
       parts.push_back(prior.uncertain.unsqueeze(2));
     }
     return torch::cat(parts, 2)  // [B, D, channels]: channels last, as a view [B, channels, H, W]

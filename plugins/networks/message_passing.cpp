@@ -227,7 +227,7 @@ class MessagePassing final : public Network {
     auto h = table_.index_select(0, at.flatten()).view({D, B, -1});
     if (!prior_) return h;
     const auto unknown = (partial == kUnknown).unsqueeze(2);
-    const auto p = torch::where(unknown, prior.logits.softmax(2), 0.0F).transpose(0, 1);
+    const auto p = torch::where(unknown, softmax_levels(prior.logits), 0.0F).transpose(0, 1);
     return h + torch::matmul(p.to(h.scalar_type()), from_prior_);
   }
 

@@ -383,7 +383,7 @@ class Mlp final : public marginalia::Network {
     x.scatter_(1, partial + first, 1);
     if (prior_) {
       const auto unknown = (partial == marginalia::kUnknown).unsqueeze(2);
-      const auto p = torch::where(unknown, prior.logits.softmax(2), 0.0F);
+      const auto p = torch::where(unknown, marginalia::softmax_levels(prior.logits), 0.0F);
       x.narrow(0, 0, B).narrow(1, D * width_, D * (width_ - 1)).copy_(p.flatten(1));
     }
     return x;

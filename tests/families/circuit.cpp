@@ -1,6 +1,7 @@
 #include "brute_force.h"
 
 #include "bits.h"
+#include "plugins/families/circuit/hidden_tree.h"
 #include "plugins/families/circuit/max_product.h"
 
 #include <marginalia/inference/enumeration.h>
@@ -11,6 +12,7 @@ namespace {
 
 const char* kCircuit = R"({"type": "circuit", "latents": 3, "em": "full_batch"})";
 const char* kMiniBatches = R"({"type": "circuit", "latents": 3})";
+const char* kResampled = R"({"type": "circuit", "latents": 3, "tree": "resampled"})";
 const char* kTrees = R"({"type": "mixture_of_trees", "components": 3})";
 
 /// "train/log_likelihood" of every step, by metrics.jsonl.
@@ -23,6 +25,36 @@ std::vector<double> likelihoods(const std::filesystem::path& run) {
   return values;
 }
 
+/// 30 rows of 12 bits that have nothing to do with each other.
+class NoisyBits final : public Dataset {
+ public:
+  NoisyBits() {
+    torch::manual_seed(6);
+    rows_ = torch::randint(2, {30, 12}, torch::kLong);
+  }
+  const StateSpace& space() const override { return space_; }
+  std::int64_t size(Split) const override { return rows_.size(0); }
+
+ private:
+  Tensor compute_rows(Split, const Tensor& indices, std::uint64_t) const override {
+    return rows_.index_select(0, indices);
+  }
+  StateSpace space_ = StateSpace::uniform(12, 2);
+  Tensor rows_;
+};
+
+/// The tree of a circuit.
+class ParentFinder final : public StateVisitor {
+ public:
+  Tensor parent;
+  void operator()(const std::string& name, Tensor& tensor) override {
+    if (name == "model.parent") parent = tensor.clone();
+  }
+
+ private:
+  void parameter(const std::string&, Tensor&) override {}
+};
+
 double divergence(const std::string& family, int steps) {
   return test::divergence_of_bits(family,
                                   fmt::format(R"({{"batch_size": 100, "steps": {}}})", steps));
@@ -31,10 +63,27 @@ double divergence(const std::string& family, int steps) {
 }  // namespace
 
 TEST_CASE("circuits: marginals, conditionals and samples are exact") {
-  for (const std::string family : {kCircuit, kMiniBatches, kTrees}) {
+  for (const std::string family : {kCircuit, kMiniBatches, kResampled, kTrees}) {
     CAPTURE(family);
     test::check_exact(test::TrainedOnRows(family, 6).family());
   }
+}
+
+TEST_CASE("trees of resampled rows differ from draw to draw, that of the rows does not") {
+  const NoisyBits bits;
+  const auto parents = [&](bool resampled, std::uint64_t seed) {
+    circuit::HiddenTree tree(bits.space(), {.latents = 2, .smoothing = 1, .resampled = resampled});
+    Stream stream(seed, "test");
+    tree.start(bits, stream);
+    ParentFinder finder;
+    tree.visit(finder);
+    CHECK((finder.parent < 0).sum().item<std::int64_t>() == 1);
+    return finder.parent;
+  };
+  CHECK(parents(false, 1).equal(parents(false, 2)));
+  CHECK(!parents(true, 1).equal(parents(true, 2)));
+  CHECK(!parents(true, 1).equal(parents(false, 1)));
+  CHECK(parents(true, 1).equal(parents(true, 1)));
 }
 
 TEST_CASE("a step of EM never makes the data less likely") {

@@ -326,6 +326,24 @@ TEST_CASE("a causal network beneath the marginals is normalised over the values 
   }
 }
 
+TEST_CASE("means over orders of p need exact sums along whole orders") {
+  const test::TextFile file("0,1,1\n1,0,1\n");
+  const auto refused = [&](const std::string& targets) {
+    const auto text = fmt::format(
+        R"({{"marginalia": 2, "dataset": {{"type": "table", "train": "{0}", "valid": "{0}",
+             "test": "{0}"}}, "network": {1},
+             "family": {{"type": "mam", "objective": {{"type": "denoising", "targets": {2}}}}}}})",
+        file.path.string(), kMlp, targets);
+    return test::refusal([&] {
+      const Experiment experiment(test::in_float32(Spec::from_text(text, "spec.json")),
+                                  test::loaded_registry(), "cpu");
+    });
+  };
+  CHECK(refused(R"({"type": "paths", "blocks": 3, "mean": "probability"})") == "accepted");
+  CHECK(refused(R"({"type": "paths", "blocks": 2, "mean": "probability"})")
+            .ends_with("\"mean\": \"probability\" needs exact sums: \"blocks\" of 3 or more"));
+}
+
 TEST_CASE("parameters that would not be used are refused") {
   const auto refused = [](const std::string& family) {
     const auto text = R"({"marginalia": 1, "energy": {"type": "ising", "side": 3},

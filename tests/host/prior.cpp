@@ -138,6 +138,42 @@ TEST_CASE("the prior of a run is taken from it, and named by it") {
             .equal(ask(*one.experiment.family, QueryKind::kLogMarginal, kPartial)));
 }
 
+TEST_CASE("a prior learns from rows that a model draws, and is whole without that model") {
+  const Bench bench;
+  // The model draws rows of ones alone, which few of the dataset's are.
+  std::ofstream(bench.folder / "ones.txt") << "1,1,1,1\n";
+  auto plain = bench.spec("{}").json();
+  for (const auto* key : {"prior", "network"})
+    plain.erase(key);
+  plain["family"] = {{"type", "independent"}};
+  plain["training"] = {{"steps", 1}};
+  for (const auto* split : {"train", "valid", "test"})
+    plain["dataset"][split] = "ones.txt";
+  const auto model = bench.folder / "model";
+  run({bench.spec("{}").with_document(plain), model}, alone());
+
+  const auto spec = bench.spec(fmt::format(
+      R"({{"family": {{"type": "independent"}}, "training": {{"steps": 1}},
+           "drawn_from": {{"run": "{}", "rows": 5000}}}})",
+      model.string()));
+  std::vector<std::string> said;
+  Hooks hooks{.say = [&](const std::string& text) { said.push_back(text); }};
+  run({spec, bench.folder / "first"}, alone(), hooks);
+  CHECK(std::ranges::count(said, fmt::format("prior: {} draws 5000 rows", model.string())) == 1);
+  fs::rename(model, bench.folder / "moved");
+  const auto first = open_run(bench.folder / "first", "", alone());
+  const auto drawn = ask(*open_run(bench.folder / "moved", "", alone()).experiment.family,
+                         QueryKind::kLogMarginal, kPartial);
+  const auto learned = ask(*first.experiment.prior->family, QueryKind::kLogMarginal, kPartial);
+  CHECK((learned - drawn).abs().max().item<double>() < 0.15);  // of 5000 rows
+  CHECK(first.experiment.prior->family->folds() == 0);
+
+  CHECK(test::refusal([&] {
+          run({spec, bench.folder / "second"}, alone());
+        }).find("model: is not a run directory") != std::string::npos);
+  CHECK(!fs::exists(bench.folder / "second"));
+}
+
 TEST_CASE("batches of a fold have its rows alone, each once an epoch") {
   const Bench bench;
   const Experiment experiment(bench.spec(R"({"family": {"type": "chow_liu"}})"),
@@ -184,6 +220,19 @@ TEST_CASE("what is wrong with a prior is said before anything is built") {
   CHECK(refused(R"({"run": "nowhere"})").find("nowhere is no run") != std::string::npos);
   CHECK(refused(R"({"family": {"type": "circuit"}, "cross_fit": "maybe"})")
             .find("\"cross_fit\" must be one of auto, on, off") != std::string::npos);
+  CHECK(refused(R"({"family": {"type": "circuit"}, "cross_fit": false})")
+            .find("\"cross_fit\" must be one of auto, on, off, not false") != std::string::npos);
+  CHECK(refused(R"({"run": 5})").find("\"run\" must be the folder of a run, not 5") !=
+        std::string::npos);
+  const std::string circuit = R"({"family": {"type": "circuit"}, "drawn_from": )";
+  CHECK(refused(circuit + R"("runs/a"})").find("must be an object with \"run\"") !=
+        std::string::npos);
+  CHECK(refused(circuit + R"({"run": "a", "rows": 0}})").find("\"rows\" must be a whole number") !=
+        std::string::npos);
+  CHECK(refused(circuit + R"({"run": "a", "row": 5}})").find("did you mean \"rows\"?") !=
+        std::string::npos);
+  CHECK(refused(circuit + R"({"run": "a"}, "cross_fit": "on"})").find("none of which is learned") !=
+        std::string::npos);
   CHECK(refused(R"({"family": {"type": "any_order_arm"}})") != "");
   auto without = bench.spec("{}").json();
   without.erase("prior");

@@ -95,3 +95,30 @@ TEST_CASE("a family's answers stay within the values that a variable has") {
   CHECK(refused(family, QueryKind::kSample, none) ==
         "family told: variable 1 must be 0 to 2, not 3");
 }
+
+TEST_CASE(
+    "softmax over levels is softmax of the last axis, few levels or many, with its gradient") {
+  torch::manual_seed(5);
+  for (const std::int64_t K : {1, 2, 3, 7, 8, 20}) {
+    CAPTURE(K);
+    const auto logits = torch::randn({4, 3, K}, torch::kDouble);
+    logits[0][0][0] = -INFINITY;  // an impossible level
+    if (K == 1) logits[0][0][0] = 2;
+    const auto gradient = torch::randn({4, 3, K}, torch::kDouble);
+    const auto differs = [&](const auto& ours, const auto& torchs) {
+      auto a = logits.clone().requires_grad_(), b = logits.clone().requires_grad_();
+      const auto x = ours(a), y = torchs(b);
+      CHECK(x.is_contiguous());
+      const auto finite = y.isfinite();
+      x.masked_fill(finite.logical_not(), 0).mul(gradient).sum().backward();
+      y.masked_fill(finite.logical_not(), 0).mul(gradient).sum().backward();
+      return !x.allclose(y, 1e-12, 1e-12) || !a.grad().allclose(b.grad(), 1e-12, 1e-12);
+    };
+    CHECK_FALSE(differs([](const Tensor& t) { return log_softmax_levels(t); },
+                        [](const Tensor& t) { return t.log_softmax(-1); }));
+    CHECK_FALSE(differs([](const Tensor& t) { return softmax_levels(t); },
+                        [](const Tensor& t) { return t.softmax(-1); }));
+  }
+  const auto row = torch::randn({6});  // no axis before the levels
+  CHECK(softmax_levels(row).allclose(row.softmax(0)));
+}

@@ -20,6 +20,26 @@ namespace {
 
 constexpr const char* kDone = "finished";
 
+bool is_done(const fs::path& folder) {
+  return fs::exists(folder / "run.json") &&
+         RunDirectory::open(folder, false).record().value("status", "") == kDone;
+}
+
+/// Exchanges the training rows for rows that a model draws.  -> false: told to stop.
+bool draw_rows(const PriorParts& parts, const Family& family, std::uint64_t seed,
+               const Hooks& hooks) {
+  constexpr std::int64_t kRows = 2048;  // at once
+  Stream stream(seed, "prior/rows");
+  std::vector<Tensor> all;
+  for (std::int64_t left = parts.drawn_rows; left > 0; left -= kRows) {
+    if (hooks.stop && *hooks.stop) return false;
+    const auto empty = family.space().empty().repeat({std::min(left, kRows), 1});
+    all.push_back(family.answer({.kind = QueryKind::kSample, .partial = empty}, stream).states);
+  }
+  parts.drawn->exchange(torch::cat(all));
+  return true;
+}
+
 /// The mean of log p over at most 2000 rows of a split, evenly spread.
 double mean_log_p(const Family& family, const Dataset& dataset, Split split) {
   const auto size = dataset.size(split), rows = std::min<std::int64_t>(size, 2000);
@@ -51,7 +71,19 @@ bool train_one(Experiment& experiment, const fs::path& folder, const Hooks& hook
 
 }  // namespace
 
-bool train_prior(Experiment& experiment, RunDirectory& run, const Hooks& hooks) {
+std::optional<OpenRun> open_drawing_model(const Experiment& experiment,
+                                          const Environment& environment, const Hooks& hooks) {
+  if (!experiment.prior || experiment.prior->drawn_from.empty()) return std::nullopt;
+  const auto& folder = experiment.prior->drawn_from;
+  auto model = open_run(folder, "", environment, {.warn = hooks.warn});
+  if (model.experiment.space() != experiment.space())
+    throw SpecError(fmt::format(
+        "\"prior\": \"drawn_from\": {} is of other variables than the dataset", folder));
+  return model;
+}
+
+bool train_prior(Experiment& experiment, RunDirectory& run, const Environment& environment,
+                 const Hooks& hooks) {
   if (!experiment.prior) return true;
   auto& parts = *experiment.prior;
   const auto say = [&](const std::string& text) {
@@ -61,11 +93,17 @@ bool train_prior(Experiment& experiment, RunDirectory& run, const Hooks& hooks) 
   if (!parts.run.empty()) {
     load_model(find_checkpoint(parts.run), *parts.experiments[0]->family);
   } else {
+    if (!parts.drawn_from.empty() && !is_done(run.path() / "prior/all")) {
+      say(fmt::format("prior: {} draws {} rows", parts.drawn_from, parts.drawn_rows));
+      const auto model = open_drawing_model(experiment, environment, hooks);
+      if (!draw_rows(parts, *model->experiment.family, experiment.seed, hooks)) return false;
+    }
     for (std::size_t n = 0; n < parts.experiments.size(); ++n) {
       const auto name = n == 0 ? std::string("all") : fmt::format("without_fold_{}", n - 1);
-      say(fmt::format("prior, {}: {}",
-                      n == 0 ? "all rows" : fmt::format("fold {} kept back", n - 1),
-                      parts.family->label()));
+      const auto rows = n > 0                      ? fmt::format("fold {} kept back", n - 1)
+                        : parts.drawn_from.empty() ? std::string("all rows")
+                                                   : std::string("rows drawn");
+      say(fmt::format("prior, {}: {}", rows, parts.family->label()));
       if (!train_one(*parts.experiments[n], run.path() / "prior" / name, hooks)) return false;
     }
   }

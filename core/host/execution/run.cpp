@@ -44,12 +44,14 @@ class Life {
        const Hooks& hooks)
       : experiment_(experiment),
         directory_(directory),
+        environment_(environment),
         facts_(collect_measurement_facts(environment.registry)),
         hooks_(hooks) {}
 
   RunResult go_on(const fs::path& checkpoint) try {
     if (hooks_.begun) hooks_.begun(directory_.path());
-    if (checkpoint.empty() && !execution::train_prior(experiment_, directory_, hooks_))
+    if (checkpoint.empty() &&
+        !execution::train_prior(experiment_, directory_, environment_, hooks_))
       return interrupted(0);
     const auto [outcome, state] =
         train(experiment_, directory_, checkpoint, {hooks_.stop, hooks_.progress});
@@ -105,6 +107,7 @@ class Life {
 
   Experiment& experiment_;
   RunDirectory& directory_;
+  const Environment& environment_;
   MetricFacts facts_;
   const Hooks& hooks_;
 };
@@ -137,6 +140,7 @@ void check_hardware(const fs::path& folder, const Json& record, const Experiment
 void open_parts(const Spec& spec, const Environment& environment, const Hooks& hooks) {
   Experiment experiment(spec, environment.registry, environment.device);
   take_initial_tensors(experiment, hooks);
+  execution::open_drawing_model(experiment, environment, hooks);
 }
 
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
@@ -149,6 +153,7 @@ RunResult run(const RunRequest& request, const Environment& environment, const H
   }
   Experiment experiment(wanted.spec, environment.registry, environment.device);
   const auto initial = take_initial_tensors(experiment, hooks);
+  execution::open_drawing_model(experiment, environment, hooks);  // refused now, not later
   execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
   auto directory = RunDirectory::create(wanted.folder, wanted.force);
   directory.set_record(execution::first_record(wanted, experiment, environment));

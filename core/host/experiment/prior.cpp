@@ -34,9 +34,25 @@ void PriorFamily::set_training(bool) {
     family->set_training(false);
 }
 
+DrawnRows::DrawnRows(std::shared_ptr<Dataset> whole) : whole_(std::move(whole)) {
+  set_label(whole_->label());
+}
+
+std::int64_t DrawnRows::size(Split split) const {
+  return is_drawn(split) ? drawn_.size(0) : whole_->size(split);
+}
+
+Tensor DrawnRows::compute_rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
+  return is_drawn(split) ? drawn_.index_select(0, indices)
+                         : whole_->rows(split, indices, epoch_key);
+}
+
 namespace {
 
-const std::vector<std::string> kPriorKeys{"run", "family", "training", "evaluation", "cross_fit"};
+const std::vector<std::string> kPriorKeys{"run",        "family",    "training",
+                                          "evaluation", "cross_fit", "drawn_from"};
+const std::vector<std::string> kDrawnKeys{"run", "rows"};
+constexpr std::int64_t kDrawnRows = 100000;
 const std::vector<std::string> kCrossFit{"auto", "on", "off"};
 constexpr std::int64_t kSmallTable = 20000;  // rows, under which "auto" is "on"
 
@@ -87,7 +103,32 @@ Spec spec_of_prior(const Spec& spec, const Json& section) {
   return spec.with_document(whole);
 }
 
-void check_keys(const Spec& prior, Faults& faults) {
+/// Adds what is wrong with "drawn_from".  -> whether it can be read.
+bool check_drawn_from(const Spec& prior, Faults& faults) {
+  const auto drawn = prior.child("drawn_from");
+  bool good = true;
+  const auto say = [&](const std::string& what) {
+    faults.add(fmt::format("{}: {}", drawn.where(), what));
+    good = false;
+  };
+  if (!drawn.json().is_object()) {
+    say("must be an object with \"run\", of the model that draws, and \"rows\"");
+    return good;
+  }
+  for (const auto& [key, _] : drawn.json().items())
+    if (!std::ranges::count(kDrawnKeys, key)) say(unknown_name("key", key, kDrawnKeys));
+  if (!drawn.json().value("run", Json()).is_string())
+    say("\"run\" must be the folder of a run, of the model that draws");
+  const auto rows = whole_number(drawn.json().value("rows", Json(kDrawnRows)));
+  if (!rows || *rows < 1) say("\"rows\" must be a whole number from 1 on");
+  if (prior.has("run")) say("is of a prior that is trained, not of one that is a \"run\"");
+  if (prior.json().value("cross_fit", Json()) == "on")
+    say("\"cross_fit\": \"on\" keeps rows of the dataset back, none of which is learned from");
+  return good;
+}
+
+/// -> whether the values of "run" and "cross_fit" can be read.
+bool check_keys(const Spec& prior, Faults& faults) {
   const auto& json = prior.json();
   for (const auto& [key, _] : json.items())
     if (!std::ranges::count(kPriorKeys, key))
@@ -95,10 +136,17 @@ void check_keys(const Spec& prior, Faults& faults) {
   if (!json.contains("run") && !json.contains("family"))
     faults.add(prior.where() + ": give \"run\", a run of an exact family, or \"family\", which is "
                                "trained before the network");
+  const auto run = json.value("run", Json(""));
+  if (!run.is_string())
+    faults.add(
+        fmt::format("{}: \"run\" must be the folder of a run, not {}", prior.where(), run.dump()));
   const auto cross_fit = json.value("cross_fit", Json("auto"));
-  if (!cross_fit.is_string() || !std::ranges::count(kCrossFit, cross_fit.get<std::string>()))
-    faults.add(fmt::format("{}: \"cross_fit\" must be one of {}", prior.where(),
-                           fmt::join(kCrossFit, ", ")));
+  const bool known =
+      cross_fit.is_string() && std::ranges::count(kCrossFit, cross_fit.get<std::string>());
+  if (!known)
+    faults.add(fmt::format("{}: \"cross_fit\" must be one of {}, not {}", prior.where(),
+                           fmt::join(kCrossFit, ", "), cross_fit.dump()));
+  return run.is_string() && known;
 }
 
 }  // namespace
@@ -111,7 +159,8 @@ Json check_prior(const Spec& spec, const Registry& registry, Faults& faults) {
   }
   if (!spec.has("dataset"))
     faults.add(prior.where() + ": a prior learns from a \"dataset\"; the spec has none");
-  check_keys(prior, faults);
+  if (!check_keys(prior, faults)) return prior.json();
+  if (prior.has("drawn_from") && !check_drawn_from(prior, faults)) return prior.json();
   auto section = prior.json();
   try {
     if (prior.has("run") && !prior.has("family")) section.update(section_of_run(prior));
@@ -123,7 +172,10 @@ Json check_prior(const Spec& spec, const Registry& registry, Faults& faults) {
   const auto resolved = Experiment::check(spec_of_prior(spec, section), registry, faults);
   for (const auto* key : {"family", "training", "evaluation"})
     section[key] = resolved.at(key);
-  section["cross_fit"] = section.value("cross_fit", section.contains("run") ? "off" : "auto");
+  const bool own_rows = !section.contains("run") && !section.contains("drawn_from");
+  section["cross_fit"] = section.value("cross_fit", own_rows ? "auto" : "off");
+  if (section.contains("drawn_from") && !section["drawn_from"].contains("rows"))
+    section["drawn_from"]["rows"] = kDrawnRows;
   if (section.contains("run") && section["cross_fit"] == "on")
     faults.add(prior.where() + ": \"cross_fit\" trains anew; of a \"run\" there is one family");
   return section;
@@ -139,7 +191,12 @@ std::shared_ptr<PriorParts> build_prior(const Spec& spec, const Registry& regist
   const auto cross_fit = section.at("cross_fit").get<std::string>();
   const bool small = dataset->size(Split::kTrain) < kSmallTable;
   const bool folds = cross_fit == "on" || (cross_fit == "auto" && small);
-  parts->experiments.push_back(std::make_unique<Experiment>(inner, registry, device, dataset));
+  parts->drawn = std::make_shared<DrawnRows>(dataset);
+  if (section.contains("drawn_from")) {
+    parts->drawn_from = section.at("drawn_from").at("run").get<std::string>();
+    parts->drawn_rows = *whole_number(section.at("drawn_from").at("rows"));
+  }
+  parts->experiments.push_back(std::make_unique<Experiment>(inner, registry, device, parts->drawn));
   for (std::int64_t fold = 0; folds && fold < kPriorFolds; ++fold)
     parts->experiments.push_back(std::make_unique<Experiment>(
         inner, registry, device, std::make_shared<WithoutFold>(dataset, fold)));

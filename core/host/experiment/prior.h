@@ -41,10 +41,30 @@ class PriorFamily final : public Family {
   Family* asked_;
 };
 
+/// A dataset whose training rows may be exchanged for rows that a model has drawn.
+class DrawnRows final : public Dataset {
+ public:
+  explicit DrawnRows(std::shared_ptr<Dataset> whole);
+  /// drawn: int64 [N, D]; until then the training rows are those of the dataset.
+  void exchange(const Tensor& drawn) { drawn_ = drawn; }
+
+  const StateSpace& space() const override { return whole_->space(); }
+  std::int64_t size(Split split) const override;
+
+ private:
+  Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const override;
+  bool is_drawn(Split split) const { return split == Split::kTrain && drawn_.defined(); }
+  std::shared_ptr<Dataset> whole_;
+  Tensor drawn_;
+};
+
 /// The section "prior" of a spec, built: experiments of the spec's dataset, the first of all its
 /// training rows, the others without one fold each.
 struct PriorParts {
-  std::string run;  ///< whose checkpoint holds the first; empty: all are to be trained
+  std::string run;         ///< whose checkpoint holds the first; empty: all are to be trained
+  std::string drawn_from;  ///< a run that draws what is learned from; empty: it is the dataset
+  std::int64_t drawn_rows = 0;
+  std::shared_ptr<DrawnRows> drawn;  ///< what they go into
   std::vector<std::unique_ptr<Experiment>> experiments;
   std::shared_ptr<PriorFamily> family;
 };

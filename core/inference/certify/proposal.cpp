@@ -33,7 +33,7 @@ class ChainProposal final : public Proposal {
       Stream unused(0, "conditionals");
       const Query query{
           .kind = QueryKind::kConditionals, .partial = partial, .estimator = estimator_};
-      return family_.answer(query, unused).value.to(torch::kDouble).log_softmax(2);
+      return log_softmax_levels(family_.answer(query, unused).value.to(torch::kDouble));
     };
   }
   const Family& family_;

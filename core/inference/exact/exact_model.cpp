@@ -1,9 +1,11 @@
 #include <cmath>
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <marginalia/error.h>
 #include <marginalia/inference/exact_model.h>
+#include <marginalia/state_space.h>
 
 namespace marginalia {
 namespace {
@@ -17,6 +19,25 @@ Tensor log_given(const ExactModel& model, const Tensor& given) {
 }
 
 }  // namespace
+
+Tensor log_conditionals_of(const Tensor& p, const Tensor& partial) {
+  const auto from = p.contiguous(), x = partial.contiguous();
+  auto out = torch::empty_like(from);
+  const auto D = p.size(1), K = p.size(2);
+  at::parallel_for(0, p.size(0) * D, 4096, [&](std::int64_t begin, std::int64_t end) {
+    const auto* known = x.data_ptr<std::int64_t>();
+    for (auto n = begin; n < end; ++n) {
+      const auto* p_n = from.data_ptr<double>() + n * K;
+      auto* out_n = out.data_ptr<double>() + n * K;
+      double sum = 0;
+      for (std::int64_t k = 0; k < K; ++k)
+        sum += p_n[k];
+      for (std::int64_t k = 0; k < K; ++k)
+        out_n[k] = known[n] == kUnknown ? std::log(p_n[k] / sum) : known[n] == k ? 0 : -INFINITY;
+    }
+  });
+  return out;
+}
 
 Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream) {
   const auto& x = query.partial;

@@ -20,14 +20,15 @@ Tensor LogConditionals::at(const Tensor& partial, const Tensor& variable) const 
 }
 
 LogConditionals make_conditionals(Network& network, at::Device device, at::Device to) {
-  return {[=, &network](const Tensor& partial) {
-            return network.evaluate({partial.to(device)}, kLogits).logits.log_softmax(2).to(to);
-          },
-          [=, &network](const Tensor& partial, const Tensor& variable) {
-            const NetworkInput input{.partial = partial.to(device), .variable = variable};
-            const auto logits = network.evaluate(input, kLogitsOfOne).logits_of_one;
-            return logits.log_softmax(1).to(to);
-          }};
+  return {
+      [=, &network](const Tensor& partial) {
+        return log_softmax_levels(network.evaluate({partial.to(device)}, kLogits).logits).to(to);
+      },
+      [=, &network](const Tensor& partial, const Tensor& variable) {
+        const NetworkInput input{.partial = partial.to(device), .variable = variable};
+        const auto logits = network.evaluate(input, kLogitsOfOne).logits_of_one;
+        return log_softmax_levels(logits).to(to);
+      }};
 }
 
 Tensor draw_orders(Order order, std::int64_t rows, std::int64_t dimension, Stream& stream) {

@@ -35,7 +35,7 @@ double chance_by_log_density(const Energy& energy, const Tensor& x, std::int64_t
 
 /// The same of all variables: float64 [D].
 Tensor chances(const LocalConditionals& local, const Tensor& x) {
-  auto p = local.logits(x).to(torch::kDouble).softmax(2);  // [B, D, K]
+  auto p = softmax_levels(local.logits(x).to(torch::kDouble));  // [B, D, K]
   return p.scatter(2, x.unsqueeze(2), 0.0).sum(2).sum(0);
 }
 

@@ -251,8 +251,8 @@ GibbsSampler::Result GibbsSampler::by_colour(Tensor x, const Tensor& free, std::
   for (std::int64_t sweep = 0; sweep < sweeps; ++sweep) {
     const auto u = stream.uniform({x.size(0), x.size(1), 1}).to(x.device());
     for (std::int64_t colour = 0; colour < count; ++colour) {
-      auto here = (colours == colour).unsqueeze(0);                         // [1, D]
-      const auto p = (inverse_temperature_ * local->logits(x)).softmax(2);  // [B, D, K]
+      auto here = (colours == colour).unsqueeze(0);                            // [1, D]
+      const auto p = softmax_levels(inverse_temperature_ * local->logits(x));  // [B, D, K]
       if (want_mean) sum = (sum.defined() ? sum : torch::zeros_like(p)) + p * here.unsqueeze(2);
       if (free.defined()) here = here.logical_and(free);
       const auto drawn = values_at(u, p.cumsum(2), energy_.space().mixed());

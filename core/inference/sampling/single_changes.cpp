@@ -28,7 +28,7 @@ Tensor conditionals_by_changes(MeteredEnergy& energy, const Tensor& x) {
     states.index_put_({torch::arange(part.size(0)), i}, k);
     log_f.index_put_({b, i, k}, energy.log_density(states));
   }
-  return log_f.softmax(2).to(torch::kFloat).index_select(0, which);
+  return softmax_levels(log_f).to(torch::kFloat).index_select(0, which);
 }
 
 }  // namespace marginalia

@@ -79,10 +79,14 @@ class Circuit final : public CircuitFamily<circuit::HiddenTree> {
 
   struct Params {
     std::int64_t latents = 32;
-    std::string em = "mini_batch";
+    std::string tree = "chow_liu", em = "mini_batch";
     double smoothing = 1, step_size = 0.5, final_step_size = 0.02;
     void visit(ParamVisitor& p) {
       p("latents", latents, {.doc = "H, values of each hidden variable", .min = 1, .max = 4096});
+      p("tree", tree,
+        {.doc = "that of Chow and Liu by the training rows, or by as many drawn of them with "
+                "replacement, so that circuits that are mixed differ",
+         .one_of = {"chow_liu", "resampled"}});
       p("em", em,
         {.doc = "a step sees a batch, or the whole training split",
          .one_of = {"mini_batch", "full_batch"}});
@@ -96,7 +100,10 @@ class Circuit final : public CircuitFamily<circuit::HiddenTree> {
   };
 
   Circuit(const Params& params, const FamilyContext& context)
-      : CircuitFamily(context, {context.space, params.latents, params.smoothing}),
+      : CircuitFamily(context, {context.space,
+                                {.latents = params.latents,
+                                 .smoothing = params.smoothing,
+                                 .resampled = params.tree == "resampled"}}),
         params_(params) {}
 
   void step(Step& step) override {

@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <marginalia/inference/exact_model.h>
+
 namespace marginalia::circuit {
 
 using namespace marginalia;
@@ -17,18 +19,32 @@ Tensor draw(const Tensor& weight, Stream& stream) {
   return (below <= u).sum(1);
 }
 
+/// Counts of as many training rows as there are, drawn with replacement.
+trees::Counts count_resampled(const Dataset& dataset, Stream& stream) {
+  constexpr std::int64_t kRows = 8192;
+  const auto N = dataset.size(Split::kTrain);
+  const auto times = stream.integers(N, {N}).bincount({}, N);
+  trees::Counts counts;
+  for (const auto& at : torch::arange(N).split(kRows))
+    trees::add(counts, dataset.rows(Split::kTrain, at), dataset.space().levels(), true,
+               times.index_select(0, at));
+  return counts;
+}
+
 }  // namespace
 
-HiddenTree::HiddenTree(const StateSpace& space, std::int64_t latents, double smoothing)
+HiddenTree::HiddenTree(const StateSpace& space, const Shape& shape)
     : space_(space),
       D_(space.dimension()),
-      H_(latents),
+      H_(shape.latents),
       K_(space.levels()),
-      smoothing_(smoothing) {}
+      smoothing_(shape.smoothing),
+      resampled_(shape.resampled) {}
 
 void HiddenTree::start(const Dataset& dataset, Stream& stream) {
   constexpr double kOfRow = 0.5, kOfNeighbour = 0.9;
-  const auto counts = trees::count_values(dataset, true);
+  const auto counts =
+      resampled_ ? count_resampled(dataset, stream) : trees::count_values(dataset, true);
   const auto tree = trees::chow_liu(counts, space_, double(K_));
   parent_ = tree.parent;
   order_ = tree.order;
@@ -152,9 +168,7 @@ Tensor HiddenTree::log_conditionals(const Tensor& partial) const {
     down(exact_, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor&) {
       p.select(1, i).copy_(belief.mm(exact_.emission[i].slice(0, 0, K_).t()));
     });
-    const auto known = (part != kUnknown).unsqueeze(2);
-    const auto as_known = (part.unsqueeze(2) == torch::arange(K_)).to(torch::kDouble);
-    all.push_back(torch::where(known, as_known, p / p.sum(2, true)).log());
+    all.push_back(log_conditionals_of(p, part));
   }
   return torch::cat(all);
 }

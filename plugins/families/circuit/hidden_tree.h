@@ -17,11 +17,15 @@ namespace marginalia::circuit {
 /// B rows, D variables, H hidden values, K levels.
 class HiddenTree {
  public:
-  /// smoothing: rows added to the data, spread evenly over the tables.
-  HiddenTree(const marginalia::StateSpace& space, std::int64_t latents, double smoothing);
+  struct Shape {
+    std::int64_t latents;
+    double smoothing;  ///< rows added to the data, spread evenly over the tables
+    bool resampled;    ///< the tree is of rows drawn with replacement
+  };
+  HiddenTree(const marginalia::StateSpace& space, const Shape& shape);
 
   bool started() const { return pairs_.defined(); }
-  /// The tree of the data's Chow-Liu tree. Hidden value h begins as a blend of a training row and
+  /// Along the Chow-Liu tree of the data. Hidden value h begins as a blend of a training row and
   /// of the single marginals, and mostly as its neighbours do.
   void start(const marginalia::Dataset& dataset, marginalia::Stream& stream);
 
@@ -61,6 +65,7 @@ class HiddenTree {
   marginalia::StateSpace space_;
   std::int64_t D_, H_, K_;
   double smoothing_;
+  bool resampled_;
   Tensor parent_, order_;             // int64 [D]
   Tensor pairs_, emissions_;          // float32 [D, H, H], [D, H, K]: means of joint probabilities
   Tensor data_rows_;                  // float64 [1]: N, which smoothing is set against

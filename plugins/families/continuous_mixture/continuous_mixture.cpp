@@ -230,9 +230,7 @@ class ContinuousMixture final : public Family {
     std::vector<Tensor> all{torch::empty({0, D, K}, torch::kDouble)};
     for_rows(mixture, partial, [&](const Tensor& rows, const Tensor& log_joint) {
       const auto p = mixture.components->conditionals(rows, log_joint.softmax(1));
-      const auto known = (rows != kUnknown).unsqueeze(2);
-      const auto as_known = (rows.unsqueeze(2) == torch::arange(K)).to(torch::kDouble);
-      all.push_back(torch::where(known, as_known, p / p.sum(2, true)).log());
+      all.push_back(log_conditionals_of(p, rows));
     });
     return torch::cat(all);
   }

@@ -14,7 +14,7 @@ Tensor explored(const Tensor& log_p, const Exploration& exploration) {
   if (exploration.uniform == 0 && exploration.temperature == 1) return log_p;
   const auto possible = (log_p > -INFINITY).to(log_p.options());
   const auto uniform = possible / possible.sum(-1, true).clamp_min(1);
-  const auto tempered = (log_p / exploration.temperature).softmax(-1);
+  const auto tempered = softmax_levels(log_p / exploration.temperature);
   return ((1 - exploration.uniform) * tempered + exploration.uniform * uniform).log();
 }
 

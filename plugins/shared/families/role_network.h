@@ -44,7 +44,7 @@ class RoleNetwork {
   }
   /// log p(x_i = k | x_S): [B, D, K].
   Tensor log_conditionals(const Tensor& partial) const {
-    return evaluate(partial, kLogits).logits.log_softmax(2);
+    return log_softmax_levels(evaluate(partial, kLogits).logits);
   }
   /// log p(x_S) up to one constant: [B].
   Tensor log_marginal(const Tensor& partial) const {
@@ -54,8 +54,8 @@ class RoleNetwork {
   /// unknown.
   Tensor log_causal(const Tensor& partial, const Tensor& order) const {
     const auto orders = order.expand_as(partial).contiguous();
-    return network_->evaluate({partial.to(device_), orders.to(device_)}, kCausalLogits)
-        .causal_logits.log_softmax(2);
+    const auto heads = network_->evaluate({partial.to(device_), orders.to(device_)}, kCausalLogits);
+    return log_softmax_levels(heads.causal_logits);
   }
   /// What samples and scores are computed from; answers come to `to`.
   LogConditionals conditionals(at::Device to = at::kCPU) const {

@@ -18,6 +18,10 @@ struct ExactModel {
   std::function<Tensor(const Tensor& partial)> most_probable = {};
 };
 
+/// log p_ik / sum_l p_il of unknown variables i; a known variable is what it is.
+/// p: float64 [B, D, K], none below 0; partial: int64 [B, D]  ->  float64 [B, D, K].
+MARGINALIA_API Tensor log_conditionals_of(const Tensor& p, const Tensor& partial);
+
 /// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMaxProbable where the model
 /// does; a state with log p(x_U | x_S), of which that of kMaxProbable is a lower bound on the
 /// largest. Throws ImpossibleGiven for a row that is conditioned on what has probability zero.
