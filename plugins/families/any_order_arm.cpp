@@ -3,9 +3,10 @@
 ///
 ///   log p(x | order) = sum_t log p(x_{order t} | x_{order <t})
 ///   loss = E_x E_S mean over i not in S of -log p(x_i | x_S),  |S| uniform on 0..D-1
-/// which is the bound E_order[-log p(x | order)] / D of a uniformly random order.
-/// Source: Uria, Murray, Larochelle (2014), arXiv:1310.1757; Hoogeboom et al. (2022),
-/// arXiv:2110.02037, eq. 4 to 6.
+/// which is the bound E_order[-log p(x | order)] / D of a uniformly random order. Of a row with
+/// gaps S is of the n variables that are known, and the loss counts n / D times. Source: Uria,
+/// Murray, Larochelle (2014), arXiv:1310.1757; Hoogeboom et al. (2022), arXiv:2110.02037, eq. 4
+/// to 6.
 #include <torch/types.h>
 
 #include <marginalia/family.h>
@@ -46,9 +47,10 @@ class AnyOrderArm final : public Family {
     const auto log_p = network_.log_conditionals(masked.partial);
     const auto device = network_.device();
     const auto loss = masked_cross_entropy(log_p, x.to(device), masked.unknown.to(device));
-    note(masked.unknown, loss.detach().to(torch::kCPU, torch::kDouble));
+    note(masked.partial, loss.detach().to(torch::kCPU, torch::kDouble));
     step.count_passes(x.size(0));
-    step.minimise(loss.mean());
+    const auto known = (x != kUnknown).sum(1).to(loss.options()) / double(x.size(1));
+    step.minimise((loss * known).mean());
   }
 
   std::vector<ParameterGroup> parameters() override { return {network_.group()}; }
@@ -65,11 +67,11 @@ class AnyOrderArm final : public Family {
   }
 
   /// The moving mean of each size |S| seen: nats a variable, what blocks of samples are chosen by.
-  void note(const Tensor& unknown, const Tensor& loss) {
+  void note(const Tensor& partial, const Tensor& loss) {
     const auto D = space_.dimension();
     if (!loss_by_size_.defined())
       loss_by_size_ = torch::full({D}, space_.log_states() / double(D), torch::kDouble);
-    const auto size = unknown.logical_not().sum(1);
+    const auto size = (partial != kUnknown).sum(1);
     const auto mean = loss_by_size_.index({size});
     loss_by_size_.index_put_({size}, mean + kRate * (loss - mean));
   }

@@ -145,9 +145,11 @@ class Arm final : public Family {
   /// log p(x_i = k | what comes before i): [B, D, K]. What comes later may be unknown.
   Tensor causal(const Tensor& x) const { return network_.log_causal(x, order_); }
 
-  /// log p(x_i | what comes before i) of full states: [B, D].
+  /// log p(x_i | what is known before i), 0 of gaps: [B, D].
   Tensor compute_log_conditionals(const Tensor& x) const {
-    return causal(x).gather(2, x.to(device_).unsqueeze(2)).squeeze(2);
+    const auto values = x.to(device_);
+    const auto log_p = causal(x).gather(2, values.clamp_min(0).unsqueeze(2)).squeeze(2);
+    return log_p.masked_fill(values == kUnknown, 0);
   }
 
   bool by_likelihood() const { return std::holds_alternative<objectives::Likelihood>(objective_); }

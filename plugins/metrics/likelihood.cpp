@@ -3,7 +3,9 @@
 ///
 ///   nll = mean over x of -log p(x), nats;  bits_per_dim = nll / (D log 2)
 /// By one random order or the log-mean-exp over M of them it is an upper bound, in expectation, on
-/// that of the mixture over all orders (Jensen).
+/// that of the mixture over all orders (Jensen). Of rows with gaps it is of what is known, and D is
+/// the mean number of that; where levels gather what was recorded, as bins do numbers, it is of
+/// what was recorded.
 /// Source: Liu, Ramadge, Adams (2024), arXiv:2310.12920, sect. 6.1.
 #include <algorithm>
 #include <cmath>
@@ -74,17 +76,22 @@ class Nll final : public Metric {
     const auto& name = capability.estimator;
     const auto answers = log_marginals(evaluation.family(), x, name,
                                        evaluation.stream("nll/" + name), params_.orders);
-    const auto nll = compute_mean(-answers.value);
+    const auto& recorded = evaluation.data_log_recorded();
+    const auto nll =
+        compute_mean(recorded.defined() ? -(answers.value + recorded) : -answers.value);
+    const auto cells = (x != kUnknown).sum().item<double>() / double(x.size(0));
     Measurement measurement{
         .estimator = name == "chain" ? "one_order" : name,
         .value = nll.value,
         .status = answers.exact ? Status::kExact : flip_status(capability),
         .stderr_ = nll.error,
         .samples = x.size(0),
-        .more = {{"bits_per_dim", json_number(nll.value / (double(x.size(1)) * std::log(2)))},
+        .more = {{"bits_per_dim", json_number(nll.value / (cells * std::log(2)))},
                  {"split", to_string(evaluation.split())},
                  {"passes", answers.passes}},
         .route = capability.route};
+    if (recorded.defined())
+      measurement.more["within_levels"] = json_number(-recorded.mean().item<double>());
     if (capability.route == Route::kAlongOrder) measurement.more["orders"] = 1;
     if (capability.route == Route::kEnsemble) measurement.more["orders"] = params_.orders;
     return measurement;

@@ -1,6 +1,7 @@
 // One function a format: what a component does with the bytes of a file that a user names.
 #include "formats.h"
 
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include <marginalia/text_file.h>
 
 #include "datasets/code_points.h"
+#include "datasets/csv/rows.h"
 #include "datasets/molecules/molecule_file.h"
 #include "datasets/molecules/splits.h"
 #include "datasets/picture_file.h"
@@ -70,6 +72,16 @@ void read_spec(std::string_view bytes) {
   spec.read(
       "every", [&](ParamVisitor& p) { parameters.visit(p); }, nullptr, false, faults);
   faults.throw_if_any();
+}
+
+/// What the columns are, and the levels of all rows by themselves.
+void read_csv(std::string_view bytes) {
+  const auto scan = csv::scan(file(bytes), {});
+  const auto schema = csv::find_schema(scan, {});
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(scan.rows));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  csv::Variables(schema, scan, rows, 8).encode(scan);
+  csv::schema_from_json(csv::to_json(schema), "schema");
 }
 
 void read_table(std::string_view bytes) {
@@ -177,6 +189,7 @@ void read_checkpoint(std::string_view bytes) {
 const std::vector<Format>& formats() {
   static const std::vector<Format> all{
       {"spec", read_spec},
+      {"csv", read_csv},
       {"table", read_table},
       {"text", read_text},
       {"uai", read_uai},

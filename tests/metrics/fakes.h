@@ -176,17 +176,22 @@ class TableFamily final : public Family {
   const WholeEnergy& energy_;
 };
 
-/// Rows that are given.
+/// Rows that are given, which may have gaps.
 class Rows final : public Dataset {
  public:
   Rows(StateSpace space, Tensor rows) : space_(std::move(space)), rows_(std::move(rows)) {}
   const StateSpace& space() const override { return space_; }
   std::int64_t size(Split) const override { return rows_.size(0); }
+  bool has_gaps() const override { return (rows_ == kUnknown).any().item<bool>(); }
   Tensor all() const { return rows_; }
+  Tensor recorded;  // float64 [N], as of log_recorded
 
  private:
   Tensor compute_rows(Split, const Tensor& indices, std::uint64_t) const override {
     return rows_.index({indices});
+  }
+  Tensor compute_log_recorded(Split, const Tensor& indices) const override {
+    return recorded.defined() ? recorded.index({indices}) : recorded;
   }
   StateSpace space_;
   Tensor rows_;
@@ -218,6 +223,9 @@ class FakeEvaluation : public Evaluation {
   const Tensor& data_rows() override {
     return data_ = rows_given->rows(split(), torch::arange(rows_given->size(split())));
   }
+  const Tensor& data_log_recorded() override {
+    return recorded_ = rows_given->log_recorded(split(), torch::arange(rows_given->size(split())));
+  }
   const TrueStates& true_chains() override {
     return true_chains_ = {chains.defined() ? chains : truth.unsqueeze(1), "exact samples",
                            !oracle() && !dataset()};
@@ -237,7 +245,7 @@ class FakeEvaluation : public Evaluation {
   mutable std::unique_ptr<EnumerationOracle> oracle_;
   TrueStates true_chains_;
   TrueRows true_rows_;
-  Tensor data_;
+  Tensor data_, recorded_;
 };
 
 inline std::map<std::string, Measurement> run_metric(const std::string& metric,

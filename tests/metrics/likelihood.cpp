@@ -118,6 +118,25 @@ TEST_CASE("nll of a state that the model forbids is infinite and has no standard
   CHECK(measurement.more["bits_per_dim"] == "inf");
 }
 
+TEST_CASE("nll is of what was recorded, and of rows with gaps of what is known") {
+  DataBench b;
+  b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
+  const auto plain = run_metric("nll", b.evaluation).at("one_pass");
+  CHECK(!plain.more.contains("within_levels"));
+  b.data.recorded = torch::full({b.data.size(Split::kTest)}, -2.5, torch::kDouble);
+  const auto recorded = run_metric("nll", b.evaluation).at("one_pass");
+  CHECK(recorded.value == doctest::Approx(plain.value + 2.5).epsilon(1e-12));
+  CHECK(recorded.more["within_levels"].get<double>() == doctest::Approx(2.5));
+
+  const Rows gaps(b.energy.space(), stack_rows({{0, kUnknown, 1}, {kUnknown, kUnknown, kUnknown}}));
+  b.evaluation.rows_given = &gaps;
+  const auto known = run_metric("nll", b.evaluation).at("one_pass");
+  CHECK(std::isfinite(known.value));
+  // Two cells of two rows: one a row.
+  CHECK(known.more["bits_per_dim"].get<double>() ==
+        doctest::Approx(known.value / std::log(2)).epsilon(1e-9));
+}
+
 TEST_CASE("what cannot be computed of likelihoods is said") {
   DataBench b;
   CHECK(

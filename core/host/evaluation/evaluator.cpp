@@ -51,7 +51,13 @@ class RunEvaluation final : public Evaluation {
     const auto indices = request_.rows.all
                              ? torch::arange(size)
                              : stream("data_rows").permutations(1, size)[0].slice(0, 0, rows());
+    log_recorded_ = dataset()->log_recorded(split(), indices);
     return data_ = dataset()->rows(split(), indices);
+  }
+
+  const Tensor& data_log_recorded() override {
+    data_rows();
+    return log_recorded_;
   }
 
   const TrueStates& true_chains() override {
@@ -101,7 +107,7 @@ class RunEvaluation final : public Evaluation {
       return {exact->sample(all, stream("true_states")).unsqueeze(1), "exact samples"};
     }
     if (dataset() && !asked)
-      return {data_rows().unsqueeze(1), fmt::format("{} rows", to_string(split()))};
+      return {complete_rows().unsqueeze(1), fmt::format("{} rows", to_string(split()))};
     const auto chains = reference();
     if (chains)
       return {chains->states,
@@ -116,6 +122,17 @@ class RunEvaluation final : public Evaluation {
     return {model_samples().states.unsqueeze(1), "model samples", true};
   }
 
+  /// Those of data_rows() that have no gaps.
+  Tensor complete_rows() {
+    const auto& all = data_rows();
+    if (!dataset()->has_gaps()) return all;
+    const auto complete = (all != kUnknown).all(1).nonzero().squeeze(1);
+    if (complete.numel() == 0)
+      throw Unavailable(
+          fmt::format("needs rows without gaps; there are none in {}", to_string(split())));
+    return all.index_select(0, complete);
+  }
+
   const Experiment& experiment_;
   const EvaluationRequest& request_;
   Streams streams_;
@@ -123,7 +140,7 @@ class RunEvaluation final : public Evaluation {
   std::optional<ModelSamples> samples_;
   std::optional<TrueStates> truth_;
   std::optional<TrueRows> true_rows_;
-  Tensor data_;
+  Tensor data_, log_recorded_;
   Json reference_note_;
 };
 

@@ -68,6 +68,7 @@ class WithoutFold final : public Dataset {
   std::int64_t size(Split split) const override {
     return split == Split::kTrain ? kept_.size(0) : whole_->size(split);
   }
+  bool has_gaps() const override { return whole_->has_gaps(); }
 
  private:
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const override {

@@ -25,9 +25,16 @@ class MARGINALIA_API Dataset : public Component {
   virtual const StateSpace& space() const = 0;
   virtual std::int64_t size(Split split) const = 0;
 
+  /// Whether rows may have gaps, variables that were not observed: kUnknown. A model learns from
+  /// what was observed alone.
+  virtual bool has_gaps() const { return false; }
+
   /// Rows by index. What is random in them (crops, binarisation) depends on (epoch_key, index)
   /// alone.  indices: int64 [B], 0 <= index < size  ->  int64 [B, D], on the CPU.
   Tensor rows(Split split, const Tensor& indices, std::uint64_t epoch_key = 0) const;
+  /// log p(what was recorded | the row's levels), where levels gather what was recorded, as bins do
+  /// numbers: float64 [B], or undefined where they say all of it.
+  Tensor log_recorded(Split split, const Tensor& indices) const;
   /// The class of each row: int64 [B], or undefined where the dataset has none.
   Tensor labels(Split split, const Tensor& indices) const;
   virtual std::string to_text(const Tensor& state) const;  ///< by default the space's
@@ -40,7 +47,8 @@ class MARGINALIA_API Dataset : public Component {
  private:
   virtual Tensor compute_rows(Split split, const Tensor& indices,
                               std::uint64_t epoch_key) const = 0;
-  virtual Tensor compute_labels(Split split, const Tensor& indices) const;  // by default none
+  virtual Tensor compute_labels(Split split, const Tensor& indices) const;        // by default none
+  virtual Tensor compute_log_recorded(Split split, const Tensor& indices) const;  // likewise
   void check_indices(Split split, const Tensor& indices) const;
 };
 

@@ -155,6 +155,10 @@ class MARGINALIA_API Family : public Component {
   virtual Answer compute_answer(const Query& query, Stream& stream) const = 0;
 };
 
+/// Throws SpecError where a dataset (null: none) has rows with gaps, for a family that cannot learn
+/// from those.
+MARGINALIA_API void need_complete_rows(const Dataset* dataset);
+
 /// A module's parameters under the names a checkpoint gives them.
 MARGINALIA_API std::vector<std::pair<std::string, Tensor>> collect_parameters(
     torch::nn::Module& module, const std::string& prefix);

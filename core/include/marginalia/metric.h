@@ -77,11 +77,12 @@ class MARGINALIA_API Evaluation {
   virtual Offer<Oracle> oracle() const = 0;
   virtual Stream& stream(const std::string& name) = 0;
   virtual const ModelSamples& model_samples() = 0;
-  virtual const Tensor& data_rows() = 0;  ///< rows() states of the split, int64 [N, D]
+  virtual const Tensor& data_rows() = 0;          ///< rows() states of the split, int64 [N, D]
+  virtual const Tensor& data_log_recorded() = 0;  ///< Dataset::log_recorded of them
   /// States of the truth: exact samples, else the data, else chains of the energy
   /// (evaluation.reference), else model samples. Throws Unavailable where there are none at all.
   virtual const TrueStates& true_chains() = 0;
-  /// rows() of them, or all where they are fewer.
+  /// rows() of them, or all where they are fewer; without gaps.
   virtual const TrueRows& true_states() = 0;
 
  protected:

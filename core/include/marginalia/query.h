@@ -46,6 +46,8 @@ struct Query {
   std::int64_t orders = 5;     ///< of an ensemble; masks of "masked"
   Order order = Order::kRandom;
   std::int64_t steps = 0;  ///< of a sample drawn in blocks; 0: one variable at a time
+  bool in_float32 =
+      false;  ///< exact sums may be rounded to float32, which takes a third of the time
 };
 
 /// What the asker should know of the answer to one row.

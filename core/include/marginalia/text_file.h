@@ -105,14 +105,16 @@ class MARGINALIA_API WordReader {
 
 /// The records of a table one by one: fields between separators, as RFC 4180 has them.
 ///
-/// The separator is a tab where the first line that counts has one, else a comma, else a semicolon,
-/// else blanks. A quote that begins a field opens a quoted one, which may hold separators, ends of
-/// lines and, doubled, quotes. Blanks around a field do not count, nor ends of lines in its quotes;
-/// a separator at the end of every line makes no field. Blank lines are no records.
+/// The separator, where none is given, is a tab where the first line that counts has one, else a
+/// comma, else a semicolon, else blanks. A quote that begins a field opens a quoted one, which may
+/// hold separators, ends of lines and, doubled, quotes. Blanks around a field do not count, nor
+/// ends of lines in its quotes; a separator at the end of every line makes no field. Blank lines
+/// are no records.
 class MARGINALIA_API RecordReader {
  public:
-  /// comments: as of LineReader. Fields are valid for as long as any copy of `file` is there.
-  explicit RecordReader(TextFile file, std::string_view comments = {});
+  /// comments: as of LineReader. separator: ' ' stands for blanks, '\0' for none given. Fields are
+  /// valid for as long as any copy of `file` is there.
+  explicit RecordReader(TextFile file, std::string_view comments = {}, char separator = '\0');
 
   bool next();  ///< goes to the next record; false at the end
   const std::vector<std::string_view>& fields() const { return fields_; }

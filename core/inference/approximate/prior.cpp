@@ -174,7 +174,8 @@ class FamilyPrior final : public PriorSource {
   }
   Tensor ask(QueryKind kind, const Tensor& x, const std::string& estimator) const {
     Stream none(0, "prior");  // an exact answer draws nothing
-    return family_.answer({.kind = kind, .partial = x, .estimator = estimator}, none).value;
+    const Query query{.kind = kind, .partial = x, .estimator = estimator, .in_float32 = true};
+    return family_.answer(query, none).value;
   }
 
   const Family& family_;

@@ -15,10 +15,14 @@ Tensor list_cardinalities(const StateSpace& space) {
   return torch::tensor(space.cardinalities, torch::kDouble);
 }
 
+/// 1 / K_i of the values that x_i can take, else 0: float64 [D, K].
+Tensor uniform_shares(const StateSpace& space) {
+  return space.possible().to(torch::kDouble) / list_cardinalities(space).unsqueeze(1);
+}
+
 /// p(x_i = k), zero where impossible: float64 [D, K].
 Tensor singles(const Counts& counts, const StateSpace& space, double a) {
-  const auto share = space.possible().to(torch::kDouble) / list_cardinalities(space).unsqueeze(1);
-  return (counts.single + a * share) / (counts.rows + a);
+  return (counts.single + a * uniform_shares(space)) / (counts.single.sum(1, true) + a);
 }
 
 /// A tree as plain arrays, and what one row's messages need.
@@ -85,6 +89,19 @@ class Messages {
         if (weight == 0 || message(i)[j] == 0) continue;
         for (std::int64_t k = 0; k < K_; ++k)
           b[k] += weight * p(i, j)[k] * evidence(i)[k] / message(i)[j];
+      }
+    }
+  }
+
+  /// After up() and down(): adds `weight` times p(x_parent(i) = j, x_i = k | x_S), [D, K, K].
+  void add_pairs(const double* belief, double weight, double* pairs) const {
+    for (std::int64_t i = 0; i < D_; ++i) {
+      const auto* above = parent_[i] < 0 ? nullptr : belief + parent_[i] * K_;
+      for (std::int64_t j = 0; j < (above ? K_ : 1); ++j) {
+        const double share = weight * (above ? above[j] : 1);
+        if (share == 0 || message(i)[j] == 0) continue;
+        for (std::int64_t k = 0; k < K_; ++k)
+          pairs[(i * K_ + j) * K_ + k] += share * p(i, j)[k] * evidence(i)[k] / message(i)[j];
       }
     }
   }
@@ -198,9 +215,9 @@ Tree independent(const Counts& counts, const StateSpace& space, double a) {
 Tree chow_liu(const Counts& counts, const StateSpace& space, double a) {
   const auto single = singles(counts, space, a);
   const auto D = single.size(0);
-  const auto share = space.possible().to(torch::kDouble) / list_cardinalities(space).unsqueeze(1);
+  const auto share = uniform_shares(space);
   const auto joint = (counts.pairs + a * share.unsqueeze(2).unsqueeze(3) * share) /
-                     (counts.rows + a);  // [D, K, D, K]
+                     (counts.pairs.sum({1, 3}, true) + a);  // [D, K, D, K]
   Tree tree;
   span(mutual_information(joint, single), tree);
   tree.p = single.unsqueeze(1).expand({D, single.size(1), single.size(1)}).contiguous();
@@ -212,6 +229,42 @@ Tree chow_liu(const Counts& counts, const StateSpace& space, double a) {
     tree.p[i] = torch::where(sum > 0, pair / sum, torch::zeros_like(pair));
   }
   return tree;
+}
+
+Tensor expected_pairs(const Tree& tree, const Tensor& partial, const Tensor& weight) {
+  const auto D = tree.p.size(0), K = tree.p.size(2), B = partial.size(0);
+  const auto x = partial.contiguous();
+  const auto w =
+      weight.defined() ? weight.to(torch::kDouble).contiguous() : torch::ones({B}, torch::kDouble);
+  constexpr std::int64_t kRows = 512;  // of one sum, so that sums do not depend on the threads
+  const auto parts = (B + kRows - 1) / kRows;
+  auto sums = torch::zeros({std::max<std::int64_t>(parts, 1), D, K, K}, torch::kDouble);
+  at::parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    Messages messages(tree);
+    std::vector<double> belief(static_cast<std::size_t>(D * K));
+    for (auto part = begin; part < end; ++part)
+      for (auto row = part * kRows; row < std::min(B, (part + 1) * kRows); ++row) {
+        if (messages.up(x.data_ptr<std::int64_t>() + row * D) == -INFINITY) continue;
+        messages.down(belief.data());
+        messages.add_pairs(belief.data(), w.data_ptr<double>()[row],
+                           sums.data_ptr<double>() + part * D * K * K);
+      }
+  });
+  return sums.sum(0);
+}
+
+Tree with_pairs(const Tree& tree, const Tensor& pairs, const StateSpace& space, double a) {
+  const auto share = uniform_shares(space);
+  auto p = torch::empty_like(tree.p);
+  for (std::int64_t i = 0; i < p.size(0); ++i) {
+    const auto above = tree.parent[i].item<std::int64_t>();
+    const auto of_parent = above < 0 ? torch::ones({1}, torch::kDouble) : share[above];
+    const auto rows = above < 0 ? pairs[i].slice(0, 0, 1) : pairs[i];
+    const auto smoothed = rows + a * of_parent.unsqueeze(1) * share[i];
+    const auto sum = smoothed.sum(1, true);
+    p[i] = torch::where(sum > 0, smoothed / sum, torch::zeros_like(smoothed));
+  }
+  return {tree.parent, tree.order, p};
 }
 
 Tensor log_marginal(const Tree& tree, const Tensor& partial) {

@@ -22,11 +22,11 @@ constexpr std::string_view kAroundQuoted = " \t\r\n";
 
 }  // namespace
 
-RecordReader::RecordReader(TextFile file, std::string_view comments)
+RecordReader::RecordReader(TextFile file, std::string_view comments, char separator)
     : file_(std::move(file)), text_(file_.text()), comments_(comments) {
   LineReader lines(text_, comments);
   if (!lines.next_filled()) return;
-  separator_ = find_separator(trim(lines.line()));
+  separator_ = separator != '\0' ? separator : find_separator(trim(lines.line()));
   const auto last = lines.line().find_last_not_of(separator_ == '\t' ? " " : kBlanks);
   if (separator_ != ' ' && lines.line()[last] == separator_)
     separator_ends_lines_ = all_lines_end_with_separator();

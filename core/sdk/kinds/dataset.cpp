@@ -30,13 +30,22 @@ void Dataset::check_indices(Split split, const Tensor& indices) const {
 Tensor Dataset::rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const {
   check_indices(split, indices);
   auto rows = compute_rows(split, indices, epoch_key);
-  space().check(rows, false, label());
+  space().check(rows, /*partial=*/has_gaps(), label());
   return rows;
 }
 
 Tensor Dataset::labels(Split split, const Tensor& indices) const {
   check_indices(split, indices);
   return compute_labels(split, indices);
+}
+
+Tensor Dataset::log_recorded(Split split, const Tensor& indices) const {
+  check_indices(split, indices);
+  return compute_log_recorded(split, indices);
+}
+
+Tensor Dataset::compute_log_recorded(Split, const Tensor&) const {
+  return {};
 }
 
 Tensor Dataset::compute_labels(Split, const Tensor&) const {

@@ -16,6 +16,14 @@ namespace marginalia {
 
 Family::~Family() = default;
 
+void need_complete_rows(const Dataset* dataset) {
+  if (dataset && dataset->has_gaps())
+    throw SpecError(
+        fmt::format("learns from rows without gaps, and {} has some; any_order_arm, arm, "
+                    "masked_diffusion and the exact families learn from what is known",
+                    dataset->label()));
+}
+
 void Networks::add(const std::string& role, std::shared_ptr<Network> network) {
   by_role_[role] = std::move(network);
 }

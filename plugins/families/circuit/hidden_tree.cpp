@@ -48,11 +48,12 @@ void HiddenTree::start(const Dataset& dataset, Stream& stream) {
   const auto tree = trees::chow_liu(counts, space_, double(K_));
   parent_ = tree.parent;
   order_ = tree.order;
-  data_rows_ = torch::full({1}, counts.rows, torch::kDouble);
+  data_rows_ = torch::full({1}, double(dataset.size(Split::kTrain)), torch::kDouble);
   const auto rows =
       dataset.rows(Split::kTrain, stream.integers(dataset.size(Split::kTrain), {H_}));  // [H, D]
   const auto of_row = (rows.t().unsqueeze(2) == torch::arange(K_)).to(torch::kFloat);
-  const auto single = (counts.single / counts.rows).to(torch::kFloat).unsqueeze(1);  // [D, 1, K]
+  const auto known = counts.single.sum(1, true);
+  const auto single = (counts.single / known).to(torch::kFloat).unsqueeze(1);  // [D, 1, K]
   emissions_ = (kOfRow * of_row + (1 - kOfRow) * single) / double(H_);
   const auto same = kOfNeighbour * torch::eye(H_) + (1 - kOfNeighbour) / double(H_);
   pairs_ = (same / double(H_)).expand({D_, H_, H_}).contiguous();
@@ -153,20 +154,21 @@ void HiddenTree::maximise(double rate) {
   derive();
 }
 
-Tensor HiddenTree::log_marginal(const Tensor& partial) const {
+Tensor HiddenTree::log_marginal(const Tensor& partial, bool in_float32) const {
   std::vector<Tensor> all;
   for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4)))
-    all.push_back(up(exact_, part).log_p);
+    all.push_back(up(in_float32 ? fast_ : exact_, part).log_p);
   return torch::cat(all);
 }
 
-Tensor HiddenTree::log_conditionals(const Tensor& partial) const {
+Tensor HiddenTree::log_conditionals(const Tensor& partial, bool in_float32) const {
+  const auto& tables = in_float32 ? fast_ : exact_;
   std::vector<Tensor> all;
   for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4))) {
     auto p = torch::empty({part.size(0), D_, K_}, torch::kDouble);
-    const auto beliefs = up(exact_, part);
-    down(exact_, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor&) {
-      p.select(1, i).copy_(belief.mm(exact_.emission[i].slice(0, 0, K_).t()));
+    const auto beliefs = up(tables, part);
+    down(tables, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor&) {
+      p.select(1, i).copy_(belief.mm(tables.emission[i].slice(0, 0, K_).t()));
     });
     all.push_back(log_conditionals_of(p, part));
   }

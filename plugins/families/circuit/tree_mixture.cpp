@@ -33,10 +33,20 @@ double TreeMixture::step(const Dataset& dataset, Stream& stream) {
   std::vector<Tensor> weights, parents, orders, tables;
   for (std::int64_t m = 0; m < M_; ++m) {
     trees::Counts counts;
-    for (std::size_t n = 0; n < rows.size(); ++n)
-      trees::add(counts, rows[n], K, true, responsibility[n].select(1, m));
-    const auto tree = trees::chow_liu(counts, space_, smoothing_);
-    weights.push_back(torch::full({}, counts.rows + smoothing_, torch::kDouble));
+    double mass = 0;  // rows of this tree
+    for (std::size_t n = 0; n < rows.size(); ++n) {
+      const auto share = responsibility[n].select(1, m);
+      trees::add(counts, rows[n], K, true, share);
+      mass += share.sum().item<double>();
+    }
+    auto tree = trees::chow_liu(counts, space_, smoothing_);
+    if (dataset.has_gaps()) {  // its tables by EM: gaps summed out, not left out
+      auto pairs = torch::zeros_like(tree.p);
+      for (std::size_t n = 0; n < rows.size(); ++n)
+        pairs += trees::expected_pairs(tree, rows[n], responsibility[n].select(1, m));
+      tree = trees::with_pairs(tree, pairs, space_, smoothing_);
+    }
+    weights.push_back(torch::full({}, mass + smoothing_, torch::kDouble));
     parents.push_back(tree.parent);
     orders.push_back(tree.order);
     tables.push_back(tree.p);
@@ -61,11 +71,11 @@ Tensor TreeMixture::log_joint(const Tensor& partial) const {
   return trees::log_marginals(trees_, partial) + weight_.log();
 }
 
-Tensor TreeMixture::log_marginal(const Tensor& partial) const {
+Tensor TreeMixture::log_marginal(const Tensor& partial, bool) const {
   return log_joint(partial).logsumexp(1);
 }
 
-Tensor TreeMixture::log_conditionals(const Tensor& partial) const {
+Tensor TreeMixture::log_conditionals(const Tensor& partial, bool) const {
   return trees::mean_conditionals(trees_, partial, log_joint(partial).softmax(1)).log();
 }
 

@@ -23,8 +23,9 @@ class TreeMixture {
   /// M step is the algorithm of Chow and Liu on weighted counts.  -> the mean log p before it.
   double step(const marginalia::Dataset& dataset, marginalia::Stream& stream);
 
-  Tensor log_marginal(const Tensor& partial) const;      ///< float64 [B]
-  Tensor log_conditionals(const Tensor& partial) const;  ///< float64 [B, D, K]
+  // In float64 in any case.
+  Tensor log_marginal(const Tensor& partial, bool = false) const;      ///< float64 [B]
+  Tensor log_conditionals(const Tensor& partial, bool = false) const;  ///< float64 [B, D, K]
   Tensor sample(const Tensor& partial, marginalia::Stream& stream) const;
   Explanation most_probable(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);

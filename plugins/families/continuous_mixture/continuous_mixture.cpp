@@ -70,6 +70,7 @@ class ContinuousMixture final : public Family {
     const bool tree = params.leaves == "chow_liu";
     if (tree && !context.dataset)
       throw SpecError("\"leaves\": \"chow_liu\" needs a \"dataset\"; the spec has none");
+    if (tree) need_complete_rows(context.dataset);
     const auto fitted = fit_tree(context.dataset, tree);
     leaves_ = tree ? mixture::tree_leaves(space_, fitted) : mixture::independent_leaves(space_);
     decoder_ = std::make_shared<mixture::Decoder>(params.latents, params.hidden, params.layers,
@@ -210,27 +211,31 @@ class ContinuousMixture final : public Family {
 
   /// Calls answer(rows, log w_j p(x_S | z_j) [b, N]) on some rows of `partial` at a time.
   template <class Function>
-  void for_rows(const Mixture& mixture, const Tensor& partial, const Function& answer) const {
+  void for_rows(const Mixture& mixture, const Tensor& partial, at::ScalarType type,
+                const Function& answer) const {
     const auto rows = std::max<std::int64_t>(1, kCells / params_.points_test);
-    for (const auto& part : partial.split(rows))
-      answer(part, mixture.components->log_joint(part) + mixture.log_weight);
+    for (const auto& part : partial.split(rows)) {
+      const auto log_joint = mixture.components->log_joint(part, type);
+      answer(part, log_joint + mixture.log_weight.to(log_joint.scalar_type()));
+    }
   }
 
-  Tensor log_marginal(const Mixture& mixture, const Tensor& partial) const {
+  Tensor log_marginal(const Mixture& mixture, const Tensor& partial, at::ScalarType type) const {
     std::vector<Tensor> all{torch::empty({0}, torch::kDouble)};
-    for_rows(mixture, partial, [&](const Tensor&, const Tensor& log_joint) {
-      all.push_back(log_joint.logsumexp(1));
+    for_rows(mixture, partial, type, [&](const Tensor&, const Tensor& log_joint) {
+      all.push_back(log_joint.logsumexp(1).to(torch::kDouble));
     });
     return torch::cat(all);
   }
 
   /// log p(x_i = k | x_S); a known variable is what it is.
-  Tensor log_conditionals(const Mixture& mixture, const Tensor& partial) const {
+  Tensor log_conditionals(const Mixture& mixture, const Tensor& partial,
+                          at::ScalarType type) const {
     const auto D = space_.dimension(), K = space_.levels();
     std::vector<Tensor> all{torch::empty({0, D, K}, torch::kDouble)};
-    for_rows(mixture, partial, [&](const Tensor& rows, const Tensor& log_joint) {
+    for_rows(mixture, partial, type, [&](const Tensor& rows, const Tensor& log_joint) {
       const auto p = mixture.components->conditionals(rows, log_joint.softmax(1));
-      all.push_back(log_conditionals_of(p, rows));
+      all.push_back(log_conditionals_of(p.to(torch::kDouble), rows));
     });
     return torch::cat(all);
   }
@@ -238,7 +243,7 @@ class ContinuousMixture final : public Family {
   /// A component by its posterior weight, then the variables.
   Tensor sample(const Mixture& mixture, const Tensor& partial, Stream& stream) const {
     std::vector<Tensor> all{torch::empty({0, space_.dimension()}, torch::kLong)};
-    for_rows(mixture, partial, [&](const Tensor& rows, const Tensor& log_joint) {
+    for_rows(mixture, partial, torch::kDouble, [&](const Tensor& rows, const Tensor& log_joint) {
       const auto below = log_joint.softmax(1).cumsum(1);
       const auto u = stream.uniform({rows.size(0), 1}) * below.slice(1, -1);
       const auto chosen = at::searchsorted(below, u, false, /*right=*/true).squeeze(1);
@@ -249,9 +254,10 @@ class ContinuousMixture final : public Family {
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const auto all = mixture();
+    const auto type = query.in_float32 ? torch::kFloat : torch::kDouble;
     const ExactModel model{
-        .log_marginal = [&](const Tensor& x) { return log_marginal(*all, x); },
-        .log_conditionals = [&](const Tensor& x) { return log_conditionals(*all, x); },
+        .log_marginal = [&](const Tensor& x) { return log_marginal(*all, x, type); },
+        .log_conditionals = [&](const Tensor& x) { return log_conditionals(*all, x, type); },
         .sample = [&](const Tensor& x, Stream& s) { return sample(*all, x, s); }};
     return answer_exactly(model, query, stream);
   }

@@ -66,17 +66,25 @@ class IndependentComponents final : public Components {
  public:
   /// log_p: float64 [N, D, K]; impossible: bool [D, K] or undefined.
   IndependentComponents(const Tensor& log_p, const Tensor& impossible)
-      : D_(log_p.size(1)), K_(log_p.size(2)), log_p_(log_p.flatten(1)), impossible_(impossible) {}
+      : D_(log_p.size(1)),
+        K_(log_p.size(2)),
+        log_p_(log_p.flatten(1)),
+        p_(log_p_.exp()),
+        log_p_32_(log_p_.to(torch::kFloat)),
+        p_32_(p_.to(torch::kFloat)),
+        impossible_(impossible) {}
 
-  Tensor log_joint(const Tensor& partial) const override {
+  Tensor log_joint(const Tensor& partial, at::ScalarType type) const override {
     const auto known = partial.unsqueeze(2) == torch::arange(K_);
-    return known.to(torch::kDouble).flatten(1).mm(log_p_.t());
+    const auto& table = type == torch::kFloat ? log_p_32_ : log_p_;
+    return known.to(table.scalar_type()).flatten(1).mm(table.t());
   }
   Tensor conditionals(const Tensor&, const Tensor& weight) const override {
-    return possible(weight.mm(log_p_.exp()).view({-1, D_, K_}));
+    const auto& table = weight.scalar_type() == torch::kFloat ? p_32_ : p_;
+    return possible(weight.mm(table).view({-1, D_, K_}));
   }
   Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
-    const auto p = possible(log_p_.index({component}).exp().view({-1, D_, K_}));
+    const auto p = possible(p_.index({component}).view({-1, D_, K_}));
     const auto below = p.cumsum(2);
     const auto u = stream.uniform(partial.sizes()).unsqueeze(2) * below.slice(2, K_ - 1);
     const auto drawn = (below <= u).sum(2);
@@ -88,7 +96,8 @@ class IndependentComponents final : public Components {
     return impossible_.defined() ? p.masked_fill(impossible_, 0) : p;
   }
   std::int64_t D_, K_;
-  Tensor log_p_, impossible_;
+  Tensor log_p_, p_, log_p_32_, p_32_;  // [N, D K], the last two in float32
+  Tensor impossible_;
 };
 
 class IndependentLeaves final : public Leaves {
@@ -101,9 +110,15 @@ class IndependentLeaves final : public Leaves {
   Tensor to_outputs(const trees::Tree& tree) const override {
     return log_odds(tree.p.select(1, 0));
   }
-  /// log p(x | z) = log p(0 | z) + the log-odds of what is not 0.
+  /// log p(x | z) = log p(0 | z) + the log-odds of what is not 0; of rows with gaps the sum over
+  /// what is known, of numbers that are K in the place of K - 1.
   Tensor log_likelihood(const Tensor& x, const Tensor& outputs,
                         const Tensor& log_weight) const override {
+    if ((x == kUnknown).any().item<bool>()) {
+      const auto table = log_probabilities(odds(outputs), impossible_).flatten(1);
+      const auto features = (x.unsqueeze(2) == torch::arange(K_, x.options())).flatten(1);
+      return LogSum::apply(features.to(outputs.options()), table, log_weights(log_weight, outputs));
+    }
     const auto base =
         log_first(odds(outputs), impossible_).sum(1) + log_weights(log_weight, outputs);
     const auto levels = torch::arange(1, K_, x.options());
@@ -139,14 +154,14 @@ class TreeComponents final : public Components {
       trees_.push_back({shared.parent, shared.order, of_component});
   }
 
-  Tensor log_joint(const Tensor& partial) const override {
+  Tensor log_joint(const Tensor& partial, at::ScalarType) const override {
     if ((partial == kUnknown).any().item<bool>()) return trees::log_marginals(trees_, partial);
     const auto cells = find_cells(partial, parent_, K_);
     auto one_hot = torch::zeros({partial.size(0), log_p_.size(1)}, torch::kDouble);
     return one_hot.scatter_(1, cells, 1).mm(log_p_.t());
   }
   Tensor conditionals(const Tensor& partial, const Tensor& weight) const override {
-    return trees::mean_conditionals(trees_, partial, weight);
+    return trees::mean_conditionals(trees_, partial, weight.to(torch::kDouble));
   }
   Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
     return trees::sample(trees_, partial, component, stream);

@@ -63,6 +63,7 @@ GFlowNet::GFlowNet(const Params& params, const FamilyContext& context)
 
 void GFlowNet::build_energy_model(const FamilyContext& context) {
   if (!context.dataset) throw SpecError("learns from an \"energy\" or a \"dataset\"");
+  need_complete_rows(context.dataset);
   const RoleNetwork network(context, "energy", kLogMarginal);
   if (network.shares(conditional_) || (marginal_ && network.shares(*marginal_)))
     throw SpecError(

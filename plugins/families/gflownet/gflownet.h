@@ -9,6 +9,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <nlohmann/json.hpp>
+
 #include <marginalia/family.h>
 
 #include "energy_model.h"

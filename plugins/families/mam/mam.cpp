@@ -23,6 +23,7 @@
 /// detailed-balance form of da Silva, Mesquita, Lahlou (2026), arXiv:2609.11538.
 #include <fmt/format.h>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/family.h>
@@ -55,7 +56,9 @@ class Mam final : public Family {
         heads_(context, choose_density(params, context)),
         source_(make_source(params.states, context)),
         objective_(std::visit([&](const auto& p) { return build_objective(p, context); },
-                              params.objective)) {}
+                              params.objective)) {
+    need_complete_rows(context.dataset);
+  }
 
   const StateSpace& space() const override { return heads_.space(); }
 

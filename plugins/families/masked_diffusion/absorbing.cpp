@@ -41,13 +41,15 @@ static Tensor spread(const Tensor& share, std::int64_t rows) {
 
 Hidden hide_by_time(const Tensor& x, Schedule schedule, double least, Stream& stream) {
   const auto t = least + (1 - least) * spread(stream.uniform({1}), x.size(0));
-  const auto unknown = stream.uniform(x.sizes()) < hidden_share(schedule, t).unsqueeze(1);
+  const auto hit = stream.uniform(x.sizes()) < hidden_share(schedule, t).unsqueeze(1);
+  const auto unknown = hit.logical_and(x != kUnknown);
   return {x.masked_fill(unknown, kUnknown), unknown, (1 - least) * loss_weight(schedule, t)};
 }
 
 Hidden hide_by_size(const Tensor& x, Stream& stream) {
   const auto masked = mask_uniformly(x, stream);
-  return {masked.partial, masked.unknown, masked.unknown.sum(1).reciprocal() * double(x.size(1))};
+  const auto known = (x != kUnknown).sum(1).to(torch::kFloat);
+  return {masked.partial, masked.unknown, known / masked.unknown.sum(1).clamp_min(1)};
 }
 
 Tensor bound(const Tensor& log_p, const Tensor& x, const Hidden& hidden) {

@@ -42,12 +42,24 @@ class TreeFamily : public Family {
     return capabilities_of_exact("1, without a network");
   }
 
-  /// The first step counts the training split; there is nothing left for others.
+  /// The first step counts the training split; there is nothing left for others, but where a tree
+  /// is learned from rows with gaps: each is then a step of EM on the edges of the first.
   void step(Step&) override {
-    if (tree_.p.defined()) return;
+    if (tree_.p.defined()) {
+      if (pairs_ && dataset_->has_gaps()) expect_and_maximise();
+      return;
+    }
     const auto counts = trees::count_values(*dataset_, pairs_);
     tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
                    : trees::independent(counts, space_, smoothing_);
+  }
+
+  void expect_and_maximise() {
+    constexpr std::int64_t kRows = 8192;
+    auto pairs = torch::zeros_like(tree_.p);
+    for (const auto& at : torch::arange(dataset_->size(Split::kTrain)).split(kRows))
+      pairs += trees::expected_pairs(tree_, dataset_->rows(Split::kTrain, at));
+    tree_ = trees::with_pairs(tree_, pairs, space_, smoothing_);
   }
 
   std::vector<ParameterGroup> parameters() override { return {}; }

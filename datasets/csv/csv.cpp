@@ -1,0 +1,295 @@
+/// \file
+/// Tables of mixed columns from CSV files: a row a state, each column a variable whose kind is
+/// found or stated.
+///
+/// Labels are levels. Numbers have a density: what many rows share is an atom, between atoms lie
+/// bins by quantiles of the training rows, and beyond the outer ones values fall geometrically, so
+/// that a recorded value has a probability,
+///   log p(recorded) = log p(levels) + sum over numbers of log p(value | its bin),
+/// and likelihoods can be compared whatever the bins. Gaps are unknown, summed out in learning and
+/// in answers, or values of their own.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include <marginalia/dataset.h>
+#include <marginalia/files.h>
+#include <marginalia/plugin.h>
+
+#include "rows.h"
+#include "splits.h"
+
+namespace marginalia::csv {
+
+class Csv final : public Dataset {
+ public:
+  static constexpr const char* kName = "csv";
+  static constexpr const char* kSummary =
+      "tables of mixed columns from CSV files: labels, numbers, dates, gaps";
+  static constexpr const char* kExample = R"({"file": "plants.csv", "bins": 12})";
+
+  struct Params {
+    FilePath file, valid, test, schema;
+    std::string header = "auto", separator, strip;
+    std::vector<std::string> names, missing, categories, integers, numbers, dates, ignored,
+        gaps_as_values;
+    std::int64_t rare = 0, bins = 0;
+    SplitBy split;
+    void visit(ParamVisitor& p) {
+      p("file", file, {.doc = "the table; packed or not"});
+      p("valid", valid, {.doc = "file of the validation rows, in the place of a share of `file`"});
+      p("test", test, {.doc = "file of the test rows, likewise"});
+      p("schema", schema,
+        {.doc =
+             "JSON that says what the columns are, as `table describe --json` writes it; what is "
+             "stated beside it must be nothing"});
+      p("header", header,
+        {.doc = "whether the first line names the columns; auto: where it has texts that its "
+                "columns have not again",
+         .one_of = {"auto", "yes", "no"}});
+      p("names", names, {.doc = "of the columns, in the place of the file's"});
+      p("separator", separator,
+        {.doc = "between fields: one character, \"tab\" or \"blanks\"; empty: found"});
+      p("missing", missing,
+        {.doc = "texts that stand for a value that is not known; empty: none at all, ?, NA, N/A, "
+                "nan, null, None"});
+      p("strip", strip, {.doc = "characters taken off the end of every field"});
+      p("categories", categories, {.doc = "columns that are labels, whatever is found"});
+      p("integers", integers, {.doc = "columns whose whole numbers are a level each"});
+      p("numbers", numbers, {.doc = "columns with a density"});
+      p("dates", dates, {.doc = "columns of dates"});
+      p("ignored", ignored, {.doc = "columns that are no variables"});
+      p("gaps_as_values", gaps_as_values,
+        {.doc = "columns whose gaps are a value that can be asked for; \"*\": all"});
+      p("rare", rare, {.doc = "labels of fewer rows become one, \"(other)\"", .min = 0});
+      p("bins", bins,
+        {.doc = "of a column of numbers; 0: a twentieth of the training rows, 4 at least and 32 at "
+                "most",
+         .min = 0,
+         .max = 4096});
+      p.choice("split", split, "which rows are learned from");
+    }
+  };
+
+  explicit Csv(const Params& params);
+
+  const StateSpace& space() const override { return space_; }
+  std::int64_t size(Split split) const override { return of(split).levels.size(0); }
+  bool has_gaps() const override { return has_gaps_; }
+  std::string to_text(const Tensor& state) const override;
+  Tensor from_text(const PartialText& text) const override;
+
+ private:
+  struct Part {
+    Tensor levels;        // int16 [N, D]
+    Tensor log_recorded;  // float64 [N]
+  };
+  const Part& of(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
+  Part part_of(const Variables::Rows& rows) const;
+
+  Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t) const override {
+    return of(split).levels.index_select(0, indices).to(torch::kLong);
+  }
+  Tensor compute_log_recorded(Split split, const Tensor& indices) const override {
+    return has_density_ ? of(split).log_recorded.index_select(0, indices) : Tensor();
+  }
+
+  Schema schema_;
+  std::vector<Encoding> encodings_;
+  std::array<Part, 3> parts_;
+  StateSpace space_;
+  bool has_gaps_ = false, has_density_ = false;
+};
+
+namespace {
+
+char separator_of(const std::string& text) {
+  if (text == "tab") return '\t';
+  if (text == "blanks") return ' ';
+  if (text.size() > 1)
+    throw SpecError(fmt::format(
+        "\"separator\" must be one character, \"tab\" or \"blanks\", not \"{}\"", text));
+  return text.empty() ? '\0' : text[0];
+}
+
+Form form_of(const Csv::Params& params) {
+  return {separator_of(params.separator), params.header, params.names, params.missing,
+          params.strip};
+}
+
+/// What is stated of columns, by name.
+std::vector<std::pair<std::string, Stated>> stated_by(const Csv::Params& params, const Scan& scan) {
+  std::vector<std::pair<std::string, Stated>> all;
+  const auto of = [&](const std::string& name) -> Stated& {
+    const auto at = std::ranges::find(all, name, [](const auto& one) { return one.first; });
+    if (at != all.end()) return at->second;
+    return all.emplace_back(name, Stated{.rare = params.rare}).second;
+  };
+  if (params.rare > 0)
+    for (const auto& column : scan.columns)
+      of(column.name);
+  const auto take = [&](const std::vector<std::string>& names, const char* kind) {
+    for (const auto& name : names) {
+      auto& stated = of(name);
+      if (!stated.kind.empty())
+        throw SpecError(
+            fmt::format("column \"{}\" is stated to be {} and {}", name, stated.kind, kind));
+      stated.kind = kind;
+    }
+  };
+  take(params.categories, "category");
+  take(params.integers, "integer");
+  take(params.numbers, "number");
+  take(params.dates, "date");
+  take(params.ignored, "ignored");
+  for (const auto& name : params.gaps_as_values) {
+    if (name != "*")
+      of(name).missing = "category";
+    else
+      for (const auto& column : scan.columns)
+        of(column.name).missing = "category";
+  }
+  return all;
+}
+
+Schema read_schema(const Csv::Params& params, const Scan& scan) {
+  if (!params.schema) return find_schema(scan, stated_by(params, scan));
+  const bool stated = !params.categories.empty() || !params.integers.empty() ||
+                      !params.numbers.empty() || !params.dates.empty() || !params.ignored.empty() ||
+                      !params.gaps_as_values.empty() || params.rare > 0;
+  if (stated)
+    throw SpecError("give \"schema\", or what columns are, not both: the schema says all of it");
+  const auto& file = params.schema.existing();
+  return schema_from_json(parse_json(read_text(file)), file.string());
+}
+
+std::vector<std::string> names_of(const Schema& schema) {
+  std::vector<std::string> names;
+  for (const auto& column : schema.columns)
+    names.push_back(column.name);
+  return names;
+}
+
+/// Rows of `all` by their numbers.
+Variables::Rows chosen(const Variables::Rows& all, const std::vector<std::int64_t>& which,
+                       std::int64_t variables) {
+  Variables::Rows rows;
+  for (const auto row : which) {
+    const auto begin = all.levels.begin() + row * variables;
+    rows.levels.insert(rows.levels.end(), begin, begin + variables);
+    rows.log_recorded.push_back(all.log_recorded[std::size_t(row)]);
+  }
+  return rows;
+}
+
+}  // namespace
+
+Csv::Part Csv::part_of(const Variables::Rows& rows) const {
+  return {torch::tensor(rows.levels, torch::kShort).view({-1, space_.dimension()}),
+          torch::tensor(rows.log_recorded, torch::kDouble)};
+}
+
+Csv::Csv(const Params& params) {
+  const auto scan = csv::scan(TextFile(params.file.existing()), form_of(params));
+  schema_ = read_schema(params, scan);
+  const auto split = split_rows(params.split, scan, !params.test);
+  const auto bins =
+      params.bins > 0 ? params.bins : std::clamp<std::int64_t>(std::ssize(split[0]) / 20, 4, 32);
+  const Variables variables(schema_, scan, split[0], bins);
+  for (std::int64_t i = 0; i < variables.count(); ++i) {
+    encodings_.push_back(variables[i]);
+    space_.cardinalities.push_back(variables[i].levels());
+    space_.names.push_back(variables[i].column().name);
+    has_density_ = has_density_ || variables[i].column().has_density();
+  }
+  space_.shape = {variables.count()};
+  const auto all = variables.encode(scan);
+  for (std::size_t s = 0; s < parts_.size(); ++s)
+    parts_[s] = part_of(chosen(all, split[s], variables.count()));
+  // Files of other splits are of the same columns; a header of theirs is read, not trusted.
+  auto form = form_of(params);
+  form.names = names_of(schema_);
+  if (scan.header) form.header = "yes";
+  for (const auto& [file, s] : {std::pair{&params.valid, 1}, std::pair{&params.test, 2}})
+    if (*file)
+      parts_[std::size_t(s)] =
+          part_of(variables.encode(csv::scan(TextFile(file->existing()), form)));
+  for (const auto& part : parts_)
+    has_gaps_ = has_gaps_ || (part.levels < 0).any().item<bool>();
+}
+
+/// The row as a line of CSV, in the order of the variables: of a bin its middle value, nothing
+/// where it is unknown, and "(missing)" of a gap that is a value.
+std::string Csv::to_text(const Tensor& state) const {
+  constexpr double kMiddle = 0.5;
+  std::string text;
+  for (std::size_t i = 0; i < encodings_.size(); ++i) {
+    const auto level = state[std::int64_t(i)].item<std::int64_t>();
+    if (i > 0) text += ',';
+    if (level != kUnknown) text += write_field(encodings_[i].text(level, kMiddle));
+  }
+  return text;
+}
+
+namespace {
+
+/// The level that a field of a question names. Throws SpecError where it names none.
+std::int64_t level_of_field(const Encoding& encoding, std::string_view field) {
+  const auto& column = encoding.column();
+  const auto fail = [&](const std::string& what) {
+    throw SpecError(fmt::format("column \"{}\": \"{}\" {}", column.name, field, what));
+  };
+  if (column.missing_is_category && field == kGap) return encoding.level_of_gap();
+  if (column.kind == Kind::kDate) {
+    const auto seconds = parse_date(field, column.date);
+    if (!seconds) fail(fmt::format("is no date of the form {}", column.date.text()));
+    return encoding.level_of(*seconds);
+  }
+  if (column.kind == Kind::kNumber) {
+    const auto number = parse(field, column.comma);
+    if (!number) fail("is no number");
+    return encoding.level_of(number->value);
+  }
+  const auto level = encoding.level_of(field);
+  if (level < 0) fail(fmt::format("is none of its labels: {}", fmt::join(column.labels, ", ")));
+  return level;
+}
+
+/// The fields of one line; one empty field where there is nothing.
+std::vector<std::string_view> fields_of(const TextFile& line) {
+  RecordReader records(line, {}, ',');
+  if (!records.next()) return {""};
+  auto fields = records.fields();
+  if (records.next()) records.fail("a row is one line");
+  // A separator at the end of all lines makes no field in a file; in a row it does.
+  if (trim(line.text()).ends_with(',')) fields.emplace_back("");
+  return fields;
+}
+
+}  // namespace
+
+Tensor Csv::from_text(const PartialText& text) const {
+  const TextFile line("the text", text.text);
+  const auto fields = fields_of(line);
+  const auto first = text.at.value_or(0), D = space_.dimension();
+  const auto count = std::ssize(fields);
+  if (text.at ? first + count > D : count != D)
+    throw SpecError(fmt::format("{} fields{}, of a row of {}", count,
+                                text.at ? fmt::format(" from {} on", first) : "", D));
+  auto state = torch::full({D}, kUnknown, torch::kLong);
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto field = fields[std::size_t(n)];
+    if (field.empty() || field == "?" || (!text.gap.empty() && field == text.gap)) continue;
+    state[first + n] = level_of_field(encodings_[std::size_t(first + n)], field);
+  }
+  return state;
+}
+
+}  // namespace marginalia::csv
+
+MARGINALIA_PLUGIN(marginalia::csv::Csv);

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schema.h"
+
+namespace marginalia::csv {
+
+/// A stretch of the grid of values that a column's numbers lie on: value = index times resolution.
+/// Within one the values are uniform, and beyond the outer ones they fall geometrically for ever,
+/// so that every value of the grid has a probability, and all of them together 1.
+struct Piece {
+  enum class Shape { kAtom, kUniform, kBelow, kAbove };
+  Shape shape = Shape::kAtom;
+  std::int64_t first = 0, last = 0;  ///< indices; of kBelow and kAbove the inner edge is both
+  double ratio = 0;                  ///< of kBelow, kAbove: p(next further out) / p
+  std::int64_t rows = 0;             ///< training rows in it
+
+  bool has(std::int64_t index) const;
+  double log_probability(std::int64_t index) const;  ///< of an index that it has
+  /// The probability of the indices from..until that it has, both included.
+  double share(std::int64_t from, std::int64_t until) const;
+  /// The index below which the share u of [0, 1) lies, of those from..until.
+  std::int64_t at(double u, std::int64_t from, std::int64_t until) const;
+};
+
+/// Cuts a grid into pieces by training values: a value of more than 1/bins of them is an atom, and
+/// what lies between atoms has bins by its quantiles. `indices` need no order.
+std::vector<Piece> cut(std::vector<std::int64_t> indices, std::int64_t bins);
+
+/// The levels of one variable: what its fields are as numbers 0..K-1, and back.
+class Encoding {
+ public:
+  /// numbers: of the training rows, of a column with a density; NaN: missing.
+  Encoding(const Column& column, const std::vector<double>& numbers, std::int64_t bins);
+
+  const Column& column() const { return column_; }
+  std::int64_t levels() const;
+  const std::vector<Piece>& pieces() const { return pieces_; }
+
+  /// The level of a number, of a column with a density.
+  std::int64_t level_of(double value) const;
+  /// The level of a label; -1: there is none of that text.
+  std::int64_t level_of(std::string_view label) const;
+  std::int64_t level_of_gap() const;  ///< kUnknown, or the level that gaps are
+  /// log p(value | its level): 0 of labels and atoms.
+  double log_recorded(double value) const;
+
+  std::int64_t index_of(double value) const;
+  double value_of(std::int64_t index) const { return double(index) * column_.resolution(); }
+  /// A value of `level` as the file writes it; u of [0, 1) says which of them. kGap of a gap.
+  std::string text(std::int64_t level, double u) const;
+
+ private:
+  Column column_;
+  std::vector<Piece> pieces_;        // by place; of a column with a density
+  std::int64_t low_ = 0, high_ = 0;  // indices of the training rows' range, which draws stay in
+};
+
+}  // namespace marginalia::csv
