@@ -66,6 +66,23 @@ TEST_CASE("a value that is very probable is not told, one that chains disagree o
         std::vector<std::int64_t>{3});
 }
 
+TEST_CASE("where nobody knows which values are allowed, chains that agree are not told, one is") {
+  // Of 40 bits too many states are left to try them; the last is 0 with p = 4e-18.
+  const std::vector<std::int64_t> bits(40, 2);
+  const test::Unfactored energy(
+      std::make_shared<test::Factored>(FactorModel{bits, {{{39}, {0, 40}}}}));
+  const Support support(energy);
+  const auto nothing = energy.space().empty()[0];
+  REQUIRE(!support.values(nothing));
+  const auto states = torch::ones({2, 40}, torch::kLong);
+  auto moved = torch::ones({2, 40}, torch::kBool);
+  moved.select(1, 39).fill_(false);
+  CHECK(after(energy, states, moved, 100).never_moved(support, states, nothing).empty());
+  const auto one = states.slice(0, 0, 1);
+  CHECK(after(energy, one, moved.slice(0, 0, 1), 100).never_moved(support, one, nothing) ==
+        std::vector<std::int64_t>{39});
+}
+
 TEST_CASE("a chain in a forbidden state has moved nothing, and is counted") {
   const auto energy = equal_pair(0);
   const Support support(energy);
