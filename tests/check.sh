@@ -45,7 +45,8 @@ cmake -S . -B build/check -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_EXPORT_COMPI
   -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=OFF >build/check-configure.txt ||
   { cat build/check-configure.txt >&2; fail "could not be configured"; }
 cmake --build build/check --target marginalia_headers_digest >/dev/null
-python3 - $files <<'PY'
+faults=0
+python3 - $files <<'PY' || faults=1
 import concurrent.futures, json, os, pathlib, shlex, subprocess, sys
 root = os.getcwd()
 wanted = {os.path.join(root, f) for f in sys.argv[1:]}
@@ -68,18 +69,19 @@ with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
 print(f"{len(calls)} files by themselves: {bad} with faults")
 sys.exit(bad > 0)
 PY
-[ -z "$since" ] || exit 0
+[ -z "$since" ] || exit $faults
 
 cmake --preset asan >/dev/null
 cmake --build --preset asan --target marginalia_tests_sdk
-ASAN_OPTIONS=detect_leaks=0 build/asan/tests/marginalia_tests_sdk --test-suite-exclude='data/*'
+ASAN_OPTIONS=detect_leaks=0 build/asan/tests/marginalia_tests_sdk --test-suite-exclude='data/*' || faults=1
 
 light=$(git ls-files 'core/records/*.cpp' 'core/sdk/spec/*.cpp' core/sdk/base/{error,files,json,source,text,unpack}.cpp)
 for tool in clang-tidy iwyu_tool; do
   command -v $tool >/dev/null || fail "$tool is missing: apt-get install clang-tidy iwyu"
 done
 # shellcheck disable=SC2086
-clang-tidy --quiet -p build/check $light
+clang-tidy --quiet -p build/check $light || faults=1
 # shellcheck disable=SC2086
 iwyu_tool -p build/check $light -- -Xiwyu --no_fwd_decls | tee build/iwyu.txt
 ! grep -q 'should add these lines' build/iwyu.txt || echo "see build/iwyu.txt for includes that are missing"
+exit $faults

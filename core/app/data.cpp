@@ -1,9 +1,14 @@
 /// \file
-/// `marginalia data fetch|verify`: the public files of datasets and energies.
+/// `marginalia data fetch|verify|describe`: the public files of datasets and energies; what a file
+/// of a user's is taken for.
 #include <algorithm>
+#include <cctype>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
+#include <marginalia/dataset.h>
 #include <marginalia/error.h>
 
 #include "cli.h"
@@ -55,9 +60,50 @@ int fetch_all(const std::vector<Item>& items, const fs::path& data, const std::s
   return code;
 }
 
+/// Whether a file is one of those that a dataset says it reads: " .csv .tsv".
+bool reads(const std::string& ends, fs::path file) {
+  if (const auto packed = file.extension().string(); packed == ".gz" || packed == ".xz" ||
+                                                     packed == ".bz2" || packed == ".zst" ||
+                                                     packed == ".zip")
+    file.replace_extension();
+  auto end = file.extension().string();
+  std::ranges::transform(end, end.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  return !end.empty() &&
+         fmt::format(" {} ", ends).find(fmt::format(" {} ", end)) != std::string::npos;
+}
+
+/// What a file is taken for by the dataset that reads files of its kind.
+void describe_file(Session& session, const DataArguments& a) {
+  if (a.name.empty()) throw SpecError("data describe: needs a FILE");
+  const auto& registry = session.registry();
+  Json dataset{{"file", fs::absolute(a.name).string()}};
+  std::vector<std::string> kinds;
+  for (const auto* d : registry.descriptions()) {
+    if (d->kind != Dataset::kKind || d->files.empty()) continue;
+    kinds.push_back(d->name + ":" + d->files);
+    if (!dataset.contains("type") && reads(d->files, a.name)) dataset["type"] = d->name;
+  }
+  const auto text = dataset.dump();
+  const auto spec =
+      Spec::from_text(text, a.name, {fs::current_path(), session.data()}).with(a.rest);
+  if (!spec.has("type"))
+    throw SpecError(fmt::format("data describe: no dataset reads files named as {} ({}); say which "
+                                "one: type=NAME",
+                                a.name, fmt::join(kinds, "; ")));
+  Faults faults;
+  registry.check(Dataset::kKind, spec, faults);
+  faults.throw_if_any();
+  const auto made = registry.make<Dataset>(spec);
+  if (a.json)
+    fmt::print("{}\n", made->description().dump(1));
+  else
+    fmt::print("{}", made->summary());
+}
+
 }  // namespace
 
 void data(Session& session, const DataArguments& a) {
+  if (a.action == "describe") return describe_file(session, a);
   const auto items = chosen(session.catalogue(), a);
   if (a.action == "verify") {
     session.exit_code = verify_all(items, session.data(), !a.name.empty());

@@ -105,7 +105,17 @@ struct ReproduceArguments {
 };
 
 struct DataArguments {
-  std::string action, name, filter, from;
+  std::string action, name, from;
+  std::vector<std::string> rest;  ///< a filter; of describe settings of the dataset
+  bool json = false;
+
+  std::string filter() const { return rest.empty() ? "" : rest.front(); }
+};
+
+/// Of a verb that a plugin adds.
+struct ToolArguments {
+  std::string checkpoint;
+  std::vector<std::string> words;  ///< after the verb, but for options that the program reads
 };
 
 struct NewArguments {
@@ -134,7 +144,7 @@ struct Request {
   ReproduceArguments reproduce;
   DataArguments data;
   NewArguments new_plugin;
-  std::vector<std::string> tool;  ///< the words after the verb, where a plugin added that
+  ToolArguments tool;
 };
 
 /// A line on stderr for each plugin that was refused.

@@ -10,21 +10,30 @@
 /// in answers, or values of their own.
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <functional>
+#include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
 
 #include <marginalia/dataset.h>
 #include <marginalia/files.h>
 #include <marginalia/plugin.h>
+#include <marginalia/random.h>
 
-#include "rows.h"
+#include "shared/tables/rows.h"
 #include "splits.h"
 
 namespace marginalia::csv {
+
+using namespace marginalia::tables;
 
 class Csv final : public Dataset {
  public:
@@ -32,22 +41,23 @@ class Csv final : public Dataset {
   static constexpr const char* kSummary =
       "tables of mixed columns from CSV files: labels, numbers, dates, gaps";
   static constexpr const char* kExample = R"({"file": "plants.csv", "bins": 12})";
+  static constexpr const char* kFiles = ".csv .tsv";
 
   struct Params {
     FilePath file, valid, test, schema;
     std::string header = "auto", separator, strip;
     std::vector<std::string> names, missing, categories, integers, numbers, dates, ignored,
         gaps_as_values;
-    std::int64_t rare = 0, bins = 0;
+    std::int64_t rare = 0, bins = 0, resample = 0;
     SplitBy split;
     void visit(ParamVisitor& p) {
       p("file", file, {.doc = "the table; packed or not"});
       p("valid", valid, {.doc = "file of the validation rows, in the place of a share of `file`"});
       p("test", test, {.doc = "file of the test rows, likewise"});
       p("schema", schema,
-        {.doc =
-             "JSON that says what the columns are, as `table describe --json` writes it; what is "
-             "stated beside it must be nothing"});
+        {.doc = "JSON that says what the columns are, as `marginalia data describe FILE --json` "
+                "writes "
+                "it; what is stated beside it must be nothing"});
       p("header", header,
         {.doc = "whether the first line names the columns; auto: where it has texts that its "
                 "columns have not again",
@@ -73,6 +83,10 @@ class Csv final : public Dataset {
          .min = 0,
          .max = 4096});
       p.choice("split", split, "which rows are learned from");
+      p("resample", resample,
+        {.doc = "a seed: the training rows are as many drawn of them with replacement, as for runs "
+                "that differ by what the parameters leave open (bootstrap); 0: the rows themselves",
+         .min = 0});
     }
   };
 
@@ -83,27 +97,31 @@ class Csv final : public Dataset {
   bool has_gaps() const override { return has_gaps_; }
   std::string to_text(const Tensor& state) const override;
   Tensor from_text(const PartialText& text) const override;
+  Json description() const override { return to_json(*table_); }
+  std::string summary() const override;
 
  private:
   struct Part {
     Tensor levels;        // int16 [N, D]
-    Tensor log_recorded;  // float64 [N]
+    Tensor log_recorded;  // float64 [N, D]; undefined: no variable has a density
   };
   const Part& of(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  Part part_of(const Variables::Rows& rows) const;
+  Part part_of(const Variables::Rows& all, const Tensor& rows) const;
 
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t) const override {
     return of(split).levels.index_select(0, indices).to(torch::kLong);
   }
   Tensor compute_log_recorded(Split split, const Tensor& indices) const override {
-    return has_density_ ? of(split).log_recorded.index_select(0, indices) : Tensor();
+    const auto& recorded = of(split).log_recorded;
+    return recorded.defined() ? recorded.index_select(0, indices) : recorded;
   }
 
-  Schema schema_;
-  std::vector<Encoding> encodings_;
+  const Encoding& encoding(std::int64_t i) const { return table_->variables[i]; }
+
+  std::optional<Table> table_;
   std::array<Part, 3> parts_;
   StateSpace space_;
-  bool has_gaps_ = false, has_density_ = false;
+  bool has_gaps_ = false;
 };
 
 namespace {
@@ -157,6 +175,7 @@ std::vector<std::pair<std::string, Stated>> stated_by(const Csv::Params& params,
   return all;
 }
 
+/// A schema, or a description that holds one.
 Schema read_schema(const Csv::Params& params, const Scan& scan) {
   if (!params.schema) return find_schema(scan, stated_by(params, scan));
   const bool stated = !params.categories.empty() || !params.integers.empty() ||
@@ -165,7 +184,9 @@ Schema read_schema(const Csv::Params& params, const Scan& scan) {
   if (stated)
     throw SpecError("give \"schema\", or what columns are, not both: the schema says all of it");
   const auto& file = params.schema.existing();
-  return schema_from_json(parse_json(read_text(file)), file.string());
+  const auto json = parse_json(read_text(file));
+  const bool is_description = json.is_object() && json.contains("schema");
+  return schema_from_json(is_description ? json.at("schema") : json, file.string());
 }
 
 std::vector<std::string> names_of(const Schema& schema) {
@@ -175,52 +196,109 @@ std::vector<std::string> names_of(const Schema& schema) {
   return names;
 }
 
-/// Rows of `all` by their numbers.
-Variables::Rows chosen(const Variables::Rows& all, const std::vector<std::int64_t>& which,
-                       std::int64_t variables) {
-  Variables::Rows rows;
-  for (const auto row : which) {
-    const auto begin = all.levels.begin() + row * variables;
-    rows.levels.insert(rows.levels.end(), begin, begin + variables);
-    rows.log_recorded.push_back(all.log_recorded[std::size_t(row)]);
-  }
-  return rows;
+/// As many of these rows, drawn with replacement.
+std::vector<std::int64_t> resampled(const std::vector<std::int64_t>& rows, std::int64_t seed) {
+  SplitMix64 random(std::uint64_t(seed), 0);
+  std::vector<std::int64_t> drawn;
+  for (std::size_t n = 0; n < rows.size(); ++n)
+    drawn.push_back(rows[std::size_t(random() % rows.size())]);
+  return drawn;
 }
 
 }  // namespace
 
-Csv::Part Csv::part_of(const Variables::Rows& rows) const {
-  return {torch::tensor(rows.levels, torch::kShort).view({-1, space_.dimension()}),
-          torch::tensor(rows.log_recorded, torch::kDouble)};
+Csv::Part Csv::part_of(const Variables::Rows& all, const Tensor& rows) const {
+  const auto D = space_.dimension();
+  // Views of what is there: tables are large.
+  const auto select = [&](const auto& values, at::ScalarType type) {
+    auto* const data = const_cast<void*>(static_cast<const void*>(values.data()));
+    return at::from_blob(data, {std::ssize(values) / D, D}, type).index_select(0, rows);
+  };
+  return {select(all.levels, torch::kShort),
+          table_->variables.has_density() ? select(all.log_recorded, torch::kDouble) : Tensor()};
 }
 
 Csv::Csv(const Params& params) {
-  const auto scan = csv::scan(TextFile(params.file.existing()), form_of(params));
-  schema_ = read_schema(params, scan);
-  const auto split = split_rows(params.split, scan, !params.test);
+  const auto scan = tables::scan(TextFile(params.file.existing()), form_of(params));
+  auto schema = read_schema(params, scan);
+  auto split = split_rows(params.split, scan, !params.test);
+  if (params.resample > 0) split[0] = resampled(split[0], params.resample);
   const auto bins =
       params.bins > 0 ? params.bins : std::clamp<std::int64_t>(std::ssize(split[0]) / 20, 4, 32);
-  const Variables variables(schema_, scan, split[0], bins);
-  for (std::int64_t i = 0; i < variables.count(); ++i) {
-    encodings_.push_back(variables[i]);
-    space_.cardinalities.push_back(variables[i].levels());
-    space_.names.push_back(variables[i].column().name);
-    has_density_ = has_density_ || variables[i].column().has_density();
+  Variables variables(schema, scan, split[0], bins);
+  table_.emplace(Table{std::move(schema), std::move(variables)});
+  const auto count = table_->variables.count();
+  for (std::int64_t i = 0; i < count; ++i) {
+    space_.cardinalities.push_back(encoding(i).levels());
+    space_.names.push_back(encoding(i).column().name);
   }
-  space_.shape = {variables.count()};
-  const auto all = variables.encode(scan);
+  space_.shape = {count};
+  const auto all = table_->variables.encode(scan);
   for (std::size_t s = 0; s < parts_.size(); ++s)
-    parts_[s] = part_of(chosen(all, split[s], variables.count()));
+    parts_[s] = part_of(all, torch::tensor(split[s], torch::kLong));
   // Files of other splits are of the same columns; a header of theirs is read, not trusted.
   auto form = form_of(params);
-  form.names = names_of(schema_);
+  form.names = names_of(table_->schema);
   if (scan.header) form.header = "yes";
   for (const auto& [file, s] : {std::pair{&params.valid, 1}, std::pair{&params.test, 2}})
-    if (*file)
-      parts_[std::size_t(s)] =
-          part_of(variables.encode(csv::scan(TextFile(file->existing()), form)));
+    if (*file) {
+      const auto other = tables::scan(TextFile(file->existing()), form);
+      parts_[std::size_t(s)] = part_of(table_->variables.encode(other), torch::arange(other.rows));
+    }
   for (const auto& part : parts_)
     has_gaps_ = has_gaps_ || (part.levels < 0).any().item<bool>();
+}
+
+namespace {
+
+std::string share_of(std::int64_t count, std::int64_t all) {
+  return count == 0 ? "-" : fmt::format("{:.1f} %", 100 * double(count) / double(all));
+}
+
+/// What is worth a look in a column: its range, its most frequent labels, or why it is ignored.
+std::string note_on(const Encoding* encoding, const Column& column) {
+  if (!column.is_variable()) return column.why;
+  if (column.has_density())
+    return fmt::format("{} to {}, {} bins", encoding->text_of(encoding->index_of(column.low)),
+                       encoding->text_of(encoding->index_of(column.high)),
+                       encoding->pieces().size());
+  constexpr std::size_t kShown = 4;
+  std::vector<std::size_t> order(column.labels.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (column.kind != Kind::kInteger && column.counts.size() == order.size())
+    std::ranges::stable_sort(order, std::greater<>(), [&](auto k) { return column.counts[k]; });
+  std::vector<std::string> shown;
+  for (const auto k : order)
+    if (shown.size() < kShown) shown.push_back(column.labels[k]);
+  return fmt::format("{}{}", fmt::join(shown, ", "), order.size() > kShown ? ", ..." : "");
+}
+
+}  // namespace
+
+std::string Csv::summary() const {
+  const auto& schema = table_->schema;
+  auto text = fmt::format(
+      "{}: {} rows, {} columns, {} variables; {} to learn from, {} to validate, "
+      "{} to test\n\n",
+      std::filesystem::path(schema.file).filename().string(), schema.rows, schema.columns.size(),
+      space_.dimension(), size(Split::kTrain), size(Split::kValid), size(Split::kTest));
+  std::size_t width = 6;
+  for (const auto& column : schema.columns)
+    width = std::max(width, column.name.size());
+  text += fmt::format("{:<{}}  {:<8} {:>9} {:>8} {:>8}  \n", "column", width, "kind", "known",
+                      "gaps", "distinct");
+  std::int64_t variable = 0;
+  for (const auto& column : schema.columns) {
+    const auto* encoding = column.is_variable() ? &table_->variables[variable++] : nullptr;
+    text += fmt::format(
+        "{:<{}}  {:<8} {:>9} {:>8} {:>8}  {}{}\n", column.name, width, to_string(column.kind),
+        column.present, share_of(column.missing, schema.rows),
+        column.distinct > std::int64_t(ScannedColumn::kMostNumbers)
+            ? fmt::format(">{}", ScannedColumn::kMostNumbers)
+            : fmt::format("{}", column.distinct),
+        note_on(encoding, column), column.missing_is_category ? "; gaps are a value" : "");
+  }
+  return text;
 }
 
 /// The row as a line of CSV, in the order of the variables: of a bin its middle value, nothing
@@ -228,10 +306,10 @@ Csv::Csv(const Params& params) {
 std::string Csv::to_text(const Tensor& state) const {
   constexpr double kMiddle = 0.5;
   std::string text;
-  for (std::size_t i = 0; i < encodings_.size(); ++i) {
-    const auto level = state[std::int64_t(i)].item<std::int64_t>();
+  for (std::int64_t i = 0; i < space_.dimension(); ++i) {
+    const auto level = state[i].item<std::int64_t>();
     if (i > 0) text += ',';
-    if (level != kUnknown) text += write_field(encodings_[i].text(level, kMiddle));
+    if (level != kUnknown) text += write_field(encoding(i).text(level, kMiddle));
   }
   return text;
 }
@@ -285,7 +363,7 @@ Tensor Csv::from_text(const PartialText& text) const {
   for (std::int64_t n = 0; n < count; ++n) {
     const auto field = fields[std::size_t(n)];
     if (field.empty() || field == "?" || (!text.gap.empty() && field == text.gap)) continue;
-    state[first + n] = level_of_field(encodings_[std::size_t(first + n)], field);
+    state[first + n] = level_of_field(encoding(first + n), field);
   }
   return state;
 }

@@ -10,19 +10,15 @@
 #include <marginalia/error.h>
 #include <marginalia/random.h>
 
-#include "rows.h"
+#include "shared/tables/rows.h"
 
 namespace marginalia::csv {
+
+using namespace marginalia::tables;
 
 namespace {
 
 enum { kTrain, kValid, kTest };
-
-const ScannedColumn& column_of(const Scan& scan, const std::string& name) {
-  const auto at = std::ranges::find(scan.columns, name, &ScannedColumn::name);
-  if (at != scan.columns.end()) return *at;
-  throw SpecError(fmt::format("\"split\": {} has no column \"{}\"", scan.file, name));
-}
 
 /// 0..count-1 in a random order, the same on every machine.
 std::vector<std::int64_t> shuffled(std::int64_t count, std::int64_t seed) {
@@ -52,9 +48,9 @@ std::vector<std::int64_t> groups_of(const Scan& scan, const std::string& name) {
   std::vector<std::int64_t> groups(static_cast<std::size_t>(scan.rows));
   std::iota(groups.begin(), groups.end(), std::int64_t{0});
   if (name.empty()) return groups;
-  const auto& column = column_of(scan, name);
+  const auto& column = column_named(scan, name);
   if (column.many)
-    throw SpecError(fmt::format("\"split\": column \"{}\" has too many values to group by", name));
+    throw SpecError(fmt::format("column \"{}\" has too many values to group by", name));
   const auto labels = std::ssize(column.labels);
   for (std::size_t row = 0; row < groups.size(); ++row)
     groups[row] = column.codes[row] < 0 ? labels + std::int64_t(row) : column.codes[row];
@@ -87,7 +83,7 @@ SplitRows split(const ByShares& by, const Scan& scan, bool tests) {
 
 SplitRows split(const ByFolds& by, const Scan& scan, bool tests) {
   if (by.fold >= by.folds)
-    throw SpecError(fmt::format("\"split\": \"fold\" is {}, of {} from 0 on", by.fold, by.folds));
+    throw SpecError(fmt::format("\"fold\" is {}, of {} from 0 on", by.fold, by.folds));
   SplitRows rows;
   const auto order = shuffled(scan.rows, by.seed);
   for (std::size_t n = 0; n < order.size(); ++n) {
@@ -100,10 +96,10 @@ SplitRows split(const ByFolds& by, const Scan& scan, bool tests) {
 }
 
 SplitRows split(const ByColumn& by, const Scan& scan, bool) {
-  const auto& column = column_of(scan, by.column);
+  const auto& column = column_named(scan, by.column);
   for (const auto& text : {by.valid, by.test})
     if (!std::ranges::count(column.labels, text))
-      throw SpecError(fmt::format("\"split\": no row of column \"{}\" is \"{}\"", by.column, text));
+      throw SpecError(fmt::format("no row of column \"{}\" is \"{}\"", by.column, text));
   SplitRows rows;
   for (std::size_t row = 0; row < column.codes.size(); ++row) {
     const auto code = column.codes[row];
@@ -114,17 +110,16 @@ SplitRows split(const ByColumn& by, const Scan& scan, bool) {
 }
 
 SplitRows split(const ByTime& by, const Scan& scan, bool tests) {
-  const auto& from = column_of(scan, by.column);
+  const auto& from = column_named(scan, by.column);
   Column column{.name = by.column, .kind = from.numeric() ? Kind::kNumber : Kind::kDate};
   if (!from.numeric()) {
     if (from.dates.empty())
-      throw SpecError(
-          fmt::format("\"split\": column \"{}\" has neither numbers nor dates", by.column));
+      throw SpecError(fmt::format("column \"{}\" has neither numbers nor dates", by.column));
     column.date = from.dates.front();
   }
   const auto values = numbers_of(from, column, scan.file);
   if (std::ranges::any_of(values, [](double value) { return std::isnan(value); }))
-    throw SpecError(fmt::format("\"split\": column \"{}\" has gaps", by.column));
+    throw SpecError(fmt::format("column \"{}\" has gaps", by.column));
   std::vector<std::int64_t> order(values.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::ranges::stable_sort(order, std::greater<>(),
@@ -135,7 +130,12 @@ SplitRows split(const ByTime& by, const Scan& scan, bool tests) {
 }  // namespace
 
 SplitRows split_rows(const SplitBy& by, const Scan& scan, bool tests) {
-  auto rows = std::visit([&](const auto& one) { return split(one, scan, tests); }, by);
+  SplitRows rows;
+  try {
+    rows = std::visit([&](const auto& one) { return split(one, scan, tests); }, by);
+  } catch (const SpecError& e) {
+    throw SpecError(fmt::format("\"split\": {}", e.what()));
+  }
   for (auto& of_split : rows)
     std::ranges::sort(of_split);
   if (rows[kTrain].empty())

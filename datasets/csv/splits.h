@@ -8,10 +8,12 @@
 
 #include <marginalia/params.h>
 
-#include "scan.h"
+#include "shared/tables/scan.h"
 
 /// Which rows of a table are learned from, and which are kept back.
 namespace marginalia::csv {
+
+using tables::Scan;
 
 struct ByShares {
   static constexpr const char* kName = "shares";

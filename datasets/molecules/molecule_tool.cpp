@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <functional>
 #include <istream>
@@ -39,33 +38,18 @@ using Translate = std::function<std::string(const std::string& line)>;
 constexpr std::size_t kLinesAtOnce = 8192;
 
 struct Options {
-  std::string action, data, constraints = "default";
+  std::string action, constraints = "default";
   bool compatible = false;
-  int threads = 0;  ///< 0: all cores
 };
-
-int parse_number(const std::string& option, const std::string& value) {
-  int number = 0;
-  const auto* last = value.data() + value.size();
-  const auto [end, error] = std::from_chars(value.data(), last, number);
-  if (error != std::errc() || end != last || number < 1)
-    throw SpecError(fmt::format("{} must be a number from 1 on, not \"{}\"", option, value));
-  return number;
-}
 
 void take_option(Options& options, const std::string& name, const std::string& value) {
   if (name == "--constraints")
     options.constraints = value;
-  else if (name == "--data")
-    options.data = value;
-  else if (name == "--threads")
-    options.threads = parse_number(name, value);
   else if (name == "--compatible")
     throw SpecError("--compatible takes no value");
-  else if (name != "--plugins" && name != "--device")  // no use for them here
-    throw SpecError(fmt::format(
-        "molecules has no option {}; there is: --compatible, --constraints, --data, --threads",
-        name));
+  else
+    throw SpecError(
+        fmt::format("molecules has no option {}; there is: --compatible, --constraints", name));
 }
 
 Options read_arguments(const std::vector<std::string>& arguments) {
@@ -146,8 +130,8 @@ void translate_lines(std::istream& in, std::ostream& out, const Translate& trans
   flush();
 }
 
-chemistry::FragmentScores read_scores(const std::string& name, const std::string& data) {
-  const auto expected = (data.empty() ? default_data_directory() : fs::path(data)) / name;
+chemistry::FragmentScores read_scores(const std::string& name, const fs::path& data) {
+  const auto expected = (data.empty() ? default_data_directory() : data) / name;
   const auto file = find_packed(expected);
   if (file.empty())
     throw Error(fmt::format("{}[.gz] is missing, which the SA score needs; name the data directory "
@@ -190,8 +174,8 @@ int MoleculeTool::run(const std::vector<std::string>& arguments, std::istream& i
     throw SpecError("--compatible is about tokens of SELFIES 1, which only decode reads");
   const auto constraints = selfies::Constraints::preset(options.constraints);
   std::optional<tbb::global_control> threads;
-  if (options.threads > 0)
-    threads.emplace(tbb::global_control::max_allowed_parallelism, options.threads);
+  if (context_.threads > 0)
+    threads.emplace(tbb::global_control::max_allowed_parallelism, context_.threads);
 
   if (options.action == "encode") {
     translate_lines(in, out, [&](const auto& line) {
@@ -203,7 +187,7 @@ int MoleculeTool::run(const std::vector<std::string>& arguments, std::istream& i
     });
   } else if (options.action == "properties") {
     chemistry::need_rdkit();
-    const auto scores = read_scores(kScores, options.data);
+    const auto scores = read_scores(kScores, context_.data);
     translate_lines(in, out, [&](const auto& line) {
       const auto p = chemistry::compute_properties(chemistry::Molecule(line), scores);
       return fmt::format("{}\t{}\t{}\t{}", p.log_p, p.qed, p.accessibility, p.weight);

@@ -24,11 +24,14 @@ class MoleculeTool final : public Tool {
   struct Params {
     void visit(ParamVisitor&) {}
   };
-  explicit MoleculeTool(const Params&) {}
+  MoleculeTool(const Params&, const ToolContext& context) : context_(context) {}
 
   std::string usage() const override;
   int run(const std::vector<std::string>& arguments, std::istream& in,
           std::ostream& out) const override;
+
+ private:
+  ToolContext context_;
 };
 
 }  // namespace marginalia::molecules

@@ -76,7 +76,8 @@ class Nll final : public Metric {
     const auto& name = capability.estimator;
     const auto answers = log_marginals(evaluation.family(), x, name,
                                        evaluation.stream("nll/" + name), params_.orders);
-    const auto& recorded = evaluation.data_log_recorded();
+    const auto& of_cells = evaluation.data_log_recorded();
+    const auto recorded = of_cells.defined() ? of_cells.sum(1) : Tensor();
     const auto nll =
         compute_mean(recorded.defined() ? -(answers.value + recorded) : -answers.value);
     const auto cells = (x != kUnknown).sum().item<double>() / double(x.size(0));

@@ -144,6 +144,116 @@ TEST_CASE("samples keep the evidence, and are scored along their own order") {
   });
 }
 
+/// Shares of values that are allowed: of most variables all, of others some, in whole or in part.
+Tensor draw_allowed(const StateSpace& space, std::int64_t rows) {
+  Stream stream(2, "allowed");
+  const auto D = space.dimension(), K = space.levels();
+  const auto share = (stream.uniform({rows, D, K}) * 4).floor() / 3;  // 0, 1/3, 2/3, 1
+  auto some = share.to(torch::kDouble);
+  some.select(2, 0).clamp_(1. / 3);  // something is left of every variable
+  const auto all = (stream.uniform({rows, D, 1}) < 0.6).expand_as(some);
+  return torch::where(all, torch::ones_like(some), some);
+}
+
+Evidence draw_evidence(const StateSpace& space, std::int64_t rows) {
+  const auto partial = test::mixed_states(space, rows);
+  return {partial, draw_allowed(space, partial.size(0))};
+}
+
+/// log p(x_S, A) by all states: float64 [B].
+Tensor sum_over_states(const Family& family, const std::string& estimator, const Evidence& known) {
+  const auto states = all_states(family.space());
+  const auto log_p = ask(family, {QueryKind::kLogMarginal, states, {}, estimator}).value;
+  std::vector<Tensor> sums;
+  for (const auto& row : known.split(1)) {
+    const auto fits = (row.partial == kUnknown).logical_or(row.partial == states).all(1);
+    const auto repeated = row.of_rows(torch::zeros({states.size(0)}, torch::kLong));
+    const auto joint = log_p + repeated.log_allowed(states);
+    sums.push_back(joint.masked_fill(fits.logical_not(), -INFINITY).logsumexp(0));
+  }
+  return torch::stack(sums);
+}
+
+TEST_CASE("of sets of values a family sums what they allow") {
+  for_each_capability(QueryKind::kLogMarginal, [](const Family& family, const Capability& c) {
+    const auto& space = family.space();
+    const auto known = draw_evidence(space, 12);
+    const Query query{.kind = QueryKind::kLogMarginal,
+                      .partial = known.partial,
+                      .estimator = c.estimator,
+                      .allowed = known.allowed};
+    if (!c.sets) {
+      CHECK(test::refusal([&] { ask(family, query); }) != "accepted");
+      return;
+    }
+    const auto log_p = ask(family, query).value;
+    if (c.status == Status::kExact)
+      CHECK(test::close(log_p, sum_over_states(family, c.estimator, known), 1e-6));
+    // What one variable is allowed, and what it is not: together everything.
+    auto one = torch::ones({2, space.dimension(), space.levels()}, torch::kDouble);
+    one[0][1] = known.allowed[0][1] * 0.5;
+    one[1][1] = 1 - one[0][1];
+    auto halves = query;
+    halves.partial = space.empty().repeat({2, 1});
+    halves.allowed = one;
+    CHECK(ask(family, halves).value.logsumexp(0).item<double>() ==
+          doctest::Approx(0).epsilon(1e-5));
+  });
+}
+
+TEST_CASE("conditionals given sets of values are shares of their sums") {
+  for_each_capability(QueryKind::kConditionals, [](const Family& family, const Capability& c) {
+    if (!c.sets) return;
+    const auto& space = family.space();
+    const auto known = draw_evidence(space, 8);
+    const auto log_p = ask(family, {.kind = QueryKind::kConditionals,
+                                    .partial = known.partial,
+                                    .estimator = c.estimator,
+                                    .allowed = known.allowed})
+                           .value;
+    const auto sums = log_p.logsumexp(2).masked_select(known.partial == kUnknown);
+    CHECK((sums.abs() < 1e-5).all().item<bool>());
+    const auto ruled_out = (known.allowed == 0).logical_and(known.partial.unsqueeze(2) == kUnknown);
+    CHECK((log_p.masked_select(ruled_out) == -INFINITY).all().item<bool>());
+    if (c.status != Status::kExact) return;
+    for (std::int64_t i = 0; i < space.dimension(); ++i)
+      for (std::int64_t k = 0; k < space.cardinalities[std::size_t(i)]; ++k) {
+        auto with = known;  // of one value of one variable, as much as is allowed
+        with.allowed = known.allowed.clone();
+        const auto share = known.allowed.select(1, i).select(1, k);
+        with.allowed.select(1, i).fill_(0);
+        with.allowed.select(1, i).select(1, k).copy_(share);
+        const auto joint = sum_over_states(family, c.estimator, with) -
+                           sum_over_states(family, c.estimator, known);
+        const auto open = known.partial.select(1, i) == kUnknown;
+        CHECK(test::close(log_p.select(1, i).select(1, k).masked_select(open).exp(),
+                          joint.masked_select(open).exp(), 1e-6));
+      }
+  });
+}
+
+TEST_CASE("samples given sets of values are of them") {
+  for_each_capability(QueryKind::kSample, [](const Family& family, const Capability& c) {
+    if (!c.sets) return;
+    const auto& space = family.space();
+    const auto known = draw_evidence(space, 24);
+    const auto answer = ask(family, {.kind = QueryKind::kSample,
+                                     .partial = known.partial,
+                                     .estimator = c.estimator,
+                                     .allowed = known.allowed});
+    CHECK(test::refusal([&] { space.check(answer.states, false, "samples"); }) == "accepted");
+    const auto kept = known.partial != kUnknown;
+    CHECK(answer.states.masked_select(kept).equal(known.partial.masked_select(kept)));
+    const auto share = known.log_allowed(answer.states);
+    CHECK(share.isfinite().all().item<bool>());
+    const auto exact = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
+    if (!exact || exact->status != Status::kExact) return;
+    const auto joint =
+        ask(family, {QueryKind::kLogMarginal, answer.states, {}, "one_pass"}).value + share;
+    CHECK(test::close(joint - sum_over_states(family, "one_pass", known), answer.value, 1e-6));
+  });
+}
+
 TEST_CASE("the most probable completion keeps the evidence, and says how probable it is") {
   for_each_capability(QueryKind::kMaxProbable, [](const Family& family, const Capability& c) {
     const auto partial = test::mixed_states(family.space(), 6);

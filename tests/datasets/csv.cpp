@@ -12,13 +12,14 @@
 #include <nlohmann/json.hpp>
 
 #include "built.h"
-#include "datasets/csv/rows.h"
 #include "datasets/csv/splits.h"
 #include "host/experiment/experiment.h"
 #include "marginalia_test.h"
+#include "shared/tables/rows.h"
 
 using namespace marginalia;
 using namespace marginalia::csv;
+using namespace marginalia::tables;
 
 namespace {
 
@@ -345,10 +346,10 @@ TEST_CASE("csv: rows are split by share, fold, group, column and time") {
 namespace {
 
 /// A dataset of a text, from a spec as users write it; more: further parameters, as text.
-struct Table {
+struct CsvData {
   test::TempDir folder;
   std::shared_ptr<Dataset> data;
-  Table(const std::string& text, const std::string& more = "") {
+  CsvData(const std::string& text, const std::string& more = "") {
     std::ofstream(folder / "t.csv") << text;
     const auto spec = Spec::from_text(
         fmt::format(R"({{"marginalia": 2, "dataset": {{"type": "csv", "file": "t.csv" {}}},
@@ -372,7 +373,7 @@ TEST_CASE("csv: a dataset's rows are levels, its numbers have a density, its gap
                         n % 5 == 0 ? ""
                         : n % 2    ? "A"
                                    : "B");
-  const Table table(text, R"(, "bins": 4)");
+  const CsvData table(text, R"(, "bins": 4)");
   CHECK(table.data->space().names == std::vector<std::string>{"sex", "age", "deck"});
   CHECK(table.data->has_gaps());
   const auto rows = table.rows(Split::kTrain);
@@ -382,16 +383,18 @@ TEST_CASE("csv: a dataset's rows are levels, its numbers have a density, its gap
   CHECK((rows.select(1, 2) == kUnknown).any().item<bool>());
   // A number says more than its bin, a gap and a label no more than themselves.
   const auto recorded = table.data->log_recorded(Split::kTrain, torch::arange(48));
+  CHECK(recorded.sizes() == rows.sizes());
   const auto gap = rows.select(1, 1) == kUnknown;
-  CHECK((recorded.masked_select(gap) == 0).all().item<bool>());
-  CHECK((recorded.masked_select(gap.logical_not()) <= 0).all().item<bool>());
+  CHECK((recorded.select(1, 1).masked_select(gap) == 0).all().item<bool>());
+  CHECK((recorded.select(1, 1).masked_select(gap.logical_not()) <= 0).all().item<bool>());
+  CHECK((recorded.select(1, 0) == 0).logical_and(recorded.select(1, 2) == 0).all().item<bool>());
   const auto line = table.data->to_text(rows[0]);
   CHECK(std::ranges::count(line, ',') == 2);
 
-  const Table valued(text, R"(, "gaps_as_values": ["age", "deck"])");
+  const CsvData valued(text, R"(, "gaps_as_values": ["age", "deck"])");
   CHECK_FALSE(valued.data->has_gaps());
   CHECK(valued.data->space().cardinalities[2] == 3);
-  const Table ignored(text, R"(, "ignored": ["deck"], "categories": ["age"])");
+  const CsvData ignored(text, R"(, "ignored": ["deck"], "categories": ["age"])");
   CHECK(ignored.data->space().names == std::vector<std::string>{"sex", "age"});
   CHECK_FALSE(ignored.data->log_recorded(Split::kTrain, torch::arange(2)).defined());
 }
@@ -399,7 +402,7 @@ TEST_CASE("csv: a dataset's rows are levels, its numbers have a density, its gap
 TEST_CASE("csv: what is wrong with a dataset's files and settings is said") {
   const std::string text = "a,b\nx,1\ny,2\nx,3\ny,1\nx,2\ny,3\nx,1\ny,2\nx,3\ny,5\n";
   const auto refused = [&](const std::string& more) {
-    return test::refusal([&] { const Table table(text, more); });
+    return test::refusal([&] { const CsvData table(text, more); });
   };
   CHECK(refused("") == "accepted");
   CHECK(refused(R"(, "ignored": ["c"])").find("has no column \"c\"; there is: a, b") !=

@@ -18,7 +18,7 @@ using namespace marginalia;
 
 namespace {
 
-const std::string kMlp = R"("network": {"type": "mlp", "hidden": 24, "layers": 2},)";
+const std::string kPerceptron = R"("network": {"type": "mlp", "hidden": 24, "layers": 2},)";
 const std::string kMade = R"("network": {"type": "made", "hidden": 24, "layers": 2},)";
 
 /// 400 rows of four columns of 2, 3, 2 and 2 labels: each mostly says what the first does, and
@@ -82,9 +82,9 @@ TEST_CASE("families learn from what is known of rows with gaps, and their mass i
            {R"({"type": "continuous_mixture", "latents": 2, "hidden": 16, "layers": 1,
                 "points": 32, "points_test": 64})",
             "", 200},
-           {R"({"type": "any_order_arm"})", kMlp, 200},
+           {R"({"type": "any_order_arm"})", kPerceptron, 200},
            {R"({"type": "arm"})", kMade, 200},
-           {R"({"type": "masked_diffusion"})", kMlp, 200}}) {
+           {R"({"type": "masked_diffusion"})", kPerceptron, 200}}) {
     CAPTURE(family);
     const Learner learner(family, network, steps);
     REQUIRE(learner.experiment->dataset->has_gaps());
@@ -99,7 +99,7 @@ TEST_CASE("families learn from what is known of rows with gaps, and their mass i
 
 TEST_CASE("families that cannot learn from gaps say so") {
   for (const auto& [family, network] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"type": "mam"})", kMlp},
+           {R"({"type": "mam"})", kPerceptron},
            {R"({"type": "continuous_mixture", "leaves": "chow_liu"})", ""},
            {R"({"type": "gflownet"})",
             R"("network": {"conditional": {"type": "mlp"}, "marginal": {"type": "mlp"},

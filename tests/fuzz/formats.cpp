@@ -13,7 +13,6 @@
 #include <marginalia/text_file.h>
 
 #include "datasets/code_points.h"
-#include "datasets/csv/rows.h"
 #include "datasets/molecules/molecule_file.h"
 #include "datasets/molecules/splits.h"
 #include "datasets/picture_file.h"
@@ -26,6 +25,8 @@
 #include "shared/lattices/graph_file.h"
 #include "shared/lattices/lattice.h"
 #include "shared/selfies/selfies.h"
+#include "shared/tables/rows.h"
+#include "shared/tables/values.h"
 
 namespace marginalia::fuzz {
 namespace {
@@ -76,12 +77,24 @@ void read_spec(std::string_view bytes) {
 
 /// What the columns are, and the levels of all rows by themselves.
 void read_csv(std::string_view bytes) {
-  const auto scan = csv::scan(file(bytes), {});
-  const auto schema = csv::find_schema(scan, {});
+  const auto scan = tables::scan(file(bytes), {});
+  const auto schema = tables::find_schema(scan, {});
   std::vector<std::int64_t> rows(static_cast<std::size_t>(scan.rows));
   std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  csv::Variables(schema, scan, rows, 8).encode(scan);
-  csv::schema_from_json(csv::to_json(schema), "schema");
+  tables::Variables variables(schema, scan, rows, 8);
+  variables.encode(scan);
+  tables::table_from_json(tables::to_json(tables::Table{schema, variables}), "kept");
+}
+
+/// What conditions leave of a table of two columns.
+void read_conditions(std::string_view bytes) {
+  static const tables::Table table = [] {
+    const auto scan = tables::scan(file("a,b\nx,1.5\ny,2\nx,7.25\ny,0\nx,3\ny,1\n"), {});
+    const auto schema = tables::find_schema(scan, {{"b", {.kind = "number"}}});
+    return tables::Table{schema, tables::Variables(schema, scan, {0, 1, 2, 3, 4, 5}, 4)};
+  }();
+  for (const auto& left : tables::values_of(table, tables::parse_conditions(bytes)))
+    left.shares();
 }
 
 void read_table(std::string_view bytes) {
@@ -190,6 +203,7 @@ const std::vector<Format>& formats() {
   static const std::vector<Format> all{
       {"spec", read_spec},
       {"csv", read_csv},
+      {"conditions", read_conditions},
       {"table", read_table},
       {"text", read_text},
       {"uai", read_uai},

@@ -2,6 +2,8 @@
 #include <map>
 #include <thread>
 
+#include <fmt/format.h>
+
 #include <marginalia/files.h>
 
 #include "host/execution/answer.h"

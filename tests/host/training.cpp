@@ -1,6 +1,9 @@
 #include <cmath>
 #include <fstream>
+#include <numeric>
 #include <set>
+
+#include <fmt/format.h>
 
 #include <marginalia/files.h>
 

@@ -17,9 +17,9 @@ ExactModel copied_bit() {
                    torch::zeros({2, 2, 2}, torch::kDouble)};
   tree.p[0] = torch::tensor({0.7, 0.3}, torch::kDouble).expand({2, 2});
   tree.p[1] = torch::eye(2, torch::kDouble);
-  return {[=](const Tensor& x) { return trees::log_marginal(tree, x); },
-          [=](const Tensor& x) { return trees::log_conditionals(tree, x); },
-          [=](const Tensor& x, Stream& stream) { return trees::sample(tree, x, stream); },
+  return {[=](const Evidence& x) { return trees::log_marginal(tree, x); },
+          [=](const Evidence& x) { return trees::log_conditionals(tree, x); },
+          [=](const Evidence& x, Stream& stream) { return trees::sample(tree, x, stream); },
           [](const Tensor& x) { return x.clamp_min(0); }};
 }
 

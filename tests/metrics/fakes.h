@@ -184,7 +184,7 @@ class Rows final : public Dataset {
   std::int64_t size(Split) const override { return rows_.size(0); }
   bool has_gaps() const override { return (rows_ == kUnknown).any().item<bool>(); }
   Tensor all() const { return rows_; }
-  Tensor recorded;  // float64 [N], as of log_recorded
+  Tensor recorded;  // float64 [N, D], as of log_recorded
 
  private:
   Tensor compute_rows(Split, const Tensor& indices, std::uint64_t) const override {

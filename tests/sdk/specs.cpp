@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <marginalia/error.h>
+
 #include "sdk/base/text.h"
 
 using namespace marginalia;

@@ -13,7 +13,6 @@
 #include <marginalia/error.h>
 
 #include "light.h"
-#include "sdk/base/text.h"
 
 namespace marginalia::app {
 
@@ -36,6 +35,8 @@ static std::string find_kind(const Catalogue& catalogue, const std::string& name
 }
 
 std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
+  if (a.rest.size() > 1)
+    throw SpecError(fmt::format("data {}: one FILTER, not {}", a.action, a.rest.size()));
   const auto kind = a.name.empty() ? "" : find_kind(catalogue, a.name);
   std::vector<Item> items;
   std::vector<std::string> files;
@@ -43,14 +44,14 @@ std::vector<Item> chosen(const Catalogue& catalogue, const DataArguments& a) {
     for (const auto& source : d.sources) {
       if (!a.name.empty() && d.name != a.name) continue;
       files.push_back(source.file);
-      if (matches(a.filter, source.file)) items.push_back({d.name, source});
+      if (matches(a.filter(), source.file)) items.push_back({d.name, source});
     }
   if (files.empty() && !a.name.empty())
     throw SpecError(fmt::format("{} \"{}\" has no public files; its spec names files of your own",
                                 kind, a.name));
   if (items.empty() && !files.empty())
     throw SpecError(fmt::format("no file of {} begins with \"{}\"; there is:\n  {}", a.name,
-                                a.filter, fmt::join(files, "\n  ")));
+                                a.filter(), fmt::join(files, "\n  ")));
   return items;
 }
 

@@ -10,7 +10,6 @@
 #include <marginalia/spec.h>
 
 #include "light.h"
-#include "sdk/base/text.h"
 
 namespace marginalia::app {
 namespace {

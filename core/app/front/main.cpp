@@ -13,7 +13,6 @@
 #include "heavy.h"
 #include "light.h"
 #include "sdk/base/json_fault.h"
-#include "sdk/base/text.h"
 #include "verbs.h"
 
 namespace marginalia::app {
@@ -47,9 +46,10 @@ struct Program {
     return catalogue;
   }
 
-  /// A verb that a plugin adds; its words are the tool's to read.
+  /// A verb that a plugin adds; its words are the tool's to read, but for options of the program.
   int tool(std::vector<std::string> words) {
     request.verb = words.front();
+    request.tool.words = take_options({words.begin() + 1, words.end()}, request);
     const auto offered = catalogue();
     const auto tool = offered.find("tool", request.verb);
     if (!tool) {
@@ -57,8 +57,7 @@ struct Program {
       std::ranges::copy(offered.names("tool"), std::back_inserter(known));
       throw UnknownComponent(unknown_name("verb", request.verb, known));
     }
-    request.tool.assign(words.begin() + 1, words.end());
-    if (!std::ranges::count(request.tool, "--help")) return serve_by_torch(request);
+    if (!std::ranges::count(request.tool.words, "--help")) return serve_by_torch(request);
     std::cout << tool->usage << "\n";
     return 0;
   }

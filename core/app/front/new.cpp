@@ -13,7 +13,6 @@
 #include <marginalia/spec.h>
 
 #include "light.h"
-#include "sdk/base/text.h"
 
 namespace marginalia::app {
 namespace {

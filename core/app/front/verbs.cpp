@@ -2,6 +2,8 @@
 /// The verbs and their options: all of the command line.
 #include "verbs.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +12,27 @@
 namespace marginalia::app {
 namespace {
 
+/// The options that all verbs take.
+void add_common(CLI::App& verb, Options& options) {
+  verb.add_option("--plugins", options.plugins, "a folder of plugins; may be repeated")
+      ->type_name("DIR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb.add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")
+      ->type_name("DIR");
+  verb.add_option("--threads", options.threads, "of tensor maths; else every core")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  verb.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; else the spec's");
+}
+
+void add_checkpoint(CLI::App& verb, std::string& checkpoint) {
+  verb.add_option("--checkpoint", checkpoint,
+                  "file, or name below checkpoints/; else the best, where one was selected, else "
+                  "the last")
+      ->type_name("FILE");
+}
+
 /// Adds verbs to a program, each with the options that all take.
 class Verbs {
  public:
@@ -17,17 +40,7 @@ class Verbs {
 
   CLI::App& add(const std::string& name, const std::string& what, const std::string& example) {
     auto& verb = *program_.add_subcommand(name, what);
-    auto& options = request_.options;
-    verb.add_option("--plugins", options.plugins, "a folder of plugins; may be repeated")
-        ->type_name("DIR")
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    verb.add_option("--data", options.data, "data directory; else $MARGINALIA_DATA")
-        ->type_name("DIR");
-    verb.add_option("--threads", options.threads, "of tensor maths; else every core")
-        ->type_name("N")
-        ->check(CLI::Range(1, 4096));
-    verb.add_option("--device", options.device, "auto, cpu, cuda or cuda:N; else the spec's");
+    add_common(verb, request_.options);
     verb.footer("Example:\n  " + example);
     verb.callback([&request = request_, name] { request.verb = name; });
     return verb;
@@ -37,10 +50,7 @@ class Verbs {
                       RunQuery& query) {
     auto& verb = add(name, what, example);
     verb.add_option("run", query.run, "run directory")->required()->type_name("RUN");
-    verb.add_option("--checkpoint", query.checkpoint,
-                    "file, or name below checkpoints/; else the best, where one was selected, else "
-                    "the last")
-        ->type_name("FILE");
+    add_checkpoint(verb, query.checkpoint);
     return verb;
   }
 
@@ -279,14 +289,21 @@ void add_reproduce(Verbs& verbs, ReproduceArguments& a) {
 }
 
 void add_data(Verbs& verbs, DataArguments& a) {
-  auto& verb = verbs.add("data", "the public files of datasets and energies: which, and where",
-                         "marginalia data fetch mnist binarized");
-  verb.add_option("action", a.action, "list, fetch or verify")
+  auto& verb = verbs.add("data",
+                         "the public files of datasets and energies: which, and where; what a file "
+                         "of yours is taken for",
+                         "marginalia data fetch mnist binarized\n"
+                         "  marginalia data describe my.csv header=yes");
+  verb.add_option("action", a.action, "list, fetch, verify, or describe FILE")
       ->required()
-      ->check(CLI::IsMember({"list", "fetch", "verify"}));
-  verb.add_option("name", a.name, "a dataset or an energy; else all")->type_name("NAME");
-  verb.add_option("filter", a.filter, "only files that begin so; * and ? stand for any")
+      ->check(CLI::IsMember({"list", "fetch", "verify", "describe"}));
+  verb.add_option("name", a.name, "a dataset or an energy, else all; of describe a FILE")
+      ->type_name("NAME");
+  verb.add_option("rest", a.rest,
+                  "FILTER: only files that begin so, * and ? stand for any; of describe key=value, "
+                  "as of the dataset's parameters")
       ->type_name("FILTER");
+  verb.add_flag("--json", a.json, "of describe: as JSON, which the parameter \"schema\" takes");
   verb.add_option("--from", a.from, "fetch from a mirror: in place of https://HOST")
       ->type_name("URL_PREFIX");
 }
@@ -300,6 +317,17 @@ void add_new(Verbs& verbs, NewArguments& a) {
 }
 
 }  // namespace
+
+std::vector<std::string> take_options(std::vector<std::string> words, Request& request) {
+  CLI::App program;
+  program.set_help_flag();
+  program.allow_extras();
+  add_common(program, request.options);
+  add_checkpoint(program, request.tool.checkpoint);
+  std::ranges::reverse(words);  // as CLI11 takes them
+  program.parse(words);
+  return program.remaining();
+}
 
 void add_verbs(CLI::App& program, Request& request) {
   Verbs verbs(program, request);

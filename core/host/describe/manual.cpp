@@ -233,7 +233,9 @@ Json describe_all(const PluginHost& host) {
                           {"sources", list_sources(*d)}});
     if (d->kind == Tool::kKind)
       components.back()["usage"] =
-          registry.make<Tool>(Spec::from_text(Json{{"type", d->name}}.dump(), "tool"))->usage();
+          registry
+              .make<Tool>(Spec::from_text(Json{{"type", d->name}}.dump(), "tool"), ToolContext{})
+              ->usage();
   }
   Json pages = Json::object();
   for (const auto& [name, text] : reference(registry))

@@ -79,7 +79,7 @@ std::vector<Capability> answers_from(const Registry& registry, const Description
 
 bool operator==(const Capability& a, const Capability& b) {
   return a.kind == b.kind && a.estimator == b.estimator && a.status == b.status &&
-         a.passes == b.passes && a.route == b.route;
+         a.passes == b.passes && a.route == b.route && a.sets == b.sets;
 }
 
 struct AnswerColumn {
@@ -96,7 +96,8 @@ std::string cell(const AnswersOfFamily& row, const AnswerColumn& column) {
   std::vector<std::string> ways;
   for (const auto& c : row.capabilities)
     if (c.kind == column.kind)
-      ways.push_back(fmt::format("`{}` {}, {}", c.estimator, to_string(c.status), c.passes));
+      ways.push_back(fmt::format("`{}` {}, {}{}", c.estimator, to_string(c.status), c.passes,
+                                 c.sets ? "; sets" : ""));
   auto text = fmt::format("{}", fmt::join(ways, "<br>"));
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
     text.insert(at, 1, '\\');
@@ -115,14 +116,12 @@ std::string code(const AnswersOfFamily& row) {
 }
 
 constexpr const char* kLegend =
-    "Each answer: its estimator; how far it can be trusted, equal to the model's own law, a bound "
-    "on "
-    "it, or an estimate;\nand the network passes a row that it takes, with S the known variables, "
-    "U "
-    "the unknown, D all. An empty cell is a\nquestion that the family refuses. log p(x) is log "
-    "p(x_S) with nothing unknown, log p(x_Q given x_E) is asked with\n`given`. The last column "
-    "names "
-    "the estimator whose -log2 p(x) is the length of a code for x.\n";
+    R"(Each answer: its estimator; how far it can be trusted, equal to the model's own law, a bound on it, or an estimate;
+and the network passes a row that it takes, with S the known variables, U the unknown, D all. An empty cell is a
+question that the family refuses; "sets" says that what is known may be sets of values. log p(x) is log p(x_S) with
+nothing unknown, log p(x_Q given x_E) is asked with `given`. The last column names the estimator whose -log2 p(x) is
+the length of a code for x.
+)";
 
 }  // namespace
 

@@ -12,7 +12,6 @@
 #include "answering.h"
 #include "evaluator.h"
 #include "sdk/base/clock.h"
-#include "sdk/base/text.h"
 
 namespace marginalia {
 namespace {

@@ -157,6 +157,9 @@ RunResult run(const RunRequest& request, const Environment& environment, const H
   execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
   auto directory = RunDirectory::create(wanted.folder, wanted.force);
   directory.set_record(execution::first_record(wanted, experiment, environment));
+  if (const auto* dataset = experiment.dataset.get())
+    if (const auto description = dataset->description(); !description.is_null())
+      directory.write_description(description);
   directory.log("started");
   if (!initial.empty()) directory.log(initial);
   call(hooks.say,

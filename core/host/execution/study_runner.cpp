@@ -18,7 +18,6 @@
 #include "records/comparison/comparison.h"
 #include "run.h"
 #include "sdk/base/clock.h"
-#include "sdk/base/text.h"
 #include "study_runner.h"
 
 namespace marginalia {

@@ -12,7 +12,6 @@
 
 #include "experiment.h"
 #include "sdk/base/json_fault.h"
-#include "sdk/base/text.h"
 
 namespace marginalia {
 

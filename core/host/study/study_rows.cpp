@@ -10,7 +10,6 @@
 #include <marginalia/error.h>
 
 #include "records/study/baselines.h"
-#include "sdk/base/text.h"
 
 namespace marginalia::study {
 namespace {

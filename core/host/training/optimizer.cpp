@@ -11,7 +11,6 @@
 #include <marginalia/error.h>
 
 #include "optimizer.h"
-#include "sdk/base/text.h"
 
 namespace marginalia {
 

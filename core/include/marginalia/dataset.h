@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <marginalia/component.h>
+#include <marginalia/json.h>
 #include <marginalia/state_space.h>
 #include <marginalia/state_text.h>
 
@@ -14,7 +15,10 @@ enum class Split { kTrain, kValid, kTest };
 MARGINALIA_API std::string_view to_string(Split split);   ///< "train", "valid", "test"
 MARGINALIA_API Split split_named(std::string_view name);  ///< throws SpecError
 
-/// States to learn from, in three splits.
+/// States to learn from, in three splits. One that reads files of the user's by a parameter "file"
+/// may say which kinds, by the ends of their names, for `marginalia data describe FILE`:
+///
+///   static constexpr const char* kFiles = ".csv .tsv";
 class MARGINALIA_API Dataset : public Component {
  public:
   using Interface = Dataset;
@@ -29,11 +33,18 @@ class MARGINALIA_API Dataset : public Component {
   /// what was observed alone.
   virtual bool has_gaps() const { return false; }
 
+  /// What its files were taken for, as columns and their kinds: what a run keeps of it, for tools.
+  /// Null: nothing (the default).
+  virtual Json description() const;
+  /// The same for people, in lines; by default the space and how many rows there are.
+  virtual std::string summary() const;
+
   /// Rows by index. What is random in them (crops, binarisation) depends on (epoch_key, index)
   /// alone.  indices: int64 [B], 0 <= index < size  ->  int64 [B, D], on the CPU.
   Tensor rows(Split split, const Tensor& indices, std::uint64_t epoch_key = 0) const;
   /// log p(what was recorded | the row's levels), where levels gather what was recorded, as bins do
-  /// numbers: float64 [B], or undefined where they say all of it.
+  /// numbers, of each variable: float64 [B, D], 0 where one is unknown; undefined where levels say
+  /// all of it.
   Tensor log_recorded(Split split, const Tensor& indices) const;
   /// The class of each row: int64 [B], or undefined where the dataset has none.
   Tensor labels(Split split, const Tensor& indices) const;

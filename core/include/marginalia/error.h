@@ -1,10 +1,13 @@
 #pragma once
 
-#include <marginalia/api.h>
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include <marginalia/api.h>
 
 namespace marginalia {
 
@@ -53,6 +56,10 @@ class MARGINALIA_API PluginError : public Error {
   using Error::Error;
   ~PluginError() override;
 };
+
+/// "no energy is called "isng"; did you mean "ising"?" and the list of what there is.
+MARGINALIA_API std::string unknown_name(std::string_view kind, std::string_view name,
+                                        const std::vector<std::string>& known);
 
 /// Says `text` on stderr, as "marginalia: warning: TEXT": what is done all the same, with a word.
 MARGINALIA_API void warn(const std::string& text);

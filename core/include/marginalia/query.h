@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <marginalia/api.h>
@@ -37,6 +38,29 @@ enum class Order { kRandom, kForward, kBackward, kParallel };
 MARGINALIA_API std::string_view to_string(Order order);     ///< "random", ...
 MARGINALIA_API Order order_named(const std::string& name);  ///< throws SpecError
 
+/// What is known of a batch of states: values of some variables, and of others which they may be.
+struct MARGINALIA_API Evidence {
+  Evidence(Tensor values, Tensor sets = {})
+      : partial(std::move(values)), allowed(std::move(sets)) {}
+  Tensor partial;  ///< int64 [B, D]: x_S; kUnknown elsewhere
+  /// float64 [B, D, K] in 0..1, or undefined (1 everywhere): how much of each value of an unknown
+  /// variable is allowed. 0 and 1 make sets of values; what lies between is a part of a value, as
+  /// where values are bins of numbers and a range ends within one. The event A it stands for has
+  ///   p(x_S, A) = sum_{x_U} p(x_S, x_U) prod_{i in U} allowed_i(x_i).
+  Tensor allowed;
+
+  std::int64_t rows() const;
+  std::vector<Evidence> split(std::int64_t rows) const;  ///< the last with what is left
+  Evidence of_rows(const Tensor& rows) const;            ///< rows: int64 [R]
+  /// One row that is expanded to many (Tensor::expand), of which models then sum once.
+  bool repeats_one() const;
+  Evidence once() const;  ///< the first row where repeats_one(), else all
+  /// bool [B, D]: unknown variables of which not everything is allowed.
+  Tensor restricted() const;
+  /// log prod_{i unknown} allowed_i(x_i) of whole states, int64 [B, D]: float64 [B].
+  Tensor log_allowed(const Tensor& states) const;
+};
+
 /// A question to a model.
 struct Query {
   QueryKind kind = QueryKind::kLogMarginal;
@@ -48,6 +72,12 @@ struct Query {
   std::int64_t steps = 0;  ///< of a sample drawn in blocks; 0: one variable at a time
   bool in_float32 =
       false;  ///< exact sums may be rounded to float32, which takes a third of the time
+  bool states_alone = false;  ///< of a sample: `value`, which may cost more, is not wanted
+  /// As of Evidence, beside `partial`; its event A is asked about by log p(x_S, A | given), and
+  /// conditioned on by conditionals and samples.
+  Tensor allowed = {};
+
+  Evidence evidence() const { return {partial, allowed}; }
 };
 
 /// What the asker should know of the answer to one row.
@@ -73,6 +103,7 @@ struct Capability {
   Status status;
   std::string passes;  ///< "1", "|U|", "orders x |S|"
   Route route = Route::kOther;
+  bool sets = false;  ///< whether Query::allowed is taken
 };
 
 }  // namespace marginalia

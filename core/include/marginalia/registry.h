@@ -55,6 +55,7 @@ struct Description {
   std::vector<OptionalPart> parts;  ///< T::parts(), what it can be built without
   std::vector<MeasurementInfo> measurements;  ///< of a metric: T::kMeasurements
   std::string reference_chains;               ///< of a family: T::kReferenceChains
+  std::string files;                          ///< of a dataset: T::kFiles
   /// T::upgrade: parameters as a spec of format `from` gives them -> the same in today's words.
   /// Empty where nothing has changed. Throws SpecError for what has no such words.
   std::function<Json(const Json&, int from)> upgrade;
@@ -135,6 +136,7 @@ void Registry::add_one() {
   if constexpr (requires { T::kMeasurements; })
     d.measurements.assign(std::begin(T::kMeasurements), std::end(T::kMeasurements));
   if constexpr (requires { T::kReferenceChains; }) d.reference_chains = T::kReferenceChains;
+  if constexpr (requires { T::kFiles; }) d.files = T::kFiles;
   if constexpr (requires { &T::upgrade; }) d.upgrade = &T::upgrade;
   d.visit = [](ParamVisitor& visitor) { Params().visit(visitor); };
 

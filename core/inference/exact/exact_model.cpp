@@ -11,7 +11,7 @@ namespace marginalia {
 namespace {
 
 /// log p of what is conditioned on.
-Tensor log_given(const ExactModel& model, const Tensor& given) {
+Tensor log_given(const ExactModel& model, const Evidence& given) {
   const auto log_p = model.log_marginal(given);
   const auto rows = (log_p == -INFINITY).nonzero();
   if (rows.size(0) > 0) throw ImpossibleGiven(rows[0].item<std::int64_t>());
@@ -40,25 +40,27 @@ Tensor log_conditionals_of(const Tensor& p, const Tensor& partial) {
 }
 
 Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream) {
-  const auto& x = query.partial;
+  const auto known = query.evidence();
   Answer answer{.value = {}, .status = Status::kExact, .passes = 1};
   switch (query.kind) {
     case QueryKind::kLogMarginal:
-      answer.value = model.log_marginal(x);
+      answer.value = model.log_marginal(known);
       if (query.given.defined()) answer.value = answer.value - log_given(model, query.given);
       break;
     case QueryKind::kConditionals:
-      log_given(model, x);
-      answer.value = model.log_conditionals(x);
+      log_given(model, known.once());
+      answer.value = model.log_conditionals(known);
       break;
-    case QueryKind::kSample:
-      answer.value = -log_given(model, x);
-      answer.states = model.sample(x, stream);
-      answer.value += model.log_marginal(answer.states);
+    case QueryKind::kSample: {
+      const auto log_p = log_given(model, known.once());
+      answer.states = model.sample(known, stream);
+      if (!query.states_alone)
+        answer.value = model.log_marginal(answer.states) + known.log_allowed(answer.states) - log_p;
       break;
+    }
     case QueryKind::kMaxProbable:
-      answer.value = -log_given(model, x);
-      answer.states = model.most_probable(x);
+      answer.value = -log_given(model, known);
+      answer.states = model.most_probable(known.partial);
       answer.value += model.log_marginal(answer.states);
       answer.status = Status::kLower;
       break;
@@ -69,9 +71,9 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
 }
 
 std::vector<Capability> capabilities_of_exact(const std::string& passes) {
-  return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, passes, Route::kOnePass},
-          {QueryKind::kConditionals, "one_pass", Status::kExact, passes, Route::kOnePass},
-          {QueryKind::kSample, "one_pass", Status::kExact, passes, Route::kOnePass}};
+  return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, passes, Route::kOnePass, true},
+          {QueryKind::kConditionals, "one_pass", Status::kExact, passes, Route::kOnePass, true},
+          {QueryKind::kSample, "one_pass", Status::kExact, passes, Route::kOnePass, true}};
 }
 
 }  // namespace marginalia

@@ -40,11 +40,15 @@ class Messages {
 
   /// From the leaves: evidence_i(k) = p(what is known below i | x_i = k), up to a factor. Products
   /// over children are sums of logs: many that disagree would take every value to 0.
-  /// -> log p(x_S).
-  double up(const std::int64_t* x) {
+  /// allowed: [D, K], as of Evidence, or null.  -> log p(x_S, A).
+  double up(const std::int64_t* x, const double* allowed = nullptr) {
     for (std::int64_t i = 0; i < D_; ++i)
-      for (std::int64_t k = 0; k < K_; ++k)
-        log_evidence(i)[k] = x[i] == kUnknown || x[i] == k ? 0 : -INFINITY;
+      for (std::int64_t k = 0; k < K_; ++k) {
+        const bool unknown = x[i] == kUnknown;
+        log_evidence(i)[k] = unknown && allowed     ? std::log(allowed[i * K_ + k])
+                             : unknown || x[i] == k ? 0
+                                                    : -INFINITY;
+      }
     double log_scale = 0;
     for (std::int64_t n = D_; n-- > 0;) {
       const auto i = order_[n];
@@ -135,13 +139,27 @@ class Messages {
   std::vector<double> log_evidence_, evidence_, message_;
 };
 
-/// Calls work(messages, row) for every row, on all threads.
+/// Calls work(messages, row) for every row after its messages went up, on all threads.
+/// log_p: float64 [B], what up() says of each row.
 template <class Work>
-void for_each_row(const Tree& tree, std::int64_t rows, const Work& work) {
-  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+void for_each_row(const Tree& tree, const Evidence& known, const Tensor& log_p, const Work& work) {
+  const bool repeated = known.repeats_one();
+  const auto rows = known.once();
+  const auto x = rows.partial.contiguous();
+  const auto allowed = rows.allowed.defined() ? rows.allowed.contiguous() : Tensor();
+  const auto D = x.size(1), K = tree.p.size(2);
+  const auto up = [&](Messages& messages, std::int64_t row) {
+    return messages.up(x.data_ptr<std::int64_t>() + row * D,
+                       allowed.defined() ? allowed.data_ptr<double>() + row * D * K : nullptr);
+  };
+  at::parallel_for(0, known.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
     Messages messages(tree);
-    for (auto row = begin; row < end; ++row)
+    double log_p_row = 0;
+    for (auto row = begin; row < end; ++row) {
+      if (!repeated || row == begin) log_p_row = up(messages, repeated ? 0 : row);
+      log_p.data_ptr<double>()[row] = log_p_row;
       work(messages, row);
+    }
   });
 }
 
@@ -267,34 +285,27 @@ Tree with_pairs(const Tree& tree, const Tensor& pairs, const StateSpace& space, 
   return {tree.parent, tree.order, p};
 }
 
-Tensor log_marginal(const Tree& tree, const Tensor& partial) {
-  const auto x = partial.contiguous();
-  const auto D = x.size(1);
-  auto out = torch::empty({x.size(0)}, torch::kDouble);
-  for_each_row(tree, x.size(0), [&](Messages& messages, std::int64_t row) {
-    out.data_ptr<double>()[row] = messages.up(x.data_ptr<std::int64_t>() + row * D);
-  });
-  return out;
+Tensor log_marginal(const Tree& tree, const Evidence& known) {
+  auto log_p = torch::empty({known.rows()}, torch::kDouble);
+  for_each_row(tree, known, log_p, [](Messages&, std::int64_t) {});
+  return log_p;
 }
 
-Tensor log_conditionals(const Tree& tree, const Tensor& partial) {
-  const auto x = partial.contiguous();
-  const auto D = x.size(1), K = tree.p.size(2);
-  auto out = torch::empty({x.size(0), D, K}, torch::kDouble);
-  for_each_row(tree, x.size(0), [&](Messages& messages, std::int64_t row) {
-    messages.up(x.data_ptr<std::int64_t>() + row * D);
+Tensor log_conditionals(const Tree& tree, const Evidence& known) {
+  const auto B = known.rows(), D = tree.p.size(0), K = tree.p.size(2);
+  auto log_p = torch::empty({B}, torch::kDouble), out = torch::empty({B, D, K}, torch::kDouble);
+  for_each_row(tree, known, log_p, [&](Messages& messages, std::int64_t row) {
     messages.down(out.data_ptr<double>() + row * D * K);
   });
   return out.log();
 }
 
-Tensor sample(const Tree& tree, const Tensor& partial, Stream& stream) {
-  const auto x = partial.contiguous();
-  const auto D = x.size(1);
-  const auto u = stream.uniform({x.size(0), D});
-  auto out = torch::empty_like(x);
-  for_each_row(tree, x.size(0), [&](Messages& messages, std::int64_t row) {
-    messages.up(x.data_ptr<std::int64_t>() + row * D);
+Tensor sample(const Tree& tree, const Evidence& known, Stream& stream) {
+  const auto B = known.rows(), D = tree.p.size(0);
+  const auto u = stream.uniform({B, D});
+  auto log_p = torch::empty({B}, torch::kDouble);
+  auto out = torch::empty({B, D}, torch::kLong);
+  for_each_row(tree, known, log_p, [&](Messages& messages, std::int64_t row) {
     messages.draw(u.data_ptr<float>() + row * D, out.data_ptr<std::int64_t>() + row * D);
   });
   return out;

@@ -10,6 +10,8 @@
 #include <marginalia/network.h>
 #include <marginalia/state_space.h>
 
+#include "sets.h"
+
 namespace marginalia {
 
 Tensor LogConditionals::at(const Tensor& partial, const Tensor& variable) const {
@@ -269,11 +271,11 @@ static std::vector<std::int64_t> choose_blocks(const Query& query,
 
 std::vector<Capability> capabilities_of_conditionals() {
   return {
-      {QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder},
+      {QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder, true},
       {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|", Route::kEnsemble},
       {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
-      {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass},
-      {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder}};
+      {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass, true},
+      {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder, true}};
 }
 
 /// In parts, so that a large batch does not need its activations all at once.
@@ -320,6 +322,7 @@ static ChainSample sample(const LogConditionals& conditionals, const Query& quer
 
 Answer answer_from_conditionals(const LogConditionals& conditionals, const Query& query,
                                 Stream& stream, const ConditionalsInfo& info) {
+  if (query.allowed.defined()) return answer_of_sets(conditionals, query, stream, info);
   switch (query.kind) {
     case QueryKind::kLogMarginal: {
       const auto s = score(conditionals, query, info, stream);

@@ -122,6 +122,15 @@ void RunDirectory::write_evaluation(const Json& evaluation) {
   update({{"evaluation_sha256", sha256_hex(text)}});
 }
 
+void RunDirectory::write_description(const Json& description) {
+  write_atomically(path_ / "dataset.json", description.dump(1) + "\n");
+}
+
+Json RunDirectory::description() const {
+  const auto file = path_ / "dataset.json";
+  return fs::exists(file) ? parse_json(read_text(file)) : Json();
+}
+
 bool RunDirectory::in_use(const fs::path& path) {
   const int file = ::open((path / "lock").c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0) return false;

@@ -16,7 +16,8 @@ namespace marginalia {
 std::string spec_hash(const Json& resolved);
 
 /// The folder that an experiment writes: run.json, metrics.jsonl, checkpoints/, samples/,
-/// evaluation.json, report.html, log.txt and TensorBoard events.
+/// evaluation.json, report.html, log.txt and TensorBoard events; dataset.json of datasets that
+/// describe themselves.
 class RunDirectory {
  public:
   /// Makes it and locks it. An existing one is refused; with `force` it is renamed to PATH.old (or
@@ -44,6 +45,10 @@ class RunDirectory {
   void log(const std::string& line) const;  ///< one line into log.txt, with the time
   /// Writes evaluation.json, and its sum into run.json.
   void write_evaluation(const Json& evaluation);
+
+  /// dataset.json: what the dataset says of itself when training begins.
+  void write_description(const Json& description);
+  Json description() const;  ///< null where there is none
 
   /// Whether a process holds the lock of the run at `path`.
   static bool in_use(const std::filesystem::path& path);

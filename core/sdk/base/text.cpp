@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <marginalia/error.h>
+
 #include "text.h"
 
 namespace marginalia {

@@ -13,10 +13,6 @@ namespace marginalia {
 MARGINALIA_API std::string nearest(std::string_view word,
                                    const std::vector<std::string>& candidates);
 
-/// "no energy is called "isng"; did you mean "ising"?" and the list of what there is.
-MARGINALIA_API std::string unknown_name(std::string_view kind, std::string_view name,
-                                        const std::vector<std::string>& known);
-
 /// Every `what` in `text` replaced by `by`, which is not searched again.
 MARGINALIA_API std::string replaced(std::string text, std::string_view what, std::string_view by);
 

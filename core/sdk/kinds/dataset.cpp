@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/dataset.h>
 #include <marginalia/error.h>
@@ -42,6 +43,19 @@ Tensor Dataset::labels(Split split, const Tensor& indices) const {
 Tensor Dataset::log_recorded(Split split, const Tensor& indices) const {
   check_indices(split, indices);
   return compute_log_recorded(split, indices);
+}
+
+Json Dataset::description() const {
+  return {};
+}
+
+std::string Dataset::summary() const {
+  const auto rows = [&](Split split) {
+    return fmt::format("{} {}", size(split), to_string(split));
+  };
+  return fmt::format("{} variables of at most {} values; rows: {}, {}, {}{}\n", space().dimension(),
+                     space().levels(), rows(Split::kTrain), rows(Split::kValid), rows(Split::kTest),
+                     has_gaps() ? "; with gaps" : "");
 }
 
 Tensor Dataset::compute_log_recorded(Split, const Tensor&) const {

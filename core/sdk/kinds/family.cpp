@@ -10,8 +10,6 @@
 #include <marginalia/family.h>
 #include <marginalia/spec.h>
 
-#include "sdk/base/text.h"
-
 namespace marginalia {
 
 Family::~Family() = default;
@@ -99,19 +97,38 @@ static void check_values(const Family& family, const Tensor& partial, const Answ
                           family.label(), i, space.cardinalities[std::size_t(i)] - 1));
 }
 
+/// Evidence of sets is of the shape of the answers, in shares of 0 to 1.
+static void check_allowed(const Family& family, const Query& query) {
+  const auto& allowed = query.allowed;
+  const auto D = family.space().dimension(), K = family.space().levels();
+  if (allowed.scalar_type() != at::kDouble ||
+      allowed.sizes() != at::IntArrayRef({query.partial.size(0), D, K}))
+    throw Error(fmt::format("{}: allowed must be float64 [{}, {}, {}]", family.label(),
+                            query.partial.size(0), D, K));
+  if (!(allowed >= 0).logical_and(allowed <= 1).all().item<bool>())
+    throw Error(fmt::format("{}: allowed must be in 0..1", family.label()));
+}
+
 Answer Family::answer(const Query& query, Stream& stream) const {
   auto asked = query;
+  const bool sets = query.allowed.defined();
   std::vector<std::string> known;
-  for (const auto& c : capabilities())
-    if (c.kind == query.kind) known.push_back(c.estimator);
+  bool answered = false;
+  for (const auto& c : capabilities()) {
+    if (c.kind != query.kind) continue;
+    answered = true;
+    if (c.sets || !sets) known.push_back(c.estimator);
+  }
   if (known.empty())
-    throw SpecError(fmt::format("{} does not answer {}", label(), to_string(query.kind)));
+    throw SpecError(fmt::format("{} does not answer {}{}", label(), to_string(query.kind),
+                                answered ? " where sets of values are known" : ""));
   if (asked.estimator.empty()) asked.estimator = known.front();
   if (!std::ranges::count(known, asked.estimator))
     throw SpecError(fmt::format("{}: {}", label(),
                                 unknown_name(fmt::format("estimator of {}", to_string(query.kind)),
                                              asked.estimator, known)));
   if (asked.kind != QueryKind::kLogZ) space().check(asked.partial, true, label());
+  if (sets) check_allowed(*this, asked);
   torch::NoGradGuard no_grad;
   auto answer = compute_answer(asked, stream);
   check_values(*this, asked.partial, answer);

@@ -3,5 +3,6 @@
 namespace marginalia {
 
 Tool::~Tool() = default;
+TrainedRun::~TrainedRun() = default;
 
 }  // namespace marginalia

@@ -4,12 +4,11 @@
 
 #include <marginalia/dataset.h>
 #include <marginalia/energy.h>
+#include <marginalia/error.h>
 #include <marginalia/family.h>
 #include <marginalia/metric.h>
 #include <marginalia/registry.h>
 #include <marginalia/tool.h>
-
-#include "sdk/base/text.h"
 
 namespace marginalia {
 
@@ -33,6 +32,7 @@ Description Registry::describe(std::string kind, std::string name) const {
           .parts = {},
           .measurements = {},
           .reference_chains = {},
+          .files = {},
           .upgrade = {}};
 }
 

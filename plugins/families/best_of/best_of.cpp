@@ -161,8 +161,9 @@ class BestOf final : public Family {
 
   static void check(const Family& family) {
     const auto way = family.by_route(QueryKind::kLogMarginal, Route::kOnePass);
-    if (!way || way->status != Status::kExact)
-      throw SpecError(fmt::format("\"families\": {} has no exact marginals", family.label()));
+    if (!way || way->status != Status::kExact || !way->sets)
+      throw SpecError(
+          fmt::format("\"families\": {} has no exact marginals of sets of values", family.label()));
   }
 
   std::size_t best() const {
@@ -208,44 +209,49 @@ class BestOf final : public Family {
         at(*members_[m], std::log(w));
   }
 
-  /// log w_m p_m(x_S): float64 [B, kept].
-  Tensor log_joint(const Tensor& partial, Stream& stream) const {
+  static Query ask(QueryKind kind, const Evidence& known) {
+    return {.kind = kind, .partial = known.partial, .allowed = known.allowed};
+  }
+
+  /// log w_m p_m(x_S, A): float64 [B, kept].
+  Tensor log_joint(const Evidence& known, Stream& stream) const {
     std::vector<Tensor> all;
     for_kept([&](const Member& member, double log_weight) {
-      const Query query{.kind = QueryKind::kLogMarginal, .partial = partial};
-      all.push_back(member.answer(query, stream).value + log_weight);
+      const auto answer = member.answer(ask(QueryKind::kLogMarginal, known), stream);
+      all.push_back(answer.value + log_weight);
     });
     return torch::stack(all, 1);
   }
 
-  /// log sum_m p(m | x_S) p_m(x_i = k | x_S).
-  Tensor log_conditionals(const Tensor& partial, Stream& stream) const {
-    const auto posterior = log_joint(partial, stream).log_softmax(1);
-    const auto B = partial.size(0);
+  /// log sum_m p(m | x_S, A) p_m(x_i = k | x_S, A).
+  Tensor log_conditionals(const Evidence& known, Stream& stream) const {
+    const auto posterior = log_joint(known, stream).log_softmax(1);
+    const auto B = known.rows();
     std::vector<Tensor> all;
     for_kept([&](const Member& member, double) {
       const auto share = posterior.select(1, std::int64_t(all.size()));
-      const auto rows = share.isfinite().nonzero().squeeze(1);  // elsewhere x_S is impossible to it
-      const Query query{.kind = QueryKind::kConditionals, .partial = partial.index_select(0, rows)};
+      const auto rows = share.isfinite().nonzero().squeeze(1);  // elsewhere it is impossible to it
+      const auto answer = member.answer(ask(QueryKind::kConditionals, known.of_rows(rows)), stream);
       auto of_member =
           torch::full({B, space_.dimension(), space_.levels()}, -INFINITY, torch::kDouble);
-      of_member.index_copy_(0, rows, member.answer(query, stream).value);
+      of_member.index_copy_(0, rows, answer.value);
       all.push_back(of_member + share.view({-1, 1, 1}));
     });
     return torch::stack(all).logsumexp(0);
   }
 
   /// A member by its posterior weight, then the variables.
-  Tensor sample(const Tensor& partial, Stream& stream) const {
-    const auto below = log_joint(partial, stream).softmax(1).cumsum(1);
-    const auto u = stream.uniform({partial.size(0), 1}) * below.slice(1, -1);
+  Tensor sample(const Evidence& known, Stream& stream) const {
+    const auto below = log_joint(known.once(), stream).softmax(1).cumsum(1);
+    const auto u = stream.uniform({known.rows(), 1}) * below.slice(1, -1);
     const auto chosen = (below <= u).sum(1);
-    auto states = partial.clone();
+    auto states = known.partial.clone();
     std::int64_t m = 0;
     for_kept([&](const Member& member, double) {
       const auto rows = (chosen == m++).nonzero().squeeze(1);
       if (rows.numel() == 0) return;
-      const Query query{.kind = QueryKind::kSample, .partial = partial.index_select(0, rows)};
+      auto query = ask(QueryKind::kSample, known.of_rows(rows));
+      query.states_alone = true;
       states.index_put_({rows}, member.answer(query, stream).states);
     });
     return states;
@@ -253,9 +259,9 @@ class BestOf final : public Family {
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const ExactModel model{
-        .log_marginal = [&](const Tensor& x) { return log_joint(x, stream).logsumexp(1); },
-        .log_conditionals = [&](const Tensor& x) { return log_conditionals(x, stream); },
-        .sample = [&](const Tensor& x, Stream& s) { return sample(x, s); }};
+        .log_marginal = [&](const Evidence& e) { return log_joint(e, stream).logsumexp(1); },
+        .log_conditionals = [&](const Evidence& e) { return log_conditionals(e, stream); },
+        .sample = [&](const Evidence& e, Stream& s) { return sample(e, s); }};
     return answer_exactly(model, query, stream);
   }
 

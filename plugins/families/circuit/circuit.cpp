@@ -58,10 +58,10 @@ class CircuitFamily : public Family {
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!model_.started()) throw Error("not trained yet: it takes one step");
     const ExactModel model{
-        .log_marginal = [&](const Tensor& x) { return model_.log_marginal(x, query.in_float32); },
+        .log_marginal = [&](const Evidence& e) { return model_.log_marginal(e, query.in_float32); },
         .log_conditionals =
-            [&](const Tensor& x) { return model_.log_conditionals(x, query.in_float32); },
-        .sample = [this](const Tensor& x, Stream& s) { return model_.sample(x, s); },
+            [&](const Evidence& e) { return model_.log_conditionals(e, query.in_float32); },
+        .sample = [this](const Evidence& e, Stream& s) { return model_.sample(e, s); },
         .most_probable = [this](const Tensor& x) { return model_.most_probable(x).states; }};
     return answer_exactly(model, query, stream);
   }

@@ -1,6 +1,7 @@
 #include "hidden_tree.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <torch/types.h>
 
@@ -90,18 +91,31 @@ std::int64_t HiddenTree::rows_at_once(std::int64_t cells) const {
   return std::clamp<std::int64_t>((std::int64_t{1} << 22) / cells, 64, 4096);
 }
 
-HiddenTree::Beliefs HiddenTree::up(const Tables& tables, const Tensor& x) const {
+Tensor HiddenTree::leaf(const Tables& tables, const Evidence& known, std::int64_t i) const {
+  if (!known.allowed.defined()) return {};
+  const auto allowed = known.allowed.select(1, i), x = known.partial.select(1, i);
+  if ((allowed == 1).all(1).logical_or(x != kUnknown).all().item<bool>()) return {};
+  const auto& emission = tables.emission[i];
+  const auto of_sets = allowed.to(emission.scalar_type()).mm(emission.slice(0, 0, K_));
+  return torch::where((x == kUnknown).unsqueeze(1), of_sets, torch::ones_like(of_sets));
+}
+
+HiddenTree::Beliefs HiddenTree::up(const Tables& tables, const Evidence& known) const {
+  const auto& x = known.partial;
   const auto readings = torch::where(x == kUnknown, K_, x).t().contiguous();  // [D, B]
-  Beliefs beliefs{std::vector<Tensor>(std::size_t(D_)), std::vector<Tensor>(std::size_t(D_)),
+  const auto D = std::size_t(D_);
+  Beliefs beliefs{std::vector<Tensor>(D), std::vector<Tensor>(D), std::vector<Tensor>(D),
                   torch::zeros({x.size(0)}, torch::kDouble)};
   for (auto it = along_.rbegin(); it != along_.rend(); ++it) {
     const auto i = *it;
     auto e = tables.emission[i].index_select(0, readings[i]);  // [B, H]
+    auto& leaf_i = beliefs.leaf[std::size_t(i)] = leaf(tables, known, i);
+    if (leaf_i.defined()) e.mul_(leaf_i);
     for (const auto child : children_[std::size_t(i)]) {
       // Rescaled after every factor: nothing underflows, however many children there are.
       e.mul_(beliefs.message[std::size_t(child)]);
       const auto scale = e.amax(1, true);
-      e.div_(scale);
+      e.div_(scale.clamp_min(std::numeric_limits<float>::min()));  // 0: what is known is impossible
       beliefs.log_p.add_(scale.squeeze(1).to(torch::kDouble).log());
     }
     beliefs.message[std::size_t(i)] = e.mm(tables.transition[i].t());
@@ -154,41 +168,46 @@ void HiddenTree::maximise(double rate) {
   derive();
 }
 
-Tensor HiddenTree::log_marginal(const Tensor& partial, bool in_float32) const {
-  std::vector<Tensor> all;
-  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4)))
+Tensor HiddenTree::log_marginal(const Evidence& known, bool in_float32) const {
+  std::vector<Tensor> all{torch::empty({0}, torch::kDouble)};
+  for (const auto& part : known.split(rows_at_once(D_ * H_ * 4)))
     all.push_back(up(in_float32 ? fast_ : exact_, part).log_p);
   return torch::cat(all);
 }
 
-Tensor HiddenTree::log_conditionals(const Tensor& partial, bool in_float32) const {
+Tensor HiddenTree::log_conditionals(const Evidence& known, bool in_float32) const {
   const auto& tables = in_float32 ? fast_ : exact_;
-  std::vector<Tensor> all;
-  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4))) {
-    auto p = torch::empty({part.size(0), D_, K_}, torch::kDouble);
+  std::vector<Tensor> all{torch::empty({0, D_, K_}, torch::kDouble)};
+  for (const auto& part : known.split(rows_at_once(D_ * H_ * 4))) {
+    auto p = torch::empty({part.rows(), D_, K_}, torch::kDouble);
     const auto beliefs = up(tables, part);
     down(tables, beliefs, [&](std::int64_t i, const Tensor& belief, const Tensor&) {
-      p.select(1, i).copy_(belief.mm(tables.emission[i].slice(0, 0, K_).t()));
+      const auto emission = tables.emission[i].slice(0, 0, K_).t();
+      const auto& leaf_i = beliefs.leaf[std::size_t(i)];
+      if (!leaf_i.defined()) return void(p.select(1, i).copy_(belief.mm(emission)));
+      const auto rest = (belief / leaf_i).masked_fill_(leaf_i == 0, 0);
+      p.select(1, i).copy_(rest.mm(emission) * part.allowed.select(1, i));
     });
-    all.push_back(log_conditionals_of(p, part));
+    all.push_back(log_conditionals_of(p, part.partial));
   }
   return torch::cat(all);
 }
 
-Tensor HiddenTree::sample(const Tensor& partial, Stream& stream) const {
-  std::vector<Tensor> all;
-  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4))) {
-    const auto beliefs = up(exact_, part);
-    auto states = part.clone();
+Tensor HiddenTree::sample(const Evidence& known, Stream& stream) const {
+  std::vector<Tensor> all{torch::empty({0, D_}, torch::kLong)};
+  for (const auto& part : known.split(rows_at_once(D_ * H_ * 4))) {
+    const auto beliefs = up(exact_, part.once());  // of one row for all, or of each
+    auto states = part.partial.clone();
     std::vector<Tensor> z(static_cast<std::size_t>(D_));
     for (const auto i : along_) {
       const auto above = above_[std::size_t(i)];
       const auto from =
-          above < 0 ? torch::zeros({part.size(0)}, torch::kLong) : z[std::size_t(above)];
+          above < 0 ? torch::zeros({part.rows()}, torch::kLong) : z[std::size_t(above)];
       const auto prior = exact_.transition[i].index_select(0, from);
       z[std::size_t(i)] = draw(prior * beliefs.evidence[std::size_t(i)], stream);
-      const auto of_z = exact_.emission[i].slice(0, 0, K_).t().index_select(0, z[std::size_t(i)]);
-      const auto x = part.select(1, i);
+      auto of_z = exact_.emission[i].slice(0, 0, K_).t().index_select(0, z[std::size_t(i)]);
+      if (beliefs.leaf[std::size_t(i)].defined()) of_z = of_z * part.allowed.select(1, i);
+      const auto x = part.partial.select(1, i);
       states.select(1, i).copy_(torch::where(x == kUnknown, draw(of_z, stream), x));
     }
     all.push_back(states);

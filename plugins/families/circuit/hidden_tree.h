@@ -37,9 +37,9 @@ class HiddenTree {
   void maximise(double rate);
 
   // In float64; or with products in float32, which take half the time.
-  Tensor log_marginal(const Tensor& partial, bool in_float32) const;      ///< float64 [B]
-  Tensor log_conditionals(const Tensor& partial, bool in_float32) const;  ///< float64 [B, D, K]
-  Tensor sample(const Tensor& partial, marginalia::Stream& stream) const;
+  Tensor log_marginal(const Evidence& known, bool in_float32) const;      ///< float64 [B]
+  Tensor log_conditionals(const Evidence& known, bool in_float32) const;  ///< float64 [B, D, K]
+  Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
   Explanation most_probable(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);
 
@@ -51,13 +51,16 @@ class HiddenTree {
   };
   /// What a row's upward pass leaves behind, up to factors a row that are in log_p.
   struct Beliefs {
+    std::vector<Tensor> leaf;      // of x_i alone, by z_i: [B, H]; undefined: 1, or x_i is known
     std::vector<Tensor> evidence;  // of all known at and below i, by z_i: [B, H]
     std::vector<Tensor> message;   // the same by z_parent(i): [B, H]
     Tensor log_p;                  // float64 [B]
   };
 
   void derive();
-  Beliefs up(const Tables& tables, const Tensor& x) const;
+  /// Where variable i is restricted, p(x_i is allowed | z_i): [B, H]; undefined: in no row.
+  Tensor leaf(const Tables& tables, const Evidence& known, std::int64_t i) const;
+  Beliefs up(const Tables& tables, const Evidence& known) const;
   /// Calls at(i, p(z_i | x) [B, H], p(z_parent | x) / message_i [B, H]), parents first.
   template <class Function>
   void down(const Tables& tables, const Beliefs& beliefs, const Function& at) const;

@@ -67,22 +67,22 @@ void TreeMixture::derive() {
     trees_.push_back({parent_[m], order_[m], p_[m]});
 }
 
-Tensor TreeMixture::log_joint(const Tensor& partial) const {
-  return trees::log_marginals(trees_, partial) + weight_.log();
+Tensor TreeMixture::log_joint(const Evidence& known) const {
+  return trees::log_marginals(trees_, known) + weight_.log();
 }
 
-Tensor TreeMixture::log_marginal(const Tensor& partial, bool) const {
-  return log_joint(partial).logsumexp(1);
+Tensor TreeMixture::log_marginal(const Evidence& known, bool) const {
+  return log_joint(known).logsumexp(1);
 }
 
-Tensor TreeMixture::log_conditionals(const Tensor& partial, bool) const {
-  return trees::mean_conditionals(trees_, partial, log_joint(partial).softmax(1)).log();
+Tensor TreeMixture::log_conditionals(const Evidence& known, bool) const {
+  return trees::mean_conditionals(trees_, known, log_joint(known).softmax(1)).log();
 }
 
-Tensor TreeMixture::sample(const Tensor& partial, Stream& stream) const {
-  const auto below = log_joint(partial).softmax(1).cumsum(1);
-  const auto u = stream.uniform({partial.size(0), 1}) * below.slice(1, -1);
-  return trees::sample(trees_, partial, (below <= u).sum(1), stream);
+Tensor TreeMixture::sample(const Evidence& known, Stream& stream) const {
+  const auto below = log_joint(known).softmax(1).cumsum(1);
+  const auto u = stream.uniform({known.rows(), 1}) * below.slice(1, -1);
+  return trees::sample(trees_, known, (below <= u).sum(1), stream);
 }
 
 /// A tree is a hidden tree whose hidden values are seen.

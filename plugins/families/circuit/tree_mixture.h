@@ -24,15 +24,15 @@ class TreeMixture {
   double step(const marginalia::Dataset& dataset, marginalia::Stream& stream);
 
   // In float64 in any case.
-  Tensor log_marginal(const Tensor& partial, bool = false) const;      ///< float64 [B]
-  Tensor log_conditionals(const Tensor& partial, bool = false) const;  ///< float64 [B, D, K]
-  Tensor sample(const Tensor& partial, marginalia::Stream& stream) const;
+  Tensor log_marginal(const Evidence& known, bool = false) const;      ///< float64 [B]
+  Tensor log_conditionals(const Evidence& known, bool = false) const;  ///< float64 [B, D, K]
+  Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
   Explanation most_probable(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);
 
  private:
   void derive();
-  Tensor log_joint(const Tensor& partial) const;  // log w_m p_m(x_S): [B, M]
+  Tensor log_joint(const Evidence& known) const;  // log w_m p_m(x_S, A): [B, M]
 
   marginalia::StateSpace space_;
   std::int64_t M_;

@@ -209,46 +209,54 @@ class ContinuousMixture final : public Family {
                Mixture{leaves_->components(torch::cat(outputs)), log_weight});
   }
 
-  /// Calls answer(rows, log w_j p(x_S | z_j) [b, N]) on some rows of `partial` at a time.
+  /// Calls answer(rows, log w_j p(x_S, A | z_j) [b, N]) on some rows of `known` at a time.
   template <class Function>
-  void for_rows(const Mixture& mixture, const Tensor& partial, at::ScalarType type,
+  void for_rows(const Mixture& mixture, const Evidence& known, at::ScalarType type,
                 const Function& answer) const {
     const auto rows = std::max<std::int64_t>(1, kCells / params_.points_test);
-    for (const auto& part : partial.split(rows)) {
+    for (const auto& part : known.split(rows)) {
       const auto log_joint = mixture.components->log_joint(part, type);
       answer(part, log_joint + mixture.log_weight.to(log_joint.scalar_type()));
     }
   }
 
-  Tensor log_marginal(const Mixture& mixture, const Tensor& partial, at::ScalarType type) const {
+  Tensor log_marginal(const Mixture& mixture, const Evidence& known, at::ScalarType type) const {
     std::vector<Tensor> all{torch::empty({0}, torch::kDouble)};
-    for_rows(mixture, partial, type, [&](const Tensor&, const Tensor& log_joint) {
+    for_rows(mixture, known, type, [&](const Evidence&, const Tensor& log_joint) {
       all.push_back(log_joint.logsumexp(1).to(torch::kDouble));
     });
     return torch::cat(all);
   }
 
-  /// log p(x_i = k | x_S); a known variable is what it is.
-  Tensor log_conditionals(const Mixture& mixture, const Tensor& partial,
+  /// log p(x_i = k | x_S, A); a known variable is what it is.
+  Tensor log_conditionals(const Mixture& mixture, const Evidence& known,
                           at::ScalarType type) const {
     const auto D = space_.dimension(), K = space_.levels();
     std::vector<Tensor> all{torch::empty({0, D, K}, torch::kDouble)};
-    for_rows(mixture, partial, type, [&](const Tensor& rows, const Tensor& log_joint) {
+    for_rows(mixture, known, type, [&](const Evidence& rows, const Tensor& log_joint) {
       const auto p = mixture.components->conditionals(rows, log_joint.softmax(1));
-      all.push_back(log_conditionals_of(p.to(torch::kDouble), rows));
+      all.push_back(log_conditionals_of(p.to(torch::kDouble), rows.partial));
     });
     return torch::cat(all);
   }
 
   /// A component by its posterior weight, then the variables.
-  Tensor sample(const Mixture& mixture, const Tensor& partial, Stream& stream) const {
+  Tensor sample(const Mixture& mixture, const Evidence& known, Stream& stream) const {
     std::vector<Tensor> all{torch::empty({0, space_.dimension()}, torch::kLong)};
-    for_rows(mixture, partial, torch::kDouble, [&](const Tensor& rows, const Tensor& log_joint) {
-      const auto below = log_joint.softmax(1).cumsum(1);
-      const auto u = stream.uniform({rows.size(0), 1}) * below.slice(1, -1);
+    const auto draw = [&](const Evidence& rows, const Tensor& log_joint) {
+      const auto below = log_joint.softmax(1).cumsum(1).expand({rows.rows(), -1}).contiguous();
+      const auto u = stream.uniform({rows.rows(), 1}) * below.slice(1, -1);
       const auto chosen = at::searchsorted(below, u, false, /*right=*/true).squeeze(1);
       all.push_back(mixture.components->sample(rows, chosen, stream));
-    });
+    };
+    if (!known.repeats_one()) {
+      for_rows(mixture, known, torch::kDouble, draw);
+      return torch::cat(all);
+    }
+    const auto log_joint =
+        mixture.components->log_joint(known.once(), torch::kDouble) + mixture.log_weight;
+    for (const auto& part : known.split(std::max<std::int64_t>(1, kCells / params_.points_test)))
+      draw(part, log_joint);
     return torch::cat(all);
   }
 
@@ -256,9 +264,9 @@ class ContinuousMixture final : public Family {
     const auto all = mixture();
     const auto type = query.in_float32 ? torch::kFloat : torch::kDouble;
     const ExactModel model{
-        .log_marginal = [&](const Tensor& x) { return log_marginal(*all, x, type); },
-        .log_conditionals = [&](const Tensor& x) { return log_conditionals(*all, x, type); },
-        .sample = [&](const Tensor& x, Stream& s) { return sample(*all, x, s); }};
+        .log_marginal = [&](const Evidence& e) { return log_marginal(*all, e, type); },
+        .log_conditionals = [&](const Evidence& e) { return log_conditionals(*all, e, type); },
+        .sample = [&](const Evidence& e, Stream& s) { return sample(*all, e, s); }};
     return answer_exactly(model, query, stream);
   }
 

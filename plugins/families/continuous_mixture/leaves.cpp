@@ -74,27 +74,58 @@ class IndependentComponents final : public Components {
         p_32_(p_.to(torch::kFloat)),
         impossible_(impossible) {}
 
-  Tensor log_joint(const Tensor& partial, at::ScalarType type) const override {
-    const auto known = partial.unsqueeze(2) == torch::arange(K_);
+  Tensor log_joint(const Evidence& known, at::ScalarType type) const override {
+    const auto one_hot = known.partial.unsqueeze(2) == torch::arange(K_);
     const auto& table = type == torch::kFloat ? log_p_32_ : log_p_;
-    return known.to(table.scalar_type()).flatten(1).mm(table.t());
+    auto log_p = one_hot.to(table.scalar_type()).flatten(1).mm(table.t());
+    for_restricted(known, table.scalar_type(),
+                   [&](std::int64_t, const Tensor& mass) { log_p.add_(mass.log()); });
+    return log_p;
   }
-  Tensor conditionals(const Tensor&, const Tensor& weight) const override {
+  Tensor conditionals(const Evidence& known, const Tensor& weight) const override {
     const auto& table = weight.scalar_type() == torch::kFloat ? p_32_ : p_;
-    return possible(weight.mm(table).view({-1, D_, K_}));
+    auto p = possible(weight.mm(table).view({-1, D_, K_}));
+    for_restricted(known, table.scalar_type(), [&](std::int64_t i, const Tensor& mass) {
+      const auto share = (weight / mass).masked_fill_(mass == 0, 0);
+      const auto of_sets = share.mm(levels(table, i)) * known.allowed.select(1, i);
+      p.select(1, i).copy_(of_sets);
+    });
+    return p;
   }
-  Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
-    const auto p = possible(p_.index({component}).view({-1, D_, K_}));
+  Tensor sample(const Evidence& known, const Tensor& component, Stream& stream) const override {
+    const auto& x = known.partial;
+    auto p = possible(p_.index({component}).view({-1, D_, K_}));
+    if (known.allowed.defined()) p = p * known.allowed;
     const auto below = p.cumsum(2);
-    const auto u = stream.uniform(partial.sizes()).unsqueeze(2) * below.slice(2, K_ - 1);
+    const auto u = stream.uniform(x.sizes()).unsqueeze(2) * below.slice(2, K_ - 1);
     const auto drawn = (below <= u).sum(2);
-    return torch::where(partial == kUnknown, drawn, partial);
+    return torch::where(x == kUnknown, drawn, x);
   }
 
  private:
   Tensor possible(const Tensor& p) const {
     return impossible_.defined() ? p.masked_fill(impossible_, 0) : p;
   }
+  /// Columns of variable i: [N, K].
+  Tensor levels(const Tensor& table, std::int64_t i) const {
+    const auto of_i = table.slice(1, i * K_, (i + 1) * K_);
+    return impossible_.defined() ? of_i.masked_fill(impossible_[i], 0) : of_i;
+  }
+  /// Calls at(i, p(x_i is allowed | z_j) [B, N]) of variables that some row restricts; 1 in rows
+  /// that know x_i.
+  template <class Function>
+  void for_restricted(const Evidence& known, at::ScalarType type, const Function& at) const {
+    if (!known.allowed.defined()) return;
+    const auto restricted = known.restricted();
+    const auto anywhere = restricted.any(0);
+    for (std::int64_t i = 0; i < D_; ++i) {
+      if (!anywhere[i].item<bool>()) continue;
+      const auto& table = type == torch::kFloat ? p_32_ : p_;
+      const auto mass = known.allowed.select(1, i).to(type).mm(levels(table, i).t());
+      at(i, torch::where(restricted.select(1, i).unsqueeze(1), mass, torch::ones_like(mass)));
+    }
+  }
+
   std::int64_t D_, K_;
   Tensor log_p_, p_, log_p_32_, p_32_;  // [N, D K], the last two in float32
   Tensor impossible_;
@@ -154,17 +185,17 @@ class TreeComponents final : public Components {
       trees_.push_back({shared.parent, shared.order, of_component});
   }
 
-  Tensor log_joint(const Tensor& partial, at::ScalarType) const override {
-    if ((partial == kUnknown).any().item<bool>()) return trees::log_marginals(trees_, partial);
-    const auto cells = find_cells(partial, parent_, K_);
-    auto one_hot = torch::zeros({partial.size(0), log_p_.size(1)}, torch::kDouble);
-    return one_hot.scatter_(1, cells, 1).mm(log_p_.t());
+  Tensor log_joint(const Evidence& known, at::ScalarType) const override {
+    const auto& x = known.partial;
+    if ((x == kUnknown).any().item<bool>()) return trees::log_marginals(trees_, known);
+    auto one_hot = torch::zeros({x.size(0), log_p_.size(1)}, torch::kDouble);
+    return one_hot.scatter_(1, find_cells(x, parent_, K_), 1).mm(log_p_.t());
   }
-  Tensor conditionals(const Tensor& partial, const Tensor& weight) const override {
-    return trees::mean_conditionals(trees_, partial, weight.to(torch::kDouble));
+  Tensor conditionals(const Evidence& known, const Tensor& weight) const override {
+    return trees::mean_conditionals(trees_, known, weight.to(torch::kDouble));
   }
-  Tensor sample(const Tensor& partial, const Tensor& component, Stream& stream) const override {
-    return trees::sample(trees_, partial, component, stream);
+  Tensor sample(const Evidence& known, const Tensor& component, Stream& stream) const override {
+    return trees::sample(trees_, known, component, stream);
   }
 
  private:

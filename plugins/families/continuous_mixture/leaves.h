@@ -12,21 +12,21 @@
 namespace marginalia::mixture {
 
 namespace trees = marginalia::trees;
-using marginalia::Tensor;
+using marginalia::Evidence, marginalia::Tensor;
 
 /// N fixed components p(x | z_j), and what is exact about each. Numbers are float64; float32 serves
 /// where it is the faster.
 class Components {
  public:
   virtual ~Components() = default;
-  /// log p(x_S | z_j).  int64 [B, D]  ->  [B, N], of `type` or float64.
-  virtual Tensor log_joint(const Tensor& partial, at::ScalarType type) const = 0;
-  /// sum_j weight_bj p(x_i = k | x_S, z_j), of unknown i.  weight: [B, N], float32 or float64  ->
+  /// log p(x_S, A | z_j): [B, N], of `type` or float64.
+  virtual Tensor log_joint(const Evidence& known, at::ScalarType type) const = 0;
+  /// sum_j weight_bj p(x_i = k | x_S, A, z_j), of unknown i.  weight: [B, N], float32 or float64 ->
   /// [B, D, K] of that type or float64.
-  virtual Tensor conditionals(const Tensor& partial, const Tensor& weight) const = 0;
-  /// The unknown variables of row b drawn from component_b, given the others.
+  virtual Tensor conditionals(const Evidence& known, const Tensor& weight) const = 0;
+  /// The unknown variables of row b drawn from component_b, given what is known.
   /// component: int64 [B]  ->  int64 [B, D].
-  virtual Tensor sample(const Tensor& partial, const Tensor& component,
+  virtual Tensor sample(const Evidence& known, const Tensor& component,
                         marginalia::Stream& stream) const = 0;
 };
 

@@ -22,6 +22,7 @@
 /// Source: Sahoo et al. (2024), arXiv:2406.07524; Shi et al. (2024), arXiv:2406.04329;
 /// energies: Zhu et al. (2025), arXiv:2508.10684; remasking: Wang et al. (2025), arXiv:2503.00307.
 #include <torch/types.h>
+#include <nlohmann/json.hpp>
 
 #include <marginalia/family.h>
 #include <marginalia/inference/any_order.h>

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 
+#include <torch/types.h>
+
 #include <marginalia/energy.h>
 #include <marginalia/stream.h>
 

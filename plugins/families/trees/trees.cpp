@@ -74,9 +74,9 @@ class TreeFamily : public Family {
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!tree_.p.defined()) throw Error("not trained yet: it takes one step");
     const ExactModel model{
-        .log_marginal = [this](const Tensor& x) { return trees::log_marginal(tree_, x); },
-        .log_conditionals = [this](const Tensor& x) { return trees::log_conditionals(tree_, x); },
-        .sample = [this](const Tensor& x, Stream& s) { return trees::sample(tree_, x, s); }};
+        .log_marginal = [this](const Evidence& e) { return trees::log_marginal(tree_, e); },
+        .log_conditionals = [this](const Evidence& e) { return trees::log_conditionals(tree_, e); },
+        .sample = [this](const Evidence& e, Stream& s) { return trees::sample(tree_, e, s); }};
     return answer_exactly(model, query, stream);
   }
 

@@ -7,16 +7,16 @@
 /// Several trees side by side, what mixtures are made of. B rows, M trees, D variables, K levels.
 namespace marginalia::trees {
 
-/// log p_m(x_S) of every tree: int64 [B, D]  ->  float64 [B, M].
-Tensor log_marginals(const std::vector<Tree>& trees, const Tensor& partial);
+/// log p_m(x_S, A) of every tree: float64 [B, M].
+Tensor log_marginals(const std::vector<Tree>& trees, const Evidence& known);
 
-/// sum_m weight_bm p_m(x_i = k | x_S).  weight: float64 [B, M]  ->  float64 [B, D, K].
-Tensor mean_conditionals(const std::vector<Tree>& trees, const Tensor& partial,
+/// sum_m weight_bm p_m(x_i = k | x_S, A).  weight: float64 [B, M]  ->  float64 [B, D, K].
+Tensor mean_conditionals(const std::vector<Tree>& trees, const Evidence& known,
                          const Tensor& weight);
 
-/// Exact draws of the unknown variables given the others, row b by tree chosen_b.
+/// Exact draws of the unknown variables given what is known, row b by tree chosen_b.
 /// chosen: int64 [B]  ->  int64 [B, D].
-Tensor sample(const std::vector<Tree>& trees, const Tensor& partial, const Tensor& chosen,
+Tensor sample(const std::vector<Tree>& trees, const Evidence& known, const Tensor& chosen,
               Stream& stream);
 
 }  // namespace marginalia::trees

@@ -127,7 +127,9 @@ struct ConditionalsInfo {
 };
 
 /// Answers kLogMarginal by "chain", "ensemble" or "masked", kConditionals and kSample: all that
-/// conditionals alone can say.
+/// conditionals alone can say. Of sets of values (Query::allowed) their variables come first among
+/// the unknown ones, jointly and exactly where the product of the sets' sizes is at most 10^5, by
+/// particles beyond.
 MARGINALIA_API Answer answer_from_conditionals(const LogConditionals& conditionals,
                                                const Query& query, Stream& stream,
                                                const ConditionalsInfo& info = {});

@@ -11,9 +11,9 @@ namespace marginalia {
 
 /// A normalised law whose sums are exact: what trees, circuits and mixtures have in common.
 struct ExactModel {
-  std::function<Tensor(const Tensor& partial)> log_marginal;            ///< float64 [B]
-  std::function<Tensor(const Tensor& partial)> log_conditionals;        ///< float64 [B, D, K]
-  std::function<Tensor(const Tensor& partial, Stream& stream)> sample;  ///< int64 [B, D]
+  std::function<Tensor(const Evidence& known)> log_marginal;            ///< float64 [B]
+  std::function<Tensor(const Evidence& known)> log_conditionals;        ///< float64 [B, D, K]
+  std::function<Tensor(const Evidence& known, Stream& stream)> sample;  ///< int64 [B, D]
   /// A completion that is probable, int64 [B, D]; empty where the model looks for none.
   std::function<Tensor(const Tensor& partial)> most_probable = {};
 };
@@ -22,9 +22,10 @@ struct ExactModel {
 /// p: float64 [B, D, K], none below 0; partial: int64 [B, D]  ->  float64 [B, D, K].
 MARGINALIA_API Tensor log_conditionals_of(const Tensor& p, const Tensor& partial);
 
-/// Answers kLogMarginal, kConditionals and kSample, each exactly, and kMaxProbable where the model
-/// does; a state with log p(x_U | x_S), of which that of kMaxProbable is a lower bound on the
-/// largest. Throws ImpossibleGiven for a row that is conditioned on what has probability zero.
+/// Answers kLogMarginal, kConditionals and kSample, each exactly and of sets of values too, and
+/// kMaxProbable where the model does; a state with log p(x_U | x_S, A), of which that of
+/// kMaxProbable is a lower bound on the largest. Throws ImpossibleGiven for a row that is
+/// conditioned on what has probability zero.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.
 MARGINALIA_API std::vector<Capability> capabilities_of_exact(const std::string& passes);

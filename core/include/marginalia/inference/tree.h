@@ -4,6 +4,7 @@
 
 #include <marginalia/api.h>
 #include <marginalia/dataset.h>
+#include <marginalia/query.h>
 #include <marginalia/state_space.h>
 #include <marginalia/stream.h>
 
@@ -47,11 +48,11 @@ MARGINALIA_API Tensor expected_pairs(const Tree& tree, const Tensor& partial,
 MARGINALIA_API Tree with_pairs(const Tree& tree, const Tensor& pairs, const StateSpace& space,
                                double a);
 
-/// log p(x_S), exact, by messages from the leaves.  int64 [B, D]  ->  float64 [B].
-MARGINALIA_API Tensor log_marginal(const Tree& tree, const Tensor& partial);
-/// log p(x_i = k | x_S), exact, by messages up and down.  ->  float64 [B, D, K].
-MARGINALIA_API Tensor log_conditionals(const Tree& tree, const Tensor& partial);
-/// Exact draws of the unknown variables given the others.  ->  int64 [B, D].
-MARGINALIA_API Tensor sample(const Tree& tree, const Tensor& partial, Stream& stream);
+/// log p(x_S, A), exact, by messages from the leaves.  ->  float64 [B].
+MARGINALIA_API Tensor log_marginal(const Tree& tree, const Evidence& known);
+/// log p(x_i = k | x_S, A), exact, by messages up and down.  ->  float64 [B, D, K].
+MARGINALIA_API Tensor log_conditionals(const Tree& tree, const Evidence& known);
+/// Exact draws of the unknown variables given what is known.  ->  int64 [B, D].
+MARGINALIA_API Tensor sample(const Tree& tree, const Evidence& known, Stream& stream);
 
 }  // namespace marginalia::trees

@@ -10,7 +10,7 @@
 
 #include "cells.h"
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 /// How a file of columns is written; what is empty or "auto" is found.
 struct Form {
@@ -67,7 +67,8 @@ class ScannedColumn {
 /// All columns of a file.
 struct Scan {
   std::string file;
-  bool header = false;  ///< its first line names the columns
+  bool header = false;    ///< its first line names the columns
+  char separator = '\0';  ///< as of Form
   Marks marks;
   std::int64_t rows = 0;
   std::vector<ScannedColumn> columns;
@@ -77,4 +78,4 @@ struct Scan {
 /// names that stand twice, and a file without rows.
 Scan scan(const marginalia::TextFile& file, const Form& form);
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 /// What a field may say, whatever its column is of.
 struct Marks {
@@ -53,4 +53,4 @@ std::string write_field(const std::string& text);
 /// A number with `decimals` digits behind the point at most, without zeros at its end.
 std::string write_number(double value, int decimals, bool comma = false);
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -11,7 +11,7 @@
 
 #include "schema.h"
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 namespace {
 
@@ -183,4 +183,4 @@ Schema schema_from_json(const Json& json, const std::string& where) {
   return schema;
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -10,7 +10,7 @@
 
 #include <marginalia/error.h>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 void ScannedColumn::add(std::string_view field, const Marks& marks) {
   ++rows_;
@@ -157,6 +157,7 @@ Scan scan(const TextFile& file, const Form& form) {
   marks = {form.missing, form.strip};
   if (marks.missing.empty()) marks.missing = usual_missing();
   const char separator = form.separator != '\0' ? form.separator : find_separator(file);
+  result.separator = separator;
   const auto first = read_first(file, separator);
   if (first.empty()) throw SpecError(file.name() + ": has no rows; it needs one at least");
   result.header = form.header == "yes" ||
@@ -183,4 +184,4 @@ Scan scan(const TextFile& file, const Form& form) {
   return result;
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -7,7 +7,7 @@
 
 #include "schema.h"
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 /// A stretch of the grid of values that a column's numbers lie on: value = index times resolution.
 /// Within one the values are uniform, and beyond the outer ones they fall geometrically for ever,
@@ -36,10 +36,14 @@ class Encoding {
  public:
   /// numbers: of the training rows, of a column with a density; NaN: missing.
   Encoding(const Column& column, const std::vector<double>& numbers, std::int64_t bins);
+  /// As it was: low and high are indices of the training rows' range.
+  Encoding(const Column& column, std::vector<Piece> pieces, std::int64_t low, std::int64_t high);
 
   const Column& column() const { return column_; }
   std::int64_t levels() const;
   const std::vector<Piece>& pieces() const { return pieces_; }
+  std::int64_t low() const { return low_; }
+  std::int64_t high() const { return high_; }
 
   /// The level of a number, of a column with a density.
   std::int64_t level_of(double value) const;
@@ -51,8 +55,19 @@ class Encoding {
 
   std::int64_t index_of(double value) const;
   double value_of(std::int64_t index) const { return double(index) * column_.resolution(); }
-  /// A value of `level` as the file writes it; u of [0, 1) says which of them. kGap of a gap.
-  std::string text(std::int64_t level, double u) const;
+  /// A value of `level` as the file writes it; u of [0, 1) says which of those with an index of
+  /// from..until, where some are. kGap of a gap.
+  std::string text(std::int64_t level, double u, std::int64_t from = -kFarthest,
+                   std::int64_t until = kFarthest) const;
+  /// The value below which the share q lies, of a column with a density whose level k has the
+  /// probability p[k]; within the training rows' range.
+  std::string quantile(const double* p, double q) const;
+  /// Every value of a level: a label, "20", "20..29", "<=19" or ">=90".
+  std::string range(std::int64_t level) const;
+  /// The value of an index as the file writes it.
+  std::string text_of(std::int64_t index) const;
+
+  static constexpr std::int64_t kFarthest = 1'000'000'000'000'000'000;  ///< the largest index
 
  private:
   Column column_;
@@ -60,4 +75,4 @@ class Encoding {
   std::int64_t low_ = 0, high_ = 0;  // indices of the training rows' range, which draws stay in
 };
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -9,7 +9,7 @@
 
 #include <marginalia/text_file.h>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 namespace {
 
@@ -192,4 +192,4 @@ std::string write_number(double value, int decimals, bool comma) {
   return text;
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -9,7 +9,7 @@
 
 #include "scan.h"
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 /// What a column is taken for. kCategory: labels without an order; kInteger: whole numbers that are
 /// each a level; kNumber and kDate: a density; kIgnored: no variable.
@@ -69,4 +69,4 @@ Json to_json(const Schema& schema);
 /// the key that are wrong.
 Schema schema_from_json(const Json& json, const std::string& where);
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -11,7 +11,7 @@
 
 #include <marginalia/error.h>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 namespace {
 
@@ -267,4 +267,4 @@ Schema find_schema(const Scan& scan, const std::vector<std::pair<std::string, St
   return schema;
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

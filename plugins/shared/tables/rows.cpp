@@ -8,8 +8,9 @@
 #include <fmt/ranges.h>
 
 #include <marginalia/error.h>
+#include <marginalia/state_space.h>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 namespace {
 
@@ -24,19 +25,9 @@ std::ptrdiff_t row_of(const ScannedColumn& from, std::size_t code) {
   return std::ranges::find(from.codes, std::int32_t(code)) - from.codes.begin() + 1;
 }
 
-const ScannedColumn& column_named(const Scan& scan, const std::string& name) {
-  const auto at = std::ranges::find(scan.columns, name, &ScannedColumn::name);
-  if (at != scan.columns.end()) return *at;
-  std::vector<std::string> names;
-  for (const auto& column : scan.columns)
-    names.push_back(column.name);
-  throw SpecError(fmt::format("{}: has no column \"{}\"; there is: {}", scan.file, name,
-                              fmt::join(names, ", ")));
-}
-
 /// The level of each label of `from`.
 std::vector<std::int64_t> levels_of_labels(const ScannedColumn& from, const Encoding& encoding,
-                                           const std::string& file) {
+                                           const std::string& file, Variables::Unseen unseen) {
   const auto& column = encoding.column();
   if (from.many) fail(file, column, "has more texts than a column of labels can have");
   std::vector<std::int64_t> levels;
@@ -47,16 +38,26 @@ std::vector<std::int64_t> levels_of_labels(const ScannedColumn& from, const Enco
         label = write_number(number->value, 0);
     auto level = encoding.level_of(label);
     if (level < 0 && column.kind == Kind::kCategory) level = encoding.level_of(kOther);
-    if (level < 0)
+    if (level < 0 && unseen == Variables::Unseen::kRefuse)
       fail(file, column,
            fmt::format("has \"{}\" in row {}, which is none of its labels: {}", from.labels[code],
                        row_of(from, code), fmt::join(column.labels, ", ")));
-    levels.push_back(level);
+    levels.push_back(level);  // -1, which is kUnknown, of what was never seen
   }
   return levels;
 }
 
 }  // namespace
+
+const ScannedColumn& column_named(const Scan& scan, const std::string& name) {
+  const auto at = std::ranges::find(scan.columns, name, &ScannedColumn::name);
+  if (at != scan.columns.end()) return *at;
+  std::vector<std::string> names;
+  for (const auto& column : scan.columns)
+    names.push_back(column.name);
+  throw SpecError(fmt::format("{}: has no column \"{}\"; there is: {}", scan.file, name,
+                              fmt::join(names, ", ")));
+}
 
 std::vector<double> numbers_of(const ScannedColumn& from, const Column& column,
                                const std::string& file) {
@@ -104,37 +105,44 @@ bool Variables::has_gaps() const {
   });
 }
 
-Variables::Rows Variables::encode(const Scan& scan) const {
+bool Variables::has_density() const {
+  return std::ranges::any_of(encodings_,
+                             [](const Encoding& one) { return one.column().has_density(); });
+}
+
+Variables::Rows Variables::encode(const Scan& scan, Unseen unseen,
+                                  const std::vector<std::string>& optional) const {
   Rows rows;
-  rows.levels.resize(std::size_t(scan.rows * count()));
-  rows.log_recorded.resize(std::size_t(scan.rows));
-  for (std::int64_t i = 0; i < count(); ++i)
-    encode_column(column_named(scan, encodings_[std::size_t(i)].column().name), i, scan.file, rows);
+  const auto cells = std::size_t(scan.rows * count());
+  rows.levels.assign(cells, std::int16_t(kUnknown));
+  if (has_density()) rows.log_recorded.assign(cells, 0);
+  for (std::int64_t i = 0; i < count(); ++i) {
+    const auto& name = encodings_[std::size_t(i)].column().name;
+    const bool there = std::ranges::count(scan.columns, name, &ScannedColumn::name) > 0;
+    if (!there && std::ranges::count(optional, name) > 0) continue;
+    encode_column(column_named(scan, name), i, scan.file, unseen, rows);
+  }
   return rows;
 }
 
 void Variables::encode_column(const ScannedColumn& from, std::int64_t variable,
-                              const std::string& file, Rows& rows) const {
+                              const std::string& file, Unseen unseen, Rows& rows) const {
   const auto& encoding = encodings_[std::size_t(variable)];
-  const auto set = [&](std::size_t row, std::int64_t level) {
-    rows.levels[row * std::size_t(count()) + std::size_t(variable)] = std::int16_t(level);
-  };
-  const auto gap = encoding.level_of_gap();
+  const auto gap = std::int16_t(encoding.level_of_gap());
   if (encoding.column().has_density()) {
     const auto numbers = numbers_of(from, encoding.column(), file);
     for (std::size_t row = 0; row < numbers.size(); ++row) {
-      if (std::isnan(numbers[row])) {
-        set(row, gap);
-        continue;
-      }
-      set(row, encoding.level_of(numbers[row]));
-      rows.log_recorded[row] += encoding.log_recorded(numbers[row]);
+      const bool missing = std::isnan(numbers[row]);
+      rows.levels[cell(row, variable)] =
+          missing ? gap : std::int16_t(encoding.level_of(numbers[row]));
+      if (!missing) rows.log_recorded[cell(row, variable)] = encoding.log_recorded(numbers[row]);
     }
     return;
   }
-  const auto levels = levels_of_labels(from, encoding, file);
+  const auto levels = levels_of_labels(from, encoding, file, unseen);
   for (std::size_t row = 0; row < from.codes.size(); ++row)
-    set(row, from.codes[row] < 0 ? gap : levels[std::size_t(from.codes[row])]);
+    rows.levels[cell(row, variable)] =
+        from.codes[row] < 0 ? gap : std::int16_t(levels[std::size_t(from.codes[row])]);
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -5,7 +5,7 @@
 
 #include <marginalia/state_space.h>
 
-namespace marginalia::csv {
+namespace marginalia::tables {
 
 bool Piece::has(std::int64_t index) const {
   if (shape == Shape::kBelow) return index <= last;
@@ -162,14 +162,19 @@ Encoding::Encoding(const Column& column, const std::vector<double>& numbers, std
   pieces_ = cut(std::move(indices), bins);
 }
 
+Encoding::Encoding(const Column& column, std::vector<Piece> pieces, std::int64_t low,
+                   std::int64_t high)
+    : column_(column), pieces_(std::move(pieces)), low_(low), high_(high) {}
+
 std::int64_t Encoding::levels() const {
   const auto own = column_.has_density() ? std::ssize(pieces_) : std::ssize(column_.labels);
   return own + (column_.missing_is_category ? 1 : 0);
 }
 
 std::int64_t Encoding::index_of(double value) const {
-  constexpr double kFarthest = 1e18;  // what is beyond is taken to lie there
-  return std::llround(std::clamp(value / column_.resolution(), -kFarthest, kFarthest));
+  // What is beyond the farthest is taken to lie there.
+  return std::llround(
+      std::clamp(value / column_.resolution(), -double(kFarthest), double(kFarthest)));
 }
 
 std::int64_t Encoding::level_of(double value) const {
@@ -193,17 +198,54 @@ double Encoding::log_recorded(double value) const {
   return pieces_[std::size_t(level_of(value))].log_probability(index_of(value));
 }
 
-std::string Encoding::text(std::int64_t level, double u) const {
+std::string Encoding::text(std::int64_t level, double u, std::int64_t from,
+                           std::int64_t until) const {
   if (column_.missing_is_category && level == levels() - 1) return kGap;
   if (!column_.has_density()) return column_.labels[std::size_t(level)];
+  using Shape = Piece::Shape;
   const auto& piece = pieces_[std::size_t(level)];
-  auto from = std::max(low_, piece.shape == Piece::Shape::kBelow ? low_ : piece.first);
-  auto until = std::min(high_, piece.shape == Piece::Shape::kAbove ? high_ : piece.last);
-  // Beyond the training rows' range there is a piece without rows alone: its nearest value.
-  if (from > until) from = until = piece.shape == Piece::Shape::kBelow ? piece.last : piece.first;
-  const auto value = value_of(piece.at(u, from, until));
+  from = std::max(from, piece.shape == Shape::kBelow ? -kFarthest : piece.first);
+  until = std::min(until, piece.shape == Shape::kAbove ? kFarthest : piece.last);
+  // Within the training rows' range where there is something of it; else what is nearest to that.
+  if (std::max(from, low_) <= std::min(until, high_)) {
+    from = std::max(from, low_);
+    until = std::min(until, high_);
+  } else {
+    from = until = until < low_ ? until : from;
+  }
+  return text_of(piece.at(u, from, until));
+}
+
+std::string Encoding::quantile(const double* p, double q) const {
+  std::size_t chosen = 0;
+  double left = q;
+  for (std::size_t k = 0; k < pieces_.size(); ++k) {
+    if (p[k] <= 0) continue;
+    chosen = k;
+    if (left < p[k]) break;
+    left -= p[k];
+  }
+  const auto& piece = pieces_[chosen];
+  const double share = std::clamp(left / p[chosen], 0.0, 1 - 1e-12);
+  const auto index = piece.at(piece.shape == Piece::Shape::kBelow ? 1 - 1e-12 - share : share,
+                              piece.shape == Piece::Shape::kBelow ? -kFarthest : piece.first,
+                              piece.shape == Piece::Shape::kAbove ? kFarthest : piece.last);
+  return text_of(std::clamp(index, low_, high_));
+}
+
+std::string Encoding::range(std::int64_t level) const {
+  if (!column_.has_density() || level == level_of_gap()) return text(level, 0);
+  const auto& piece = pieces_[std::size_t(level)];
+  if (piece.shape == Piece::Shape::kBelow) return "<=" + text_of(piece.last);
+  if (piece.shape == Piece::Shape::kAbove) return ">=" + text_of(piece.first);
+  if (piece.first == piece.last) return text_of(piece.first);
+  return text_of(piece.first) + ".." + text_of(piece.last);
+}
+
+std::string Encoding::text_of(std::int64_t index) const {
+  const auto value = value_of(index);
   return column_.kind == Kind::kDate ? write_date(value, column_.date)
                                      : write_number(value, column_.decimals, column_.comma);
 }
 
-}  // namespace marginalia::csv
+}  // namespace marginalia::tables

@@ -1,0 +1,70 @@
+#include <cmath>
+#include <ostream>
+
+#include <fmt/format.h>
+#include <torch/types.h>
+
+#include <marginalia/error.h>
+#include <marginalia/state_space.h>
+
+#include "verbs.h"
+#include "writer.h"
+
+namespace marginalia::tables {
+namespace {
+
+/// What a question is asked about, and given what.
+struct Parts {
+  Evidence both, given;
+};
+
+Parts of_conditions(const TableRun& run, const Options& options) {
+  auto given = options.given.empty() ? std::vector<Condition>() : parse_conditions(options.given);
+  auto both = parse_conditions(options.target);
+  both.insert(both.end(), given.begin(), given.end());
+  return {{run.nothing_known(1), run.allowed(values_of(run.table(), both), 1)},
+          {run.nothing_known(1), run.allowed(values_of(run.table(), given), 1)}};
+}
+
+/// Of each row of a file, what it knows is given. A target about what a row knows is then sure or
+/// impossible, by the value as it stands.
+Parts of_rows(const TableRun& run, const Options& options) {
+  const FileRows rows(run, read_named(options.given.substr(1)), options.unseen_missing,
+                      run.names());
+  const auto conditions = parse_conditions(options.target);
+  auto allowed = run.allowed(values_of(run.table(), conditions), rows.count());
+  const auto levels = rows.levels();
+  for (const auto& condition : conditions) {
+    const auto i = run.variable(condition.column);
+    if ((levels.select(1, i) != kUnknown).any().item<bool>())
+      throw SpecError(fmt::format("--target is about column \"{}\", which rows of {} know",
+                                  condition.column, options.given.substr(1)));
+  }
+  return {{levels, allowed}, {levels}};
+}
+
+}  // namespace
+
+void probability(const ToolContext& context, const Options& options, std::ostream& out) {
+  const TableRun run(context, options.run);
+  const bool of_file = options.given.starts_with('@');
+  const auto parts = of_file ? of_rows(run, options) : of_conditions(run, options);
+  Stream stream(std::uint64_t(options.seed), "table/probability");
+  const auto both = run.ask(QueryKind::kLogMarginal, parts.both, stream);
+  const auto given = run.ask(QueryKind::kLogMarginal, parts.given, stream);
+  const auto impossible = (given.value == -INFINITY).nonzero();
+  if (impossible.size(0) > 0) throw ImpossibleGiven(impossible[0].item<std::int64_t>());
+  const auto log_p = both.value - given.value;
+  Writer writer({"probability", "log_probability", "status", "estimator"}, options.json,
+                options.out, out);
+  for (std::int64_t row = 0; row < log_p.size(0); ++row) {
+    const auto value = log_p[row].item<double>();
+    writer.row({number_field(std::exp(value), 8),
+                number_field(value, 10),
+                {std::string(to_string(both.status))},
+                {both.estimator}});
+  }
+  writer.finish();
+}
+
+}  // namespace marginalia::tables
