@@ -3,6 +3,6 @@
 /// would be the headers that they share.
 #include <marginalia/plugin.h>
 
-MARGINALIA_PLUGIN_OF(certificates, conformal, consistency, cost, coverage, error_bracket,
-                     importance, likelihood, marginals, observables, score, single_marginals,
-                     terminal_variation);
+MARGINALIA_PLUGIN_OF(baselines, certificates, conformal, consistency, copies, cost, coverage,
+                     error_bracket, held_out_cells, importance, likelihood, marginals, observables,
+                     score, single_marginals, terminal_variation);
