@@ -188,6 +188,13 @@ TEST_CASE("table probability is what counting says, and parts add up") {
     CHECK(p("--target sex=male --given 'age>40, job=smith'") * p("--target 'age>40, job=smith'") ==
           doctest::Approx(p("--target 'sex=male, age>40, job=smith'")).epsilon(1e-7));
   }
+  const auto several = runs().rows("probability", "chow_liu", "--target @- --given job=smith",
+                                   "age<33\n\nage>=33\n");
+  REQUIRE(several.size() == 2);
+  CHECK(number(several[0], "probability") + number(several[1], "probability") ==
+        doctest::Approx(1).epsilon(1e-7));
+  CHECK(number(several[0], "probability") ==
+        doctest::Approx(runs().probability("chow_liu", "--target 'age<33' --given job=smith")));
   const auto of_rows = runs().rows("probability", "chow_liu", "--target sex=male --given @-",
                                    "age,job\n40,smith\n?,clerk\n");
   REQUIRE(of_rows.size() == 2);
@@ -349,6 +356,7 @@ TEST_CASE(
       has(why("impute", "-", "part,sex,age,jobb,note\n,male,3,smith,\n"), "has no column \"job\""));
   CHECK(has(why("impute", "-", "part,sex,age,job,note\n,male,3,smith\n"), "in.csv:2: 4 values"));
   CHECK(has(why("impute", "nowhere.csv"), "nowhere.csv"));
+  CHECK(has(why("probability", "--target @-", "age<3\nage<\n"), "in.csv:2: conditions"));
   CHECK(has(why("sample", ""), "--count is required"));
   CHECK(has(why("sample", "-n 0"), "--count"));
   CHECK(has(why("score", "- --false-discoveries 0.1", "x\n"), "is of --cells"));

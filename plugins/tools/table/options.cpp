@@ -61,7 +61,9 @@ void add_all(CLI::App& program, Options& options) {
 
   auto& probability =
       add(program, options, "probability", "of conditions, given others or the rows of a file");
-  probability.add_option("--target", options.target, "conditions")->required();
+  probability
+      .add_option("--target", options.target, "conditions, or @FILE: those of each line of it")
+      ->required();
   probability.add_option("--given", options.given,
                          "conditions, or @FILE: what each row of it knows");
   probability.add_option("--seed", options.seed, "of estimates")->check(CLI::NonNegativeNumber);

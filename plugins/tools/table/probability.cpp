@@ -18,16 +18,35 @@ struct Parts {
   Evidence both, given;
 };
 
+using Conditions = std::vector<Condition>;
+
+/// The conditions that --target is, or those of each line of the file that it names.
+std::vector<Conditions> read_targets(const std::string& target) {
+  if (!target.starts_with('@')) return {parse_conditions(target)};
+  const auto file = read_named(target.substr(1));
+  std::vector<Conditions> targets;
+  for (LineReader lines(file.text()); lines.next_filled();)
+    try {
+      targets.push_back(parse_conditions(lines.line()));
+    } catch (const SpecError& e) {
+      file.fail(lines.number(), e.what());
+    }
+  if (targets.empty()) throw SpecError(file.name() + ": has no conditions");
+  return targets;
+}
+
 Parts of_conditions(const TableRun& run, const Options& options) {
-  auto given = options.given.empty() ? std::vector<Condition>() : parse_conditions(options.given);
-  auto both = parse_conditions(options.target);
-  both.insert(both.end(), given.begin(), given.end());
-  return {{run.nothing_known(1), run.allowed(values_of(run.table(), both), 1)},
+  const auto given = options.given.empty() ? Conditions() : parse_conditions(options.given);
+  std::vector<Tensor> allowed;
+  for (auto both : read_targets(options.target)) {
+    both.insert(both.end(), given.begin(), given.end());
+    allowed.push_back(run.allowed(values_of(run.table(), both), 1));
+  }
+  return {{run.nothing_known(std::ssize(allowed)), torch::cat(allowed)},
           {run.nothing_known(1), run.allowed(values_of(run.table(), given), 1)}};
 }
 
-/// Of each row of a file, what it knows is given. A target about what a row knows is then sure or
-/// impossible, by the value as it stands.
+/// Of each row of a file, what it knows is given. Throws SpecError for a target about that.
 Parts of_rows(const TableRun& run, const Options& options) {
   const FileRows rows(run, read_named(options.given.substr(1)), options.unseen_missing,
                       run.names());
@@ -48,6 +67,8 @@ Parts of_rows(const TableRun& run, const Options& options) {
 void probability(const ToolContext& context, const Options& options, std::ostream& out) {
   const TableRun run(context, options.run);
   const bool of_file = options.given.starts_with('@');
+  if (of_file && options.target.starts_with('@'))
+    throw SpecError("table probability: a file of --target or one of --given, not both");
   const auto parts = of_file ? of_rows(run, options) : of_conditions(run, options);
   Stream stream(std::uint64_t(options.seed), "table/probability");
   const auto both = run.ask(QueryKind::kLogMarginal, parts.both, stream);
