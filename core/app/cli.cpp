@@ -62,31 +62,11 @@ OpenRun load_run(Session& session, const RunQuery& query) {
   return open_run(query.run, query.checkpoint, session.environment(), session.hooks());
 }
 
-namespace {
-
-class RunOfTool final : public TrainedRun {
- public:
-  explicit RunOfTool(OpenRun run)
-      : run_(std::move(run)), description_(run_.directory.description()) {}
-  const fs::path& folder() const override { return run_.directory.path(); }
-  const Json& spec() const override { return run_.experiment.resolved; }
-  const Family& family() const override { return *run_.experiment.family; }
-  const Dataset* dataset() const override { return run_.experiment.dataset.get(); }
-  const Json& description() const override { return description_; }
-
- private:
-  OpenRun run_;
-  Json description_;
-};
-
-}  // namespace
-
 /// A verb that a plugin adds.
 static void run_tool(Session& session, const std::string& verb, const ToolArguments& a) {
-  const ToolContext context{
-      session.data(), session.options.threads, [&](const fs::path& run) {
-        return std::make_shared<const RunOfTool>(load_run(session, {run.string(), a.checkpoint}));
-      }};
+  const ToolContext context{session.data(), session.options.threads, [&](const fs::path& run) {
+                              return lend(load_run(session, {run.string(), a.checkpoint}));
+                            }};
   const auto spec = Spec::from_text(Json{{"type", verb}}.dump(), "tool");
   const auto tool = session.load_registry({verb}).make<Tool>(spec, context);
   session.exit_code = tool->run(a.words, std::cin, std::cout);

@@ -63,26 +63,11 @@ std::string people() {
   return text;
 }
 
-class Opened final : public TrainedRun {
- public:
-  explicit Opened(const fs::path& folder)
-      : run_(open_run(folder, "", {test::loaded_registry()})),
-        description_(run_.directory.description()) {}
-  const fs::path& folder() const override { return run_.directory.path(); }
-  const Json& spec() const override { return run_.experiment.resolved; }
-  const Family& family() const override { return *run_.experiment.family; }
-  const Dataset* dataset() const override { return run_.experiment.dataset.get(); }
-  const Json& description() const override { return description_; }
-
- private:
-  OpenRun run_;
-  Json description_;
-};
-
 const Tool& tool() {
   static const auto made = test::loaded_registry().make<Tool>(
-      Spec::from_text(R"({"type": "table"})"),
-      ToolContext{.open = [](const fs::path& run) { return std::make_shared<const Opened>(run); }});
+      Spec::from_text(R"({"type": "table"})"), ToolContext{.open = [](const fs::path& run) {
+        return lend(open_run(run, "", {test::loaded_registry()}));
+      }});
   return *made;
 }
 

@@ -33,6 +33,29 @@ std::vector<std::string> warn_of_changed_files(const RunDirectory& run,
   return changed;
 }
 
+namespace {
+
+class LentRun final : public TrainedRun {
+ public:
+  explicit LentRun(OpenRun run)
+      : run_(std::move(run)), description_(run_.directory.description()) {}
+  const std::filesystem::path& folder() const override { return run_.directory.path(); }
+  const Json& spec() const override { return run_.experiment.resolved; }
+  const Family& family() const override { return *run_.experiment.family; }
+  const Dataset* dataset() const override { return run_.experiment.dataset.get(); }
+  const Json& description() const override { return description_; }
+
+ private:
+  OpenRun run_;
+  Json description_;
+};
+
+}  // namespace
+
+std::shared_ptr<const TrainedRun> lend(OpenRun run) {
+  return std::make_shared<const LentRun>(std::move(run));
+}
+
 std::vector<std::string> warn_of_training(const Family& family, const Hooks& hooks) {
   auto warnings = family.warnings();
   if (hooks.warn)

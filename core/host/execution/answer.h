@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <marginalia/query.h>
+#include <marginalia/tool.h>
 
 #include "environment.h"
 #include "host/experiment/experiment.h"
@@ -25,6 +26,9 @@ struct OpenRun {
 /// that changed since training. Throws SpecError where there is no such run or checkpoint.
 OpenRun open_run(const std::filesystem::path& folder, const std::string& checkpoint,
                  const Environment& environment, const Hooks& hooks = {});
+
+/// The run as tools see it.
+std::shared_ptr<const TrainedRun> lend(OpenRun run);
 
 /// Warns of what the family says of its training.  -> that.
 std::vector<std::string> warn_of_training(const Family& family, const Hooks& hooks);
