@@ -26,13 +26,6 @@ Tensor rows_with_gaps(const FileRows& rows) {
   return (rows.levels() == kUnknown).any(1).nonzero().squeeze(1);
 }
 
-std::vector<Field> fields_of(const FileRows::Fields& from) {
-  std::vector<Field> fields;
-  for (const auto field : from)
-    fields.push_back({std::string(field)});
-  return fields;
-}
-
 /// The most probable label, or the median of a number.
 std::string best_value(const Encoding& encoding, const double* p) {
   if (encoding.column().has_density()) return encoding.quantile(p, 0.5);

@@ -58,9 +58,7 @@ void predict(const ToolContext& context, const Options& options, std::ostream& o
       run.ask(QueryKind::kConditionals, known, stream).value.select(1, i).exp().contiguous();
   Writer writer(columns, options.json, options.out, out);
   rows.for_each([&](std::int64_t row, const FileRows::Fields& from) {
-    std::vector<Field> fields;
-    for (const auto field : from)
-      fields.push_back({std::string(field)});
+    auto fields = fields_of(from);
     add_prediction(target, p.data_ptr<double>() + row * p.size(1), fields);
     writer.row(fields);
   });

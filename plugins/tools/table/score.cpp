@@ -96,9 +96,7 @@ void write_rows(const TableRun& run, const Options& options, const FileRows& row
   columns.emplace_back("_log_p");
   Writer writer(columns, options.json, options.out, out);
   rows.for_each([&](std::int64_t row, const FileRows::Fields& from) {
-    std::vector<Field> fields;
-    for (const auto field : from)
-      fields.push_back({std::string(field)});
+    auto fields = fields_of(from);
     fields.push_back(number_field(log_p.data_ptr<double>()[row]));
     writer.row(fields);
   });

@@ -19,6 +19,13 @@ Field number_field(double value, int digits) {
   return {fmt::format("{:.{}g}", value, digits), true};
 }
 
+std::vector<Field> fields_of(const std::vector<std::string_view>& record) {
+  std::vector<Field> fields;
+  for (const auto field : record)
+    fields.push_back({std::string(field)});
+  return fields;
+}
+
 Writer::Writer(std::vector<std::string> columns, bool json, const std::string& file,
                std::ostream& out)
     : columns_(std::move(columns)),

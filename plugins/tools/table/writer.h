@@ -15,6 +15,7 @@ struct Field {
   bool is_number = false;  ///< in JSON without quotes
 };
 Field number_field(double value, int digits = 6);  ///< digits that count
+std::vector<Field> fields_of(const std::vector<std::string_view>& record);
 
 /// Rows of named fields, as CSV or as JSON Lines. Into a file they are written whole or not at all.
 class Writer {

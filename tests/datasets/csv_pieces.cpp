@@ -1,0 +1,76 @@
+// How the numbers of a column are cut into pieces that cover all values.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+
+#include "marginalia_test.h"
+#include "shared/tables/encoding.h"
+
+using namespace marginalia;
+using namespace marginalia::tables;
+
+namespace {
+
+/// Numbers with an atom, a long tail and gaps.
+std::vector<std::int64_t> skewed() {
+  std::mt19937 random(5);
+  std::vector<std::int64_t> indices(300, 40);
+  std::exponential_distribution<double> tail(0.02);
+  for (int n = 0; n < 700; ++n)
+    indices.push_back(20 + std::int64_t(tail(random)));
+  return indices;
+}
+
+}  // namespace
+
+TEST_CASE("csv: pieces cover every value once, and each has the probability 1") {
+  for (const std::int64_t bins : {1, 2, 8, 32, 1000}) {
+    CAPTURE(bins);
+    const auto pieces = cut(skewed(), bins);
+    std::int64_t rows = 0;
+    for (const auto& piece : pieces)
+      rows += piece.rows;
+    CHECK(rows == 1000);
+    const auto atom = std::ranges::find_if(pieces, [](const auto& p) { return p.has(40); });
+    CHECK((atom->shape == Piece::Shape::kAtom) == (bins >= 8));
+    if (bins >= 8) CHECK(atom->rows >= 300);
+    for (std::int64_t index = -2000; index < 4000; ++index) {
+      const auto having =
+          std::ranges::count_if(pieces, [&](const auto& p) { return p.has(index); });
+      if (having != 1) CAPTURE(index);
+      CHECK(having == 1);
+    }
+    for (const auto& piece : pieces) {
+      double mass = 0, part = 0;
+      for (std::int64_t index = -60000; index < 60000; ++index) {
+        if (!piece.has(index)) continue;
+        const auto p = std::exp(piece.log_probability(index));
+        mass += p;
+        if (index >= 30 && index <= 60) part += p;
+      }
+      CHECK(mass == doctest::Approx(1).epsilon(1e-9));
+      CHECK(piece.share(30, 60) == doctest::Approx(part).epsilon(1e-9));
+    }
+  }
+}
+
+TEST_CASE("csv: draws within a piece follow its law") {
+  for (const auto& piece : cut(skewed(), 8)) {
+    std::map<std::int64_t, int> counts;
+    constexpr int kDraws = 40000;
+    for (int n = 0; n < kDraws; ++n)
+      ++counts[piece.at((n + 0.5) / kDraws, -100000, 100000)];
+    for (const auto& [index, count] : counts) {
+      REQUIRE(piece.has(index));
+      CHECK(std::abs(count - kDraws * std::exp(piece.log_probability(index))) < 2);
+    }
+    if (piece.share(30, 60) == 0) continue;
+    for (const double u : {0.0, 0.3, 0.999}) {
+      const auto index = piece.at(u, 30, 60);
+      CHECK(piece.has(index));
+      CHECK(index >= 30);
+      CHECK(index <= 60);
+    }
+  }
+}
