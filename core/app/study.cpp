@@ -181,7 +181,7 @@ void study(Session& session, const StudyArguments& a) {
   if (a.launcher == "slurm") return submit_all(runner, session, a);
   const auto result = runner.run(in_processes(session));
   if (result.comparison) {
-    std::cout << terminal_tables(*result.comparison, terminal_width());
+    std::cout << terminal_tables(*result.comparison, terminal_width()) << std::flush;
     fmt::print(stderr, "report: {}\n", (runner.directory().path() / "report.html").string());
   }
   if (!result.complete)

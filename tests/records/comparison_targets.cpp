@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "records/comparison/comparison_layout.h"
+
 using namespace marginalia;
 using test::ByHand, test::find_cell, test::figure_called;
 
@@ -89,6 +91,26 @@ TEST_CASE("ranks of equal rows are shared, and higher may be better") {
   CHECK(mean.at("why") == "no error: a single run at 3, 4");
   CHECK(mean.at("difference").at("mean") == 0.5);
   CHECK(mean.at("difference").at("p").is_null());
+}
+
+TEST_CASE("a metric that the baseline lacks has no table of differences") {
+  const auto measured = [](const StudyExperiment& e) {
+    auto metrics = measured_kl(e);
+    if (e.variant == "mam") metrics["ess"] = metrics["kl"];
+    return metrics;
+  };
+  const ByHand by_hand(two_sizes_with(R"("columns": "energy.size", "baseline": "arm")"), measured,
+                       [](CompareParams& compare) {
+                         compare.metrics = {"kl", "ess"};
+                       });
+  const auto all = comparison::grids(by_hand.compared(kKlFacts), {"", ""});
+  int tables = 0;
+  for (const auto& grid : all)
+    if (!grid.rows.empty() && grid.heads.front() == "less arm") {
+      ++tables;
+      CHECK(grid.title.starts_with("kl"));
+    }
+  CHECK(tables == 1);
 }
 
 TEST_CASE("a row that lacks a column has no mean over all, and says which it lacks") {

@@ -263,7 +263,7 @@ Test test_difference(const Blocks& a, const Blocks& b, bool like_with_like) {
   bool alike = true;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const auto found = compute_differences(a[i], b[i]);
-    if (!found) return untested("no runs to pair");
+    if (!found) return untested(kNoPairs);
     means.push_back(found->summary);
     size = std::max(size, found->size);
     alike = alike && found->alike;

@@ -94,6 +94,9 @@ struct Column {
   bool names_estimator = false;  ///< whether its cells say by what they were estimated
 };
 
+/// Why there is no difference where two rows have no run in common.
+inline constexpr const char* kNoPairs = "no runs to pair";
+
 /// A test of paired differences.
 struct Test {
   PairedTest paired;

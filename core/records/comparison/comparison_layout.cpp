@@ -103,6 +103,11 @@ void add_ranks(Grid& grid, Remarks& remarks, const Table& table, std::size_t c) 
   if (any) add(grid, remarks, std::move(column));
 }
 
+/// Whether there is a difference, or something to say of why there is none.
+bool is_told(const Test& difference) {
+  return difference.paired.difference.n > 0 || difference.paired.untested != kNoPairs;
+}
+
 /// Why a difference is missing, or was not tested though there are pairs enough.
 std::string find_reason(const Test& difference) {
   const auto& [summary, t, p, untested] = difference.paired;
@@ -114,12 +119,19 @@ Grid difference_grid(const Comparison& comparison, const std::vector<std::size_t
                      const std::string& title, const Words& heads) {
   Grid grid{.title = title, .heads = {"less " + comparison.baseline}, .rows = {}};
   std::vector<const Row*> rows;
-  for (const auto& row : comparison.table.rows)
-    if (std::ranges::any_of(columns,
-                            [&](std::size_t c) { return row.cells[c].difference.has_value(); })) {
-      rows.push_back(&row);
-      grid.rows.push_back({row.name});
-    }
+  bool any = false;
+  for (const auto& row : comparison.table.rows) {
+    bool asked = false;
+    for (const auto c : columns)
+      if (const auto& difference = row.cells[c].difference) {
+        asked = true;
+        any = any || is_told(difference->test);
+      }
+    if (asked) rows.push_back(&row);
+  }
+  if (!any) return grid;
+  for (const auto* row : rows)
+    grid.rows.push_back({row->name});
   Remarks remarks;
   for (std::size_t i = 0; i < columns.size(); ++i) {
     Printed column{heads[i], {}, {}};

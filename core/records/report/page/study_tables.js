@@ -178,11 +178,12 @@ function difference_cell(cell, reasons) {
     told ? reasons.mark(test.untested) : null, test.n > 0 ? element("small", {}, below) : null);
 }
 
-/// The differences in some columns; nothing where no row has one.
+/// The differences in some columns; nothing where no row has one, nor what else is to be said of it.
 function difference_table(shown, heads) {
-  const rows = table_rows.map((row, r) => [row, r])
-    .filter(([row]) => shown.some(({ index }) => row.cells[index].difference));
-  if (rows.length === 0) return null;
+  const tests = (row) => shown.map(({ index }) => row.cells[index].difference).filter(Boolean);
+  const rows = table_rows.map((row, r) => [row, r]).filter(([row]) => tests(row).length > 0);
+  const told = (test) => test.n > 0 || test.untested !== "no runs to pair";
+  if (!rows.some(([row]) => tests(row).some(told))) return null;
   const reasons = new Reasons();
   return [fitted([head_cell(`less ${comparison.baseline}`, null), ...heads.map((head) => head_cell(head))],
     rows.map(([row, r]) => [name_cell(row, r),
