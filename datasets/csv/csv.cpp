@@ -10,8 +10,6 @@
 /// in answers, or values of their own.
 #include <algorithm>
 #include <array>
-#include <filesystem>
-#include <functional>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -28,8 +26,11 @@
 #include <marginalia/plugin.h>
 #include <marginalia/random.h>
 
+#include "shared/tables/gaps.h"
 #include "shared/tables/rows.h"
 #include "splits.h"
+#include "summary.h"
+#include "weights.h"
 
 namespace marginalia::csv {
 
@@ -45,7 +46,7 @@ class Csv final : public Dataset {
 
   struct Params {
     FilePath file, valid, test, schema;
-    std::string header = "auto", separator, strip;
+    std::string header = "auto", separator, strip, weight;
     std::vector<std::string> names, missing, categories, integers, numbers, dates, ignored,
         gaps_as_values;
     std::int64_t rare = 0, bins = 0, resample = 0;
@@ -74,6 +75,9 @@ class Csv final : public Dataset {
       p("numbers", numbers, {.doc = "columns with a density"});
       p("dates", dates, {.doc = "columns of dates"});
       p("ignored", ignored, {.doc = "columns that are no variables"});
+      p("weight", weight,
+        {.doc = "column of how much each row counts: rows to learn from are drawn by it, and means "
+                "over test rows are weighted"});
       p("gaps_as_values", gaps_as_values,
         {.doc = "columns whose gaps are a value that can be asked for; \"*\": all"});
       p("rare", rare, {.doc = "labels of fewer rows become one, \"(other)\"", .min = 0});
@@ -97,28 +101,43 @@ class Csv final : public Dataset {
   bool has_gaps() const override { return has_gaps_; }
   std::string to_text(const Tensor& state) const override;
   Tensor from_text(const PartialText& text) const override;
-  Json description() const override { return to_json(*table_); }
+  Json description() const override;
   std::string summary() const override;
 
  private:
   struct Part {
     Tensor levels;        // int16 [N, D]
     Tensor log_recorded;  // float64 [N, D]; undefined: no variable has a density
+    Tensor recorded;      // float64 [N, D]; undefined: some variable is no number
+    Tensor weights;       // float64 [N]; undefined: all alike
   };
   const Part& of(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  Part part_of(const Variables::Rows& all, const Tensor& rows) const;
+  Part part_of(const Variables::Rows& all, const Tensor& recorded,
+               const std::vector<std::int64_t>& chosen) const;
+  Part read_part(const FilePath& file, const Form& form, Split split) const;
+  Tensor recorded_of(const Scan& scan) const;
 
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t) const override {
     return of(split).levels.index_select(0, indices).to(torch::kLong);
   }
   Tensor compute_log_recorded(Split split, const Tensor& indices) const override {
-    const auto& recorded = of(split).log_recorded;
-    return recorded.defined() ? recorded.index_select(0, indices) : recorded;
+    return of_rows(of(split).log_recorded, indices);
+  }
+
+  static Tensor of_rows(const Tensor& all, const Tensor& indices) {
+    return all.defined() ? all.index_select(0, indices) : all;
+  }
+  Tensor compute_recorded(Split split, const Tensor& indices) const override {
+    return of_rows(of(split).recorded, indices);
+  }
+  Tensor compute_weights(Split split, const Tensor& indices) const override {
+    return of_rows(of(split).weights, indices);
   }
 
   const Encoding& encoding(std::int64_t i) const { return table_->variables[i]; }
 
   std::optional<Table> table_;
+  std::vector<GapTest> gap_tests_;
   std::array<Part, 3> parts_;
   StateSpace space_;
   bool has_gaps_ = false;
@@ -165,6 +184,7 @@ std::vector<std::pair<std::string, Stated>> stated_by(const Csv::Params& params,
   take(params.numbers, "number");
   take(params.dates, "date");
   take(params.ignored, "ignored");
+  if (!params.weight.empty()) take({params.weight}, "weight");
   for (const auto& name : params.gaps_as_values) {
     if (name != "*")
       of(name).missing = "category";
@@ -180,7 +200,7 @@ Schema read_schema(const Csv::Params& params, const Scan& scan) {
   if (!params.schema) return find_schema(scan, stated_by(params, scan));
   const bool stated = !params.categories.empty() || !params.integers.empty() ||
                       !params.numbers.empty() || !params.dates.empty() || !params.ignored.empty() ||
-                      !params.gaps_as_values.empty() || params.rare > 0;
+                      !params.gaps_as_values.empty() || !params.weight.empty() || params.rare > 0;
   if (stated)
     throw SpecError("give \"schema\", or what columns are, not both: the schema says all of it");
   const auto& file = params.schema.existing();
@@ -205,23 +225,60 @@ std::vector<std::int64_t> resampled(const std::vector<std::int64_t>& rows, std::
   return drawn;
 }
 
+/// Undefined where there are none.
+Tensor as_tensor(const std::vector<double>& values) {
+  return values.empty() ? Tensor() : torch::tensor(values, torch::kDouble);
+}
+
 }  // namespace
 
-Csv::Part Csv::part_of(const Variables::Rows& all, const Tensor& rows) const {
+/// The numbers of all rows in units of their resolution, float64 [N, D]; undefined where some
+/// variable is no number.
+Tensor Csv::recorded_of(const Scan& scan) const {
+  std::vector<Tensor> numbers;
+  for (std::int64_t i = 0; i < space_.dimension(); ++i) {
+    const auto& column = encoding(i).column();
+    const bool is_number = column.has_density() || column.kind == Kind::kInteger;
+    if (!is_number || column.missing_is_category) return {};
+    const auto values = numbers_of(column_named(scan, column.name), column, scan.file);
+    numbers.push_back((torch::tensor(values, torch::kDouble) / column.resolution()).round());
+  }
+  return torch::stack(numbers, 1);
+}
+
+Csv::Part Csv::part_of(const Variables::Rows& all, const Tensor& recorded,
+                       const std::vector<std::int64_t>& chosen) const {
   const auto D = space_.dimension();
+  const auto rows = torch::tensor(chosen, torch::kLong);
   // Views of what is there: tables are large.
   const auto select = [&](const auto& values, at::ScalarType type) {
     auto* const data = const_cast<void*>(static_cast<const void*>(values.data()));
     return at::from_blob(data, {std::ssize(values) / D, D}, type).index_select(0, rows);
   };
   return {select(all.levels, torch::kShort),
-          table_->variables.has_density() ? select(all.log_recorded, torch::kDouble) : Tensor()};
+          table_->variables.has_density() ? select(all.log_recorded, torch::kDouble) : Tensor(),
+          of_rows(recorded, rows), Tensor()};
+}
+
+Csv::Part Csv::read_part(const FilePath& file, const Form& form, Split split) const {
+  const auto scan = tables::scan(open_text(file.existing()), form);
+  const auto weights = weights_of(scan, table_->schema);
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(scan.rows));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  if (split != Split::kTest) rows = drawn_by_weight(rows, weights);
+  auto part = part_of(table_->variables.encode(scan), recorded_of(scan), rows);
+  if (split == Split::kTest) part.weights = as_tensor(weights_of_rows(weights, rows));
+  return part;
 }
 
 Csv::Csv(const Params& params) {
-  const auto scan = tables::scan(TextFile(params.file.existing()), form_of(params));
+  const auto scan = tables::scan(open_text(params.file.existing()), form_of(params));
   auto schema = read_schema(params, scan);
   auto split = split_rows(params.split, scan, !params.test);
+  const auto once = split[0];
+  const auto weights = weights_of(scan, schema);
+  for (const auto s : {0, 1})
+    split[std::size_t(s)] = drawn_by_weight(split[std::size_t(s)], weights);
   if (params.resample > 0) split[0] = resampled(split[0], params.resample);
   const auto bins =
       params.bins > 0 ? params.bins : std::clamp<std::int64_t>(std::ssize(split[0]) / 20, 4, 32);
@@ -234,71 +291,30 @@ Csv::Csv(const Params& params) {
   }
   space_.shape = {count};
   const auto all = table_->variables.encode(scan);
+  const auto recorded = recorded_of(scan);
+  gap_tests_ = test_gaps(table_->variables, all, once);
   for (std::size_t s = 0; s < parts_.size(); ++s)
-    parts_[s] = part_of(all, torch::tensor(split[s], torch::kLong));
+    parts_[s] = part_of(all, recorded, split[s]);
+  parts_[2].weights = as_tensor(weights_of_rows(weights, split[2]));
   // Files of other splits are of the same columns; a header of theirs is read, not trusted.
   auto form = form_of(params);
   form.names = names_of(table_->schema);
   if (scan.header) form.header = "yes";
-  for (const auto& [file, s] : {std::pair{&params.valid, 1}, std::pair{&params.test, 2}})
-    if (*file) {
-      const auto other = tables::scan(TextFile(file->existing()), form);
-      parts_[std::size_t(s)] = part_of(table_->variables.encode(other), torch::arange(other.rows));
-    }
+  if (params.valid) parts_[1] = read_part(params.valid, form, Split::kValid);
+  if (params.test) parts_[2] = read_part(params.test, form, Split::kTest);
   for (const auto& part : parts_)
     has_gaps_ = has_gaps_ || (part.levels < 0).any().item<bool>();
 }
 
-namespace {
-
-std::string share_of(std::int64_t count, std::int64_t all) {
-  return count == 0 ? "-" : fmt::format("{:.1f} %", 100 * double(count) / double(all));
-}
-
-/// What is worth a look in a column: its range, its most frequent labels, or why it is ignored.
-std::string note_on(const Encoding* encoding, const Column& column) {
-  if (!column.is_variable()) return column.why;
-  if (column.has_density())
-    return fmt::format("{} to {}, {} bins", encoding->text_of(encoding->index_of(column.low)),
-                       encoding->text_of(encoding->index_of(column.high)),
-                       encoding->pieces().size());
-  constexpr std::size_t kShown = 4;
-  std::vector<std::size_t> order(column.labels.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  if (column.kind != Kind::kInteger && column.counts.size() == order.size())
-    std::ranges::stable_sort(order, std::greater<>(), [&](auto k) { return column.counts[k]; });
-  std::vector<std::string> shown;
-  for (const auto k : order)
-    if (shown.size() < kShown) shown.push_back(column.labels[k]);
-  return fmt::format("{}{}", fmt::join(shown, ", "), order.size() > kShown ? ", ..." : "");
-}
-
-}  // namespace
-
 std::string Csv::summary() const {
-  const auto& schema = table_->schema;
-  auto text = fmt::format(
-      "{}: {} rows, {} columns, {} variables; {} to learn from, {} to validate, "
-      "{} to test\n\n",
-      std::filesystem::path(schema.file).filename().string(), schema.rows, schema.columns.size(),
-      space_.dimension(), size(Split::kTrain), size(Split::kValid), size(Split::kTest));
-  std::size_t width = 6;
-  for (const auto& column : schema.columns)
-    width = std::max(width, column.name.size());
-  text += fmt::format("{:<{}}  {:<8} {:>9} {:>8} {:>8}  \n", "column", width, "kind", "known",
-                      "gaps", "distinct");
-  std::int64_t variable = 0;
-  for (const auto& column : schema.columns) {
-    const auto* encoding = column.is_variable() ? &table_->variables[variable++] : nullptr;
-    text += fmt::format(
-        "{:<{}}  {:<8} {:>9} {:>8} {:>8}  {}{}\n", column.name, width, to_string(column.kind),
-        column.present, share_of(column.missing, schema.rows),
-        column.distinct > std::int64_t(ScannedColumn::kMostNumbers)
-            ? fmt::format(">{}", ScannedColumn::kMostNumbers)
-            : fmt::format("{}", column.distinct),
-        note_on(encoding, column), column.missing_is_category ? "; gaps are a value" : "");
-  }
-  return text;
+  return summary_of(*table_, {size(Split::kTrain), size(Split::kValid), size(Split::kTest)},
+                    gap_tests_);
+}
+
+Json Csv::description() const {
+  auto json = to_json(*table_);
+  if (!gap_tests_.empty()) json["gap_tests"] = to_json(gap_tests_);
+  return json;
 }
 
 /// The row as a line of CSV, in the order of the variables: of a bin its middle value, nothing

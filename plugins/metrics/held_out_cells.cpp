@@ -3,6 +3,7 @@
 /// hidden at random, and the model says each from the rest.
 ///
 ///   log loss = mean of -log p(x_i | x_S),  Brier = mean of sum_k (p(x_i = k | x_S) - [x_i = k])^2
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -69,8 +70,11 @@ class HeldOutCells final : public Metric {
     auto& stream = evaluation.stream("held_out_cells/" + name);
     const auto hidden = hide(x, share, stream);
     const auto way = offered(evaluation.family(), QueryKind::kConditionals).front();
+    const auto& weights = evaluation.data_weights();
+    Json examples = Json::array();
     std::vector<Tensor> losses;
-    double right = 0, brier = 0, cells = 0;
+    std::int64_t cells = 0;
+    double right = 0, brier = 0, counted = 0;
     for (const auto& rows : torch::arange(x.size(0)).split(rows_a_pass(x.size(1)))) {
       const auto values = x.index_select(0, rows), here = hidden.index_select(0, rows);
       const auto log_p = evaluation.family()
@@ -80,25 +84,50 @@ class HeldOutCells final : public Metric {
                              .value;
       const auto of_value = log_p.gather(2, values.clamp_min(0).unsqueeze(2)).squeeze(2);
       const auto loss = (-of_value).masked_fill(here.logical_not(), 0).sum(1);
+      if (examples.empty()) examples = first_rows(*evaluation.dataset(), values, here, log_p);
       losses.push_back(loss / here.sum(1).clamp_min(1));
       const auto p = log_p.exp();
       const auto squares = p.square().sum(2) - 2 * of_value.exp() + 1;
-      brier += squares.masked_select(here).sum().item<double>();
-      right += (log_p.argmax(2) == values).logical_and(here).sum().item<double>();
-      cells += here.sum().item<double>();
+      auto counts = here.to(torch::kDouble);  // of each cell
+      if (weights.defined()) counts = counts * weights.index_select(0, rows).unsqueeze(1);
+      brier += (squares.masked_fill(here.logical_not(), 0) * counts).sum().item<double>();
+      right += ((log_p.argmax(2) == values) * counts).sum().item<double>();
+      counted += counts.sum().item<double>();
+      cells += here.sum().item<std::int64_t>();
     }
-    const auto mean = compute_mean(torch::cat(losses));
+    const auto mean = compute_mean(torch::cat(losses), weights);
     return {.estimator = name,
             .value = mean.value,
             .unit = "nats",
             .status = way.status,
             .stderr_ = mean.error,
             .samples = x.size(0),
-            .more = {{"cells", std::int64_t(cells)},
-                     {"accuracy", right / cells},
-                     {"brier", brier / cells},
-                     {"split", to_string(evaluation.split())}},
+            .more = {{"cells", cells},
+                     {"accuracy", right / counted},
+                     {"brier", brier / counted},
+                     {"split", to_string(evaluation.split())},
+                     {"examples", examples}},
             .route = way.route};
+  }
+
+  /// The first rows as they were given, as the model fills them, and as they were, and how probable
+  /// it finds what it says of each hidden cell.
+  static Json first_rows(const Dataset& dataset, const Tensor& values, const Tensor& hidden,
+                         const Tensor& log_p) {
+    constexpr std::int64_t kShown = 6;
+    const auto said = log_p.argmax(2);
+    Json rows = Json::array();
+    for (std::int64_t b = 0; b < std::min(kShown, values.size(0)); ++b) {
+      Json probability = Json::array();
+      for (std::int64_t i = 0; i < values.size(1); ++i)
+        probability.push_back(
+            hidden[b][i].item<bool>() ? Json(std::exp(log_p[b][i].max().item<double>())) : Json());
+      rows.push_back({{"given", dataset.to_text(values[b].masked_fill(hidden[b], kUnknown))},
+                      {"filled", dataset.to_text(torch::where(hidden[b], said[b], values[b]))},
+                      {"was", dataset.to_text(values[b])},
+                      {"probability", probability}});
+    }
+    return rows;
   }
 
   Params params_;

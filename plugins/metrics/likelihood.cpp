@@ -78,9 +78,10 @@ class Nll final : public Metric {
                                        evaluation.stream("nll/" + name), params_.orders);
     const auto& of_cells = evaluation.data_log_recorded();
     const auto recorded = of_cells.defined() ? of_cells.sum(1) : Tensor();
-    const auto nll =
-        compute_mean(recorded.defined() ? -(answers.value + recorded) : -answers.value);
-    const auto cells = (x != kUnknown).sum().item<double>() / double(x.size(0));
+    const auto nll = compute_mean(recorded.defined() ? -(answers.value + recorded) : -answers.value,
+                                  evaluation.data_weights());
+    const auto cells =
+        compute_mean((x != kUnknown).sum(1).to(torch::kDouble), evaluation.data_weights()).value;
     Measurement measurement{
         .estimator = name == "chain" ? "one_order" : name,
         .value = nll.value,
@@ -92,7 +93,8 @@ class Nll final : public Metric {
                  {"passes", answers.passes}},
         .route = capability.route};
     if (recorded.defined())
-      measurement.more["within_levels"] = json_number(-recorded.mean().item<double>());
+      measurement.more["within_levels"] =
+          json_number(-compute_mean(recorded, evaluation.data_weights()).value);
     if (capability.route == Route::kAlongOrder) measurement.more["orders"] = 1;
     if (capability.route == Route::kEnsemble) measurement.more["orders"] = params_.orders;
     return measurement;

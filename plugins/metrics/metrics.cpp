@@ -4,5 +4,5 @@
 #include <marginalia/plugin.h>
 
 MARGINALIA_PLUGIN_OF(baselines, certificates, conformal, consistency, copies, cost, coverage,
-                     error_bracket, held_out_cells, importance, likelihood, marginals, observables,
-                     score, single_marginals, terminal_variation);
+                     dependencies, error_bracket, held_out_cells, importance, likelihood, marginals,
+                     observables, score, single_marginals, terminal_variation);

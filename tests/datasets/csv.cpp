@@ -9,15 +9,14 @@
 
 #include <nlohmann/json.hpp>
 
-#include "built.h"
+#include "csv_data.h"
 #include "datasets/csv/splits.h"
-#include "host/experiment/experiment.h"
-#include "marginalia_test.h"
 #include "shared/tables/rows.h"
 
 using namespace marginalia;
 using namespace marginalia::csv;
 using namespace marginalia::tables;
+using test::CsvData;
 
 namespace {
 
@@ -275,28 +274,6 @@ TEST_CASE("csv: rows are split by share, fold, group, column and time") {
           split_rows(ByTime{.column = "group"}, scanned, true);
         }).find("neither numbers nor dates") != std::string::npos);
 }
-
-namespace {
-
-/// A dataset of a text, from a spec as users write it; more: further parameters, as text.
-struct CsvData {
-  test::TempDir folder;
-  std::shared_ptr<Dataset> data;
-  CsvData(const std::string& text, const std::string& more = "") {
-    std::ofstream(folder / "t.csv") << text;
-    const auto spec = Spec::from_text(
-        fmt::format(R"({{"marginalia": 2, "dataset": {{"type": "csv", "file": "t.csv" {}}},
-                         "family": {{"type": "independent"}}}})",
-                    more),
-        "spec.json", {folder.path(), folder.path()});
-    data = Experiment(test::in_float32(spec), test::loaded_registry(), "cpu").dataset;
-  }
-  torch::Tensor rows(Split split) const {
-    return data->rows(split, torch::arange(data->size(split)));
-  }
-};
-
-}  // namespace
 
 TEST_CASE("csv: a dataset's rows are levels, its numbers have a density, its gaps are unknown") {
   std::string text = "sex,age,deck\n";

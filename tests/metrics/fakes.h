@@ -184,14 +184,25 @@ class Rows final : public Dataset {
   std::int64_t size(Split) const override { return rows_.size(0); }
   bool has_gaps() const override { return (rows_ == kUnknown).any().item<bool>(); }
   Tensor all() const { return rows_; }
-  Tensor recorded;  // float64 [N, D], as of log_recorded
+  Tensor log_recorded_given;  // float64 [N, D]
+  Tensor recorded_given;      // float64 [N, D]
+  Tensor weights_given;       // float64 [N]
 
  private:
   Tensor compute_rows(Split, const Tensor& indices, std::uint64_t) const override {
     return rows_.index({indices});
   }
+  static Tensor of_rows(const Tensor& given, const Tensor& indices) {
+    return given.defined() ? given.index({indices}) : given;
+  }
   Tensor compute_log_recorded(Split, const Tensor& indices) const override {
-    return recorded.defined() ? recorded.index({indices}) : recorded;
+    return of_rows(log_recorded_given, indices);
+  }
+  Tensor compute_recorded(Split, const Tensor& indices) const override {
+    return of_rows(recorded_given, indices);
+  }
+  Tensor compute_weights(Split, const Tensor& indices) const override {
+    return of_rows(weights_given, indices);
   }
   StateSpace space_;
   Tensor rows_;
@@ -220,11 +231,15 @@ class FakeEvaluation : public Evaluation {
   }
   Stream& stream(const std::string& name) override { return streams_.at(name); }
   const ModelSamples& model_samples() override { return samples; }
-  const Tensor& data_rows() override {
-    return data_ = rows_given->rows(split(), torch::arange(rows_given->size(split())));
-  }
+  const Tensor& data_rows() override { return data_ = rows_given->rows(split(), all_rows()); }
   const Tensor& data_log_recorded() override {
-    return recorded_ = rows_given->log_recorded(split(), torch::arange(rows_given->size(split())));
+    return log_recorded_ = rows_given->log_recorded(split(), all_rows());
+  }
+  const Tensor& data_recorded() override {
+    return recorded_ = rows_given->recorded(split(), all_rows());
+  }
+  const Tensor& data_weights() override {
+    return weights_ = rows_given->weights(split(), all_rows());
   }
   const TrueStates& true_chains() override {
     return true_chains_ = {chains.defined() ? chains : truth.unsqueeze(1), "exact samples",
@@ -245,7 +260,8 @@ class FakeEvaluation : public Evaluation {
   mutable std::unique_ptr<EnumerationOracle> oracle_;
   TrueStates true_chains_;
   TrueRows true_rows_;
-  Tensor data_, recorded_;
+  Tensor all_rows() const { return torch::arange(rows_given->size(split())); }
+  Tensor data_, log_recorded_, recorded_, weights_;
 };
 
 inline std::map<std::string, Measurement> run_metric(const std::string& metric,

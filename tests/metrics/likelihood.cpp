@@ -123,8 +123,8 @@ TEST_CASE("nll is of what was recorded, and of rows with gaps of what is known")
   b.family.can = {{QueryKind::kLogMarginal, "one_pass", Status::kEstimate, "1", Route::kOnePass}};
   const auto plain = run_metric("nll", b.evaluation).at("one_pass");
   CHECK(!plain.more.contains("within_levels"));
-  b.data.recorded = torch::zeros_like(b.data.all(), torch::kDouble);
-  b.data.recorded.select(1, 0).fill_(-2.5);
+  b.data.log_recorded_given = torch::zeros_like(b.data.all(), torch::kDouble);
+  b.data.log_recorded_given.select(1, 0).fill_(-2.5);
   const auto recorded = run_metric("nll", b.evaluation).at("one_pass");
   CHECK(recorded.value == doctest::Approx(plain.value + 2.5).epsilon(1e-12));
   CHECK(recorded.more["within_levels"].get<double>() == doctest::Approx(2.5));

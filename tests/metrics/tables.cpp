@@ -1,5 +1,7 @@
 // What is measured of models of tables: baselines, copies, cells that are filled.
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "fakes.h"
 
@@ -47,8 +49,8 @@ TEST_CASE("baselines are what counting gives, and the model's gain is on the sam
   CHECK(plain.at("chow_liu").value > -of_model);  // the entropy of the rows
   CHECK(plain.at("chow_liu").status == Status::kExact);
 
-  b.data.recorded = torch::zeros_like(rows, torch::kDouble);
-  b.data.recorded.select(1, 2).fill_(-1.25);
+  b.data.log_recorded_given = torch::zeros_like(rows, torch::kDouble);
+  b.data.log_recorded_given.select(1, 2).fill_(-1.25);
   const auto recorded = run_metric("baselines", b.evaluation);
   CHECK(recorded.at("independent").value == doctest::Approx(sum + 1.25).epsilon(1e-10));
   CHECK(recorded.at("independent").more["gain"].get<double>() ==
@@ -56,6 +58,98 @@ TEST_CASE("baselines are what counting gives, and the model's gain is on the sam
 
   b.evaluation.rows_given = nullptr;
   CHECK(unavailable("baselines", b.evaluation) == "needs a dataset to count");
+}
+
+TEST_CASE("means over rows are weighted where rows count differently") {
+  RowsBench b;
+  const auto rows = b.data.all();
+  const auto plain = run_metric("baselines", b.evaluation).at("independent");
+  b.data.weights_given = torch::full({rows.size(0)}, 0.25, torch::kDouble);
+  const auto even = run_metric("baselines", b.evaluation).at("independent");
+  CHECK(even.value == doctest::Approx(plain.value).epsilon(1e-12));
+  CHECK(*even.stderr_ == doctest::Approx(*plain.stderr_).epsilon(1e-12));
+  // The first row alone counts, and so is all of the mean.
+  b.data.weights_given.zero_();
+  b.data.weights_given[0] = 3;
+  const auto first = run_metric("baselines", b.evaluation).at("independent");
+  const auto x = to_state(rows, 0);
+  double wanted = 0;
+  const auto N = double(rows.size(0));
+  for (std::int64_t i = 0; i < 3; ++i)
+    wanted -= std::log((N * b.marginal(i, x[std::size_t(i)]) +
+                        3. / double(b.energy.space().cardinalities[std::size_t(i)])) /
+                       (N + 3));
+  CHECK(first.value == doctest::Approx(wanted).epsilon(1e-10));
+  CHECK(*first.stderr_ == doctest::Approx(0).epsilon(1e-9));
+  const auto nll = run_metric("nll", b.evaluation).at("one_pass");
+  CHECK(nll.value == doctest::Approx(-b.energy.log_marginal(x)).epsilon(1e-9));
+  const auto cells = run_metric("held_out_cells", b.evaluation, "\"shares\": [1]").at("hidden_100");
+  double loss = 0;
+  for (std::int64_t i = 0; i < 3; ++i)
+    loss -= std::log(b.marginal(i, x[std::size_t(i)])) / 3;
+  CHECK(cells.value == doctest::Approx(loss).epsilon(1e-9));
+}
+
+TEST_CASE("a Gaussian mixture stands beside where all variables are numbers") {
+  RowsBench b;
+  const auto rows = b.data.all();
+  CHECK(!run_metric("baselines", b.evaluation).contains("gaussian_mixture"));
+  b.data.recorded_given = rows.to(torch::kDouble) * 50;
+  const auto mixture = run_metric("baselines", b.evaluation).at("gaussian_mixture");
+  CHECK(std::isfinite(mixture.value));
+  CHECK(mixture.more["components"].get<int>() >= 2);  // the values are far apart
+  // Nothing is likelier than the rows themselves, each as often as it stands.
+  double entropy = 0;
+  for (std::int64_t n = 0; n < rows.size(0); ++n)
+    entropy -= b.energy.log_marginal(to_state(rows, n)) / double(rows.size(0));
+  CHECK(mixture.value > entropy);
+  CHECK(mixture.more["gain"].get<double>() ==
+        doctest::Approx(mixture.value - entropy).epsilon(1e-9));
+}
+
+namespace {
+
+/// r of two variables by counting, with Miller and Madow's correction.
+double correlation_by_hand(const torch::Tensor& rows, std::int64_t i, std::int64_t j) {
+  std::map<State, double> joint;
+  std::map<std::int64_t, double> first, second;
+  for (std::int64_t n = 0; n < rows.size(0); ++n) {
+    const auto k = rows[n][i].item<std::int64_t>(), l = rows[n][j].item<std::int64_t>();
+    ++joint[{k, l}];
+    ++first[k];
+    ++second[l];
+  }
+  const auto N = double(rows.size(0));
+  double information = 0;
+  for (const auto& [kl, count] : joint)
+    information += count / N * std::log(count * N / (first[kl[0]] * second[kl[1]]));
+  information -=
+      (double(joint.size()) - double(first.size()) - double(second.size()) + 1) / (2 * N);
+  return std::sqrt(1 - std::exp(-2 * std::max(0., information)));
+}
+
+}  // namespace
+
+TEST_CASE("dependencies are the mutual informations of pairs, in samples and in rows") {
+  RowsBench b;
+  const auto rows = b.data.all();
+  b.evaluation.samples.states = stack_rows(
+      {{0, 1, 0}, {0, 1, 1}, {1, 2, 1}, {1, 2, 1}, {0, 0, 1}, {1, 2, 0}, {0, 0, 1}, {0, 1, 0}});
+  const auto measured = run_metric("dependencies", b.evaluation);
+  double off = 0;
+  for (const auto& [i, j] : {std::pair{0, 1}, {0, 2}, {1, 2}})
+    off += std::abs(correlation_by_hand(rows, i, j) -
+                    correlation_by_hand(b.evaluation.samples.states, i, j)) /
+           3;
+  CHECK(measured.at("sampled").value == doctest::Approx(off).epsilon(1e-9));
+  CHECK(measured.at("held_out").value == doctest::Approx(0).epsilon(1e-9));  // the same rows
+  const auto& strongest = measured.at("sampled").more["strongest"];
+  REQUIRE(strongest.size() == 3);
+  for (const auto& pair : strongest)
+    CHECK(pair[2].get<double>() ==
+          doctest::Approx(correlation_by_hand(rows, pair[0], pair[1])).epsilon(1e-9));
+  CHECK(strongest[0][2].get<double>() >= strongest[1][2].get<double>());
+  CHECK(measured.at("sampled").more["variables"] == Json({"0", "1", "2"}));
 }
 
 TEST_CASE("copies are states that a training row is, all of them") {
@@ -96,6 +190,16 @@ TEST_CASE("hidden cells are scored by the conditionals given the rest") {
   CHECK(all.more["brier"].get<double>() == doctest::Approx(brier).epsilon(1e-9));
   CHECK(all.more["accuracy"].get<double>() == doctest::Approx(right).epsilon(1e-9));
   CHECK(all.more["cells"].get<double>() == 3 * N);
+  const auto& shown = all.more["examples"][0];
+  CHECK(shown.at("was") == b.data.to_text(rows[0]));
+  CHECK(shown.at("given") == b.data.to_text(torch::full_like(rows[0], kUnknown)));
+  for (std::int64_t i = 0; i < 3; ++i) {
+    double highest = 0;
+    for (std::int64_t k = 0; k < b.energy.space().cardinalities[std::size_t(i)]; ++k)
+      highest = std::max(highest, b.marginal(i, k));
+    CHECK(shown.at("probability")[std::size_t(i)].get<double>() ==
+          doctest::Approx(highest).epsilon(1e-9));
+  }
 
   // One cell a row: its mean over the three is known, and draws of it scatter about that.
   double given_rest = 0;

@@ -71,19 +71,23 @@ const Tool& tool() {
   return *made;
 }
 
-/// Runs of two families on them, which all cases share.
+/// Runs of three families on them, which all cases share.
 class Runs {
  public:
   Runs() {
     write_atomically(folder_ / "people.csv", people());
-    for (const auto* family : {"independent", "chow_liu"}) {
+    for (const auto* family : {"independent", "chow_liu", "any_order_arm"}) {
       const auto spec = folder_ / (std::string(family) + ".json");
-      write_atomically(spec, fmt::format(R"({{"marginalia": 2, "seed": 1,
+      write_atomically(
+          spec, fmt::format(R"({{"marginalia": 2, "seed": 1,
             "dataset": {{"type": "csv", "file": "people.csv", "bins": 6, "ignored": ["part", "note"],
                          "split": {{"type": "column", "column": "part"}}}},
-            "family": {{"type": "{}"}}, "training": {{"steps": 3, "batch_size": 16}},
+            "family": {{"type": "{}"}} {}, "training": {{"steps": 3, "batch_size": 16}},
             "evaluation": {{"rows": "all", "split": "test", "metrics": ["nll"]}}}})",
-                                         family));
+                            family,
+                            family == std::string("any_order_arm")
+                                ? R"(, "network": {"type": "mlp", "hidden": 16, "layers": 1})"
+                                : ""));
       const auto result =
           run_marginalia(fmt::format("run '{}' --out '{}'", spec.string(), path(family)));
       REQUIRE_MESSAGE(result.code == 0, result.err);
@@ -187,6 +191,27 @@ TEST_CASE("table probability is what counting says, and parts add up") {
         doctest::Approx(runs().probability("chow_liu", "--target sex=male --given job=clerk"))
             .epsilon(1e-7));
   CHECK(of_rows[0].at("status") == "exact");
+}
+
+TEST_CASE("table probability of an estimate has an interval, by the spread of orders") {
+  const std::string target = "--target 'age<33, sex=male, job=clerk'";
+  const auto exact = runs().rows("probability", "chow_liu", target).at(0);
+  CHECK(exact.at("lower") == exact.at("probability"));
+  CHECK(exact.at("upper") == exact.at("probability"));
+  const auto few = runs().rows("probability", "any_order_arm", target + " --orders 3").at(0);
+  CHECK(few.at("status") == "estimate");
+  CHECK(number(few, "lower") < number(few, "probability"));
+  CHECK(number(few, "upper") > number(few, "probability"));
+  // The orders of three columns are six: many draws of them have a mean that is nearly known.
+  const auto many = runs().rows("probability", "any_order_arm", target + " --orders 200").at(0);
+  CHECK(number(many, "upper") - number(many, "lower") <
+        0.3 * (number(few, "upper") - number(few, "lower")));
+  CHECK(number(few, "lower") <= number(many, "upper"));
+  CHECK(number(few, "upper") >= number(many, "lower"));
+  // One column has one order.
+  const auto single = runs().rows("probability", "any_order_arm", "--target 'age<33'").at(0);
+  CHECK(number(single, "upper") - number(single, "lower") < 1e-6);
+  CHECK(has(runs().table("probability", "any_order_arm", target + " --orders 1").err, "--orders"));
 }
 
 TEST_CASE("table sample gives rows of which the conditions hold, and only those") {
@@ -369,4 +394,14 @@ TEST_CASE("data describe shows what each column is taken for, and --json what a 
   CHECK(again.out == json.out);
   CHECK(run_marginalia("data describe nowhere.csv").code == 2);
   CHECK(has(run_marginalia("data describe people.xyz").err, "say which one: type=NAME"));
+}
+
+TEST_CASE("a file of one line of two gigabytes is refused before it is read") {
+  const test::TempDir folder;
+  const auto file = folder / "line.csv";
+  write_atomically(file, "a,b\n");
+  fs::resize_file(file, 2'000'000'000);  // zeros, which take no space
+  const auto result = run_marginalia(fmt::format("data describe '{}'", file.string()));
+  CHECK(result.code == 2);
+  CHECK(has(result.err, ":2: is longer than 16777216 bytes, the most that a line may have"));
 }

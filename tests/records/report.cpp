@@ -67,6 +67,28 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("a report says what the columns of a table are, without most of their labels") {
+  const RunFolder run;
+  CHECK(contains(run.report(), R"("table":null)"));
+  std::string labels, counts;
+  for (int k = 0; k < 20; ++k) {
+    labels += fmt::format("{}\"label {}\"", k > 0 ? "," : "", k);
+    counts += fmt::format("{}{}", k > 0 ? "," : "", 100 - k);
+  }
+  run.write("dataset.json", fmt::format(R"({{"schema": {{"rows": 7, "columns": [{{"name": "job",
+      "kind": "category", "labels": [{}], "counts": [{}]}}]}}, "bins": {{"age": "for programs"}},
+      "gap_tests": [{{"column": "job", "gaps": 1, "rows": 7, "with": []}}]}})",
+                                        labels, counts));
+  const auto page = run.report();
+  CHECK(contains(page, R"("name":"job")"));
+  CHECK(contains(page, R"("label 7"])"));
+  CHECK(!contains(page, R"("label 8")"));
+  CHECK(contains(page, R"("gap_tests":[{"column":"job")"));
+  CHECK(!contains(page, "for programs"));
+  run.write("dataset.json", R"({"something": "else"})");
+  CHECK(contains(run.report(), "dataset.json does not say what the columns are"));
+}
+
 TEST_CASE("a report holds the data of its run, and is the only file that is added") {
   const RunFolder run;
   run.write("metrics.jsonl", "{\"step\": 1, \"seconds\": 0.5, \"train/loss\": 0.25}\n"
@@ -125,7 +147,9 @@ TEST_CASE("a report asks the network for nothing") {
     CHECK_MESSAGE(!contains(page, forbidden), forbidden);
   CHECK(!std::regex_search(page, std::regex(R"((src|href)\s*=\s*["'])")));
   CHECK(contains(page, "default-src 'none'"));
-  CHECK(count(page, "http") == 2);  // http-equiv, and the plotting library naming its home
+  // http-equiv, the plotting library naming its home, and the name space of drawings.
+  CHECK(count(page, "http") == 3);
+  CHECK(contains(page, "\"http://www.w3.org/2000/svg\""));
   CHECK(contains(page, "/*! https://github.com/leeoniya/uPlot"));
   CHECK(contains(page, "The above copyright notice and this permission notice"));
   CHECK(!contains(page, "{{"));

@@ -85,3 +85,25 @@ TEST_CASE("a damaged packed file is refused with its name and the reason") {
   CHECK(fault("none") == "cannot be read: No such file or directory");
   CHECK(fault("") == "is a folder; name a file in it");
 }
+
+TEST_CASE("a line longer than it may be is refused, before all of it is read") {
+  const test::Folder folder;
+  const std::size_t longest = 1 << 16;
+  const std::string row(longest, 'x');
+  for (const auto* end : {"\n", "\r\n", "\r"}) {
+    folder.pack("rows.gz", row + end + row + end + row);
+    CHECK(read_unpacked(folder.path / "rows.gz", longest + 1).size() > 3 * longest);
+  }
+  folder.write("long", row + "\n" + row + "xx\n");
+  folder.zip("long.zip", row + "\n" + row + "xx\n");
+  folder.write("first", row + "xx\r\n" + row + "\r\n");
+  folder.pack("old.gz", row + "\r" + row + "\r" + row + "xx");
+  const auto fault = [&](const std::string& name) {
+    return test::refusal([&] { read_unpacked(folder.path / name, longest + 1); });
+  };
+  const std::string what = ": is longer than 65537 bytes, the most that a line may have";
+  CHECK(fault("long") == (folder.path / "long").string() + ":2" + what);
+  CHECK(fault("first") == (folder.path / "first").string() + ":1" + what);
+  CHECK(fault("long.zip") == (folder.path / "long.zip").string() + ":2" + what);
+  CHECK(fault("old.gz") == (folder.path / "old.gz").string() + ":3" + what);
+}

@@ -51,12 +51,24 @@ class RunEvaluation final : public Evaluation {
                              ? torch::arange(size)
                              : stream("data_rows").permutations(1, size)[0].slice(0, 0, rows());
     log_recorded_ = dataset()->log_recorded(split(), indices);
+    recorded_ = dataset()->recorded(split(), indices);
+    weights_ = dataset()->weights(split(), indices);
     return data_ = dataset()->rows(split(), indices);
   }
 
   const Tensor& data_log_recorded() override {
     data_rows();
     return log_recorded_;
+  }
+
+  const Tensor& data_recorded() override {
+    data_rows();
+    return recorded_;
+  }
+
+  const Tensor& data_weights() override {
+    data_rows();
+    return weights_;
   }
 
   const TrueStates& true_chains() override {
@@ -139,7 +151,7 @@ class RunEvaluation final : public Evaluation {
   std::optional<ModelSamples> samples_;
   std::optional<TrueStates> truth_;
   std::optional<TrueRows> true_rows_;
-  Tensor data_, log_recorded_;
+  Tensor data_, log_recorded_, recorded_, weights_;
   Json reference_note_;
 };
 

@@ -46,6 +46,13 @@ class MARGINALIA_API Dataset : public Component {
   /// numbers, of each variable: float64 [B, D], 0 where one is unknown; undefined where levels say
   /// all of it.
   Tensor log_recorded(Split split, const Tensor& indices) const;
+  /// What was recorded, where every variable is a number: float64 [B, D], each in units of its
+  /// resolution, NaN where it is unknown; undefined (the default): some variable is no number. The
+  /// density of these is the probability of what was recorded.
+  Tensor recorded(Split split, const Tensor& indices) const;
+  /// How much each row counts in means over rows: float64 [B], 0 or more; undefined (the default):
+  /// all alike. Rows to learn from are given by `rows` as often as they count.
+  Tensor weights(Split split, const Tensor& indices) const;
   /// The class of each row: int64 [B], or undefined where the dataset has none.
   Tensor labels(Split split, const Tensor& indices) const;
   virtual std::string to_text(const Tensor& state) const;  ///< by default the space's
@@ -60,6 +67,8 @@ class MARGINALIA_API Dataset : public Component {
                               std::uint64_t epoch_key) const = 0;
   virtual Tensor compute_labels(Split split, const Tensor& indices) const;        // by default none
   virtual Tensor compute_log_recorded(Split split, const Tensor& indices) const;  // likewise
+  virtual Tensor compute_recorded(Split split, const Tensor& indices) const;      // likewise
+  virtual Tensor compute_weights(Split split, const Tensor& indices) const;       // likewise
   void check_indices(Split split, const Tensor& indices) const;
 };
 

@@ -70,8 +70,10 @@ class MARGINALIA_API Sha256 {
 MARGINALIA_API std::string sha256_hex(std::string_view bytes);
 
 /// All bytes of a plain file, of a gzipped one unpacked, or of the one file in a zip archive; told
-/// apart by their first bytes. Throws SpecError where there is no such file or it is damaged.
-MARGINALIA_API std::string read_unpacked(const std::filesystem::path& file);
+/// apart by their first bytes. Throws SpecError where there is no such file, it is damaged, or a
+/// line of it is longer than `longest_line` bytes: before more than that of it is read.
+MARGINALIA_API std::string read_unpacked(const std::filesystem::path& file,
+                                         std::size_t longest_line = std::string::npos);
 
 /// Whether the file holds its bytes as they are: neither gzipped, nor a zip archive, nor empty.
 MARGINALIA_API bool is_plain(const std::filesystem::path& file);

@@ -19,7 +19,9 @@ enum class PlotKind {
   kBySize,       ///< "by_size" [{"size", "rms", "max", ...}]: against how many variables are known
   kPairs,        ///< "pairs" [[size, reference, answered], ...] of log p(x_S), and "by_size"
   kReliability,  ///< "bins" [{"predicted", "observed", "count"}]: what came against what was said
-  kTime          ///< the number itself, seconds of one log p(x_S), against what kPairs measures
+  kTime,         ///< the number itself, seconds of one log p(x_S), against what kPairs measures
+  kGraph         ///< "strongest" [[i, j, r in training rows, in samples, in held-out rows], ...] of
+                 ///< "variables"
 };
 MARGINALIA_API std::string_view to_string(PlotKind plot);  ///< "none", "by size", "pairs", ...
 

@@ -79,6 +79,8 @@ class MARGINALIA_API Evaluation {
   virtual const ModelSamples& model_samples() = 0;
   virtual const Tensor& data_rows() = 0;          ///< rows() states of the split, int64 [N, D]
   virtual const Tensor& data_log_recorded() = 0;  ///< Dataset::log_recorded of them
+  virtual const Tensor& data_recorded() = 0;      ///< Dataset::recorded of them
+  virtual const Tensor& data_weights() = 0;       ///< Dataset::weights of them
   /// States of the truth: exact samples, else the data, else chains of the energy
   /// (evaluation.reference), else model samples. Throws Unavailable where there are none at all.
   virtual const TrueStates& true_chains() = 0;

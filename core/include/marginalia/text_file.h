@@ -40,8 +40,10 @@ MARGINALIA_API std::string_view without_byte_order_mark(std::string_view text);
 /// The text of a file, unpacked, without a byte order mark. Copies share the bytes.
 class MARGINALIA_API TextFile {
  public:
-  /// Throws SpecError where there is no such file, it is damaged, or it is UTF-16.
-  explicit TextFile(const std::filesystem::path& file);
+  /// Throws SpecError where there is no such file, it is damaged, it is UTF-16, or a line is longer
+  /// than `longest_line` bytes.
+  explicit TextFile(const std::filesystem::path& file,
+                    std::size_t longest_line = std::string::npos);
   /// Text from elsewhere, which messages call `name`.
   TextFile(std::string name, std::string text);
 

@@ -213,13 +213,12 @@ void add(Counts& counts, const Tensor& x, std::int64_t levels, bool pairs, const
   counts.pairs = counts.pairs.defined() ? counts.pairs.add_(joint) : joint;
 }
 
+static constexpr std::int64_t kRowsAtOnce = 8192;  // of the training split
+
 Counts count_values(const Dataset& dataset, bool pairs) {
-  constexpr std::int64_t kRows = 8192;
   Counts counts;
-  const auto size = dataset.size(Split::kTrain);
-  for (std::int64_t at = 0; at < size; at += kRows)
-    add(counts, dataset.rows(Split::kTrain, torch::arange(at, std::min(at + kRows, size))),
-        dataset.space().levels(), pairs);
+  for (const auto& at : torch::arange(dataset.size(Split::kTrain)).split(kRowsAtOnce))
+    add(counts, dataset.rows(Split::kTrain, at), dataset.space().levels(), pairs);
   return counts;
 }
 
@@ -283,6 +282,13 @@ Tree with_pairs(const Tree& tree, const Tensor& pairs, const StateSpace& space, 
     p[i] = torch::where(sum > 0, smoothed / sum, torch::zeros_like(smoothed));
   }
   return {tree.parent, tree.order, p};
+}
+
+Tree improved(const Tree& tree, const Dataset& dataset, double a) {
+  auto pairs = torch::zeros_like(tree.p);
+  for (const auto& at : torch::arange(dataset.size(Split::kTrain)).split(kRowsAtOnce))
+    pairs += expected_pairs(tree, dataset.rows(Split::kTrain, at));
+  return with_pairs(tree, pairs, dataset.space(), a);
 }
 
 Tensor log_marginal(const Tree& tree, const Evidence& known) {

@@ -194,6 +194,31 @@ Json read_samples(const fs::path& run, Notes& notes) {
   return result;
 }
 
+/// What the run's dataset says of its columns, where it has any: without all but the first labels,
+/// and without what only programs read.
+Json read_columns(const fs::path& run, Notes& notes) {
+  constexpr std::size_t kLabels = 8;
+  const auto file = run / "dataset.json";
+  if (!fs::exists(file)) return nullptr;
+  const auto description = Json::parse(read_text(file), nullptr, false);
+  const Json::json_pointer at("/schema/columns");
+  if (!description.is_object() || !description.contains(at) || !description.at(at).is_array()) {
+    notes.push_back("dataset.json does not say what the columns are");
+    return nullptr;
+  }
+  auto columns = description.at(at);
+  for (auto& column : columns)
+    for (const auto* key : {"labels", "counts"})
+      if (column.is_object() && column.contains(key) && column.at(key).is_array() &&
+          column.at(key).size() > kLabels) {
+        column["labels_left_out"] = column.at(key).size() - kLabels;
+        column.at(key).erase(column.at(key).begin() + kLabels, column.at(key).end());
+      }
+  return {{"rows", description.value(Json::json_pointer("/schema/rows"), Json())},
+          {"columns", columns},
+          {"gap_tests", description.value("gap_tests", Json::array())}};
+}
+
 /// What an energy said of all the samples, as write_samples left it.
 Json read_scores(const fs::path& run, Notes& notes) {
   const auto file = run / "samples" / "scores.json";
@@ -283,6 +308,7 @@ void write_report(const fs::path& run, const MetricFacts& facts) try {
                {"run", record},
                {"curves", read_curves(run, notes)},
                {"evaluation", read_evaluation(run, notes)},
+               {"table", read_columns(run, notes)},
                {"samples", read_samples(run, notes)},
                {"scores", read_scores(run, notes)},
                {"pictures", read_pictures(run, notes)}};

@@ -38,7 +38,8 @@ static std::string fill_page(const char* kind, const Page& page, std::string_vie
 }
 
 std::string report_page(const Page& page) {
-  const auto scripts = fmt::format("{}\n{}", report_asset("scores.js"), report_asset("report.js"));
+  const auto scripts = fmt::format("{}\n{}\n{}", report_asset("scores.js"),
+                                   report_asset("columns.js"), report_asset("report.js"));
   return fill_page("report", page, "", scripts);
 }
 

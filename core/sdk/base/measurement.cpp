@@ -9,7 +9,7 @@ namespace marginalia {
 namespace {
 
 constexpr std::string_view kBetter[] = {"neither", "lower", "higher"};
-constexpr std::string_view kPlots[] = {"none", "by size", "pairs", "reliability", "time"};
+constexpr std::string_view kPlots[] = {"none", "by size", "pairs", "reliability", "time", "graph"};
 constexpr std::string_view kColumns[] = {"own", "shared", "aside"};
 
 std::string text(const Json& json, const char* key) {

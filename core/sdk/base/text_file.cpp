@@ -37,8 +37,8 @@ struct TextFile::Content {
   bool warned = false;
 };
 
-TextFile::TextFile(const std::filesystem::path& file)
-    : TextFile(file.string(), read_unpacked(file)) {}
+TextFile::TextFile(const std::filesystem::path& file, std::size_t longest_line)
+    : TextFile(file.string(), read_unpacked(file, longest_line)) {}
 
 TextFile::TextFile(std::string name, std::string text)
     : name_(std::move(name)), content_(std::make_shared<Content>(Content{std::move(text), {}})) {

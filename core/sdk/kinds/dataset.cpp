@@ -45,6 +45,16 @@ Tensor Dataset::log_recorded(Split split, const Tensor& indices) const {
   return compute_log_recorded(split, indices);
 }
 
+Tensor Dataset::recorded(Split split, const Tensor& indices) const {
+  check_indices(split, indices);
+  return compute_recorded(split, indices);
+}
+
+Tensor Dataset::weights(Split split, const Tensor& indices) const {
+  check_indices(split, indices);
+  return compute_weights(split, indices);
+}
+
 Json Dataset::description() const {
   return {};
 }
@@ -59,6 +69,14 @@ std::string Dataset::summary() const {
 }
 
 Tensor Dataset::compute_log_recorded(Split, const Tensor&) const {
+  return {};
+}
+
+Tensor Dataset::compute_recorded(Split, const Tensor&) const {
+  return {};
+}
+
+Tensor Dataset::compute_weights(Split, const Tensor&) const {
   return {};
 }
 

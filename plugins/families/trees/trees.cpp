@@ -46,20 +46,12 @@ class TreeFamily : public Family {
   /// is learned from rows with gaps: each is then a step of EM on the edges of the first.
   void step(Step&) override {
     if (tree_.p.defined()) {
-      if (pairs_ && dataset_->has_gaps()) expect_and_maximise();
+      if (pairs_ && dataset_->has_gaps()) tree_ = trees::improved(tree_, *dataset_, smoothing_);
       return;
     }
     const auto counts = trees::count_values(*dataset_, pairs_);
     tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
                    : trees::independent(counts, space_, smoothing_);
-  }
-
-  void expect_and_maximise() {
-    constexpr std::int64_t kRows = 8192;
-    auto pairs = torch::zeros_like(tree_.p);
-    for (const auto& at : torch::arange(dataset_->size(Split::kTrain)).split(kRows))
-      pairs += trees::expected_pairs(tree_, dataset_->rows(Split::kTrain, at));
-    tree_ = trees::with_pairs(tree_, pairs, space_, smoothing_);
   }
 
   std::vector<ParameterGroup> parameters() override { return {}; }

@@ -50,6 +50,18 @@ Mean compute_mean(const Tensor& values) {
   return {mean, values.std().item<double>() / std::sqrt(double(N))};
 }
 
+Mean compute_mean(const Tensor& values, const Tensor& weights) {
+  if (!weights.defined()) return compute_mean(values);
+  const auto N = double(values.numel());
+  const auto share = weights / weights.sum();
+  // A row that counts for nothing may be impossible.
+  const auto counted = values.masked_fill(weights == 0, 0);
+  const auto mean = (share * counted).sum().item<double>();
+  if (N < 2 || !std::isfinite(mean)) return {mean, {}};
+  const auto spread = (share.square() * (counted - mean).square()).sum().item<double>();
+  return {mean, std::sqrt(N / (N - 1) * spread)};
+}
+
 Mean root_mean_square(const Tensor& errors, const Tensor& variance) {
   const auto square =
       compute_mean(variance.defined() ? errors.square() - variance : errors.square());

@@ -34,6 +34,9 @@ struct Mean {
 };
 /// sum_n v_n / N, and sd / sqrt(N) with sd^2 = sum_n (v_n - mean)^2 / (N - 1).  float64 [N]
 Mean compute_mean(const Tensor& values);
+/// mean = sum_n w_n v_n / sum_n w_n, and the square root of
+///   N / (N - 1) sum_n w_n^2 (v_n - mean)^2 / (sum_n w_n)^2.  float64 [N]; w undefined: all alike
+Mean compute_mean(const Tensor& values, const Tensor& weights);
 /// rms = sqrt(mean of e^2), and sd(e^2) / (2 rms sqrt(N)) by the delta method.  float64 [N]
 /// variance: that of what e is measured against, float64 [N], which is taken out of each e^2; a
 /// mean below 0 counts as 0. Undefined: none.

@@ -150,6 +150,10 @@ std::vector<std::string> find_names(const TextFile& file, const Form& form, cons
 
 }  // namespace
 
+TextFile open_text(const std::filesystem::path& file) {
+  return TextFile(file, std::size_t{16} << 20);
+}
+
 Scan scan(const TextFile& file, const Form& form) {
   Scan result;
   result.file = file.name();

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,9 @@
 #include "cells.h"
 
 namespace marginalia::tables {
+
+/// A table, of which no line is longer than 16 MiB.
+marginalia::TextFile open_text(const std::filesystem::path& file);
 
 /// How a file of columns is written; what is empty or "auto" is found.
 struct Form {

@@ -15,12 +15,13 @@ namespace marginalia::tables {
 
 namespace {
 
-constexpr std::array<std::pair<Kind, std::string_view>, 6> kKinds{{
+constexpr std::array<std::pair<Kind, std::string_view>, 7> kKinds{{
     {Kind::kCategory, "category"},
     {Kind::kBoolean, "boolean"},
     {Kind::kInteger, "integer"},
     {Kind::kNumber, "number"},
     {Kind::kDate, "date"},
+    {Kind::kWeight, "weight"},
     {Kind::kIgnored, "ignored"},
 }};
 
@@ -201,7 +202,7 @@ void check_kind(const Scan& scan, const ScannedColumn& column, Kind kind) {
     fail(scan, column, fmt::format("has {} values, no two", column.distinct()));
   if (kind == Kind::kInteger && !all_whole(column))
     fail(scan, column, "has texts that are no whole numbers");
-  if (kind == Kind::kNumber && !column.numeric())
+  if ((kind == Kind::kNumber || kind == Kind::kWeight) && !column.numeric())
     fail(scan, column, "has texts that are no numbers");
   if (kind == Kind::kDate && column.dates.empty())
     fail(scan, column, "has texts that are no dates of one form, as 2020-01-31");

@@ -12,8 +12,9 @@
 namespace marginalia::tables {
 
 /// What a column is taken for. kCategory: labels without an order; kInteger: whole numbers that are
-/// each a level; kNumber and kDate: a density; kIgnored: no variable.
-enum class Kind { kCategory, kBoolean, kInteger, kNumber, kDate, kIgnored };
+/// each a level; kNumber and kDate: a density; kWeight: how much each row counts; kIgnored: neither
+/// that nor a variable.
+enum class Kind { kCategory, kBoolean, kInteger, kNumber, kDate, kWeight, kIgnored };
 std::string_view to_string(Kind kind);   ///< "category", ...
 Kind kind_named(std::string_view name);  ///< throws SpecError with the nearest
 

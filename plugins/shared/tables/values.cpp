@@ -181,9 +181,11 @@ std::vector<ValueSet> values_of(const Table& table, const std::vector<Condition>
       const auto& columns = table.schema.columns;
       const auto column = std::ranges::find(columns, condition.column, &Column::name);
       if (column != columns.end())
-        throw SpecError(fmt::format("column \"{}\" is no variable of the model: {}",
-                                    condition.column,
-                                    column->why.empty() ? "it is ignored" : column->why));
+        throw SpecError(
+            fmt::format("column \"{}\" is no variable of the model: {}", condition.column,
+                        column->kind == Kind::kWeight ? "it says how much each row counts"
+                        : column->why.empty()         ? "it is ignored"
+                                                      : column->why));
       throw SpecError(unknown_name("column", condition.column, names));
     }
     auto& of_column = values[std::size_t(at - names.begin())];

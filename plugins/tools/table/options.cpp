@@ -66,6 +66,10 @@ void add_all(CLI::App& program, Options& options) {
       ->required();
   probability.add_option("--given", options.given,
                          "conditions, or @FILE: what each row of it knows");
+  probability
+      .add_option("--orders", options.orders,
+                  "of an estimate, by whose spread it has an interval of 95 % (8)")
+      ->check(CLI::Range(2, 1000));
   probability.add_option("--seed", options.seed, "of estimates")->check(CLI::NonNegativeNumber);
 
   auto& predict = add(program, options, "predict",

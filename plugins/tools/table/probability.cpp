@@ -1,12 +1,15 @@
+#include <algorithm>
 #include <cmath>
 #include <ostream>
 
 #include <fmt/format.h>
 #include <torch/types.h>
+#include <boost/math/distributions/students_t.hpp>
 
 #include <marginalia/error.h>
 #include <marginalia/state_space.h>
 
+#include "shared/measure/ruler.h"
 #include "verbs.h"
 #include "writer.h"
 
@@ -62,6 +65,37 @@ Parts of_rows(const TableRun& run, const Options& options) {
   return {{levels, allowed}, {levels}};
 }
 
+/// log p of evidence, float64 [B].
+struct LogP {
+  Tensor value, error;  ///< error: 0 where it is exact
+  Status status;
+  std::string estimator;
+};
+
+/// An estimate is of several random orders, whose spread is its error.
+LogP ask(const TableRun& run, const Evidence& known, std::int64_t orders, Stream& stream) {
+  constexpr std::int64_t kCells = 1 << 22;
+  const auto first = run.ask(QueryKind::kLogMarginal, known, stream);
+  if (first.status == Status::kExact)
+    return {first.value, torch::zeros_like(first.value), first.status, first.estimator};
+  std::vector<Tensor> scores{first.value};
+  while (std::ssize(scores) < orders)
+    scores.push_back(run.ask(QueryKind::kLogMarginal, known, stream).value);
+  const auto rows = std::max<std::int64_t>(1, kCells / (orders * orders));
+  std::vector<Tensor> value, error;
+  for (const auto& part : torch::stack(scores).split(rows, 1)) {
+    const auto ruler = measure::jackknife(part);
+    value.push_back(ruler.value);
+    error.push_back(ruler.error);
+  }
+  return {torch::cat(value), torch::cat(error), first.status, first.estimator};
+}
+
+/// How many standard errors of `orders` values either side hold 95 %.
+double errors_of_interval(std::int64_t orders) {
+  return boost::math::quantile(boost::math::students_t(double(orders - 1)), 0.975);
+}
+
 }  // namespace
 
 void probability(const ToolContext& context, const Options& options, std::ostream& out) {
@@ -71,17 +105,21 @@ void probability(const ToolContext& context, const Options& options, std::ostrea
     throw SpecError("table probability: a file of --target or one of --given, not both");
   const auto parts = of_file ? of_rows(run, options) : of_conditions(run, options);
   Stream stream(std::uint64_t(options.seed), "table/probability");
-  const auto both = run.ask(QueryKind::kLogMarginal, parts.both, stream);
-  const auto given = run.ask(QueryKind::kLogMarginal, parts.given, stream);
+  const auto both = ask(run, parts.both, options.orders, stream);
+  const auto given = ask(run, parts.given, options.orders, stream);
   const auto impossible = (given.value == -INFINITY).nonzero();
   if (impossible.size(0) > 0) throw ImpossibleGiven(impossible[0].item<std::int64_t>());
   const auto log_p = both.value - given.value;
-  Writer writer({"probability", "log_probability", "status", "estimator"}, options.json,
-                options.out, out);
+  const auto reach =
+      (both.error.square() + given.error.square()).sqrt() * errors_of_interval(options.orders);
+  Writer writer({"probability", "log_probability", "lower", "upper", "status", "estimator"},
+                options.json, options.out, out);
   for (std::int64_t row = 0; row < log_p.size(0); ++row) {
-    const auto value = log_p[row].item<double>();
+    const auto value = log_p[row].item<double>(), around = reach[row].item<double>();
     writer.row({number_field(std::exp(value), 8),
                 number_field(value, 10),
+                number_field(std::exp(value - around), 8),
+                number_field(std::min(std::exp(value + around), std::max(1.0, std::exp(value))), 8),
                 {std::string(to_string(both.status))},
                 {both.estimator}});
   }

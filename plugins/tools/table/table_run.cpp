@@ -86,7 +86,7 @@ Answer TableRun::ask(QueryKind kind, const Evidence& known, Stream& stream) cons
 }
 
 TextFile read_named(const std::string& file) {
-  if (file != "-") return TextFile(std::filesystem::path(file));
+  if (file != "-") return open_text(file);
   return {"stdin", std::string(std::istreambuf_iterator<char>(std::cin), {})};
 }
 

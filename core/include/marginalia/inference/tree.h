@@ -48,6 +48,9 @@ MARGINALIA_API Tensor expected_pairs(const Tree& tree, const Tensor& partial,
 MARGINALIA_API Tree with_pairs(const Tree& tree, const Tensor& pairs, const StateSpace& space,
                                double a);
 
+/// One step of EM on the training rows, gaps summed out: with_pairs of their expected_pairs.
+MARGINALIA_API Tree improved(const Tree& tree, const Dataset& dataset, double a);
+
 /// log p(x_S, A), exact, by messages from the leaves.  ->  float64 [B].
 MARGINALIA_API Tensor log_marginal(const Tree& tree, const Evidence& known);
 /// log p(x_i = k | x_S, A), exact, by messages up and down.  ->  float64 [B, D, K].

@@ -16,6 +16,7 @@ set(report_files
   plots.js
   sections.js
   scores.js
+  columns.js
   report.js
   study_tables.js
   study.js

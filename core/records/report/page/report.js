@@ -9,7 +9,7 @@ function component(kind) {
   if (typeof part === "string") return part;
   if (!is_object(part)) return null;
   const { type, ...rest } = part;
-  const plain = Object.entries(rest).filter(([, value]) => typeof value !== "object");
+  const plain = Object.entries(rest).filter(([, value]) => typeof value !== "object" && value !== "");
   return [element("b", {}, words(type ?? kind)),
     plain.length > 0 ? " " + plain.map(([key, value]) => `${words(key)} ${brief(value)}`).join(", ")
       : null];
@@ -353,5 +353,5 @@ function write_provenance() {
     : null);
 }
 
-write_page([write_header, write_results, write_curves, write_marginals, write_consistency,
-  write_scores, write_drawings, write_samples, write_missing, write_spec, write_provenance]);
+write_page([write_header, write_columns, write_results, write_dependencies, write_filled, write_curves,
+  write_marginals, write_consistency, write_scores, write_drawings, write_samples, write_missing, write_spec, write_provenance]);
