@@ -27,4 +27,11 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libopenblas0-openmp)  # the reference B
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME marginalia-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "marginalia (= ${PROJECT_VERSION}), g++, cmake, make, \
 libtorch-dev, libboost-dev, nlohmann-json3-dev, libfmt-dev")
+get_property(python GLOBAL PROPERTY MARGINALIA_PYTHON)
+if(python)
+  list(APPEND CPACK_COMPONENTS_ALL python)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-marginalia)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS ON)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "marginalia (= ${PROJECT_VERSION}), python3-numpy")
+endif()
 include(CPack)

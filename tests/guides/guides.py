@@ -127,14 +127,16 @@ def environment_of(prefix, home):
     keep = {key: value for key, value in os.environ.items() if not key.startswith("MARGINALIA")}
     if os.environ.get("MARGINALIA_DATA"):
         keep["MARGINALIA_DATA"] = os.environ["MARGINALIA_DATA"]
-    return keep | {"PATH": f"{prefix}/bin:/usr/bin:{os.environ['PATH']}", "HOME": str(home)}
+    return keep | {"PATH": f"{prefix}/bin:/usr/bin:{os.environ['PATH']}", "HOME": str(home),
+                   "PYTHONPATH": f"{prefix}/lib/python3/dist-packages"}
 
 
 def what_there_is(environment):
     """Which of the things that blocks need are there."""
     doctor = subprocess.run(["marginalia", "doctor"], env=environment, text=True, capture_output=True).stdout
     torch = subprocess.run(["python3", "-c", "import torch"], env=environment, capture_output=True)
-    return {"data": "MARGINALIA_DATA" in environment, "torch": torch.returncode == 0,
+    module = subprocess.run(["python3", "-c", "import marginalia"], env=environment, capture_output=True)
+    return {"data": "MARGINALIA_DATA" in environment, "torch": torch.returncode == 0, "python": module.returncode == 0,
             "rdkit": bool(re.search(r"^RDKit\s+\d", doctor, re.M))}
 
 

@@ -35,9 +35,16 @@ std::vector<fs::path> plugin_libraries(const fs::path& folder) {
   return {libraries.begin(), libraries.end()};
 }
 
+std::vector<fs::path> plugin_folders_below(const fs::path& root) {
+  return {root / "plugins", root / MARGINALIA_INSTALLED_PLUGINS};
+}
+
 std::vector<fs::path> default_plugin_folders() {
-  const auto root = fs::canonical("/proc/self/exe").parent_path().parent_path();
-  std::vector<fs::path> folders{root / "plugins", root / MARGINALIA_INSTALLED_PLUGINS};
+  return default_plugin_folders(fs::canonical("/proc/self/exe").parent_path().parent_path());
+}
+
+std::vector<fs::path> default_plugin_folders(const fs::path& root) {
+  auto folders = plugin_folders_below(root);
   if (const char* listed = std::getenv("MARGINALIA_PLUGINS")) {
     std::stringstream all(listed);
     for (std::string folder; std::getline(all, folder, ':');)

@@ -1,0 +1,106 @@
+"""What people hand over as states, as rows of levels in which -1 is unknown."""
+import numpy
+
+
+class Space:
+    """The states of a model: D variables, variable i of the levels 0 to K_i - 1."""
+
+    def __init__(self, told):
+        self.cardinalities = numpy.array(told["cardinalities"])
+        self.shape, self.alphabet, self.names = tuple(told["shape"]), list(told["alphabet"]), list(told["names"])
+
+    @property
+    def dimension(self):
+        return len(self.cardinalities)
+
+    def __repr__(self):
+        each = set(self.cardinalities.tolist())
+        levels = f"{min(each)} levels" if len(each) == 1 else f"{min(each)} to {max(each)} levels"
+        return f"<{self.dimension} variables of {levels}>"
+
+
+def _unknown(x):
+    """Where an array has no number: a mask of its shape."""
+    if x.dtype.kind == "f":
+        return numpy.isnan(x)
+    if x.dtype == object:
+        return numpy.array([one is None or one is numpy.ma.masked or type(one).__name__ == "NAType" or
+                            (isinstance(one, float) and one != one) for one in x.ravel()], bool).reshape(x.shape)
+    return numpy.zeros(x.shape, bool)
+
+
+def _whole(x, known, what):
+    """The known numbers of an array as int64, 0 elsewhere."""
+    if x.dtype.kind in "iub":
+        return x.astype(numpy.int64)
+    try:
+        numbers = numpy.where(known, x, 0).astype(float)
+    except (TypeError, ValueError):
+        wrong = next(one for one in x[known].ravel() if not isinstance(one, (int, float, numpy.number)))
+        raise TypeError(f"{what} must hold whole numbers, or None where a variable is unknown, not {wrong!r}") from None
+    if (numbers != numpy.floor(numbers)).any():
+        raise ValueError(f"{what} must hold whole numbers, not {numbers[numbers != numpy.floor(numbers)][0]}")
+    return numbers.astype(numpy.int64)
+
+
+def _check(levels, known, space, what):
+    """Refuses what is out of range, which the host would take for something else."""
+    high = known & (levels >= space.cardinalities)
+    low = known & (levels < 0)
+    if not (high | low).any():
+        return
+    row, i = numpy.argwhere(high | low)[0]
+    levels_ = space.cardinalities[i]
+    advice = ""
+    if low.any() and set(numpy.unique(levels[known]).tolist()) <= {-1, 1} and (space.cardinalities == 2).all():
+        advice = "; for spins say values=(-1, 1)"
+    elif levels[row, i] == -1:
+        advice = "; what is unknown is None, NaN or masked, not -1"
+    raise ValueError(f"{what}: variable {i} of row {row} is {levels[row, i]}, of the levels 0 to {levels_ - 1}{advice}")
+
+
+def to_levels(x, space, values=None, mask=None, what="x", read=None):
+    """-> int64 [B, D] in C order, -1 where unknown; whether x was a single state.
+
+    x: an array, list or frame [B, D], or one state [D]; a text or a list of texts, where `read` reads them.
+    values: what each level stands for; mask: True where a variable is unknown.
+    """
+    if isinstance(x, str):
+        return numpy.ascontiguousarray(read(x)[None]), True
+    if hasattr(x, "to_numpy"):
+        x = x.to_numpy()
+    if isinstance(x, (list, tuple)) and x and all(isinstance(one, str) for one in x):
+        return numpy.stack([read(one) for one in x]), False
+    masked = numpy.ma.getmaskarray(x) if isinstance(x, numpy.ma.MaskedArray) else None
+    x = numpy.asarray(numpy.ma.getdata(x) if masked is not None else x)
+    single = x.ndim == 1
+    if x.size == 0 and x.ndim <= 2:
+        x = x.reshape(0, space.dimension) if x.shape[-1:] != (space.dimension,) else numpy.atleast_2d(x)
+        single = False
+    if single:
+        x = x[None]
+    if x.ndim != 2 or x.shape[1] != space.dimension:
+        raise ValueError(f"{what} must have the shape (B, {space.dimension}) or ({space.dimension},), not {x.shape}")
+    unknown = _unknown(x)
+    for more in (masked, mask):
+        if more is not None:
+            unknown = unknown | numpy.asarray(more, bool).reshape(x.shape)
+    known = ~unknown
+    if values is not None:
+        levels = numpy.full(x.shape, -1, numpy.int64)
+        for k, value in enumerate(values):
+            levels[known & (x == value)] = k
+        if (levels[known] < 0).any():
+            row, i = numpy.argwhere(known & (levels < 0))[0]
+            raise ValueError(f"{what}: variable {i} of row {row} is {x[row, i]!r}, none of values={tuple(values)}")
+    elif not unknown.any() and x.dtype == numpy.int64:
+        levels = x  # as it is: no copy
+    else:
+        levels = numpy.where(known, _whole(x, known, what), -1)
+    _check(levels, known, space, what)
+    return numpy.ascontiguousarray(levels), single
+
+
+def from_levels(levels, values=None):
+    """Levels as the values that they stand for."""
+    return levels if values is None else numpy.asarray(values)[levels]

@@ -1,0 +1,131 @@
+#include "trained.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+#include <pybind11/stl.h>
+
+#include <marginalia/error.h>
+
+#include "host/runs/samples.h"
+
+namespace marginalia::python {
+namespace {
+
+constexpr std::array kKinds{QueryKind::kLogMarginal, QueryKind::kConditionals, QueryKind::kSample,
+                            QueryKind::kMaxProbable, QueryKind::kLogZ};
+
+QueryKind kind_named(const std::string& name) {
+  const auto* const found =
+      std::ranges::find(kKinds, name, [](QueryKind kind) { return to_string(kind); });
+  if (found == kKinds.end()) throw SpecError(fmt::format("\"{}\" is no kind of question", name));
+  return *found;
+}
+
+/// What goes wrong or is worth a word stands in the answer; nothing is printed.
+Hooks warning_hooks(Told& told) {
+  auto hooks = told.hooks();
+  hooks.say = {};
+  return hooks;
+}
+
+OpenRun open(const Host& host, const std::string& folder, const std::string& checkpoint,
+             const std::string& device, int threads) {
+  Told told{py::none(), py::none()};
+  const auto open = [&] {
+    const py::gil_scoped_release free;
+    const BorrowedThreads borrowed(threads);
+    return open_run(folder, checkpoint, host.environment(device, threads), warning_hooks(told));
+  };
+  auto run = open();
+  told.rethrow();
+  return run;
+}
+
+}  // namespace
+
+py::dict to_python(const StateSpace& space) {
+  py::dict dict;
+  dict["cardinalities"] = space.cardinalities;
+  dict["shape"] = space.shape;
+  dict["alphabet"] = space.alphabet;
+  dict["names"] = space.names;
+  return dict;
+}
+
+Trained::Trained(std::shared_ptr<Host> host, const std::string& folder,
+                 const std::string& checkpoint, const std::string& device, int threads)
+    : host_(std::move(host)),
+      threads_(threads),
+      run_(open(*host_, folder, checkpoint, device, threads)) {}
+
+py::dict Trained::space() const {
+  return to_python(run_.experiment.space());
+}
+
+Answers& Trained::answers(const std::string& estimator) {
+  auto& made = answers_[estimator];
+  if (!made) made = std::make_unique<Answers>(run_, estimator);
+  return *made;
+}
+
+py::dict Trained::answer(const Levels& partial, const std::optional<Levels>& given,
+                         const Asked& asked) {
+  const Query query{.kind = kind_named(asked.kind),
+                    .partial = as_tensor(partial),
+                    .given = given ? as_tensor(*given) : Tensor(),
+                    .estimator = asked.estimator,
+                    .orders = asked.orders,
+                    .order = order_named(asked.order),
+                    .steps = asked.steps};
+  Answer answer;
+  {
+    const py::gil_scoped_release free;
+    const std::lock_guard lock(one_at_a_time_);
+    const BorrowedThreads borrowed(threads_);
+    run_.experiment.space().check(query.partial, true, "x");
+    if (query.given.defined()) run_.experiment.space().check(query.given, true, "given");
+    Stream stream(asked.seed, "python/" + asked.kind);
+    auto& ask = answers(asked.estimator);
+    if (query.kind == QueryKind::kSample) ask.check_given(query.partial);
+    answer = ask(query, stream);
+  }
+  py::dict told;
+  told["value"] = answer.value.defined() ? py::object(as_array(answer.value)) : py::none();
+  told["states"] = answer.states.defined() ? py::object(as_array(answer.states)) : py::none();
+  told["estimator"] = answer.estimator;
+  told["status"] = std::string(to_string(answer.status));
+  told["passes"] = answer.passes;
+  py::list warnings;
+  for (const auto& warning : answer.warnings)
+    warnings.append(py::make_tuple(warning.row, warning.text));
+  told["warnings"] = warnings;
+  return told;
+}
+
+py::list Trained::capabilities() const {
+  py::list all;
+  for (const auto& one : run_.experiment.family->capabilities()) {
+    py::dict told;
+    told["kind"] = std::string(to_string(one.kind));
+    told["estimator"] = one.estimator;
+    told["status"] = std::string(to_string(one.status));
+    told["passes"] = one.passes;
+    told["route"] = std::string(to_string(one.route));
+    told["sets"] = one.sets;
+    all.append(told);
+  }
+  return all;
+}
+
+std::string Trained::text_of(const Levels& state) const {
+  return marginalia::to_text(run_.experiment, as_tensor(state));
+}
+
+py::array Trained::state_of(const std::string& text) const {
+  return as_array(state_of_text(run_.experiment, {.text = text}));
+}
+
+}  // namespace marginalia::python
