@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Hidden cells of tables, filled by a model and by chained equations (mice), and scored alike.
 
-    python3 tests/bench/fill.py run --tables FOLDER --out FOLDER [--splits 3] [--seconds 30] [--shares 0.1 0.3 0.5] [--only mpg]
-    python3 tests/bench/fill.py show --out FOLDER
+    /usr/bin/python3 tests/bench/fill.py run --tables FOLDER --out FOLDER [--splits 3] [--seconds 30] [--shares 0.1 0.3 0.5] [--only mpg]
+    /usr/bin/python3 tests/bench/fill.py show --out FOLDER
 
 Of each table and split at most 5,000 rows are learned from, and of at most 1,000 others a share of the known cells is
 hidden; with --holes the same share of the rows that are learned from. The model (experiments/tables/any.json) and mice

@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Range queries on a table: a model's probabilities against counts, and against its own samples.
 
-    python3 tests/bench/ranges.py RUN --table FILE.csv --training FILE.csv [--queries 200] [--samples 1000000]
+    /usr/bin/python3 tests/bench/ranges.py RUN --table FILE.csv --training FILE.csv [--queries 200] [--samples 1000000]
 
 Queries are of one to four columns, ranges of numbers and sets of labels around a row of FILE. Printed are the q-error
 max(p / f, f / p) of the model and of counts in the training rows, f the share of FILE's rows (of those that know the

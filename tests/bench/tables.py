@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Tables of mixed columns against what users have: Chow-Liu, a Gaussian mixture, gradient boosting.
 
-    python3 tests/bench/tables.py run --tables FOLDER --out FOLDER [--splits 10] [--seconds 30] [--only adult,mpg]
-    python3 tests/bench/tables.py show --out FOLDER
+    /usr/bin/python3 tests/bench/tables.py run --tables FOLDER --out FOLDER [--splits 10] [--seconds 30] [--only adult,mpg]
+    /usr/bin/python3 tests/bench/tables.py show --out FOLDER
 
 Of each table and split `run` trains experiments/tables/any.json (FOLDER holds NAME.csv.gz as their sources publish
 them), predicts the label column of the test rows, and fits scikit-learn's HistGradientBoostingClassifier to the same
