@@ -33,7 +33,7 @@ struct Folder {
     const auto number = [](std::uint64_t value, int bytes) {
       std::string out;
       for (int i = 0; i < bytes; ++i)
-        out += static_cast<char>(value >> (8 * i));
+        out += i < 8 ? static_cast<char>(value >> (8 * i)) : '\0';
       return out;
     };
     const auto sum = crc32(0, reinterpret_cast<const Bytef*>(text.data()), uInt(text.size()));
