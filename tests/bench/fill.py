@@ -13,9 +13,9 @@ how many draws there are (Ferro 2014, doi:10.1002/qj.2270):
   numbers: CRPS = mean_m |x_m - y| - sum_mn |x_m - x_n| / (2 M (M - 1)), over the column's range
 
 A table's score is the mean over its columns. `show` prints means and 95 % intervals of the difference by a bootstrap of
-rows. Beside them: draws from the columns' frequencies. Needs python3-pandas and r-cran-mice.
+rows. Beside them: draws from the columns' frequencies. Needs python3-pandas, r-cran-mice and
+r-cran-nnet (which it recommends).
 """
-import argparse
 import csv
 import json
 import pathlib
@@ -251,24 +251,10 @@ def show(wanted):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(required=True)
-    for name, function in (("run", run), ("show", show)):
-        verb = verbs.add_parser(name)
-        verb.set_defaults(function=function)
-        verb.add_argument("--out", type=pathlib.Path, required=True)
-        if name == "show":
-            continue
-        verb.add_argument("--tables", type=pathlib.Path, required=True)
-        verb.add_argument("--program", type=pathlib.Path, default=tables.ROOT / "build/release/bin/marginalia")
-        verb.add_argument("--splits", type=int, default=3)
-        verb.add_argument("--seconds", type=float, default=30, help="of training, a run")
-        verb.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.3, 0.5], help="of known cells, hidden")
-        verb.add_argument("--holes", action="store_true", help="hide cells of the rows that are learned from as well")
-        verb.add_argument("--only", help="tables, between commas")
-        verb.add_argument("--settings", nargs="*", default=[], help="KEY=VALUE of the spec")
+    parser, running = tables.verbs_of(__doc__, run, show, splits=3)
+    running.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.3, 0.5], help="of known cells, hidden")
+    running.add_argument("--holes", action="store_true", help="hide cells of the rows that are learned from as well")
     wanted = parser.parse_args()
-    wanted.out = wanted.out.resolve()
     wanted.function(wanted)
 
 

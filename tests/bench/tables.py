@@ -258,24 +258,27 @@ def show(wanted):
         print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def verbs_of(doc, run, show, splits):
+    """-> a parser of `run` and `show`, and that of `run`, for more options."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for name, function in (("run", run), ("show", show)):
-        verb = verbs.add_parser(name)
+    running, showing = verbs.add_parser("run"), verbs.add_parser("show")
+    for verb, function in ((running, run), (showing, show)):
         verb.set_defaults(function=function)
-        verb.add_argument("--out", type=pathlib.Path, required=True)
-        if name == "show":
-            continue
-        verb.add_argument("--tables", type=pathlib.Path, required=True)
-        verb.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/marginalia")
-        verb.add_argument("--splits", type=int, default=10)
-        verb.add_argument("--seconds", type=float, default=30, help="of training, a run")
-        verb.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread")
-        verb.add_argument("--only", help="tables, between commas")
-        verb.add_argument("--settings", nargs="*", default=[], help="KEY=VALUE of the spec")
+        verb.add_argument("--out", type=lambda path: pathlib.Path(path).resolve(), required=True)
+    running.add_argument("--tables", type=pathlib.Path, required=True)
+    running.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/marginalia")
+    running.add_argument("--splits", type=int, default=splits)
+    running.add_argument("--seconds", type=float, default=30, help="of training, a run")
+    running.add_argument("--only", help="tables, between commas")
+    running.add_argument("--settings", nargs="*", default=[], help="KEY=VALUE of the spec")
+    return parser, running
+
+
+def main():
+    parser, running = verbs_of(__doc__, run, show, splits=10)
+    running.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread")
     wanted = parser.parse_args()
-    wanted.out = wanted.out.resolve()
     wanted.function(wanted)
 
 
