@@ -15,22 +15,13 @@ import json
 import math
 import pathlib
 import random
-import subprocess
 import tempfile
 import time
 
 import numpy
 import pandas
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-GAPS = ["", "?", "NA", "N/A", "n/a", "nan", "NaN", "NAN", "null", "NULL", "None"]
-
-
-def call(*words):
-    done = subprocess.run([str(word) for word in words], text=True, capture_output=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return done.stdout
+from tables import GAPS, ROOT, call
 
 
 def quoted(text):
@@ -48,8 +39,8 @@ class Query:
             if kinds[name] == "number":
                 here, far = float(row[name]), abs(draw.choice(values[name]) - float(row[name]))
                 low, high = draw.choice([(None, here), (here, None), (here - far, here + far)])
-                self.parts += [f"{quoted(name)}>={low:.10g}"] * (low is not None)
-                self.parts += [f"{quoted(name)}<={high:.10g}"] * (high is not None)
+                self.parts += [f"{quoted(name)}{sign}{end:.10g}" for sign, end in ((">=", low), ("<=", high))
+                               if end is not None]
                 low, high = (float(f"{x:.10g}") if x is not None else None for x in (low, high))
                 self.holds.append(lambda t, n=name, a=low, b=high: (t[n] >= (-math.inf if a is None else a)) &
                                   (t[n] <= (math.inf if b is None else b)))
@@ -68,7 +59,7 @@ class Query:
 
 
 def read(file, kinds):
-    table = pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=GAPS, skipinitialspace=True)
+    table = pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=list(GAPS), skipinitialspace=True)
     for name, kind in kinds.items():
         if kind == "number":
             table[name] = pandas.to_numeric(table[name])
@@ -80,7 +71,7 @@ def probabilities(wanted, queries):
         file.write("".join(query.text() + "\n" for query in queries))
         file.flush()
         began = time.monotonic()
-        out = call(wanted.program, "table", "probability", wanted.run, "--target", f"@{file.name}", "--threads", 1)
+        out = call([wanted.program, "table", "probability", wanted.run, "--target", f"@{file.name}", "--threads", 1])
         seconds = time.monotonic() - began
     rows = list(csv.DictReader(out.splitlines()))
     return [{key: float(row[key]) for key in ("probability", "lower", "upper")} | {"status": row["status"]}
@@ -125,7 +116,7 @@ def main():
     print(f"{1000 * (seconds - empty) / (len(queries) - 1):.2f} ms a query")
     if wanted.samples:
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
-            call(wanted.program, "table", "sample", wanted.run, "--count", wanted.samples, "--out", file.name)
+            call([wanted.program, "table", "sample", wanted.run, "--count", wanted.samples, "--out", file.name])
             samples = read(file.name, kinds)
         inside = sum(within(a, q.share(samples)[1], wanted.samples) for a, q in zip(answers, queries))
         print(f"{inside} of {len(queries)} frequencies of {wanted.samples} samples within what is said of them")

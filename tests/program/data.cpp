@@ -304,6 +304,16 @@ TEST_CASE("data list knows every dataset's and energy's files and whether they a
   }
 }
 
+TEST_CASE("a file of one line of two gigabytes is refused before it is read") {
+  const test::TempDir folder;
+  const auto file = folder / "line.csv";
+  write_atomically(file, "a,b\n");
+  fs::resize_file(file, 2'000'000'000);  // zeros, which take no space
+  const auto result = test::run_marginalia(fmt::format("data describe '{}'", file.string()));
+  CHECK(result.code == 2);
+  CHECK(has(result.err, ":2: is longer than 16777216 bytes, the most that a line may have"));
+}
+
 TEST_CASE("the real files are whole" * doctest::test_suite("data/mnist")) {
   const auto real = test::real_data("mnist/train-images-idx3-ubyte.gz");
   if (real.empty()) return;

@@ -395,13 +395,3 @@ TEST_CASE("data describe shows what each column is taken for, and --json what a 
   CHECK(run_marginalia("data describe nowhere.csv").code == 2);
   CHECK(has(run_marginalia("data describe people.xyz").err, "say which one: type=NAME"));
 }
-
-TEST_CASE("a file of one line of two gigabytes is refused before it is read") {
-  const test::TempDir folder;
-  const auto file = folder / "line.csv";
-  write_atomically(file, "a,b\n");
-  fs::resize_file(file, 2'000'000'000);  // zeros, which take no space
-  const auto result = run_marginalia(fmt::format("data describe '{}'", file.string()));
-  CHECK(result.code == 2);
-  CHECK(has(result.err, ":2: is longer than 16777216 bytes, the most that a line may have"));
-}
