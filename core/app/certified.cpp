@@ -16,14 +16,6 @@
 namespace marginalia::app {
 namespace {
 
-/// Colours of the network that the conditionals come from; undefined where it has none.
-Tensor find_colours(const Networks& networks) {
-  for (const auto* role : {"conditional", ""})
-    if (const auto it = networks.all().find(role); it != networks.all().end())
-      return it->second->colours();
-  return {};
-}
-
 /// log Z's certificate, kept with the run: of the energy alone, whatever network sampled it.
 class KeptLogZ {
  public:

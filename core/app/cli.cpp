@@ -64,9 +64,11 @@ OpenRun load_run(Session& session, const RunQuery& query) {
 
 /// A verb that a plugin adds.
 static void run_tool(Session& session, const std::string& verb, const ToolArguments& a) {
-  const ToolContext context{session.data(), session.options.threads, [&](const fs::path& run) {
+  const ToolContext context{session.data(), session.options.threads,
+                            [&](const fs::path& run) {
                               return lend(load_run(session, {run.string(), a.checkpoint}));
-                            }};
+                            },
+                            [](const std::string& text) { fmt::print(stderr, "{}\n", text); }};
   const auto spec = Spec::from_text(Json{{"type", verb}}.dump(), "tool");
   const auto tool = session.load_registry({verb}).make<Tool>(spec, context);
   session.exit_code = tool->run(a.words, std::cin, std::cout);

@@ -119,7 +119,7 @@ struct ToolArguments {
 };
 
 struct NewArguments {
-  std::string kind, name, out;
+  std::string kind, name, out, language = "c++";
 };
 
 /// What a command line asks for. The program reads it once; whoever answers, with LibTorch or

@@ -35,6 +35,7 @@ function(marginalia_add_plugin name)
     CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON)
   target_compile_features(marginalia_${name} PRIVATE cxx_std_20)
+  set_property(GLOBAL APPEND PROPERTY MARGINALIA_PLUGINS marginalia_${name})
   set_target_properties(marginalia_${name} PROPERTIES
     PREFIX ""
     CXX_EXTENSIONS OFF

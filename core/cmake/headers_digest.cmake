@@ -18,6 +18,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
   return()
 endif()
 
+cmake_minimum_required(VERSION 3.25)  # its policies: as a script this file has no other
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/*.h)
 list(SORT headers)
 set(all "")

@@ -25,4 +25,8 @@ py::array as_array(const Tensor& tensor) {
   return {whole ? py::dtype::of<std::int64_t>() : py::dtype::of<double>(), shape, data, owner};
 }
 
+py::array as_own_array(const Tensor& tensor) {
+  return as_array(tensor.to(at::kCPU).clone(at::MemoryFormat::Contiguous));
+}
+
 }  // namespace marginalia::python

@@ -5,8 +5,6 @@
 #include <ATen/Parallel.h>
 #include <nlohmann/json.hpp>
 
-#include "python_energy.h"
-
 namespace marginalia::python {
 
 namespace fs = std::filesystem;
@@ -15,7 +13,6 @@ namespace py = pybind11;
 Host::Host(const std::vector<fs::path>& folders, fs::path data) : data_(std::move(data)) {
   for (const auto& folder : folders)
     plugins_.load_folder(folder, false);
-  plugins_.registry().add<PythonEnergy>();
 }
 
 Environment Host::environment(const std::string& device, int threads) const {
@@ -30,7 +27,33 @@ BorrowedThreads::BorrowedThreads(int count)
     : before_(at::get_num_threads()), held_(count > 0 ? count : usable_processors()) {}
 
 BorrowedThreads::~BorrowedThreads() {
-  at::set_num_threads(before_);
+  if (at::get_num_threads() != before_) at::set_num_threads(before_);
+}
+
+namespace {
+
+std::atomic<std::atomic<bool>*> interrupted{nullptr};
+
+void on_interrupt(int) {
+  if (auto* const flag = interrupted.load()) *flag = true;
+}
+
+}  // namespace
+
+Interrupts::Interrupts(std::atomic<bool>& flag) {
+  const auto threading = py::module_::import("threading");
+  if (!threading.attr("current_thread")().is(threading.attr("main_thread")()) || interrupted)
+    return;
+  interrupted = &flag;
+  struct sigaction ours {};
+  ours.sa_handler = on_interrupt;
+  taken_ = sigaction(SIGINT, &ours, &before_) == 0;
+}
+
+Interrupts::~Interrupts() {
+  if (!taken_) return;
+  sigaction(SIGINT, &before_, nullptr);
+  interrupted = nullptr;
 }
 
 template <class Call>
@@ -69,8 +92,12 @@ Hooks Told::hooks() {
               }};
 }
 
-void Told::rethrow() const {
-  if (raised_) std::rethrow_exception(raised_);
+void Told::rethrow() {
+  const bool stopped = stop_.exchange(false);
+  if (const auto raised = std::exchange(raised_, nullptr)) std::rethrow_exception(raised);
+  if (!stopped) return;
+  PyErr_SetNone(PyExc_KeyboardInterrupt);
+  throw py::error_already_set();
 }
 
 py::object to_python(const Json& json) {

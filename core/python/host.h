@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -49,6 +51,20 @@ class BorrowedThreads {
   HeldThreads held_;
 };
 
+/// Ctrl-C while the host works on Python's main thread: told by a flag, not raised inside whatever
+/// function of Python is being called. Made and ended with the GIL held.
+class Interrupts {
+ public:
+  explicit Interrupts(std::atomic<bool>& flag);
+  ~Interrupts();
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+
+ private:
+  bool taken_ = false;
+  struct sigaction before_ {};
+};
+
 /// What a run tells Python while it goes on. Ctrl-C, and an exception in a callback, end training
 /// with a checkpoint; `rethrow` then raises.
 class Told {
@@ -57,7 +73,9 @@ class Told {
   Told(pybind11::object say, pybind11::object progress)
       : say_(std::move(say)), progress_(std::move(progress)) {}
   Hooks hooks();
-  void rethrow() const;
+  std::atomic<bool>& stop() { return stop_; }
+  /// Raises, once, what a callback raised, or KeyboardInterrupt.
+  void rethrow();
 
  private:
   template <class Call>

@@ -8,7 +8,9 @@
 #include <pybind11/stl.h>
 
 #include <marginalia/error.h>
+#include <marginalia/inference/certify.h>
 
+#include "bind.h"
 #include "host/runs/samples.h"
 
 namespace marginalia::python {
@@ -105,6 +107,44 @@ py::dict Trained::answer(const Levels& partial, const std::optional<Levels>& giv
   return told;
 }
 
+py::list Trained::certify(const Levels& partial, const std::optional<Levels>& given,
+                          double confidence, double width, double seconds, std::uint64_t seed) {
+  const auto x = as_tensor(partial), known = given ? as_tensor(*given) : Tensor();
+  std::vector<Json> all;
+  {
+    const py::gil_scoped_release free;
+    const std::lock_guard lock(one_at_a_time_);
+    const BorrowedThreads borrowed(threads_);
+    CertifySettings settings;
+    settings.confidence = confidence;
+    settings.width = width;
+    settings.seconds = seconds;
+    settings.colours = find_colours(run_.experiment.networks);
+    Certifier certifier(*run_.experiment.family, run_.experiment.energy.get(), settings);
+    for (std::int64_t b = 0; b < x.size(0); ++b) {
+      certifier.forget();
+      Stream stream(seed, "python/certify", std::uint64_t(b));
+      const auto given_b = known.defined() ? known[b] : Tensor();
+      all.push_back(certifier.certify(x[b], given_b, stream).to_json());
+    }
+  }
+  py::list told;
+  for (const auto& one : all)
+    told.append(to_python(one));
+  return told;
+}
+
+py::array Trained::log_density(const Levels& x) {
+  const auto states = as_tensor(x);
+  const auto ask = [&] {
+    const py::gil_scoped_release free;
+    const std::lock_guard lock(one_at_a_time_);
+    if (!run_.experiment.energy) throw SpecError(folder() + ": learned from data, of no energy");
+    return run_.experiment.energy->log_density(states);
+  };
+  return as_array(ask());
+}
+
 py::list Trained::capabilities() const {
   py::list all;
   for (const auto& one : run_.experiment.family->capabilities()) {
@@ -126,6 +166,31 @@ std::string Trained::text_of(const Levels& state) const {
 
 py::array Trained::state_of(const std::string& text) const {
   return as_array(state_of_text(run_.experiment, {.text = text}));
+}
+
+void bind_trained(py::module_& module) {
+  py::class_<Trained>(module, "Trained")
+      .def(py::init<std::shared_ptr<Host>, const std::string&, const std::string&,
+                    const std::string&, int>())
+      .def(
+          "answer",
+          [](Trained& run, const Levels& partial, const std::optional<Levels>& given,
+             const std::string& kind, const std::string& estimator, std::int64_t orders,
+             const std::string& order, std::int64_t steps, std::uint64_t seed) {
+            return run.answer(partial, given, {kind, estimator, order, orders, steps, seed});
+          },
+          py::arg("partial"), py::arg("given"), py::arg("kind"), py::arg("estimator") = "",
+          py::arg("orders") = 5, py::arg("order") = "random", py::arg("steps") = 0,
+          py::arg("seed") = 0)
+      .def("certify", &Trained::certify)
+      .def("log_density", &Trained::log_density)
+      .def_property_readonly("folder", &Trained::folder)
+      .def_property_readonly("step", &Trained::step)
+      .def_property_readonly("record", &Trained::record)
+      .def("space", &Trained::space)
+      .def("capabilities", &Trained::capabilities)
+      .def("text_of", &Trained::text_of)
+      .def("state_of", &Trained::state_of);
 }
 
 }  // namespace marginalia::python

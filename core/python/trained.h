@@ -30,6 +30,13 @@ class Trained {
   pybind11::dict answer(const Levels& partial, const std::optional<Levels>& given,
                         const Asked& asked);
 
+  /// An interval of log p of each row, a dict each, as Certificate::to_json has it.
+  pybind11::list certify(const Levels& partial, const std::optional<Levels>& given,
+                         double confidence, double width, double seconds, std::uint64_t seed);
+
+  /// log f of full states, float64 [B]; throws SpecError where the run has no energy.
+  py::array log_density(const Levels& x);
+
   std::string folder() const { return run_.directory.path().string(); }
   std::int64_t step() const { return run_.step; }
   pybind11::dict space() const;

@@ -85,7 +85,7 @@ inline Spec make_spec(const Description& d, const World& world,
       json["network"][role] = std::move(network);
   for (const auto& source : sources)
     json[source] = source == "energy" ? world.energy : world.dataset;
-  return Spec::from_text(json.dump(), d.name + ".json", {world.folder, world.folder});
+  return Spec::from_text(json.dump(), d.name + ".json", {world.folder, MARGINALIA_TEST_DATA});
 }
 
 inline std::unique_ptr<Experiment> build(const Spec& spec) {

@@ -28,7 +28,7 @@ KEYS = {
     "as": "the dotted key that the whole piece stands for",
     # When it is run.
     "slow": "only in the slow test",
-    "needs": "what must be there: data, python (the module), rdkit or torch; several with commas",
+    "needs": "what must be there: data, pandas, python (the module), rdkit or torch; several with commas",
     "skip": "never run, why: network, cluster, gpu, hours",
     "all": "slow: every block of the guide from here on is",
 }

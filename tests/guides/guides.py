@@ -136,7 +136,9 @@ def what_there_is(environment):
     doctor = subprocess.run(["marginalia", "doctor"], env=environment, text=True, capture_output=True).stdout
     torch = subprocess.run(["python3", "-c", "import torch"], env=environment, capture_output=True)
     module = subprocess.run(["python3", "-c", "import marginalia"], env=environment, capture_output=True)
-    return {"data": "MARGINALIA_DATA" in environment, "torch": torch.returncode == 0, "python": module.returncode == 0,
+    pandas = subprocess.run(["python3", "-c", "import pandas"], env=environment, capture_output=True)
+    return {"data": "MARGINALIA_DATA" in environment, "pandas": pandas.returncode == 0, "torch": torch.returncode == 0,
+            "python": module.returncode == 0,
             "rdkit": bool(re.search(r"^RDKit\s+\d", doctor, re.M))}
 
 

@@ -1,10 +1,7 @@
 """Runs, exact answers and functions as energies, in process."""
-import itertools
 import math
 import os
-import pathlib
 import signal
-import tempfile
 import threading
 import unittest
 import warnings
@@ -12,19 +9,7 @@ import warnings
 import numpy
 
 import marginalia
-
-ISING = {"type": "ising", "sides": [2, 3], "boundary": "open", "coupling": 0.3, "field": 0.1}
-NETWORK = {"type": "mlp", "hidden": 16, "layers": 1}
-
-
-def spec(energy, **more):
-    return {"marginalia": 2, "seed": 3, "energy": energy, "network": NETWORK, "family": {"type": "mam"},
-            "training": {"steps": 4, "batch_size": 8}, "evaluation": {"metrics": [], "samples": 0}, **more}
-
-
-def states(variables, levels=2):
-    return numpy.array(list(itertools.product(range(levels), repeat=variables)))
-
+from common import ISING, InFolder, spec, states
 
 @marginalia.log_density(variables=4, values=(-1, 1))
 def chain(x):
@@ -37,13 +22,6 @@ def chain_by_hand():
     return 0.5 * (x[:, 1:] * x[:, :-1]).sum(1) + 0.2 * x[:, 0]
 
 
-class InFolder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-
 class ExactAnswers(unittest.TestCase):
     def test_a_function_of_python_is_summed_as_numpy_sums_it(self):
         exact = marginalia.exact({"marginalia": 2, "energy": chain.energy})
@@ -52,11 +30,11 @@ class ExactAnswers(unittest.TestCase):
         numpy.testing.assert_allclose(exact.log_density(states(4)), log_f, atol=1e-12)
         p = numpy.exp(log_f - exact.log_z)
         up = states(4)[:, 2] == 1
-        self.assertAlmostEqual(math.exp(exact.log_marginals([None, None, 1, None], values=(-1, 1))), p[up].sum(), places=12)
+        self.assertAlmostEqual(math.exp(exact.marginals([None, None, 1, None], values=(-1, 1))), p[up].sum(), places=12)
         both = up & (states(4)[:, 0] == 0)
-        self.assertAlmostEqual(math.exp(exact.log_marginals([None, None, 1, None], given=[0, None, None, None])),
+        self.assertAlmostEqual(math.exp(exact.marginals([None, None, 1, None], given=[0, None, None, None])),
                                p[both].sum() / p[states(4)[:, 0] == 0].sum(), places=12)
-        numpy.testing.assert_allclose(exact.marginals()[2], [p[~up].sum(), p[up].sum()], atol=1e-12)
+        numpy.testing.assert_allclose(exact.single_marginals()[2], [p[~up].sum(), p[up].sum()], atol=1e-12)
 
     def test_an_energy_of_the_house(self):
         exact = marginalia.exact({"marginalia": 2, "energy": ISING})
@@ -104,14 +82,14 @@ class Runs(InFolder):
         self.assertEqual(run.step, 4)
         self.assertEqual(steps[-1], 4)
         x = states(6)
-        all_states = run.log_marginals(x)
+        all_states = run.marginals(x)
         self.assertEqual(all_states.value.shape, (64,))
-        self.assertEqual(run.log_marginals(x[5]).value, all_states.value[5])
+        self.assertEqual(run.marginals(x[5]).value, all_states.value[5])
         again = marginalia.load(self.folder / "run")
-        numpy.testing.assert_array_equal(again.log_marginals(x).value, all_states.value)
+        numpy.testing.assert_array_equal(again.marginals(x).value, all_states.value)
         self.assertIn("mam", repr(again))
         # Along one order the conditionals make a law.
-        chained = run.log_marginals(x, estimator="chain", order="forward")
+        chained = run.marginals(x, estimator="chain", order="forward")
         self.assertAlmostEqual(numpy.logaddexp.reduce(chained.value), 0, places=5)
         self.assertEqual(run.conditionals([[None] * 6]).value.shape, (1, 6, 2))
 
@@ -125,9 +103,13 @@ class Runs(InFolder):
         same = run.sample(5, given=[[1, None, None, -1], [-1, -1, None, None]], values=(-1, 1))
         numpy.testing.assert_array_equal(same.states, drawn.states)
         with self.assertRaisesRegex(ValueError, "variable 0 of row 0 is 1 in x and 0 in given"):
-            run.log_marginals([1, None, None, None], given=[0, None, None, None])
+            run.marginals([1, None, None, None], given=[0, None, None, None])
+        with self.assertRaisesRegex(ValueError, "variable 0 of row 0 is 1 in x and 0 in given"):
+            marginalia.exact({"energy": chain.energy}).marginals([1, None, None, None], given=[0, None, None, None])
+        with self.assertRaisesRegex(ValueError, "stand for 1 levels, and there are 2"):
+            run.marginals([3, 3, 3, 3], values=(3,))
         with self.assertRaisesRegex(marginalia.SpecError, "no estimator"):
-            run.log_marginals([1, None, None, None], estimator="no_such")
+            run.marginals([1, None, None, None], estimator="no_such")
 
     def test_an_exception_in_a_callback_ends_training_with_a_checkpoint(self):
         def progress(step, share, loss):
@@ -139,7 +121,7 @@ class Runs(InFolder):
         run = marginalia.resume(self.folder / "run")
         self.assertEqual(run.step, 50)
         whole = marginalia.run(many, out=self.folder / "whole")
-        numpy.testing.assert_array_equal(run.log_marginals(states(6)).value, whole.log_marginals(states(6)).value)
+        numpy.testing.assert_array_equal(run.marginals(states(6)).value, whole.marginals(states(6)).value)
 
     def test_control_c_ends_training_with_a_checkpoint(self):
         many = spec(ISING, training={"steps": 100000, "batch_size": 8, "log_every_steps": 1})
@@ -169,8 +151,8 @@ class Runs(InFolder):
     def test_what_is_not_there_is_said(self):
         with self.assertRaises(marginalia.SpecError):
             marginalia.load(self.folder / "nothing")
-        with self.assertRaisesRegex(marginalia.SpecError, "no function \"gone\" is defined in this process"):
-            marginalia.exact({"marginalia": 2, "energy": {"type": "python", "function": "gone"}})
+        with self.assertRaisesRegex(marginalia.SpecError, "no energy \"gone\" is defined in this process"):
+            marginalia.exact({"marginalia": 2, "energy": {"type": "python", "name": "gone"}})
 
 
 if __name__ == "__main__":

@@ -103,10 +103,16 @@ std::string major_minor(const std::string& version) {
 
 void make_project(const Catalogue& catalogue, const NewArguments& a,
                   const std::vector<std::string>& verbs) {
-  const auto& [kind, name, out] = a;
+  const auto& [kind, name, out, language] = a;
+  const bool in_python = language == "python";
   const fs::path project = out.empty() ? name : out;
   if (!std::ranges::count(component_kinds(), kind))
     throw SpecError(unknown_name("kind", kind, component_kinds()));
+  if (in_python && kind != "energy")
+    throw SpecError(
+        fmt::format("--language python: there is a template of an energy, and none of a "
+                    "{}; what else may be written in Python: docs/guides/from-python.md",
+                    kind));
   check_name(name);
   check_free(catalogue, verbs, kind, name);
   if (fs::exists(fs::symlink_status(project)))
@@ -118,9 +124,15 @@ void make_project(const Catalogue& catalogue, const NewArguments& a,
                     {"@VERSION@", major_minor(MARGINALIA_VERSION)},
                     {"@PREFIX@", prefix().string()}};
   fs::create_directories(project);
-  copy_filled(source / "common", project, words);
-  copy_filled(source / kind, project, words);
+  if (!in_python) copy_filled(source / "common", project, words);
+  copy_filled(source / (in_python ? kind + "-python" : kind), project, words);
   std::cout << project.string() << "\n";
+  if (in_python) {
+    fmt::print(stderr,
+               "an energy to start from is in {}; next:\n\n  cd {}\n  marginalia run spec.json\n",
+               (project / (name + ".py")).string(), project.string());
+    return;
+  }
   fmt::print(stderr, "{} {} to start from is in {}; next:\n\n", kind == "energy" ? "an" : "a", kind,
              (project / (name + ".cpp")).string());
   fmt::print(stderr, "  cd {}\n  cmake --preset release\n  cmake --build --preset release\n",

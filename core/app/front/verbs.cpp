@@ -314,6 +314,8 @@ void add_new(Verbs& verbs, NewArguments& a) {
   verb.add_option("kind", a.kind, kinds())->required()->type_name("KIND");
   verb.add_option("name", a.name, "of the component, as my_energy")->required()->type_name("NAME");
   verb.add_option("--out", a.out, "folder to write; else ./NAME")->type_name("DIR");
+  verb.add_option("--language", a.language, "c++, or python: of an energy")
+      ->check(CLI::IsMember({"c++", "python"}));
 }
 
 }  // namespace

@@ -45,6 +45,9 @@ class SchemaWriter final : public ParamVisitor {
   void operator()(const char* n, Named& v, Of<double> f) override {
     limits(add(n, "object", Json(v), f.doc)["additionalProperties"] = {{"type", "number"}}, f);
   }
+  void operator()(const char* n, AnyObject& v, Of<std::string> f) override {
+    add(n, "object", Json::parse(v.text), f.doc);
+  }
   void operator()(const char* n, Count& v, Of<std::int64_t> f) override {
     Json integer{{"type", "integer"}};
     limits(integer, f);

@@ -66,6 +66,9 @@ class TableWriter final : public ParamVisitor {
   void operator()(const char* n, Named& v, Of<double> f) override {
     row(n, "object of numbers", Json(v).dump(), range(f), f.doc);
   }
+  void operator()(const char* n, AnyObject& v, Of<std::string> f) override {
+    row(n, "object", v.text, "", f.doc);
+  }
   void operator()(const char* n, Count& v, Of<std::int64_t> f) override {
     row(n, "integer or \"all\"", v.all ? "all" : number(v.value), range(f), f.doc);
   }

@@ -56,6 +56,13 @@ std::shared_ptr<const TrainedRun> lend(OpenRun run) {
   return std::make_shared<const LentRun>(std::move(run));
 }
 
+Tensor find_colours(const Networks& networks) {
+  for (const auto* role : {"conditional", ""})
+    if (const auto it = networks.all().find(role); it != networks.all().end())
+      return it->second->colours();
+  return {};
+}
+
 std::vector<std::string> warn_of_training(const Family& family, const Hooks& hooks) {
   auto warnings = family.warnings();
   if (hooks.warn)

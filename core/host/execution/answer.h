@@ -30,6 +30,9 @@ OpenRun open_run(const std::filesystem::path& folder, const std::string& checkpo
 /// The run as tools see it.
 std::shared_ptr<const TrainedRun> lend(OpenRun run);
 
+/// Colours of the network that the conditionals come from: int64 [D]; undefined where it has none.
+Tensor find_colours(const Networks& networks);
+
 /// Warns of what the family says of its training.  -> that.
 std::vector<std::string> warn_of_training(const Family& family, const Hooks& hooks);
 

@@ -20,10 +20,11 @@ struct HeldThreads::Tbb {
 HeldThreads::HeldThreads(int count)
     : tbb_(new Tbb{{tbb::global_control::max_allowed_parallelism,
                     std::size_t(count) + 1}}) {  // one reads batches ahead
-  at::set_num_threads(count);
-  // Only an OpenBLAS with a pool of its own needs to be told; the others follow OpenMP.
-  if (void* const set = dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
-    reinterpret_cast<void (*)(int)>(set)(count);
+  if (at::get_num_threads() != count) at::set_num_threads(count);
+  // Only an OpenBLAS with a pool of its own needs to be told; the others follow OpenMP. Looked up
+  // once, as that takes longer than a small network's pass.
+  static void* const set = dlsym(RTLD_DEFAULT, "openblas_set_num_threads");
+  if (set) reinterpret_cast<void (*)(int)>(set)(count);
 }
 
 HeldThreads::~HeldThreads() = default;

@@ -1,3 +1,6 @@
+#include <optional>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include <marginalia/error.h>
@@ -39,6 +42,17 @@ std::string take_initial_tensors(Experiment& experiment, const Hooks& hooks) {
 
 /// A run that is trained and measured. Everything it learns on the way stands in its folder.
 class Life {
+  /// What fails stands in the run's record.
+  template <class Work>
+  auto recorded(Work work) {
+    try {
+      return work();
+    } catch (const std::exception& e) {
+      fail(describe_error(e));
+      throw;
+    }
+  }
+
  public:
   Life(Experiment& experiment, RunDirectory& directory, const Environment& environment,
        const Hooks& hooks)
@@ -48,35 +62,53 @@ class Life {
         facts_(collect_measurement_facts(environment.registry)),
         hooks_(hooks) {}
 
-  RunResult go_on(const fs::path& checkpoint) try {
-    if (hooks_.begun) hooks_.begun(directory_.path());
-    if (checkpoint.empty() &&
-        !execution::train_prior(experiment_, directory_, environment_, hooks_))
-      return interrupted(0);
-    const auto [outcome, state] =
-        train(experiment_, directory_, checkpoint, {hooks_.stop, hooks_.progress});
-    const bool is_interrupted = outcome == Outcome::kInterrupted;
-    directory_.update({{"steps", state.step},
-                       {"train_seconds", state.seconds},
-                       {"energy_evaluations", state.energy_evaluations},
-                       {"network_passes", state.passes},
-                       {"ended", now()},
-                       {"status", is_interrupted ? "interrupted" : "running"}});
-    if (is_interrupted) return interrupted(state.step);
-    if (hooks_.trained) hooks_.trained();
-    return {directory_.path(), outcome, state.step, finish()};
-  } catch (const std::exception& e) {
-    fail(describe_error(e));
-    throw;
+  RunResult go_on(const fs::path& checkpoint) {
+    if (!begin(checkpoint)) return interrupted(0);
+    while (advance()) {
+    }
+    return end();
   }
 
- private:
+  /// Makes ready for the first step.  -> false: told to stop.
+  bool begin(const fs::path& checkpoint) {
+    return recorded([&] {
+      if (hooks_.begun) hooks_.begun(directory_.path());
+      if (checkpoint.empty() &&
+          !execution::train_prior(experiment_, directory_, environment_, hooks_))
+        return false;
+      loop_.emplace(experiment_, directory_, checkpoint,
+                    TrainingHooks{hooks_.stop, hooks_.progress});
+      return true;
+    });
+  }
+  bool advance() {
+    return recorded([&] { return loop_->advance(); });
+  }
+  RunResult end() {
+    return recorded([&]() -> RunResult {
+      const auto [outcome, state] = loop_->end();
+      const bool is_interrupted = outcome == Outcome::kInterrupted;
+      directory_.update({{"steps", state.step},
+                         {"train_seconds", state.seconds},
+                         {"energy_evaluations", state.energy_evaluations},
+                         {"network_passes", state.passes},
+                         {"ended", now()},
+                         {"status", is_interrupted ? "interrupted" : "running"}});
+      loop_.reset();
+      if (is_interrupted) return interrupted(state.step);
+      if (hooks_.trained) hooks_.trained();
+      return {directory_.path(), outcome, state.step, finish()};
+    });
+  }
   RunResult interrupted(std::int64_t step) {
     directory_.update({{"ended", now()}, {"status", "interrupted"}});
     directory_.log("interrupted; checkpoint written");
     return {directory_.path(), Outcome::kInterrupted, step, {}};
   }
 
+  const TrainingLoop& loop() const { return *loop_; }
+
+ private:
   /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
   Json finish() {
     const auto path = directory_.path();
@@ -110,6 +142,7 @@ class Life {
   const Environment& environment_;
   MetricFacts facts_;
   const Hooks& hooks_;
+  std::optional<TrainingLoop> loop_;
 };
 
 /// The spec of a run that goes on, in another precision where one is asked for.
@@ -143,15 +176,11 @@ void open_parts(const Spec& spec, const Environment& environment, const Hooks& h
   execution::open_drawing_model(experiment, environment, hooks);
 }
 
-RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
-  const auto threads = execution::count_threads(environment);
-  const HeldThreads held(threads);
-  auto wanted = request;
-  if (!request.precision.empty()) {
-    wanted.overrides.push_back("training.precision=" + request.precision);
-    wanted.spec = wanted.spec.with({wanted.overrides.back()});
-  }
-  Experiment experiment(wanted.spec, environment.registry, environment.device);
+namespace {
+
+/// The folder of a new run, once all that it is built from was found good.
+RunDirectory make_folder(const RunRequest& wanted, Experiment& experiment,
+                         const Environment& environment, const Hooks& hooks) {
   const auto initial = take_initial_tensors(experiment, hooks);
   execution::open_drawing_model(experiment, environment, hooks);  // refused now, not later
   execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
@@ -163,10 +192,64 @@ RunResult run(const RunRequest& request, const Environment& environment, const H
   directory.log("started");
   if (!initial.empty()) directory.log(initial);
   call(hooks.say,
-       fmt::format("{} -> {}  ({} parameters, seed {}, {} threads, {})", request.spec.file(),
-                   directory.path().string(), parameter_count(experiment), experiment.seed, threads,
-                   experiment.device.str()));
+       fmt::format("{} -> {}  ({} parameters, seed {}, {} threads, {})", wanted.spec.file(),
+                   directory.path().string(), parameter_count(experiment), experiment.seed,
+                   execution::count_threads(environment), experiment.device.str()));
+  return directory;
+}
+
+/// The request with its precision among the settings.
+RunRequest with_precision(RunRequest request) {
+  if (request.precision.empty()) return request;
+  request.overrides.push_back("training.precision=" + request.precision);
+  request.spec = request.spec.with({request.overrides.back()});
+  return request;
+}
+
+}  // namespace
+
+RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
+  const HeldThreads held(execution::count_threads(environment));
+  const auto wanted = with_precision(request);
+  Experiment experiment(wanted.spec, environment.registry, environment.device);
+  auto directory = make_folder(wanted, experiment, environment, hooks);
   return Life(experiment, directory, environment, hooks).go_on({});
+}
+
+SteppedRun::~SteppedRun() = default;
+
+namespace {
+
+class Stepped final : public SteppedRun {
+ public:
+  Stepped(const RunRequest& wanted, Environment environment, Hooks hooks)
+      : environment_(std::move(environment)),
+        hooks_(std::move(hooks)),
+        experiment_(wanted.spec, environment_.registry, environment_.device),
+        directory_(make_folder(wanted, experiment_, environment_, hooks_)),
+        life_(experiment_, directory_, environment_, hooks_) {
+    if (life_.begin({})) return;
+    life_.interrupted(0);
+    throw Error("told to stop before training began");
+  }
+  bool advance() override { return life_.advance(); }
+  RunResult end() override { return life_.end(); }
+  const TrainingLoop& loop() const override { return life_.loop(); }
+
+ private:
+  Environment environment_;
+  Hooks hooks_;
+  Experiment experiment_;
+  RunDirectory directory_;
+  Life life_;
+};
+
+}  // namespace
+
+std::unique_ptr<SteppedRun> run_in_steps(const RunRequest& request, Environment environment,
+                                         Hooks hooks) {
+  return std::make_unique<Stepped>(with_precision(request), std::move(environment),
+                                   std::move(hooks));
 }
 
 RunResult resume(const ResumeRequest& request, const Environment& environment, const Hooks& hooks) {

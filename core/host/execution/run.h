@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,20 @@ struct RunResult {
 /// Trains and measures what a spec asks for. Throws SpecError before anything is written; what
 /// fails later stands in run.json, and the run can be resumed.
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks = {});
+
+/// A run whose loop is the caller's, who holds LibTorch to its threads.
+class SteppedRun {
+ public:
+  virtual ~SteppedRun();
+  /// One optimisation step, and what is due after it.  -> whether there is another.
+  virtual bool advance() = 0;
+  /// Measures a run that was trained to its end; leaves any other to be resumed.
+  virtual RunResult end() = 0;
+  virtual const TrainingLoop& loop() const = 0;
+};
+/// `run` up to its first step.
+std::unique_ptr<SteppedRun> run_in_steps(const RunRequest& request, Environment environment,
+                                         Hooks hooks = {});
 
 /// Builds what a run of `spec` begins with: reads its data, the files of its energy and what it
 /// starts from, and writes nothing. Throws what `run` would.

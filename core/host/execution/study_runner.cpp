@@ -47,13 +47,13 @@ StudyJobEnd run_here(const StudyJob& job, const Environment& shared, const Hooks
   const auto start = Clock::now();
   auto environment = shared;
   environment.threads = job.threads;
-  const Hooks stop_alone{.stop = hooks.stop};
+  const Hooks its_own{.stop = hooks.stop, .progress = hooks.progress};
   using How = StudyJobEnd::How;
   try {
     const auto result =
-        job.resume ? resume({job.folder, job.precision}, environment, stop_alone)
+        job.resume ? resume({job.folder, job.precision}, environment, its_own)
                    : run({Spec::from_file(job.spec, environment.data), job.folder, job.force},
-                         environment, stop_alone);
+                         environment, its_own);
     const bool finished = result.outcome == Outcome::kFinished;
     return {finished ? How::kFinished : How::kInterrupted, seconds_since(start), ""};
   } catch (const std::exception& e) {

@@ -57,7 +57,8 @@ using StudyLauncher =
     std::function<bool(const std::vector<StudyJob>&, int at_once, const StudyJobHooks&)>;
 
 /// Runs them in this process, each at_once-th of them on a thread of its own. Hooks::stop ends the
-/// runs that go on with a checkpoint, and begins no other; its other hooks are not called.
+/// runs that go on with a checkpoint, and begins no other; Hooks::progress is called by each run,
+/// on its thread, the other hooks are not.
 StudyLauncher in_this_process(Environment environment, Hooks hooks = {});
 
 struct StudyResult {

@@ -99,7 +99,8 @@ static void build_model(const Spec& spec, const Registry& registry, const Resolv
   const Precision types{type_named(settled.training.precision),
                         type_named(settled.evaluation.precision)};
   // Initial parameters alone come from the global generator, which several experiments share.
-  static std::mutex building;
+  // A model of another's file may open a run of its own meanwhile.
+  static std::recursive_mutex building;
   const std::lock_guard lock(building);
   torch::manual_seed(settled.seed);
   const auto* family = registry.find("family", spec.child("family").type());

@@ -32,6 +32,7 @@ class SpecWalker : public ParamVisitor {
   void operator()(const char*, Numbers&, Of<Numbers>) override {}
   void operator()(const char*, Strings&, Of<std::string>) override {}
   void operator()(const char*, Named&, Of<double>) override {}
+  void operator()(const char*, AnyObject&, Of<std::string>) override {}
   void operator()(const char*, Count&, Of<std::int64_t>) override {}
   void operator()(const char*, FilePath&, Of<std::string>) override {}
   void operator()(const char* name, AnyChild& value, Of<bool>) override;

@@ -47,7 +47,9 @@ class Before final : public StateVisitor {
   bool restoring_ = false;
 };
 
-class Trainer final : public Step {
+}  // namespace
+
+class TrainingLoop::Trainer final : public Step {
  public:
   Trainer(Experiment& experiment, const RunDirectory& run, const TrainingHooks& hooks)
       : experiment_(experiment),
@@ -62,24 +64,29 @@ class Trainer final : public Step {
     if (experiment.energy) energy_.emplace(*experiment.energy);
   }
 
-  Training run(const std::filesystem::path& from) {
+  void begin(const std::filesystem::path& from) {
     start_from(from);
-    MetricsLog metrics(run_.path(), state_.step);
-    metrics_ = &metrics;
+    metrics_.emplace(run_.path(), state_.step);
     if (from.empty()) checkpoint(false);
     if (state_.unmeasured) checkpoint(evaluate_now());
-    while (!done()) {
-      if (energy_)
-        guarded_step();
-      else
-        one_step();
-      if (due(params_.log_every_steps) || done()) log();
-      if (measure_and_keep() && !done()) return {Outcome::kInterrupted, state_};
-    }
-    checkpoint(false);
+  }
+  bool advance() {
+    if (done()) return false;
+    if (energy_)
+      guarded_step();
+    else
+      one_step();
+    if (due(params_.log_every_steps) || done()) log();
+    return !measure_and_keep() && !done();
+  }
+  Training end() {
+    if (saved_ != state_.step) checkpoint(false);
+    if (!done()) return {Outcome::kInterrupted, state_};
     if (prior_) prior_->use_fold(-1);
     return {Outcome::kFinished, state_};
   }
+  const TrainingState& state() const { return state_; }
+  double loss() const { return loss_; }
 
   // What a family is lent.
   std::int64_t index() const override { return state_.step; }
@@ -258,6 +265,7 @@ class Trainer final : public Step {
   }
 
   void checkpoint(bool best) {
+    saved_ = state_.step;
     save_checkpoint(run_.checkpoints(), {family_, prior_, optimizer_, average_, streams_}, state_,
                     experiment_.resolved, best, params_.checkpoint.keep);
   }
@@ -275,7 +283,7 @@ class Trainer final : public Step {
   Experiment& experiment_;
   const TrainingParams& params_;
   const RunDirectory& run_;
-  const TrainingHooks& hooks_;
+  TrainingHooks hooks_;
   Family& family_;
   PriorFamily* prior_;  // null: none
   Streams streams_;
@@ -284,18 +292,43 @@ class Trainer final : public Step {
   MovingAverage average_;
   double stage_begin_ = 0, stage_end_ = 1;  // of progress()
   TrainingState state_;
-  MetricsLog* metrics_ = nullptr;
+  std::optional<MetricsLog> metrics_;
   std::int64_t micro_ = 0;
-  bool moved_ = false;  // whether this step has moved parameters
+  std::int64_t saved_ = -1;  // step of the last checkpoint
+  bool moved_ = false;       // whether this step has moved parameters
   double loss_ = 0;
   std::optional<Batches> batches_;
 };
 
-}  // namespace
+TrainingLoop::TrainingLoop(Experiment& experiment, const RunDirectory& run,
+                           const std::filesystem::path& from, const TrainingHooks& hooks)
+    : trainer_(std::make_unique<Trainer>(experiment, run, hooks)) {
+  trainer_->begin(from);
+}
+TrainingLoop::~TrainingLoop() = default;
+
+bool TrainingLoop::advance() {
+  return trainer_->advance();
+}
+Training TrainingLoop::end() {
+  return trainer_->end();
+}
+const TrainingState& TrainingLoop::state() const {
+  return trainer_->state();
+}
+double TrainingLoop::progress() const {
+  return trainer_->progress();
+}
+double TrainingLoop::loss() const {
+  return trainer_->loss();
+}
 
 Training train(Experiment& experiment, const RunDirectory& run, const std::filesystem::path& from,
                const TrainingHooks& hooks) {
-  return Trainer(experiment, run, hooks).run(from);
+  TrainingLoop loop(experiment, run, from, hooks);
+  while (loop.advance()) {
+  }
+  return loop.end();
 }
 
 }  // namespace marginalia

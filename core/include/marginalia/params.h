@@ -65,6 +65,11 @@ struct FilePath {
   explicit operator bool() const { return !given.empty(); }
 };
 
+/// A JSON object whose keys are the business of what a component hands it to.
+struct AnyObject {
+  std::string text = "{}";
+};
+
 /// A component inside a component, as a parameter: `Child<Energy> base;`.
 class MARGINALIA_API AnyChild {
  public:
@@ -126,6 +131,7 @@ class MARGINALIA_API ParamVisitor {
   virtual void operator()(const char* name, Strings& value, Of<std::string> field) = 0;
   /// Names to numbers, as {"log_z": 100}.
   virtual void operator()(const char* name, Named& value, Of<double> field) = 0;
+  virtual void operator()(const char* name, AnyObject& value, Of<std::string> field) = 0;
   virtual void operator()(const char* name, Count& value, Of<std::int64_t> field) = 0;
   virtual void operator()(const char* name, FilePath& value, Of<std::string> field) = 0;
   virtual void operator()(const char* name, AnyChild& value, Of<bool> field) = 0;

@@ -33,6 +33,8 @@ struct ToolContext {
   /// Opens a run, at the checkpoint that answers or the one of --checkpoint. Throws SpecError where
   /// there is none.
   std::function<std::shared_ptr<const TrainedRun>(const std::filesystem::path& run)> open = {};
+  /// What people should know beside the data, a line each.
+  std::function<void(const std::string&)> say = [](const std::string&) {};
 };
 
 /// A verb that a plugin adds to the program: `marginalia NAME ARGUMENTS`. The program takes off

@@ -7,16 +7,35 @@ class Space:
 
     def __init__(self, told):
         self.cardinalities = numpy.array(told["cardinalities"])
+        self.limits = self.cardinalities.tolist()
         self.shape, self.alphabet, self.names = tuple(told["shape"]), list(told["alphabet"]), list(told["names"])
 
     @property
     def dimension(self):
-        return len(self.cardinalities)
+        return len(self.limits)
 
     def __repr__(self):
         each = set(self.cardinalities.tolist())
         levels = f"{min(each)} levels" if len(each) == 1 else f"{min(each)} to {max(each)} levels"
         return f"<{self.dimension} variables of {levels}>"
+
+
+def numbers(x):
+    """An array, also of a tensor of PyTorch that needs gradients."""
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else numpy.asarray(x)
+
+
+def check_clash(known, condition):
+    """Refuses a question that says one thing and is given another."""
+    clash = (known >= 0) & (condition >= 0) & (known != condition)
+    if clash.any():
+        row, i = numpy.argwhere(clash)[0]
+        raise ValueError(f"variable {i} of row {row} is {known[row, i]} in x and {condition[row, i]} in given")
+
+
+def _check_values(values, space):
+    if len(values) < max(space.limits):
+        raise ValueError(f"values={tuple(values)} stand for {len(values)} levels, and there are {max(space.limits)}")
 
 
 def _unknown(x):
@@ -25,7 +44,8 @@ def _unknown(x):
         return numpy.isnan(x)
     if x.dtype == object:
         return numpy.array([one is None or one is numpy.ma.masked or type(one).__name__ == "NAType" or
-                            (isinstance(one, float) and one != one) for one in x.ravel()], bool).reshape(x.shape)
+                            (isinstance(one, (float, numpy.floating)) and one != one) for one in x.ravel()],
+                           bool).reshape(x.shape)
     return numpy.zeros(x.shape, bool)
 
 
@@ -59,12 +79,22 @@ def _check(levels, known, space, what):
     raise ValueError(f"{what}: variable {i} of row {row} is {levels[row, i]}, of the levels 0 to {levels_ - 1}{advice}")
 
 
+def _is_plain(x, space):
+    """Whether x is one state, a list of whole numbers in their range and None."""
+    return isinstance(x, (list, tuple)) and len(x) == space.dimension and all(
+        one is None or (type(one) is int and 0 <= one < k) for one, k in zip(x, space.limits))
+
+
 def to_levels(x, space, values=None, mask=None, what="x", read=None):
     """-> int64 [B, D] in C order, -1 where unknown; whether x was a single state.
 
     x: an array, list or frame [B, D], or one state [D]; a text or a list of texts, where `read` reads them.
     values: what each level stands for; mask: True where a variable is unknown.
     """
+    if values is None and mask is None and _is_plain(x, space):  # a state in a list, without arrays on the way
+        return numpy.array([[-1 if one is None else one for one in x]]), True
+    if read is None and (isinstance(x, str) or (isinstance(x, (list, tuple)) and x and isinstance(x[0], str))):
+        raise TypeError(f"{what} is text, which a run reads whose states are spelled by letters; hand over levels")
     if isinstance(x, str):
         return numpy.ascontiguousarray(read(x)[None]), True
     if hasattr(x, "to_numpy"):
@@ -87,6 +117,8 @@ def to_levels(x, space, values=None, mask=None, what="x", read=None):
             unknown = unknown | numpy.asarray(more, bool).reshape(x.shape)
     known = ~unknown
     if values is not None:
+        _check_values(values, space)
+        x = numpy.where(known, x, values[0])
         levels = numpy.full(x.shape, -1, numpy.int64)
         for k, value in enumerate(values):
             levels[known & (x == value)] = k
@@ -103,4 +135,8 @@ def to_levels(x, space, values=None, mask=None, what="x", read=None):
 
 def from_levels(levels, values=None):
     """Levels as the values that they stand for."""
-    return levels if values is None else numpy.asarray(values)[levels]
+    if values is None:
+        return levels
+    if len(values) == 2 and all(isinstance(value, int) for value in values):  # a fifth of the time of looking values up
+        return levels * (values[1] - values[0]) + values[0]
+    return numpy.asarray(values)[levels]

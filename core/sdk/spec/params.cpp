@@ -92,6 +92,14 @@ class SpecReader final : public ParamVisitor {
     }
     frame().resolved[name] = value;
   }
+  void operator()(const char* name, AnyObject& value, Of<std::string>) override {
+    const Json* given = look(name);
+    if (given && !given->is_object())
+      fault("\"{}{}\" must be an object, not {}", frame().prefix, name, given->dump());
+    else if (given)
+      value.text = given->dump();
+    frame().resolved[name] = Json::parse(value.text);
+  }
   void operator()(const char* name, Count& value, Of<std::int64_t> field) override {
     const Json* given = look(name);
     if (given && *given == "all")

@@ -45,12 +45,13 @@ void sample(const ToolContext& context, const Options& options, std::ostream& ou
   }
   writer.finish();
 
-  fmt::print(stderr, "{} rows by {} ({}), of equal weight; {} distinct before numbers are drawn\n",
-             options.count, drawn.estimator, to_string(drawn.status), count_distinct(states));
+  context.say(
+      fmt::format("{} rows by {} ({}), of equal weight; {} distinct before numbers are drawn",
+                  options.count, drawn.estimator, to_string(drawn.status), count_distinct(states)));
   if (conditions.empty()) return;
   const auto log_p = run.ask(QueryKind::kLogMarginal, {run.nothing_known(1), sets(1)}, stream);
-  fmt::print(stderr, "p(conditions) = {:.4g} by {} ({})\n", std::exp(log_p.value.item<double>()),
-             log_p.estimator, to_string(log_p.status));
+  context.say(fmt::format("p(conditions) = {:.4g} by {} ({})", std::exp(log_p.value.item<double>()),
+                          log_p.estimator, to_string(log_p.status)));
 }
 
 }  // namespace marginalia::tables
