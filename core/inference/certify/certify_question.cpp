@@ -18,7 +18,7 @@ namespace {
 /// log2 of the entries of messages that are worth computing anew for every sample.
 constexpr double kChainBits = 5;
 /// Entries of messages that one core sums in a second, of pairwise factors of binary variables.
-constexpr double kEntriesPerSecond = 1e7;
+constexpr double kEntriesPerSecond = 5e7;
 /// GiB that the messages of a sum may take, whatever the time limit.
 constexpr double kMaxMemory = 1;
 
@@ -37,7 +37,7 @@ std::vector<std::int64_t> find_unknown(const Tensor& x) {
 /// Whether half of `seconds` is enough to sum everything out: the entries of the messages, which
 /// are what takes memory, are what takes time.
 bool affordable(const FactorModel& model, double seconds) {
-  constexpr double kBytes = 2 * sizeof(double), kGiB = 1 << 30;
+  constexpr double kBytes = sizeof(double), kGiB = 1 << 30;
   if (seconds <= 0) return false;
   const auto most = std::min(0.5 * seconds * kEntriesPerSecond, kMaxMemory * kGiB / kBytes);
   const auto supported = restricted(model, supported_values(model));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <set>
 #include <utility>
@@ -102,8 +103,8 @@ class Greedy {
     }
   }
 
-  /// Gives up once `most` entries are exceeded.
-  EliminationOrder order(double most) {
+  /// Gives up once `most` entries or products are exceeded.
+  EliminationOrder order(double most, double most_products) {
     EliminationOrder result;
     while (!queue_.empty()) {
       const auto i = queue_.begin()->second;
@@ -112,7 +113,8 @@ class Greedy {
       result.variables.push_back(i);
       result.cost.width = std::max(result.cost.width, std::int64_t(around.size()));
       result.cost.entries += entries;
-      if (result.cost.entries > most) {
+      result.cost.products += entries * double(cardinalities_[std::size_t(i)]);
+      if (result.cost.entries > most || result.cost.products > most_products) {
         result.cost.complete = false;
         break;
       }
@@ -156,12 +158,20 @@ class Greedy {
   std::set<std::pair<Urgency, std::int64_t>> queue_;  // of those that are left
 };
 
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 constexpr double kCheap = 1 << 16;  // entries below which no better order is looked for
 constexpr double kHopeless = 1e18;  // entries at which the search for an order ends
-constexpr double kHeavy = 1 << 26;  // entries for which a longer search pays
 constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // entries that few orders may mend
-constexpr int kFewTries = 2, kTries = 24, kMoreTries = 2500;
+constexpr double kProductsOfTry = 1 << 22;  // that take about as long as another order
+constexpr double kFewTries = 2, kTries = 24, kMoreTries = 2500;
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
+
+/// How many orders are worth trying where the best so far costs this.
+double tries(const EliminationCost& cost) {
+  if (cost.entries <= kCheap) return 0;
+  if (cost.entries > kTooHeavy) return kFewTries;
+  return std::clamp(cost.products / kProductsOfTry, kTries, kMoreTries);
+}
 
 }  // namespace
 
@@ -169,19 +179,14 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
                           const std::vector<std::vector<std::int64_t>>& scopes,
                           const std::vector<bool>& unknown) {
   const EliminationGraph graph(std::int64_t(cardinalities.size()), scopes, unknown);
-  const auto attempt = [&](std::uint64_t seed, double most) {
-    return Greedy(graph, cardinalities, unknown, seed).order(most);
+  const auto attempt = [&](std::uint64_t seed, double most_products) {
+    return Greedy(graph, cardinalities, unknown, seed).order(kHopeless, most_products);
   };
-  auto best = attempt(0, kHopeless);
-  if (best.variables.size() > kSmall || best.cost.entries > kHopeless) return best;
-  const auto worth = [&](int seed) {
-    const auto entries = best.cost.entries;
-    const auto tries = entries > kTooHeavy ? kFewTries : (entries > kHeavy ? kMoreTries : kTries);
-    return entries > kCheap && seed <= tries;
-  };
-  for (int seed = 1; worth(seed); ++seed) {
-    auto other = attempt(std::uint64_t(seed), best.cost.entries);
-    if (other.cost.entries < best.cost.entries) best = std::move(other);
+  auto best = attempt(0, kNoLimit);
+  if (best.variables.size() > kSmall || !best.cost.complete) return best;
+  for (int seed = 1; seed <= tries(best.cost); ++seed) {
+    auto other = attempt(std::uint64_t(seed), best.cost.products);
+    if (other.cost.complete && other.cost.products < best.cost.products) best = std::move(other);
   }
   return best;
 }
@@ -189,7 +194,9 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
 EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
                             const std::vector<std::vector<std::int64_t>>& scopes, double most) {
   const std::vector<bool> all(cardinalities.size(), true);
-  return Greedy({std::int64_t(all.size()), scopes, all}, cardinalities, all, 0).order(most).cost;
+  return Greedy({std::int64_t(all.size()), scopes, all}, cardinalities, all, 0)
+      .order(most, kNoLimit)
+      .cost;
 }
 
 }  // namespace marginalia

@@ -8,7 +8,8 @@ namespace marginalia {
 /// What it costs to eliminate variables in some order.
 struct EliminationCost {
   std::int64_t width = 0;  ///< most variables of a message: the induced width
-  double entries = 0;      ///< of all messages together
+  double entries = 0;      ///< of all messages together: what memory goes into
+  double products = 0;     ///< entries times values of the variable summed out: what time goes into
   bool complete = true;    ///< whether all variables were counted
 };
 
@@ -18,17 +19,18 @@ struct EliminationOrder {
   EliminationCost cost;
 };
 
-/// Greedy order by fewest fill edges (min-fill), ties broken by the smaller message: the best of a
-/// few with other ties, half of them counting an edge as the product of its cardinalities (weighted
-/// min-fill), more of them where the elimination itself is heavy. Past 10^18 entries
-/// the search ends: what it has is the beginning of an order, its cost a lower bound.
-/// Koller and Friedman (2009), Probabilistic Graphical Models, section 9.4.3.
-/// scopes: variables of each factor; unknown: [D], those that are to be eliminated.
+/// Greedy order by fewest fill edges (min-fill), ties broken by the smaller message: the one of
+/// fewest products among a few with other ties, half of them counting an edge as the product of its
+/// cardinalities (weighted min-fill); more of them the heavier the elimination itself is, so that
+/// the search takes a share of its time. Past 10^18 entries the search ends: what it has is the
+/// beginning of an order, its cost a lower bound. Koller and Friedman (2009), Probabilistic
+/// Graphical Models, section 9.4.3. scopes: variables of each factor; unknown: [D], those that are
+/// to be eliminated.
 EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
                           const std::vector<std::vector<std::int64_t>>& scopes,
                           const std::vector<bool>& unknown);
 
-/// What the first of those orders costs: a quick look, that gives up past `most` entries.
+/// What the first of those orders costs: a quick look that gives up past `most` entries.
 EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
                             const std::vector<std::vector<std::int64_t>>& scopes, double most);
 

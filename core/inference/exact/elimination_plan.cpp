@@ -42,6 +42,7 @@ class Planner {
     }
     for (std::size_t n = 0; n < order_.size(); ++n) {
       plan_.steps.push_back(step(n, buckets[n]));
+      plan_.beside = std::max(plan_.beside, count_beside(plan_.steps.back()));
       if (const auto at = find_first_step(plan_.steps[n].separator); at >= 0)
         buckets[std::size_t(at)].emplace_back(false, n);
     }
@@ -69,9 +70,9 @@ class Planner {
     for (const auto& [is_factor, index] : bucket)
       for (const auto i : is_factor ? model_.factors[index].scope : plan_.steps[index].separator)
         if (unknown_[std::size_t(i)] && i != step.variable) step.separator.push_back(i);
-    // what is eliminated next lies innermost
+    // what is eliminated last lies innermost: what all messages on the way have in common
     std::ranges::sort(step.separator, [&](auto a, auto b) {
-      return position_[std::size_t(a)] > position_[std::size_t(b)];
+      return position_[std::size_t(a)] < position_[std::size_t(b)];
     });
     const auto [end, last] = std::ranges::unique(step.separator);
     step.separator.erase(end, last);
@@ -88,6 +89,17 @@ class Planner {
       }
     }
     return step;
+  }
+
+  /// Entries of what comes down to a step's children where it cannot take their messages' place,
+  /// since an entry is read at several places.
+  double count_beside(const PlanStep& step) const {
+    double entries = 0;
+    for (const auto child : step.children) {
+      const auto& from = plan_.steps[step.sources[child].index];
+      if (from.separator.size() <= step.separator.size()) entries += double(from.entries);
+    }
+    return entries;
   }
 
   static TableSource source(bool is_factor, std::size_t index,

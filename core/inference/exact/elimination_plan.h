@@ -23,7 +23,7 @@ struct TableSource {
 struct PlanStep {
   std::int64_t variable, levels;
   std::vector<std::int64_t> separator, sizes;
-  std::int64_t entries;
+  std::int64_t entries;  ///< of the message
   std::vector<TableSource> sources;
   std::vector<std::size_t> children;  ///< those of the sources that are messages: steps before
 };
@@ -32,6 +32,7 @@ struct EliminationPlan {
   EliminationCost cost;
   std::vector<PlanStep> steps;
   std::vector<TableSource> constants;  ///< factors without an unknown variable
+  double beside = 0;                   ///< most entries of what marginals need beside the messages
 };
 
 /// The values of each variable that every factor supports, given those of the others: [D][...]. All

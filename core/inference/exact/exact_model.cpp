@@ -62,7 +62,7 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
       answer.value = -log_given(model, known);
       answer.states = model.most_probable(known.partial);
       answer.value += model.log_marginal(answer.states);
-      answer.status = Status::kLower;
+      answer.status = model.most_probable_status;
       break;
     case QueryKind::kLogZ:
       throw Error("is normalised: log Z is 0");

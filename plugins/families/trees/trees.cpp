@@ -39,7 +39,10 @@ class TreeFamily : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return capabilities_of_exact("1, without a network");
+    auto all = capabilities_of_exact("1, without a network");
+    all.push_back({QueryKind::kMaxProbable, "max_product", Status::kExact, "1, without a network",
+                   Route::kOnePass});
+    return all;
   }
 
   /// The first step counts the training split; there is nothing left for others, but where a tree
@@ -68,7 +71,9 @@ class TreeFamily : public Family {
     const ExactModel model{
         .log_marginal = [this](const Evidence& e) { return trees::log_marginal(tree_, e); },
         .log_conditionals = [this](const Evidence& e) { return trees::log_conditionals(tree_, e); },
-        .sample = [this](const Evidence& e, Stream& s) { return trees::sample(tree_, e, s); }};
+        .sample = [this](const Evidence& e, Stream& s) { return trees::sample(tree_, e, s); },
+        .most_probable = [this](const Tensor& x) { return trees::most_probable(tree_, x); },
+        .most_probable_status = Status::kExact};
     return answer_exactly(model, query, stream);
   }
 

@@ -16,6 +16,7 @@ struct ExactModel {
   std::function<Tensor(const Evidence& known, Stream& stream)> sample;  ///< int64 [B, D]
   /// A completion that is probable, int64 [B, D]; empty where the model looks for none.
   std::function<Tensor(const Tensor& partial)> most_probable = {};
+  Status most_probable_status = Status::kLower;  ///< kExact: that of the most probable one
 };
 
 /// log p_ik / sum_l p_il of unknown variables i; a known variable is what it is.
@@ -24,7 +25,7 @@ MARGINALIA_API Tensor log_conditionals_of(const Tensor& p, const Tensor& partial
 
 /// Answers kLogMarginal, kConditionals and kSample, each exactly and of sets of values too, and
 /// kMaxProbable where the model does; a state with log p(x_U | x_S, A), of which that of
-/// kMaxProbable is a lower bound on the largest. Throws ImpossibleGiven for a row that is
+/// kMaxProbable is the largest or a lower bound on it, as the model says. Throws ImpossibleGiven for a row that is
 /// conditioned on what has probability zero.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.

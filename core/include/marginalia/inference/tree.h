@@ -57,5 +57,8 @@ MARGINALIA_API Tensor log_marginal(const Tree& tree, const Evidence& known);
 MARGINALIA_API Tensor log_conditionals(const Tree& tree, const Evidence& known);
 /// Exact draws of the unknown variables given what is known.  ->  int64 [B, D].
 MARGINALIA_API Tensor sample(const Tree& tree, const Evidence& known, Stream& stream);
+/// The most probable completion of each row, by max-product messages; of equal ones that of the
+/// lower values, parents first.  partial: int64 [B, D]  ->  int64 [B, D].
+MARGINALIA_API Tensor most_probable(const Tree& tree, const Tensor& partial);
 
 }  // namespace marginalia::trees

@@ -1,0 +1,324 @@
+#include "elimination_messages.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/Parallel.h>
+
+#include "elimination_block.h"
+#include "inverse_cdf.h"
+
+namespace marginalia::elimination {
+namespace {
+
+constexpr double kImpossible = -std::numeric_limits<double>::infinity();
+constexpr std::int64_t kGrain = 1 << 16;  // products that are worth a thread
+// Products of sources lie in 2^-800 to 2^200; what comes down is at most 2^808: doubles reach
+// 2^1023.
+constexpr int kMostBits = 800, kMostHigh = 200;
+constexpr int kNearOne = 8;  // bits from 1 beyond which a message is scaled anew
+
+/// Values where their logs are not too far apart; its values are empty elsewhere.
+Table to_values(const std::vector<double>& logs) {
+  double highest = kImpossible, lowest = -kImpossible;
+  for (const auto value : logs) {
+    highest = std::max(highest, value);
+    if (value != kImpossible) lowest = std::min(lowest, value);
+  }
+  Table table;
+  if (highest == kImpossible) {
+    table.values.assign(logs.size(), 0.0);
+    return table;
+  }
+  const auto bits = (highest - lowest) / std::log(2.0);
+  table.log_scale = highest;
+  table.logs = !(bits < kMostBits);
+  if (table.logs) return table;
+  table.low = -int(bits) - 1;
+  for (const auto value : logs)
+    table.values.push_back(std::exp(value - highest));
+  return table;
+}
+
+/// How far apart products of a step's tables may lie.
+class Bits {
+ public:
+  void multiply(const Table& table) {
+    fits_ = fits_ && !table.logs;
+    low_ += std::min(table.low, 0);
+    high_ += std::max(table.high, 0);
+  }
+  bool fit(std::int64_t levels) const {
+    const auto high = high_ + int(std::log2(double(levels))) + 1;
+    return fits_ && high < kMostHigh && high - low_ < kMostBits;
+  }
+
+ private:
+  bool fits_ = true;
+  int low_ = 0, high_ = 0;
+};
+
+/// Scales a message of values that is far from 1, and takes down how far apart they are.
+/// -> what they were multiplied by
+double settle(Table& table, Extremes extremes) {
+  if (extremes.greatest == 0) return 1;
+  table.high = std::ilogb(extremes.greatest) + 1;
+  table.low = std::ilogb(extremes.least);
+  if (std::abs(table.high) <= kNearOne) return 1;
+  const auto by = std::ldexp(1.0, -table.high);
+  scale(table.values.data(), by, table.values.data(), std::ssize(table.values));
+  table.log_scale += table.high * std::log(2.0);
+  table.low -= table.high;
+  table.high = 0;
+  return by;
+}
+
+void join(Extremes& all, const Extremes& some) {
+  all.least = std::min(all.least, some.least);
+  all.greatest = std::max(all.greatest, some.greatest);
+}
+
+}  // namespace
+
+Tables::Tables(const FactorModel& model) : model_(model) {
+  for (const auto& factor : model.factors)
+    factors_.push_back(to_values(factor.log_values));
+}
+
+Messages::Messages(const Tables& tables, const EliminationPlan& plan,
+                   const std::vector<std::int64_t>& values, Keep keep)
+    : factors_(tables),
+      plan_(plan),
+      values_(values),
+      tables_(plan.steps.size()),
+      by_values_(plan.steps.size()),
+      units_(plan.steps.size(), 1.0) {
+  for (const auto& constant : plan.constants)
+    log_z_ += log_at(constant, known_offset(constant, values));
+  for (std::size_t n = 0; n < plan.steps.size(); ++n) {
+    const auto& step = plan.steps[n];
+    send(n);
+    if (step.separator.empty()) log_z_ += log_at({false, n, {}}, 0);
+    if (keep == Keep::kAll) continue;
+    for (const auto child : step.children)
+      std::vector<double>().swap(tables_[step.sources[child].index].values);
+  }
+}
+
+const Table& Messages::table(const TableSource& source) const {
+  return source.is_factor ? factors_.factor(source.index) : tables_[source.index];
+}
+
+std::vector<const double*> Messages::sources_of(const PlanStep& step) const {
+  std::vector<const double*> tables;
+  for (const auto& source : step.sources)
+    tables.push_back(table(source).values.data());
+  return tables;
+}
+
+double Messages::log_at(const TableSource& source, std::int64_t entry) const {
+  if (source.is_factor)
+    return factors_.model().factors[source.index].log_values[std::size_t(entry)];
+  const auto& message = tables_[source.index];
+  const auto value = message.values[std::size_t(entry)];
+  return message.logs ? value : std::log(value) + message.log_scale;
+}
+
+double Messages::log_sum(const PlanStep& step, const EntryWalk& walk, std::int64_t k) const {
+  double total = 0;
+  for (std::size_t j = 0; j < step.sources.size(); ++j)
+    total += log_at(step.sources[j], walk.at(j) + k * step.sources[j].stride);
+  return total;
+}
+
+void Messages::send(std::size_t n) {
+  const auto& step = plan_.steps[n];
+  Bits bits;
+  for (const auto& source : step.sources) {
+    bits.multiply(table(source));
+    tables_[n].log_scale += table(source).log_scale;
+  }
+  by_values_[n] = bits.fit(step.levels);
+  tables_[n].values.assign(std::size_t(step.entries), 0.0);
+  if (by_values_[n])
+    send_values(n);
+  else
+    send_logs(n);
+}
+
+void Messages::send_values(std::size_t n) {
+  const auto& step = plan_.steps[n];
+  const StepLoop loop(step, values_);
+  const auto tables = sources_of(step);
+  const auto inner = inner_products<SumProduct>(loop, tables);
+  auto* message = tables_[n].values.data();
+  std::vector<Extremes> extremes(std::size_t(at::get_num_threads()), {-kImpossible, 0});
+  const auto grain = 1 + kGrain / (loop.inner * step.levels);
+  at::parallel_for(0, loop.count, grain, [&](std::int64_t begin, std::int64_t end) {
+    BlockWalk walk(loop, begin);
+    BlockProduct<SumProduct> product(loop, tables, inner, 1);
+    auto& found = extremes[std::size_t(at::get_thread_num())];
+    for (auto block = begin; block < end; ++block, walk.advance()) {
+      auto* out = message + block * loop.inner;
+      for (std::int64_t k = 0; k < step.levels; ++k)
+        if (product.go_to(walk, k)) product.take_into(out);
+      join(found, find_extremes(out, loop.inner));
+    }
+  });
+  for (const auto& some : extremes)
+    join(extremes[0], some);
+  units_[n] = settle(tables_[n], extremes[0]);
+}
+
+void Messages::send_logs(std::size_t n) {
+  const auto& step = plan_.steps[n];
+  std::vector<double> message(std::size_t(step.entries));
+  const auto grain = 1 + kGrain / (16 * step.levels);
+  at::parallel_for(0, step.entries, grain, [&](std::int64_t begin, std::int64_t end) {
+    EntryWalk walk(step, values_, begin);
+    std::vector<double> logs(std::size_t(step.levels));
+    for (auto entry = begin; entry < end; ++entry, walk.advance()) {
+      double highest = kImpossible, total = 0;
+      for (std::int64_t k = 0; k < step.levels; ++k)
+        highest = std::max(highest, logs[std::size_t(k)] = log_sum(step, walk, k));
+      if (highest != kImpossible)
+        for (const auto value : logs)
+          total += std::exp(value - highest);
+      message[std::size_t(entry)] =
+          highest == kImpossible ? kImpossible : highest + std::log(total);
+    }
+  });
+  tables_[n] = to_values(message);
+  if (tables_[n].logs) tables_[n].values = std::move(message);
+}
+
+/// What comes down. At a step that multiplies values stands, in place of its message m(S), p(S) /
+/// m(S) once the step above it was passed; at others p(S) beside the message.
+struct Messages::Down {
+  const std::function<void(std::int64_t, std::int64_t, double)>& put;
+  std::vector<std::vector<double>> probability;  // [N]
+};
+
+/// Whether what comes down to a child can be put in place as it is read: it is read but once.
+bool Messages::in_place(std::size_t n, const LoopSource& child, std::size_t index) const {
+  return by_values_[n] && by_values_[index] && child.whole;
+}
+
+void Messages::marginals(const std::function<void(std::int64_t, std::int64_t, double)>& put) {
+  Down down{put, std::vector<std::vector<double>>(tables_.size())};
+  for (auto n = plan_.steps.size(); n-- > 0;) {
+    const auto& step = plan_.steps[n];
+    if (step.separator.empty()) {
+      down.probability[n] = {1.0};
+      if (by_values_[n]) tables_[n].values[0] = 1 / tables_[n].values[0];
+    }
+    const StepLoop loop(step, values_);
+    for (const auto child : step.children) {
+      const auto index = step.sources[child].index;
+      if (!in_place(n, loop.sources[child], index))
+        down.probability[index].assign(tables_[index].values.size(), 0.0);
+    }
+    if (by_values_[n])
+      pass_values(n, loop, down);
+    else
+      pass_logs(n, down);
+    std::vector<double>().swap(down.probability[n]);
+    std::vector<double>().swap(tables_[n].values);
+    for (const auto child : step.children) {
+      const auto index = step.sources[child].index;
+      if (!by_values_[index] || in_place(n, loop.sources[child], index)) continue;
+      auto& p = down.probability[index];
+      divide_into(tables_[index].values.data(), p.data(), std::ssize(p));
+      std::vector<double>().swap(p);
+    }
+  }
+}
+
+/// Hands a block of p(S, v = k) to the child at source j.  p: null where it is 0.
+void Messages::hand_down(const StepLoop& loop, std::size_t j, std::int64_t at, const Block& block,
+                         Down& down, bool in_place) {
+  const auto& source = loop.sources[j];
+  const auto index = loop.step.sources[j].index;
+  if (in_place) {
+    auto* message = tables_[index].values.data() + at;
+    if (block.p)
+      divide_into(message, block.p, loop.inner);
+    else
+      std::fill_n(message, loop.inner, 0.0);
+    return;
+  }
+  if (!block.p) return;
+  auto* below = down.probability[index].data() + at;
+  if (source.reach == Reach::kOuter)
+    *below += block.total;
+  else if (source.side_by_side)
+    add(below, block.p, loop.inner);
+  else
+    scatter_add(below, source.places.data(), source.run, block.p, loop.inner);
+}
+
+void Messages::pass_values(std::size_t n, const StepLoop& loop, Down& down) {
+  const auto& step = loop.step;
+  const auto tables = sources_of(step);
+  const auto inner = inner_products<SumProduct>(loop, tables);
+  BlockProduct<SumProduct> product(loop, tables, inner, units_[n]);
+  BlockWalk walk(loop, 0);
+  std::vector<double> marginal(std::size_t(step.levels)), p(std::size_t(loop.inner));
+  for (std::int64_t b = 0; b < loop.count; ++b, walk.advance()) {
+    const auto* weight = tables_[n].values.data() + b * loop.inner;
+    const bool possible = find_extremes(weight, loop.inner).greatest > 0;
+    for (std::int64_t k = 0; k < step.levels; ++k) {
+      Block block;
+      if (possible && product.go_to(walk, k)) {
+        scale(p.data(), product.scalar(), product.weighted(weight), loop.inner);
+        block = {p.data(), sum(p.data(), loop.inner)};
+        marginal[std::size_t(k)] += block.total;
+      }
+      for (const auto j : step.children)
+        hand_down(loop, j, walk.at(j) + k * loop.sources[j].stride, block, down,
+                  in_place(n, loop.sources[j], step.sources[j].index));
+    }
+  }
+  for (std::int64_t k = 0; k < step.levels; ++k)
+    down.put(step.variable, k, marginal[std::size_t(k)]);
+}
+
+void Messages::pass_logs(std::size_t n, Down& down) {
+  const auto& step = plan_.steps[n];
+  std::vector<double> marginal(std::size_t(step.levels));
+  EntryWalk walk(step, values_, 0);
+  for (std::int64_t entry = 0; entry < step.entries; ++entry, walk.advance()) {
+    const auto above = down.probability[n][std::size_t(entry)];
+    if (above == 0) continue;
+    const auto message = log_at({false, n, {}}, entry);
+    for (std::int64_t k = 0; k < step.levels; ++k) {
+      const auto p = above * std::exp(log_sum(step, walk, k) - message);
+      marginal[std::size_t(k)] += p;
+      for (const auto child : step.children) {
+        const auto& source = step.sources[child];
+        down.probability[source.index][std::size_t(walk.at(child) + k * source.stride)] += p;
+      }
+    }
+  }
+  for (std::int64_t k = 0; k < step.levels; ++k)
+    down.put(step.variable, k, marginal[std::size_t(k)]);
+}
+
+void Messages::sample(std::int64_t* x, const std::function<double()>& uniform) const {
+  std::vector<double> weight;
+  for (auto n = plan_.steps.size(); n-- > 0;) {
+    const auto& step = plan_.steps[n];
+    auto entry = std::int64_t{0};
+    for (std::size_t a = 0; a < step.separator.size(); ++a)
+      entry = entry * step.sizes[a] + x[step.separator[a]];
+    const EntryWalk walk(step, values_, entry);
+    weight.assign(std::size_t(step.levels), 0.0);
+    double total = 0;
+    const auto message = log_at({false, n, {}}, entry);
+    for (std::int64_t k = 0; k < step.levels; ++k)
+      total += weight[std::size_t(k)] = std::exp(log_sum(step, walk, k) - message);
+    x[step.variable] = inverse_cdf(weight.data(), step.levels, uniform() * total);
+  }
+}
+
+}  // namespace marginalia::elimination
