@@ -86,6 +86,7 @@ static const std::map<std::string, Verb>& verbs() {
       {"conditionals", [](Session& s, const Request& r) { conditionals(s, r.conditionals); }},
       {"sample", [](Session& s, const Request& r) { sample(s, r.sample); }},
       {"exact", [](Session& s, const Request& r) { exact(s, r.exact); }},
+      {"most-probable", [](Session& s, const Request& r) { most_probable(s, r.most_probable); }},
       {"doctor", [](Session& s, const Request&) { doctor(s); }},
       {"study", [](Session& s, const Request& r) { study(s, r.study); }},
       {"reproduce", [](Session& s, const Request& r) { reproduce(s, r.reproduce); }},

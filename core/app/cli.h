@@ -41,6 +41,7 @@ void marginals(Session& session, const MarginalsArguments& a);
 void conditionals(Session& session, const ConditionalsArguments& a);
 void sample(Session& session, const SampleArguments& a);
 void exact(Session& session, const ExactArguments& a);
+void most_probable(Session& session, const MostProbableArguments& a);
 void doctor(Session& session);
 void study(Session& session, const StudyArguments& a);
 void reproduce(Session& session, const ReproduceArguments& a);

@@ -5,23 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
-#include <marginalia/inference/conditioning.h>
-#include <marginalia/inference/enumeration.h>
-#include <marginalia/oracle.h>
 
 #include "certified.h"
-#include "host/experiment/settings.h"
 #include "host/runs/samples.h"
 #include "lines.h"
 
 namespace marginalia::app {
 namespace {
-
-Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& label) {
-  const auto oracle = exact.oracle();
-  if (!oracle) throw SpecError(fmt::format("{}: no exact answer: {}", label, oracle.reason));
-  return oracle;
-}
 
 /// log p of some lines' states by what they are conditioned on: lines with and without "given" are
 /// asked apart, since the condition is part of the question.
@@ -167,64 +157,6 @@ void sample(Session& session, const SampleArguments& a) {
            print_sample(std::move(drawn), lines[b]);
          });
   });
-}
-
-/// What the energy's oracle says of one line: the probabilities of the variables in a list "at",
-/// else log p of its state.
-static Json exact_answer(const Oracle& oracle, const Line& line, const States& in) {
-  const auto question = read_question(line, in);
-  if (question.at && oracle.log_sum(question.known.unsqueeze(0)).item<double>() == -INFINITY)
-    throw ImpossibleGiven(0);
-  if (question.at)
-    return {
-        {"probabilities", list_probabilities(oracle.single_marginals(question.known).contiguous(),
-                                             question, in.space)},
-        {"estimator", "exact"}};
-  need_state(question, line);
-  const auto given = question.given.defined() ? question.given.unsqueeze(0) : Tensor();
-  const auto log_p = exact_log_marginal(oracle, question.known.unsqueeze(0), given);
-  return {{"log_marginal", json_number(log_p.item<double>())}, {"estimator", "exact"}};
-}
-
-/// Answers lines by the energy's oracle.
-static void exact_lines(const Energy& energy, const Oracle& oracle, const std::string& input) {
-  const auto in = states_in(energy);
-  for_batches(input, [&](std::vector<Line>& lines) {
-    for (std::size_t b = 0; b < lines.size(); ++b) {
-      Json answer;
-      by_line({lines, std::int64_t(b)}, [&] { answer = exact_answer(oracle, lines[b], in); });
-      print_answer(std::move(answer), lines[b]);
-    }
-  });
-}
-
-/// p(x_i = k) of each variable, by its values.
-static Json single_marginals(const StateSpace& space, const Oracle& oracle) {
-  const auto p = oracle.single_marginals(space.empty()[0]);
-  Json marginals = Json::array();
-  for (std::int64_t i = 0; i < space.dimension(); ++i) {
-    Json one = Json::array();
-    for (std::int64_t k = 0; k < space.cardinalities[std::size_t(i)]; ++k)
-      one.push_back(p[i][k].item<double>());
-    marginals.push_back(std::move(one));
-  }
-  return marginals;
-}
-
-void exact(Session& session, const ExactArguments& a) {
-  const auto spec = Spec::from_file(a.spec, session.data());
-  const auto energy = Experiment::make_energy(with_settings(spec, a.settings, session.registry()),
-                                              session.registry());
-  const ExactAnswers answers(*energy);
-  if (!answers.oracle() && a.input.empty())
-    if (const auto known = energy->known_log_z())
-      return print({{"log_z", known->value}, {"error", known->error}, {"method", known->method}});
-  const auto oracle = oracle_or_refuse(answers, energy->label());
-  if (oracle->log_z() == -INFINITY) refuse_all_forbidden(*energy);
-  if (!a.input.empty()) return exact_lines(*energy, *oracle, a.input);
-  print({{"log_z", oracle->log_z()},
-         {"single_marginals", single_marginals(energy->space(), *oracle)},
-         {"method", oracle->method()}});
 }
 
 }  // namespace marginalia::app

@@ -71,8 +71,14 @@ struct SampleArguments : RunQuery {
 };
 
 struct ExactArguments {
-  std::string spec, input;
-  std::vector<std::string> settings;
+  std::vector<std::string> words;  ///< specs and settings
+  std::string input;
+};
+
+struct MostProbableArguments {
+  std::vector<std::string> words;  ///< a run, or specs and settings
+  std::string input, checkpoint;
+  double seconds = 60, memory = 8;
 };
 
 struct ListArguments {
@@ -137,6 +143,7 @@ struct Request {
   ConditionalsArguments conditionals;
   SampleArguments sample;
   ExactArguments exact;
+  MostProbableArguments most_probable;
   ListArguments list;
   DescribeArguments describe;
   RunsArguments runs;

@@ -54,9 +54,10 @@ TEST_CASE("what needs no tensor is answered without LibTorch") {
   REQUIRE(plugins.ask("list").code == 0);  // from here on the descriptions are kept
   write_run(plugins.folder / "run");
   const auto run = (plugins.folder / "run").string();
-  for (const std::string verb : {"run", "resume", "check", "evaluate", "report", "marginals",
-                                 "conditionals", "sample", "exact", "list", "describe", "doctor",
-                                 "runs", "study", "reproduce", "data", "new", "molecules"}) {
+  for (const std::string verb :
+       {"run",    "resume", "check",         "evaluate",  "report", "marginals", "conditionals",
+        "sample", "exact",  "most-probable", "mpe",       "map",    "list",      "describe",
+        "doctor", "runs",   "study",         "reproduce", "data",   "new",       "molecules"}) {
     CAPTURE(verb);
     CHECK_FALSE(plugins.loads_torch(verb + " --help"));
   }

@@ -34,8 +34,10 @@ struct Program {
 
   std::vector<std::string> verbs() {
     std::vector<std::string> names;
-    for (const auto* verb : cli.get_subcommands({}))
+    for (const auto* verb : cli.get_subcommands({})) {
       names.push_back(verb->get_name());
+      std::ranges::copy(verb->get_aliases(), std::back_inserter(names));
+    }
     return names;
   }
 

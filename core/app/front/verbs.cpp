@@ -196,16 +196,42 @@ void add_sample(Verbs& verbs, SampleArguments& a) {
       ->check(CLI::Range(1, 1 << 30));
 }
 
+/// What verbs ask that need no training.
+void add_energy_words(CLI::App& verb, std::vector<std::string>& words, const std::string& what) {
+  verb.add_option("spec", words, what + "; then key=value, dotted, for all of them")
+      ->required()
+      ->type_name("SPEC...");
+}
+
+constexpr auto kSpecs = "experiment specs, of which the energy alone is used; UAI models, with "
+                        "the evidence of NAME.uai.evid beside them; folders of either";
+
 void add_exact(Verbs& verbs, ExactArguments& a) {
   auto& verb = verbs.add("exact", "ask an energy's oracle, without training",
-                         "marginalia exact experiments/ising/smoke.json energy.side=3");
-  verb.add_option("spec", a.spec, "experiment spec; its energy is all that is used")
-      ->required()
-      ->type_name("SPEC");
-  add_settings(verb, a.settings);
+                         "marginalia exact experiments/ising/smoke.json energy.side=3\n"
+                         "  marginalia exact models/*.uai energy.memory=4");
+  add_energy_words(verb, a.words, kSpecs);
   verb.add_option("--input", a.input,
                   std::string(kLines) + "; a list \"at\": [7] asks for probabilities")
       ->type_name("FILE");
+}
+
+void add_most_probable(Verbs& verbs, MostProbableArguments& a) {
+  auto& verb = verbs.add("most-probable", "the most probable state, given others or none",
+                         "marginalia most-probable model.uai\n"
+                         "  echo '{\"given\": {\"3\": 1}}' | marginalia most-probable "
+                         "experiments/ising/smoke.json --input -");
+  verb.alias("mpe")->alias("map");
+  add_energy_words(verb, a.words, std::string("a run; or ") + kSpecs);
+  verb.add_option("--input", a.input, std::string(kLines))->type_name("FILE");
+  add_checkpoint(verb, a.checkpoint);
+  verb.add_option("--seconds", a.seconds,
+                  "of processor time for each question, where a search has to do")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
+  verb.add_option("--memory", a.memory, "GiB that messages may take; beyond it a search has to do")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
 }
 
 std::string kinds() {
@@ -342,6 +368,7 @@ void add_verbs(CLI::App& program, Request& request) {
   add_conditionals(verbs, request.conditionals);
   add_sample(verbs, request.sample);
   add_exact(verbs, request.exact);
+  add_most_probable(verbs, request.most_probable);
   add_list(verbs, request.list);
   add_describe(verbs, request.describe);
   verbs.add("doctor", "explain this build and this machine", "marginalia doctor");

@@ -191,6 +191,19 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   return best;
 }
 
+EliminationOrder whole_order(const std::vector<std::int64_t>& cardinalities,
+                             const std::vector<std::vector<std::int64_t>>& scopes, int tries) {
+  const std::vector<bool> all(cardinalities.size(), true);
+  const EliminationGraph graph(std::int64_t(all.size()), scopes, all);
+  auto best = Greedy(graph, cardinalities, all, 0).order(kNoLimit, kNoLimit);
+  for (int seed = 1; seed < tries; ++seed) {
+    auto other =
+        Greedy(graph, cardinalities, all, std::uint64_t(seed)).order(best.cost.entries, kNoLimit);
+    if (other.cost.complete && other.cost.entries < best.cost.entries) best = std::move(other);
+  }
+  return best;
+}
+
 EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
                             const std::vector<std::vector<std::int64_t>>& scopes, double most) {
   const std::vector<bool> all(cardinalities.size(), true);

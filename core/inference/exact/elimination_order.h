@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <marginalia/api.h>
+
 namespace marginalia {
 
 /// What it costs to eliminate variables in some order.
@@ -29,6 +31,11 @@ struct EliminationOrder {
 EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
                           const std::vector<std::vector<std::int64_t>>& scopes,
                           const std::vector<bool>& unknown);
+
+/// A whole order, however wide: the narrowest, by the entries of its messages, of `tries` as above.
+MARGINALIA_API EliminationOrder whole_order(const std::vector<std::int64_t>& cardinalities,
+                                            const std::vector<std::vector<std::int64_t>>& scopes,
+                                            int tries);
 
 /// What the first of those orders costs: a quick look that gives up past `most` entries.
 EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,

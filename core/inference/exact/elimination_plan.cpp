@@ -5,14 +5,6 @@
 namespace marginalia {
 namespace {
 
-std::vector<std::int64_t> compute_strides(const std::vector<std::int64_t>& sizes) {
-  std::vector<std::int64_t> strides(sizes.size());
-  std::int64_t stride = 1;
-  for (auto n = sizes.size(); n-- > 0; stride *= sizes[n])
-    strides[n] = stride;
-  return strides;
-}
-
 /// Builds a plan: every factor goes to the first of its variables that is eliminated, and so does
 /// every message.
 class Planner {
@@ -36,7 +28,7 @@ class Planner {
     for (std::size_t f = 0; f < model_.factors.size(); ++f) {
       const auto at = find_first_step(model_.factors[f].scope);
       if (at < 0)
-        plan_.constants.push_back(factor_source(f, {}, -1));
+        plan_.constants.push_back(source(true, f, {}, -1));
       else
         buckets[std::size_t(at)].emplace_back(true, f);
     }
@@ -81,14 +73,16 @@ class Planner {
       step.entries *= step.sizes.back();
     }
     for (const auto& [is_factor, index] : bucket) {
-      if (is_factor) {
-        step.sources.push_back(factor_source(index, step.separator, step.variable));
-      } else {
-        step.sources.push_back(message_source(index, step.separator, step.variable));
-        step.children.push_back(step.sources.size() - 1);
-      }
+      if (!is_factor) step.children.push_back(step.sources.size());
+      step.sources.push_back(source(is_factor, index, step.separator, step.variable));
     }
     return step;
+  }
+
+  TableSource source(bool is_factor, std::size_t index, const std::vector<std::int64_t>& separator,
+                     std::int64_t variable) const {
+    const auto& scope = is_factor ? model_.factors[index].scope : plan_.steps[index].separator;
+    return make_source(is_factor, index, scope, model_.cardinalities, separator, variable);
   }
 
   /// Entries of what comes down to a step's children where it cannot take their messages' place,
@@ -102,38 +96,6 @@ class Planner {
     return entries;
   }
 
-  static TableSource source(bool is_factor, std::size_t index,
-                            const std::vector<std::int64_t>& scope,
-                            const std::vector<std::int64_t>& strides,
-                            const std::vector<std::int64_t>& separator, std::int64_t variable) {
-    TableSource source{is_factor, index, std::vector<std::int64_t>(separator.size()), 0};
-    for (std::size_t a = 0; a < scope.size(); ++a) {
-      const auto at = std::ranges::find(separator, scope[a]);
-      if (scope[a] == variable)
-        source.stride = strides[a];
-      else if (at != separator.end())
-        source.strides[std::size_t(at - separator.begin())] = strides[a];
-      else
-        source.known.emplace_back(scope[a], strides[a]);
-    }
-    return source;
-  }
-
-  TableSource factor_source(std::size_t f, const std::vector<std::int64_t>& separator,
-                            std::int64_t variable) const {
-    const auto& scope = model_.factors[f].scope;
-    std::vector<std::int64_t> sizes;
-    for (const auto i : scope)
-      sizes.push_back(model_.cardinalities[std::size_t(i)]);
-    return source(true, f, scope, compute_strides(sizes), separator, variable);
-  }
-
-  TableSource message_source(std::size_t n, const std::vector<std::int64_t>& separator,
-                             std::int64_t variable) const {
-    const auto& from = plan_.steps[n];
-    return source(false, n, from.separator, compute_strides(from.sizes), separator, variable);
-  }
-
   const FactorModel& model_;
   const std::vector<bool>& unknown_;
   std::vector<std::int64_t> order_, position_;
@@ -141,6 +103,25 @@ class Planner {
 };
 
 }  // namespace
+
+TableSource make_source(bool is_factor, std::size_t index, const std::vector<std::int64_t>& scope,
+                        const std::vector<std::int64_t>& cardinalities,
+                        const std::vector<std::int64_t>& separator, std::int64_t variable) {
+  TableSource source{is_factor, index, std::vector<std::int64_t>(separator.size()), 0};
+  std::int64_t stride = 1;
+  for (auto s = scope.size(); s-- > 0;) {
+    const auto i = scope[s];
+    const auto at = std::ranges::find(separator, i);
+    if (i == variable)
+      source.stride = stride;
+    else if (at != separator.end())
+      source.strides[std::size_t(at - separator.begin())] = stride;
+    else
+      source.known.emplace_back(i, stride);
+    stride *= cardinalities[std::size_t(i)];
+  }
+  return source;
+}
 
 EliminationPlan elimination_plan(const FactorModel& model, const std::vector<bool>& unknown) {
   return Planner(model, unknown).plan();

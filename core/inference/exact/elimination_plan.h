@@ -35,6 +35,12 @@ struct EliminationPlan {
   double beside = 0;                   ///< most entries of what marginals need beside the messages
 };
 
+/// How a table over `scope` lies over a step's separator and variable; others of its scope are
+/// known. cardinalities: [D]
+TableSource make_source(bool is_factor, std::size_t index, const std::vector<std::int64_t>& scope,
+                        const std::vector<std::int64_t>& cardinalities,
+                        const std::vector<std::int64_t>& separator, std::int64_t variable);
+
 /// The values of each variable that every factor supports, given those of the others: [D][...]. All
 /// empty where no state is possible.
 std::vector<std::vector<std::int64_t>> supported_values(const FactorModel& model);
