@@ -11,7 +11,7 @@ PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-
   libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates \
   python3-dev python3-numpy pybind11-dev python3-pandas python3-sklearn
 
-.PHONY: demo test build configure setup pytorch bench package format check fuzz slow clean
+.PHONY: demo test build configure setup pytorch bench bench-exact package format check fuzz slow clean
 
 # Installs what is missing of the packages $(1); who is not root is told which they are.
 define install
@@ -70,6 +70,11 @@ slow: build pytorch
 
 bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)
+
+# Exact sums and most probable states of the public UAI models, beside toulbar2.
+bench-exact: build
+	$(call install,toulbar2)
+	/usr/bin/python3 tests/bench/exact.py --program $(PROGRAM) --out build/bench/exact.md
 
 # build/package/marginalia_VERSION_amd64.deb, and marginalia-dev_... to write plugins with.
 package: build
