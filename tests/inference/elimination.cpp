@@ -7,6 +7,8 @@
 
 #include <marginalia/inference/enumeration.h>
 
+#include "inference/exact/elimination_order.h"
+
 using namespace marginalia;
 using torch::Tensor;
 
@@ -164,9 +166,25 @@ TEST_CASE("a graph too wide for elimination is refused with width, need and limi
   const test::Factored energy(clique, 1.0 / 1024);
   const auto oracle = energy.exact();
   REQUIRE_FALSE(bool(oracle));
-  CHECK(oracle.reason ==
-        "variable elimination has induced width 23 here (min-fill order) and would need 0.125 GiB, "
-        "the limit is 0.000977 GiB");
+  CHECK(
+      oracle.reason ==
+      "variable elimination has induced width 23 here (min-fill order; no order has less than 23) "
+      "and would need 0.125 GiB, the limit is 0.000977 GiB");
+}
+
+TEST_CASE("no order of a graph has less than its least width") {
+  const auto width = [](const std::vector<std::vector<std::int64_t>>& scopes, std::size_t D) {
+    return least_width(D, scopes, std::vector<bool>(D, true));
+  };
+  CHECK(width({{0}}, 1) == 0);
+  CHECK(width({{0, 1}, {1, 2}, {1, 3}, {3, 4}}, 5) == 1);  // a tree
+  CHECK(width({{0, 1}, {1, 2}, {2, 3}, {3, 0}}, 4) == 2);  // a cycle
+  CHECK(width({{0, 1, 2, 3, 4}}, 5) == 4);                 // a clique
+  std::vector<std::vector<std::int64_t>> cube;             // of 8 corners: treewidth 3
+  for (std::int64_t i = 0; i < 8; ++i)
+    for (const auto bit : {1, 2, 4})
+      if (!(i & bit)) cube.push_back({i, i | bit});
+  CHECK(width(cube, 8) == 3);
 }
 
 TEST_CASE("the width of a grid is its shorter side") {

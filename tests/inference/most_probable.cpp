@@ -2,6 +2,7 @@
 #include "factors.h"
 
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include <marginalia/error.h>
@@ -14,6 +15,7 @@
 #include "inference/exact/elimination_order.h"
 #include "inference/exact/local_search.h"
 #include "inference/exact/max_marginals.h"
+#include "inference/exact/region_search.h"
 #include "inference/exact/state_search.h"
 
 using namespace marginalia;
@@ -42,6 +44,26 @@ FactorModel random_model(std::uint64_t seed, int variables, double zeros) {
     for (std::int64_t n = 0; n < entries; ++n)
       factor.log_values.push_back(n > 0 && share(random) < zeros ? -INFINITY : normal(random));
     model.factors.push_back(factor);
+  }
+  return model;
+}
+
+/// Pairs of a square lattice; `zeros`: share of forbidden entries.
+FactorModel grid(std::uint64_t seed, std::int64_t side, std::int64_t levels, double zeros) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<> normal;
+  std::uniform_real_distribution<> share;
+  FactorModel model;
+  model.cardinalities.assign(std::size_t(side * side), levels);
+  const auto join = [&](std::int64_t i, std::int64_t j) {
+    Factor factor{{i, j}, {}};
+    for (std::int64_t n = 0; n < levels * levels; ++n)
+      factor.log_values.push_back(n > 0 && share(random) < zeros ? -INFINITY : normal(random));
+    model.factors.push_back(factor);
+  };
+  for (std::int64_t i = 0; i < side * side; ++i) {
+    if (i % side + 1 < side) join(i, i + 1);
+    if (i + side < side * side) join(i, i + side);
   }
   return model;
 }
@@ -100,6 +122,22 @@ FactorModel colouring(std::int64_t variables, std::int64_t colours) {
   return model;
 }
 
+/// Clauses of three literals each, over bits.
+FactorModel clauses(std::uint64_t seed, std::int64_t variables, int count) {
+  std::mt19937_64 random(seed);
+  FactorModel model;
+  model.cardinalities.assign(std::size_t(variables), 2);
+  std::vector<std::int64_t> all(std::size_t(variables), 0);
+  std::iota(all.begin(), all.end(), 0);
+  for (int c = 0; c < count; ++c) {
+    std::shuffle(all.begin(), all.end(), random);
+    Factor factor{{all.begin(), all.begin() + 3}, std::vector<double>(8, 0.0)};
+    factor.log_values[random() % 8] = -INFINITY;
+    model.factors.push_back(factor);
+  }
+  return model;
+}
+
 bool never() {
   return false;
 }
@@ -140,6 +178,28 @@ TEST_CASE("branch and bound proves what enumeration finds, whatever its mini-buc
     }
   }
   CHECK(parted > 60);
+}
+
+TEST_CASE("branch and bound that meets contexts again proves what elimination finds") {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    CAPTURE(seed);
+    const auto model = grid(seed, 6, 3, seed % 3 ? 0 : 0.15);
+    const std::vector<std::int64_t> open(model.cardinalities.size(), kUnknown);
+    const auto truth = MostProbableStates(model, {})(torch::tensor(open));
+    const elimination::PseudoTree tree(
+        model, whole_order(model.cardinalities, scopes(model), 3).variables);
+    for (const double most : {9.0, 81.0}) {
+      const elimination::MiniBuckets bounds(model, tree, most);
+      std::vector<std::int64_t> x(open.size());
+      for (const double below : {1e300, 0.5, 1e-6}) {
+        elimination::AndOrSearch search(model, tree, bounds, never, 0.01);
+        REQUIRE(search.find(truth.log_density - below, x.data()));
+        CHECK(elimination::log_density(model, x) ==
+              doctest::Approx(truth.log_density).epsilon(1e-10));
+        CHECK_FALSE(search.find(truth.log_density + 1e-6, x.data()));
+      }
+    }
+  }
 }
 
 TEST_CASE("without memory for messages the search proves the same states") {
@@ -193,6 +253,18 @@ TEST_CASE("a state that no factor forbids is found where there is one") {
   CHECK(elimination::AllowedState(colouring(7, 7), 1).find(x.data(), never));
   CHECK(elimination::log_density(colouring(7, 7), x) == 0);
   CHECK_FALSE(elimination::AllowedState(colouring(7, 6), 1).find(x.data(), never));
+  std::int64_t possible = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {  // near where half of them have none
+    CAPTURE(seed);
+    const auto model = clauses(seed, 14, 60);
+    const test::Factored energy(model);
+    const bool any = greatest(energy, energy.space().empty()[0]) == 0;
+    std::vector<std::int64_t> state(14, 0);
+    CHECK(elimination::AllowedState(model, seed).find(state.data(), never) == any);
+    if (any) CHECK(elimination::log_density(model, state) == 0);
+    possible += any;
+  }
+  CHECK((possible > 3 && possible < 27));
   const test::Factored energy(colouring(4, 3));
   const MostProbableStates states(colouring(4, 3), {.memory = 1e-12, .seconds = 10});
   CHECK_THROWS_AS(states(energy.space().empty()[0]), ImpossibleGiven);
@@ -203,6 +275,26 @@ TEST_CASE("local search says log f of the state that it leaves") {
   std::vector<std::int64_t> x(12, 0);
   const auto value = elimination::LocalSearch(model, 1).improve(x.data(), 2000, INFINITY, never);
   CHECK(value == doctest::Approx(elimination::log_density(model, x)));
+}
+
+TEST_CASE(
+    "regions that are eliminated exactly leave no state worse, and the best where they are all") {
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    const auto model = grid(seed, 6, 3, 0);
+    const std::vector<std::int64_t> open(model.cardinalities.size(), kUnknown);
+    const auto truth = MostProbableStates(model, {})(torch::tensor(open)).log_density;
+    std::vector<std::int64_t> x(open.size(), 0);
+    auto value = elimination::log_density(model, x);
+    elimination::RegionSearch regions(model, seed);
+    for (int step = 0; step < 60; ++step) {
+      int calls = 0;
+      regions.improve(x, [&] { return ++calls > 2; });
+      const auto next = elimination::log_density(model, x);
+      CHECK(next >= value - 1e-12);
+      value = next;
+    }
+    CHECK(value == doctest::Approx(truth).epsilon(1e-12));  // a region is the whole in the end
+  }
 }
 
 TEST_CASE("levelled factors keep their sum, and come closer to its maximum") {

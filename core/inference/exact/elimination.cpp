@@ -65,6 +65,14 @@ class Elimination::Impl {
     return true;
   }
 
+  /// What no order of the free variables has less of.
+  std::int64_t least_width() const {
+    std::vector<std::vector<std::int64_t>> scopes;
+    for (const auto& factor : model.factors)
+      scopes.push_back(factor.scope);
+    return marginalia::least_width(left.size(), scopes, mark_unknown(free_values()));
+  }
+
   /// The plan for the unknown variables of `values`; kept for the next query like it.
   std::shared_ptr<const EliminationPlan> plan(const std::vector<std::int64_t>& values) {
     const auto unknown = mark_unknown(values);
@@ -105,11 +113,11 @@ std::string Elimination::obstacle(double memory) const {
   const auto& cost = plan->cost;
   const auto needed = sizeof(double) * (cost.entries + plan->beside) / kGiB;
   if (needed <= memory) return "";
-  return fmt::format(
-      "variable elimination has induced width {}{} here (min-fill order) and would need {:.3g} "
-      "GiB{}, the limit is {:.3g} GiB",
-      cost.complete ? "" : "at least ", cost.width, needed, cost.complete ? "" : " or more",
-      memory);
+  return fmt::format("variable elimination has induced width {}{} here (min-fill order; no order "
+                     "has less than {}) "
+                     "and would need {:.3g} GiB{}, the limit is {:.3g} GiB",
+                     cost.complete ? "" : "at least ", cost.width, impl_->least_width(), needed,
+                     cost.complete ? "" : " or more", memory);
 }
 
 Offer<Oracle> ByElimination::oracle(const FactorModel& model, const StateSpace& space) const {

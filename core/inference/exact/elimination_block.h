@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -109,30 +110,36 @@ class BlockProduct {
     return true;
   }
 
-  /// What all of a block is times, and the blocks to be multiplied.
-  double scalar() const { return scalar_; }
   /// Takes the product into `out`: adds it, or raises to it.
   void take_into(double* out) {
     const auto n = loop_.inner;
     if (parts_.empty()) return Algebra::take(out, scalar_, n);
-    const auto* first = multiplied(1);
+    const auto* first = multiplied();
     if (parts_.size() == 1) return Algebra::take(out, scalar_, first, n);
     Algebra::take(out, scalar_, first, parts_.back(), n);
   }
-  /// The product times `weight`, but for the scalar; valid until the next call.
-  const double* weighted(const double* weight) {
-    parts_.push_back(weight);
-    return multiplied(0);
+  /// out = the product times `weight`  -> the sum of it. Of sums alone.
+  double weighted(const double* weight, double* out) {
+    const auto n = loop_.inner;
+    if (parts_.empty()) return multiply_and_sum(out, scalar_, ones(), weight, n);
+    const auto* first = multiplied();
+    if (parts_.size() == 1) return multiply_and_sum(out, scalar_, first, weight, n);
+    return multiply_and_sum(out, scalar_, first, parts_.back(), weight, n);
   }
 
  private:
-  /// The product of all parts but the last `but`, of at least one.
-  const double* multiplied(std::size_t but) {
-    const auto end = parts_.size() - but;
+  /// The product of all parts but the last, of the last where it is alone.
+  const double* multiplied() {
+    const auto end = parts_.size() - 1;
     if (end <= 1) return parts_[0];
     Algebra::multiply(product_.data(), parts_[0], parts_[1], loop_.inner);
     for (std::size_t p = 2; p < end; ++p)
       Algebra::multiply(product_.data(), product_.data(), parts_[p], loop_.inner);
+    return product_.data();
+  }
+
+  const double* ones() {
+    std::fill(product_.begin(), product_.end(), 1.0);
     return product_.data();
   }
 

@@ -36,15 +36,31 @@ MARGINALIA_KERNEL Extremes find_extremes(const double* x, std::int64_t n) {
   return found;
 }
 
-MARGINALIA_KERNEL double sum(const double* x, std::int64_t n) {
-  double lanes[kLanes] = {};
+MARGINALIA_KERNEL double multiply_and_sum(double* __restrict out, double c,
+                                          const double* __restrict x, const double* __restrict y,
+                                          std::int64_t n) {
+  double lanes[kLanes] = {}, total = 0;
   const auto whole = n - n % kLanes;
   for (std::int64_t i = 0; i < whole; i += kLanes)
     for (std::int64_t l = 0; l < kLanes; ++l)
-      lanes[l] += x[i + l];
-  double total = 0;
+      lanes[l] += out[i + l] = c * (x[i + l] * y[i + l]);
   for (std::int64_t i = whole; i < n; ++i)
-    total += x[i];
+    total += out[i] = c * (x[i] * y[i]);
+  for (const auto lane : lanes)
+    total += lane;
+  return total;
+}
+
+MARGINALIA_KERNEL double multiply_and_sum(double* __restrict out, double c,
+                                          const double* __restrict x, const double* __restrict y,
+                                          const double* __restrict z, std::int64_t n) {
+  double lanes[kLanes] = {}, total = 0;
+  const auto whole = n - n % kLanes;
+  for (std::int64_t i = 0; i < whole; i += kLanes)
+    for (std::int64_t l = 0; l < kLanes; ++l)
+      lanes[l] += out[i + l] = c * (x[i + l] * y[i + l] * z[i + l]);
+  for (std::int64_t i = whole; i < n; ++i)
+    total += out[i] = c * (x[i] * y[i] * z[i]);
   for (const auto lane : lanes)
     total += lane;
   return total;

@@ -12,7 +12,10 @@ struct Extremes {
 };
 Extremes find_extremes(const double* x, std::int64_t n);
 
-double sum(const double* x, std::int64_t n);
+/// out = c x y, out = c x y z  -> the sum of it
+double multiply_and_sum(double* out, double c, const double* x, const double* y, std::int64_t n);
+double multiply_and_sum(double* out, double c, const double* x, const double* y, const double* z,
+                        std::int64_t n);
 void add(double* out, const double* x, std::int64_t n);  ///< out += x
 void add_constant(double* out, double c, std::int64_t n);
 void add_scaled(double* out, double c, const double* x, std::int64_t n);  ///< out += c x

@@ -5,7 +5,6 @@
 
 #include <ATen/Parallel.h>
 
-#include "elimination_block.h"
 #include "inverse_cdf.h"
 
 namespace marginalia::elimination {
@@ -261,26 +260,38 @@ void Messages::pass_values(std::size_t n, const StepLoop& loop, Down& down) {
   const auto& step = loop.step;
   const auto tables = sources_of(step);
   const auto inner = inner_products<SumProduct>(loop, tables);
-  BlockProduct<SumProduct> product(loop, tables, inner, units_[n]);
+  std::vector<double> marginal(std::size_t(step.levels));
+  // Every child has the step's variable: what comes down by two of its values is apart.
+  at::parallel_for(0, step.levels, 1 + kGrain / step.entries,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     BlockProduct<SumProduct> product(loop, tables, inner, units_[n]);
+                     pass_values(n, loop, product, {begin, end}, marginal.data(), down);
+                   });
+  for (std::int64_t k = 0; k < step.levels; ++k)
+    down.put(step.variable, k, marginal[std::size_t(k)]);
+}
+
+/// The values of the step's variable from levels.first to levels.second.
+void Messages::pass_values(std::size_t n, const StepLoop& loop, BlockProduct<SumProduct>& product,
+                           std::pair<std::int64_t, std::int64_t> levels, double* marginal,
+                           Down& down) {
+  const auto& step = loop.step;
   BlockWalk walk(loop, 0);
-  std::vector<double> marginal(std::size_t(step.levels)), p(std::size_t(loop.inner));
+  std::vector<double> p(std::size_t(loop.inner));
   for (std::int64_t b = 0; b < loop.count; ++b, walk.advance()) {
     const auto* weight = tables_[n].values.data() + b * loop.inner;
     const bool possible = find_extremes(weight, loop.inner).greatest > 0;
-    for (std::int64_t k = 0; k < step.levels; ++k) {
+    for (auto k = levels.first; k < levels.second; ++k) {
       Block block;
       if (possible && product.go_to(walk, k)) {
-        scale(p.data(), product.scalar(), product.weighted(weight), loop.inner);
-        block = {p.data(), sum(p.data(), loop.inner)};
-        marginal[std::size_t(k)] += block.total;
+        block = {p.data(), product.weighted(weight, p.data())};
+        marginal[k] += block.total;
       }
       for (const auto j : step.children)
         hand_down(loop, j, walk.at(j) + k * loop.sources[j].stride, block, down,
                   in_place(n, loop.sources[j], step.sources[j].index));
     }
   }
-  for (std::int64_t k = 0; k < step.levels; ++k)
-    down.put(step.variable, k, marginal[std::size_t(k)]);
 }
 
 void Messages::pass_logs(std::size_t n, Down& down) {

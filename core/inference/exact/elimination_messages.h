@@ -2,9 +2,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
-#include "elimination_loop.h"
+#include "elimination_block.h"
 
 namespace marginalia::elimination {
 
@@ -63,6 +64,8 @@ class Messages {
   void send_logs(std::size_t n);
   bool in_place(std::size_t n, const LoopSource& child, std::size_t index) const;
   void pass_values(std::size_t n, const StepLoop& loop, Down& down);
+  void pass_values(std::size_t n, const StepLoop& loop, BlockProduct<SumProduct>& product,
+                   std::pair<std::int64_t, std::int64_t> levels, double* marginal, Down& down);
   void hand_down(const StepLoop& loop, std::size_t j, std::int64_t at, const Block& block,
                  Down& down, bool in_place);
   void pass_logs(std::size_t n, Down& down);

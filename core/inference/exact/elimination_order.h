@@ -37,6 +37,12 @@ MARGINALIA_API EliminationOrder whole_order(const std::vector<std::int64_t>& car
                                             const std::vector<std::vector<std::int64_t>>& scopes,
                                             int tries);
 
+/// What the induced width of no order is below: the greatest least degree on the way down as edges
+/// are contracted. Bodlaender and Koster (2011), doi:10.1016/j.ic.2011.04.003 (MMD+, least-c).
+MARGINALIA_API std::int64_t least_width(std::size_t dimension,
+                                        const std::vector<std::vector<std::int64_t>>& scopes,
+                                        const std::vector<bool>& unknown);
+
 /// What the first of those orders costs: a quick look that gives up past `most` entries.
 EliminationCost greedy_cost(const std::vector<std::int64_t>& cardinalities,
                             const std::vector<std::vector<std::int64_t>>& scopes, double most);

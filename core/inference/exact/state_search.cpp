@@ -8,13 +8,14 @@
 #include "and_or_search.h"
 #include "local_search.h"
 #include "max_marginals.h"
+#include "region_search.h"
 
 namespace marginalia::elimination {
 namespace {
 
 constexpr double kGiB = 1 << 30;
-constexpr double kSlack = 1e-12;                           // of a bound, of its size
-constexpr std::int64_t kRounds = 500;                      // of max-marginals
+constexpr double kSlack = 1e-12;                      // of a bound, of its size
+constexpr double kMostRounds = 500, kLevelled = 1e8;  // rounds of max-marginals, and their entries
 constexpr std::int64_t kFirstMoves = 1000, kMoves = 5000;  // of local search
 constexpr int kDives = 200;
 constexpr double kLeastBucket = 1 << 12, kBucketsGrow = 16;  // entries of a message; by a pass
@@ -25,7 +26,7 @@ constexpr double kLeastBucket = 1 << 12, kBucketsGrow = 16;  // entries of a mes
 class StateSearch::Impl {
  public:
   Impl(const FactorModel& model, const std::function<double()>& left)
-      : model_(model), left_(left), local_(model, 1), random_(1) {
+      : model_(model), left_(left), local_(model, 1), regions_(model, 1), random_(1) {
     result_.x.assign(model.cardinalities.size(), 0);
     result_.upper = sum_of_maxima(model);
     const auto moves = kFirstMoves + 4 * std::ssize(model.cardinalities);
@@ -43,9 +44,10 @@ class StateSearch::Impl {
 
   void run(double memory) {
     if (result_.log_density == -INFINITY) allow();
-    if (proved() || result_.upper == -INFINITY) return;
-    const auto levels = levelled(model_, kRounds);
+    if (proved() || result_.upper == -INFINITY || left_() <= 0) return;
+    const auto levels = levelled(model_, rounds());
     bound(sum_of_maxima(levels));
+    if (left_() <= 0) return;
     const PseudoTree tree(levels, order());
     for (double most = kLeastBucket; !proved() && left_() > 0; most *= kBucketsGrow) {
       const bool last = bytes(tree, most * kBucketsGrow) > 0.5 * memory * kGiB;
@@ -53,6 +55,7 @@ class StateSearch::Impl {
       bound(bounds.upper());
       AndOrSearch search(levels, tree, bounds, until(last ? 0 : 0.75 * left_()), 0.25 * memory);
       dive(search);
+      reoptimise(0.2 * left_());
       prove(search);
       if (last && !proved()) return;
     }
@@ -70,6 +73,13 @@ class StateSearch::Impl {
       result_.x = x;
       result_.log_density = value;
     }
+  }
+
+  std::int64_t rounds() const {
+    double entries = 1;
+    for (const auto& factor : model_.factors)
+      entries += double(factor.log_values.size());
+    return std::int64_t(std::clamp(kLevelled / entries, 10.0, kMostRounds));
   }
 
   std::vector<std::int64_t> order() const {
@@ -117,6 +127,14 @@ class StateSearch::Impl {
     improve(x);
   }
 
+  /// Regions of the best state, for some seconds.
+  void reoptimise(double seconds) {
+    if (proved() || result_.log_density == -INFINITY) return;
+    auto x = result_.x;
+    regions_.improve(x, until(left_() - seconds));
+    take(x);
+  }
+
   void prove(AndOrSearch& search) {
     std::vector<std::int64_t> x(result_.x.size());
     if (search.find(result_.log_density, x.data())) take(x);
@@ -126,6 +144,7 @@ class StateSearch::Impl {
   const FactorModel& model_;
   const std::function<double()>& left_;
   LocalSearch local_;
+  RegionSearch regions_;
   std::mt19937_64 random_;
   SearchedState result_{};
 };
