@@ -264,6 +264,21 @@ TEST_CASE("what a time limit allows to sum out is exact") {
   CHECK(!Certifier(family, energy.get(), settings).certify_sum(x, streams.at("a")).exact());
 }
 
+TEST_CASE("what planar answers can sum is certified as exact") {
+  const auto energy = test::make<Energy>(R"({"type": "spin_glass", "side": 24})");
+  const test::Leaning family(*energy);
+  Streams streams(9);
+  Certifier certifier(family, energy.get(), few(64, 2));
+  auto x = energy->space().empty()[0];
+  const auto log_z = certifier.certify_sum(x, streams.at("a"));
+  CHECK(log_z.exact());
+  CHECK(log_z.holds(energy->exact()->log_z()));
+  x.index_put_({torch::tensor({100, 101, 125})}, 1);
+  const auto sum = certifier.certify(x, {}, streams.at("a"));
+  CHECK(sum.exact());
+  CHECK(sum.holds(energy->exact()->log_marginal(x.unsqueeze(0)).item<double>()));
+}
+
 TEST_CASE("what cannot be certified is said") {
   Streams streams(8);
   FactorModel model{std::vector<std::int64_t>(6, 3), {}};  // three values: nothing to couple

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include <marginalia/api.h>
@@ -9,6 +10,13 @@
 #include <marginalia/stream.h>
 
 namespace marginalia {
+
+/// Mean and variance of log f(x) under p. With log f = -E / T, minus the mean is the energy and the
+/// variance the heat capacity, both in units of T and of the whole system.
+struct LogDensityMoments {
+  double mean;      ///< nats
+  double variance;  ///< nats^2
+};
 
 /// Exact answers about p(x) = f(x) / Z. A new oracle writes one function, `compute_log_sum`.
 class MARGINALIA_API Oracle {
@@ -25,6 +33,18 @@ class MARGINALIA_API Oracle {
   Tensor single_marginals(const Tensor& partial) const;
   /// Exact posterior samples: each row completed.  partial: int64 [B, D]  ->  int64 [B, D].
   Tensor sample(const Tensor& partial, Stream& stream) const;
+
+  /// Which rows it can sum: bool [B]. All of them unless it says otherwise; log_sum throws Error,
+  /// saying why, for one that it cannot.  partial: int64 [B, D].
+  virtual Tensor can_sum(const Tensor& partial) const;
+  /// Sets of variables that it can sum, of the sizes of those given where it can: each set itself
+  /// unless it cannot.  known: bool [B, D]  ->  bool [B, D].
+  virtual Tensor nearest_sets(const Tensor& known, Stream& stream) const;
+  /// Decimal digits of Z that rounding leaves, -log10 of the error of log Z in nats; none where no
+  /// more than the last few are ever lost.
+  virtual std::optional<double> digits() const;
+  /// None where they would take more than sums.
+  virtual std::optional<LogDensityMoments> log_density_moments() const;
 
  protected:
   /// Draws one variable after the other, each from its exact conditional; override where there is a

@@ -86,6 +86,16 @@ Question factor_question(const FactorModel& model, const Tensor& x, double exact
                     .graph = UnknownGraph{neighbours, places}};
 }
 
+/// By an oracle whose cost does not grow with the width: those, planar ones, say their digits.
+std::optional<ExactSum> planar_sum(const Energy& energy, const Tensor& x) {
+  if (!energy.factors()) return std::nullopt;
+  const auto oracle = energy.exact();
+  if (!oracle || !oracle->digits() || !oracle->can_sum(x.unsqueeze(0)).item<bool>())
+    return std::nullopt;
+  return ExactSum{oracle->log_sum(x.unsqueeze(0)).item<double>(),
+                  std::pow(10.0, -*oracle->digits())};
+}
+
 /// log p(x_S) where the family answers it exactly.
 std::optional<double> exact_answer(const Family& family, const Tensor& x) {
   for (const auto& c : family.capabilities())
@@ -118,9 +128,14 @@ Question model_question(const Subject& subject, const Tensor& x) {
 
 Question make_question(const Subject& subject, const Tensor& x, double seconds) {
   if (!subject.energy) return model_question(subject, x);
-  if (const auto factors = subject.energy->factors(); factors && subject.exact_width > 0)
-    return factor_question(*factors, x, subject.exact_width, seconds);
-  return energy_question(*subject.energy, x);
+  auto question = [&] {
+    if (const auto factors = subject.energy->factors(); factors && subject.exact_width > 0)
+      return factor_question(*factors, x, subject.exact_width, seconds);
+    return energy_question(*subject.energy, x);
+  }();
+  if (subject.exact_width <= 0 || std::holds_alternative<ExactSum>(question)) return question;
+  if (const auto sum = planar_sum(*subject.energy, x)) return *sum;
+  return question;
 }
 
 Tensor RevealSchedule::times(const SampledSum& sum, std::size_t level) const {

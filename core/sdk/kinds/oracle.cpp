@@ -8,6 +8,22 @@ using torch::indexing::Slice;
 
 Oracle::~Oracle() = default;
 
+Tensor Oracle::can_sum(const Tensor& partial) const {
+  return torch::ones({partial.size(0)}, torch::kBool);
+}
+
+Tensor Oracle::nearest_sets(const Tensor& known, Stream&) const {
+  return known;
+}
+
+std::optional<double> Oracle::digits() const {
+  return std::nullopt;
+}
+
+std::optional<LogDensityMoments> Oracle::log_density_moments() const {
+  return std::nullopt;
+}
+
 Tensor Oracle::log_sum(const Tensor& partial) const {
   space().check(partial, true, method());
   return compute_log_sum(partial);

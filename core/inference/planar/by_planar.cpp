@@ -1,0 +1,95 @@
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <marginalia/inference/elimination.h>
+#include <marginalia/inference/planar.h>
+
+#include "inference/exact/elimination_plan.h"
+
+namespace marginalia {
+
+class ByPlanar::Impl final : public PosteriorSampler {
+ public:
+  Impl(std::optional<Drawing> drawing, std::string reason)
+      : drawing_(std::move(drawing)), obstacle_(std::move(reason)) {}
+
+  /// The planar answers, or none with the reason.
+  Offer<Oracle> planar(const FactorModel& model, const StateSpace& space,
+                       const OtherAnswers& other) const {
+    std::call_once(made_, [&] { make(model, space, other); });
+    if (!obstacle_.empty()) return Offer<Oracle>::none(obstacle_);
+    return {planar_.get()};
+  }
+
+  /// Whether elimination is done in no time, and so needs no other way beside it.
+  bool narrow(const FactorModel& model) const {
+    std::call_once(measured_, [&] { narrow_ = measure(model); });
+    return narrow_;
+  }
+
+  std::string method() const override { return "planar"; }
+  Tensor sample(const Tensor& partial, Stream& stream) const override {
+    return planar_->sample(partial, stream);
+  }
+
+ private:
+  static bool measure(const FactorModel& model) {
+    constexpr std::size_t kVariables = 2048;  // beyond them an order takes longer than Pfaffians
+    constexpr double kEntries = 1 << 22;      // of messages
+    if (model.cardinalities.size() > kVariables) return false;
+    std::vector<std::vector<std::int64_t>> scopes;
+    for (const auto& factor : model.factors)
+      scopes.push_back(factor.scope);
+    return greedy_cost(model.cardinalities, scopes, kEntries).complete;
+  }
+
+  void make(const FactorModel& model, const StateSpace& space, const OtherAnswers& other) const {
+    if (!drawing_) return;
+    obstacle_ = PlanarIsing::obstacle(model, *drawing_);
+    if (!obstacle_.empty()) return;
+    planar_ = std::make_unique<PlanarIsing>(model, space, *drawing_, other);
+    obstacle_ = planar_->lost();
+  }
+
+  std::optional<Drawing> drawing_;
+  mutable std::string obstacle_;
+  mutable std::once_flag made_, measured_;
+  mutable std::unique_ptr<PlanarIsing> planar_;
+  mutable bool narrow_ = false;
+};
+
+ByPlanar::ByPlanar(std::optional<Drawing> drawing, std::string reason)
+    : impl_(std::make_unique<Impl>(std::move(drawing), std::move(reason))) {}
+
+ByPlanar::ByPlanar(ByPlanar&&) noexcept = default;
+ByPlanar::~ByPlanar() = default;
+
+Offer<Oracle> ByPlanar::oracle(const FactorModel& model, const StateSpace& space,
+                               const OtherAnswers& other) const {
+  if (impl_->narrow(model))
+    if (const auto offer = other()) return offer;
+  const auto planar = impl_->planar(model, space, other);
+  if (planar) return planar;
+  const auto offer = other();
+  if (offer) return offer;
+  return Offer<Oracle>::none(fmt::format("{}; planar: {}", offer.reason, planar.reason));
+}
+
+Offer<PosteriorSampler> ByPlanar::posterior(const FactorModel& model, const StateSpace& space,
+                                            const OtherAnswers& other) const {
+  const auto offer = oracle(model, space, other);
+  if (!offer) return Offer<PosteriorSampler>::none(offer.reason);
+  if (offer->method() != impl_->method())
+    return Offer<PosteriorSampler>::none("its exact answers sample: " + offer->method());
+  return {impl_.get()};
+}
+
+std::optional<KnownLogZ> ByPlanar::known_log_z(const FactorModel& model, const StateSpace& space,
+                                               const OtherAnswers& other) const {
+  const auto planar = impl_->planar(model, space, other);
+  if (!planar) return std::nullopt;
+  return KnownLogZ{planar->log_z(), 0, fmt::format("planar, {:.0f} digits", *planar->digits())};
+}
+
+}  // namespace marginalia

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "sums.h"
+
+namespace marginalia::planar {
+
+/// The most clusters that known spins may fall into: 2^(kMaxClusters - 1) Pfaffians.
+inline constexpr int kMaxClusters = 10;
+
+/// A path of bonds between spins a and b of two clusters.
+struct Path {
+  int a, b;
+  std::vector<int> bonds;
+};
+
+/// Known spins: what hangs together by bonds, or by lines drawn across faces.
+struct Clusters {
+  Graph graph;              ///< with such lines
+  std::vector<int> tree;    ///< bonds that span each cluster
+  std::vector<Path> paths;  ///< that join them, one fewer than clusters
+  int count = 0;            ///< of clusters
+};
+/// known: [n]. across_faces: whether lines are drawn, for sums. Paths are looked for where there
+/// are at most kMaxClusters of them, and between all where there are no lines.
+Clusters find_clusters(const Graph& graph, const std::vector<char>& known,
+                       bool across_faces = true);
+
+/// The log of the sum of f over all states that have spins s [n] where they are not 0. With the
+/// bonds of the trees pinned and c clusters it is 2^-c times a sum over the 2^(c-1) sets of paths
+/// along which spins are multiplied.
+double log_sum(const Clusters& clusters, const std::vector<int>& s);
+
+/// The bonds of the trees pinned to what s says.
+std::vector<Weight<double>> pinned_weights(const Clusters& clusters, const std::vector<int>& s);
+
+}  // namespace marginalia::planar
