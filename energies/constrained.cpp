@@ -69,6 +69,13 @@ class ClampedOracle final : public Oracle {
   ClampedOracle(const Oracle& oracle, const Clamp& clamp) : oracle_(oracle), clamp_(clamp) {}
   const StateSpace& space() const override { return oracle_.space(); }
   std::string method() const override { return oracle_.method() + ", clamped"; }
+  Tensor can_sum(const Tensor& partial) const override {
+    return oracle_.can_sum(clamp_.filled(partial));
+  }
+  Tensor nearest_sets(const Tensor& known, Stream& stream) const override {
+    return oracle_.nearest_sets(known.logical_or(clamp_.values != kUnknown), stream);
+  }
+  std::optional<double> digits() const override { return oracle_.digits(); }
 
  private:
   Tensor compute_log_sum(const Tensor& partial) const override {
@@ -198,11 +205,18 @@ FactorModel Constrained::clamped(FactorModel model) const {
 Offer<Oracle> Constrained::exact() const {
   std::call_once(asked_, [&] {
     answers_ = std::make_unique<ExactAnswers>(*inner_);
-    if (const auto oracle = answers_->oracle())
+    const auto oracle = answers_->oracle();
+    if (oracle && oracle->can_sum(clamp_.values.unsqueeze(0)).item<bool>())
       oracle_ = std::make_unique<ClampedOracle>(*oracle, clamp_);
   });
   if (oracle_) return {oracle_.get()};
-  if (inner_->factors()) return elimination_.oracle(model_, space());
+  if (inner_->factors()) {
+    auto eliminated = elimination_.oracle(model_, space());
+    if (!eliminated && answers_->oracle())
+      eliminated.reason += fmt::format("; {}: cannot sum what is held of {}",
+                                       answers_->oracle()->method(), inner_->label());
+    return eliminated;
+  }
   return Offer<Oracle>::none(fmt::format("{}: {}", inner_->label(), answers_->oracle().reason));
 }
 

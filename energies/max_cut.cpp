@@ -18,6 +18,7 @@
 
 #include "published/biqmac.h"
 #include "published/gset.h"
+#include "shared/lattices/drawing.h"
 #include "shared/lattices/graph_sums.h"
 
 using namespace marginalia;
@@ -38,9 +39,11 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
 
   struct Params {
     graphs::GraphParams graph;
+    FilePath positions;
     double inverse_temperature = 1, best_known = 0;
     void visit(ParamVisitor& p) {
       graph.visit(p);
+      graphs::visit_positions(p, positions);
       p("inverse_temperature", inverse_temperature, {.doc = "beta, nats per unit of weight"});
       p("best_known", best_known,
         {.doc = "weight of the heaviest cut known, told beside a state's own; 0: not known",
@@ -54,7 +57,17 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
   Offer<LocalConditionals> local() const override { return {this}; }
   Offer<PairwiseFactors> pairwise() const override { return {&factors_}; }
   Offer<FactorModel> factors() const override { return {&model_}; }
-  Offer<Oracle> exact() const override { return elimination_.oracle(model_, space_); }
+  Offer<Oracle> exact() const override {
+    return planar_.oracle(model_, space_, [this] { return elimination_.oracle(model_, space_); });
+  }
+  Offer<PosteriorSampler> posterior() const override {
+    return planar_.posterior(model_, space_,
+                             [this] { return elimination_.oracle(model_, space_); });
+  }
+  std::optional<KnownLogZ> known_log_z() const override {
+    return planar_.known_log_z(model_, space_,
+                               [this] { return elimination_.oracle(model_, space_); });
+  }
   Offer<Readable> readable() const override { return {this}; }
 
  private:
@@ -71,7 +84,8 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
         spins_(graph, -1, 1),
         colours_(graphs::colouring(graph)),
         model_(graphs::to_factors(graph, {0, beta_, beta_, 0})),
-        elimination_(params.graph.memory) {
+        elimination_(params.graph.memory),
+        planar_(graphs::planar_answers(params.positions, graph)) {
     list_factors(graph);
   }
 
@@ -114,6 +128,7 @@ class MaxCut final : public Energy, private LocalConditionals, private Readable 
   PairwiseFactors factors_;
   FactorModel model_;  // the same in float64
   ByElimination elimination_;
+  ByPlanar planar_;
 };
 
 std::vector<PublicFile> MaxCut::sources() {

@@ -29,14 +29,15 @@ class Potts final : public FactoredEnergy {
   struct Params {
     std::int64_t states = 3, side = 10;
     std::vector<std::int64_t> sides;
-    std::string boundary = "periodic", format = "auto";
+    ising::Boundary boundary;
+    std::string format = "auto";
     double coupling = 0.5, field = 0, memory = 8;
     FilePath graph;
     void visit(ParamVisitor& p) {
       p("states", states, {.doc = "q, values of a spin", .min = 2});
       p("side", side, {.doc = "L, spins along each side of a square lattice", .min = 1});
       p("sides", sides, {.doc = "spins along each side, in place of side", .min = 1});
-      p("boundary", boundary, {.doc = "of every side", .one_of = {"periodic", "open"}});
+      boundary.visit(p);
       p("coupling", coupling, {.doc = "J of each bond, nats; > 0 favours equal spins"});
       p("field", field, {.doc = "h on value 0 of every spin, nats"});
       p("graph", graph,
@@ -67,13 +68,12 @@ class Potts final : public FactoredEnergy {
       graphs::ignore_vertices(graph, file.name());
       return {graph.edges, {graph.vertices}, graph.vertices};
     }
-    const bool periodic = params.boundary == "periodic";
-    const auto sides = ising::read_sides(params.sides, params.side, periodic);
-    const auto lattice = ising::uniform_lattice(sides, periodic, 1, 0);
+    const auto shape = ising::read_shape(params.sides, params.side, params.boundary);
+    const auto lattice = ising::uniform_lattice(shape, 1, 0);
     std::vector<graphs::Edge> edges;
     for (const auto& bond : lattice.bonds)
       edges.push_back({bond.i, bond.j, bond.J});
-    return {edges, sides, lattice.sites()};
+    return {edges, lattice.sides, lattice.sites()};
   }
 
   static FactorModel make_model(const Bonds& bonds, const Params& params) {

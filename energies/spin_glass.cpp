@@ -18,6 +18,7 @@
 #include <marginalia/inference/factored_energy.h>
 #include <marginalia/plugin.h>
 
+#include "shared/lattices/drawing.h"
 #include "shared/lattices/lattice.h"
 
 using namespace marginalia;
@@ -37,7 +38,8 @@ class SpinGlass final : public FactoredEnergy, private Readable {
   static constexpr const char* kExample = R"({"side": 3, "couplings": "gaussian", "field": 0.2})";
 
   struct Params {
-    std::string model = "edwards_anderson", couplings = "pm1", boundary = "periodic";
+    std::string model = "edwards_anderson", couplings = "pm1";
+    ising::Boundary boundary;
     std::int64_t side = 8, spins = 20, instance = 0;
     std::vector<std::int64_t> sides;
     double inverse_temperature = 1, field = 0, memory = 8;
@@ -51,7 +53,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
       p("field", field, {.doc = "standard deviation of h_i", .min = 0});
       p("side", side, {.doc = "L, spins along each side of a square lattice", .min = 1});
       p("sides", sides, {.doc = "spins along each side, in place of side", .min = 1});
-      p("boundary", boundary, {.doc = "of every side", .one_of = {"periodic", "open"}});
+      boundary.visit(p);
       p("spins", spins, {.doc = "D of the complete graph", .min = 2, .max = 1 << 14});
       p("memory", memory, {.doc = "GiB that exact answers may take", .min = 0});
     }
@@ -59,9 +61,19 @@ class SpinGlass final : public FactoredEnergy, private Readable {
 
   explicit SpinGlass(const Params& params)
       : FactoredEnergy(make_model(params), make_space(params), params.memory),
-        beta_(params.inverse_temperature) {}
+        beta_(params.inverse_temperature),
+        planar_(make_planar(params)) {}
 
   Offer<Readable> readable() const override { return {this}; }
+  Offer<Oracle> exact() const override {
+    return planar_.oracle(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
+  Offer<PosteriorSampler> posterior() const override {
+    return planar_.posterior(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
+  std::optional<KnownLogZ> known_log_z() const override {
+    return planar_.known_log_z(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
 
  private:
   std::string to_text(const Tensor& state) const override { return space().to_text(state); }
@@ -71,14 +83,18 @@ class SpinGlass final : public FactoredEnergy, private Readable {
 
   static bool complete(const Params& params) { return params.model == "sherrington_kirkpatrick"; }
 
-  static bool periodic(const Params& params) { return params.boundary == "periodic"; }
-  static std::vector<std::int64_t> read_sides(const Params& params) {
-    return ising::read_sides(params.sides, params.side, periodic(params));
+  static ising::Shape read_shape(const Params& params) {
+    return ising::read_shape(params.sides, params.side, params.boundary);
+  }
+
+  static ByPlanar make_planar(const Params& params) {
+    if (complete(params)) return ByPlanar(std::nullopt, "a complete graph is not planar");
+    return ising::planar_answers(ising::uniform_lattice(read_shape(params), 0, 0));
   }
 
   static StateSpace make_space(const Params& params) {
     if (complete(params)) return StateSpace::uniform(params.spins, 2);
-    const auto sides = read_sides(params);
+    const auto sides = read_shape(params).sides;
     std::int64_t sites = 1;
     for (const auto side : sides)
       sites *= side;
@@ -108,7 +124,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
         for (auto j = i + 1; j < params.spins; ++j)
           bond(i, j, 1 / std::sqrt(double(params.spins)));
     } else {
-      const auto lattice = ising::uniform_lattice(read_sides(params), periodic(params), 0, 0);
+      const auto lattice = ising::uniform_lattice(read_shape(params), 0, 0);
       model.cardinalities.assign(std::size_t(lattice.sites()), 2);
       for (const auto& b : lattice.bonds)
         bond(b.i, b.j, 1);
@@ -121,6 +137,7 @@ class SpinGlass final : public FactoredEnergy, private Readable {
   }
 
   double beta_;
+  ByPlanar planar_;
 };
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <nlohmann/json.hpp>
@@ -20,6 +22,25 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
   return oracle;
 }
 
+/// p(x_i = k | known) of the variables that are asked about, which may be few: float64 [D, K].
+Tensor marginals_at(const Oracle& oracle, const Question& question) {
+  const auto& at = *question.at;
+  const auto& space = oracle.space();
+  if (!oracle.digits() || std::int64_t(at.size()) == space.dimension())
+    return oracle.single_marginals(question.known).contiguous();
+  auto p = torch::zeros({space.dimension(), space.levels()}, torch::kDouble);
+  for (const auto i : at) {
+    if (const auto known = question.known[i].item<std::int64_t>(); known != kUnknown) {
+      p[i][known] = 1.0;
+      continue;
+    }
+    auto rows = question.known.repeat({space.cardinalities[std::size_t(i)], 1});
+    rows.select(1, i).copy_(torch::arange(rows.size(0)));
+    p[i].slice(0, 0, rows.size(0)).copy_(torch::softmax(oracle.log_sum(rows), 0));
+  }
+  return p;
+}
+
 /// What the energy's oracle says of one line: the probabilities of the variables in a list "at",
 /// else log p of its state.
 Json exact_answer(const Oracle& oracle, const Line& line, const States& in) {
@@ -28,8 +49,7 @@ Json exact_answer(const Oracle& oracle, const Line& line, const States& in) {
     throw ImpossibleGiven(0);
   if (question.at)
     return {
-        {"probabilities", list_probabilities(oracle.single_marginals(question.known).contiguous(),
-                                             question, in.space)},
+        {"probabilities", list_probabilities(marginals_at(oracle, question), question, in.space)},
         {"estimator", "exact"}};
   need_state(question, line);
   const auto given = question.given.defined() ? question.given.unsqueeze(0) : Tensor();
@@ -79,9 +99,15 @@ Json log_z_and_marginals(const Energy& energy) {
     if (oracle->log_z() == -INFINITY) refuse_all_forbidden(energy);
     throw;
   }
-  return {{"log_z", oracle->log_z()},
-          {"single_marginals", std::move(marginals)},
-          {"method", oracle->method()}};
+  Json answer{{"log_z", oracle->log_z()},
+              {"single_marginals", std::move(marginals)},
+              {"method", oracle->method()}};
+  if (const auto digits = oracle->digits()) answer["digits"] = std::floor(*digits);
+  if (const auto moments = oracle->log_density_moments()) {
+    answer["energy"] = -moments->mean;
+    answer["heat_capacity"] = moments->variance;
+  }
+  return answer;
 }
 
 }  // namespace

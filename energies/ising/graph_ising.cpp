@@ -1,5 +1,7 @@
 #include "graph_ising.h"
 
+#include <utility>
+
 namespace marginalia::ising {
 namespace {
 
@@ -19,12 +21,14 @@ marginalia::FactorModel make_model(const graphs::Graph& graph, double coupling,
 }  // namespace
 
 GraphIsing::GraphIsing(const graphs::Graph& graph, double coupling,
-                       const std::vector<double>& fields, double memory)
-    : GraphIsing(make_model(graph, coupling, fields), memory) {}
+                       const std::vector<double>& fields, double memory,
+                       marginalia::ByPlanar planar)
+    : GraphIsing(make_model(graph, coupling, fields), memory, std::move(planar)) {}
 
-GraphIsing::GraphIsing(marginalia::FactorModel model, double memory)
+GraphIsing::GraphIsing(marginalia::FactorModel model, double memory, marginalia::ByPlanar planar)
     : FactoredEnergy(model,
                      marginalia::StateSpace::uniform(std::int64_t(model.cardinalities.size()), 2),
-                     memory) {}
+                     memory),
+      planar_(std::move(planar)) {}
 
 }  // namespace marginalia::ising

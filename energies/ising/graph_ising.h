@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <marginalia/inference/factored_energy.h>
+#include <marginalia/inference/planar.h>
 
 #include "shared/lattices/graph_file.h"
 
@@ -12,12 +13,23 @@ namespace marginalia::ising {
 class GraphIsing final : public marginalia::FactoredEnergy {
  public:
   /// The weights w_e of the edges multiply J = coupling; fields: h_i [D]; memory: GiB of exact
-  /// answers.
+  /// answers; planar: how it is drawn.
   GraphIsing(const graphs::Graph& graph, double coupling, const std::vector<double>& fields,
-             double memory);
+             double memory, marginalia::ByPlanar planar);
+
+  marginalia::Offer<marginalia::Oracle> exact() const override {
+    return planar_.oracle(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
+  marginalia::Offer<marginalia::PosteriorSampler> posterior() const override {
+    return planar_.posterior(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
+  std::optional<marginalia::KnownLogZ> known_log_z() const override {
+    return planar_.known_log_z(*factors(), space(), [this] { return FactoredEnergy::exact(); });
+  }
 
  private:
-  GraphIsing(marginalia::FactorModel model, double memory);
+  GraphIsing(marginalia::FactorModel model, double memory, marginalia::ByPlanar planar);
+  marginalia::ByPlanar planar_;
 };
 
 }  // namespace marginalia::ising

@@ -23,6 +23,7 @@
 
 #include "extrapolation.h"
 #include "graph_ising.h"
+#include "shared/lattices/drawing.h"
 #include "shared/lattices/lattice.h"
 #include "transfer_matrix.h"
 
@@ -47,15 +48,16 @@ struct Ising {
   struct Params {
     std::int64_t side = 10;
     std::vector<std::int64_t> sides;
-    std::string boundary = "periodic", format = "auto";
+    ising::Boundary boundary;
+    std::string format = "auto";
     double coupling = 0.2, field = 0.2;
-    FilePath couplings, fields, graph;
+    FilePath couplings, fields, graph, positions;
     double memory = 8;
     void visit(ParamVisitor& p) {
       p("side", side, {.doc = "L, spins along each side of a square lattice", .min = 1});
       p("sides", sides,
         {.doc = "spins along each side, in place of side: [8], [4, 4, 4]", .min = 1});
-      p("boundary", boundary, {.doc = "of every side", .one_of = {"periodic", "open"}});
+      boundary.visit(p);
       p("coupling", coupling, {.doc = "J of each bond, nats; > 0 favours equal spins"});
       p("field", field, {.doc = "h on every spin, nats"});
       p("couplings", couplings,
@@ -68,6 +70,7 @@ struct Ising {
              "file in place of a lattice: edges i j, or i j w with J w for the coupling; lines i i "
              "h of COO add J h to the field"});
       graphs::visit_format(p, format);
+      graphs::visit_positions(p, positions);
       p("memory", memory, {.doc = "GiB that exact answers on a graph may take", .min = 0});
     }
   };
@@ -82,7 +85,8 @@ class LatticeIsing final : public Energy, private LocalConditionals {
         lattice_(make_lattice(params)),
         space_(StateSpace::uniform(lattice_.sites(), 2, lattice_.sides)),
         colours_(torch::tensor(ising::colouring(lattice_))),
-        obstacle_(ising::TransferMatrix::obstacle(lattice_)) {
+        obstacle_(ising::TransferMatrix::obstacle(lattice_)),
+        planar_(ising::planar_answers(lattice_)) {
     if (obstacle_.empty()) oracle_ = std::make_unique<ising::TransferMatrix>(lattice_, space_);
     list_neighbours();
     list_factors();
@@ -93,8 +97,14 @@ class LatticeIsing final : public Energy, private LocalConditionals {
   Offer<PairwiseFactors> pairwise() const override { return {&pairs_}; }
   Offer<FactorModel> factors() const override { return {&factors_}; }
   Offer<Oracle> exact() const override;
+  Offer<PosteriorSampler> posterior() const override;
   std::optional<KnownLogZ> known_log_z() const override {
-    if (params_.boundary != "periodic" || params_.couplings || params_.fields) return std::nullopt;
+    const bool uniform = lattice_.all_periodic() && !params_.couplings && !params_.fields;
+    const bool closed_form = params_.field == 0 && params_.coupling > 0;
+    const auto planar = uniform && closed_form
+                            ? std::nullopt
+                            : planar_.known_log_z(factors_, space_, [this] { return no_other(); });
+    if (planar || !uniform) return planar;
     std::call_once(extrapolated_, [&] {
       known_log_z_ = ising::wide_torus(lattice_.sides, params_.coupling, params_.field);
     });
@@ -103,6 +113,8 @@ class LatticeIsing final : public Energy, private LocalConditionals {
 
  private:
   static ising::Lattice make_lattice(const Ising::Params& params);
+  Offer<Oracle> no_other() const { return Offer<Oracle>::none(obstacle_); }
+  bool by_planar() const;
 
   Tensor compute_log_density(const Tensor& x) const override { return sum_of_factors(x); }
   Tensor known_part(const Tensor& partial) const override { return sum_of_factors(partial); }
@@ -119,6 +131,7 @@ class LatticeIsing final : public Energy, private LocalConditionals {
   StateSpace space_;
   Tensor colours_;
   std::string obstacle_;  // why there is no transfer matrix
+  ByPlanar planar_;
   mutable std::unique_ptr<Oracle> oracle_;
   mutable std::once_flag enumerated_, extrapolated_;
   mutable std::optional<KnownLogZ> known_log_z_;
@@ -142,33 +155,44 @@ std::vector<double> make_fields(const graphs::Graph& graph, const Ising::Params&
 }
 
 std::shared_ptr<Energy> Ising::make(const Params& params) {
+  if (params.positions && !params.graph)
+    throw SpecError("\"positions\" are those of the vertices of \"graph\"");
   if (!params.graph) return std::make_shared<LatticeIsing>(params);
   if (!params.sides.empty() || params.couplings)
     throw SpecError("\"graph\" stands in place of \"sides\" and \"couplings\"");
   const auto graph = graphs::read_graph(TextFile(params.graph.existing()), params.format);
   return std::make_shared<ising::GraphIsing>(graph, params.coupling, make_fields(graph, params),
-                                             params.memory);
+                                             params.memory,
+                                             graphs::planar_answers(params.positions, graph));
 }
 
 /// The lattice, or the reason why there is none.
 ising::Lattice LatticeIsing::make_lattice(const Ising::Params& params) {
-  const bool periodic = params.boundary == "periodic";
-  const auto sides = ising::read_sides(params.sides, params.side, periodic);
+  const auto shape = ising::read_shape(params.sides, params.side, params.boundary);
   double sites = 1;
-  for (const auto side : sides)
+  for (const auto side : shape.sides)
     sites *= double(side);
   if (sites > kMaxSites)
     throw SpecError(fmt::format("{:.3g} sites are too many; take at most {}", sites, kMaxSites));
 
-  auto lattice = ising::uniform_lattice(sides, periodic, params.coupling, params.field);
+  auto lattice = ising::uniform_lattice(shape, params.coupling, params.field);
   if (params.couplings) ising::read_couplings(TextFile(params.couplings.existing()), lattice);
   if (params.fields) ising::read_fields(TextFile(params.fields.existing()), lattice);
   return lattice;
 }
 
+/// Where neither the transfer matrix nor enumeration is there.
+bool LatticeIsing::by_planar() const {
+  return !obstacle_.empty() && space_.log_states() > std::log(double(kEnumerationLimit));
+}
+
+Offer<PosteriorSampler> LatticeIsing::posterior() const {
+  if (!by_planar()) return Energy::posterior();
+  return planar_.posterior(factors_, space_, [this] { return no_other(); });
+}
+
 Offer<Oracle> LatticeIsing::exact() const {
-  if (!obstacle_.empty() && space_.log_states() > std::log(double(kEnumerationLimit)))
-    return Offer<Oracle>::none(obstacle_);
+  if (by_planar()) return planar_.oracle(factors_, space_, [this] { return no_other(); });
   std::call_once(enumerated_, [&] {
     if (!oracle_) oracle_ = std::make_unique<EnumerationOracle>(*this);
   });

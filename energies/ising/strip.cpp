@@ -12,7 +12,7 @@ namespace {
 Strip strip_along(const Lattice& lattice, std::size_t axis) {
   const auto N = lattice.sides[axis], W = lattice.sites() / N;
   const std::vector<double> none(lattice.fields.size(), 0.0);
-  Strip strip{N, W, lattice.periodic, {}, none, none};
+  Strip strip{N, W, lattice.all_periodic(), {}, none, none};
   std::vector<std::size_t> place(lattice.fields.size());  // of a site in the strip
   for (std::int64_t r = 0; r < N; ++r)
     for (std::int64_t c = 0; c < W; ++c) {
@@ -33,6 +33,7 @@ bool affordable(const Strip& strip) {
 
 std::vector<Strip> find_strips(const Lattice& lattice) {
   std::vector<Strip> strips;
+  if (!lattice.all_periodic() && !lattice.all_open()) return strips;
   for (std::size_t axis = 0; axis < lattice.sides.size(); ++axis)
     if (auto strip = strip_along(lattice, axis); affordable(strip)) strips.push_back(strip);
   return strips;

@@ -34,7 +34,8 @@ inline constexpr std::int64_t kPeriodicWidth = 12;  ///< 2^12 x 2^12 states: a s
 inline constexpr std::int64_t kOpenWidth = 20;      ///< 2^20 states, and in all rows at most ...
 inline constexpr std::int64_t kStates = 1 << 25;    ///< ... N 2^W, kept while sampling: 256 MiB
 
-/// A chain or two-dimensional lattice as rows along each axis, where they are narrow enough.
+/// A chain or two-dimensional lattice as rows along each axis, where they are narrow enough and its
+/// sides are all periodic or all open.
 std::vector<Strip> find_strips(const Lattice& lattice);
 
 /// The largest sum of |J| between two rows.

@@ -265,18 +265,20 @@ std::string TransferMatrix::obstacle(const Lattice& lattice) {
     return fmt::format("the transfer matrix is for chains and two-dimensional lattices, and "
                        "enumeration would take 2^{} states (at most 2^20)",
                        lattice.sites());
+  if (!lattice.all_periodic() && !lattice.all_open())
+    return "the transfer matrix is for lattices whose sides are all periodic or all open";
   const auto strips = find_strips(lattice);
   if (strips.empty()) {
     const auto W = std::ranges::min(lattice.sides);
     const auto states = [&](std::int64_t width) {
-      return lattice.periodic ? fmt::format("2^{} x 2^{}", width, width)
-                              : fmt::format("2^{}", width);
+      return lattice.all_periodic() ? fmt::format("2^{} x 2^{}", width, width)
+                                    : fmt::format("2^{}", width);
     };
     return fmt::format(
         "the transfer matrix of {} lattice of sides {} goes through {} states (at most "
         "{}, and 2^25 in all rows together)",
-        lattice.periodic ? "a periodic" : "an open", fmt::join(lattice.sides, " x "), states(W),
-        states(lattice.periodic ? kPeriodicWidth : kOpenWidth));
+        lattice.all_periodic() ? "a periodic" : "an open", fmt::join(lattice.sides, " x "),
+        states(W), states(lattice.all_periodic() ? kPeriodicWidth : kOpenWidth));
   }
   if (const auto sum = strongest_step(strips); sum > kLongDoubleRange)
     return fmt::format("the couplings between two rows sum to {:.4g} nats, beyond the range of "

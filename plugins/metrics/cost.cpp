@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include <marginalia/inference/masking.h>
 #include <marginalia/inference/routed.h>
 #include <marginalia/plugin.h>
 
@@ -63,7 +64,10 @@ class MarginalSeconds final : public Metric {
         const Routed routed(family, *evaluation.energy());
         measurements.push_back(timed(name, [&] { routed.log_marginal(partial, {}, stream); }));
       } else if (const auto oracle = evaluation.oracle(); oracle && name == "oracle") {
-        measurements.push_back(timed(name, [&] { oracle->log_marginal(partial); }));
+        const auto known = oracle->nearest_sets(partial != kUnknown, stream);
+        const auto summed = uniform_states(evaluation.space(), known.size(0), stream)
+                                .masked_fill(known.logical_not(), kUnknown);
+        measurements.push_back(timed(name, [&] { oracle->log_marginal(summed); }));
         measurements.back().route = Route::kExact;
       }
     }

@@ -89,7 +89,7 @@ class Coverage final : public Metric {
     const auto oracle = evaluation.oracle();
     if (!evaluation.energy() || !oracle) throw Unavailable("needs the truth: " + oracle.reason);
     need_one_pass_conditionals(evaluation.family());
-    const auto queries = random_subsets(evaluation, params_.subsets, evaluation.stream("coverage"));
+    const auto queries = oracle_subsets(evaluation, params_.subsets, evaluation.stream("coverage"));
     const auto truth = oracle->log_marginal(queries.partial);
     std::vector<Measurement> measurements;
     double seconds = 0;

@@ -143,12 +143,15 @@ class LogZ final : public Metric {
     if (params_.samples > 0 &&
         evaluation.family().by_route(QueryKind::kConditionals, Route::kOnePass))
       measurements.push_back(certified(evaluation));
-    if (const auto known = find_log_z(evaluation))
+    if (const auto known = find_log_z(evaluation)) {
       measurements.push_back({.estimator = known->error > 0 ? kExtrapolated : kExact,
                               .value = known->value,
                               .status = known->error > 0 ? Status::kEstimate : Status::kExact,
                               .more = {{"method", known->method}, {"error", known->error}},
                               .route = known->error > 0 ? Route::kOther : Route::kExact});
+      if (const auto oracle = evaluation.oracle(); oracle && oracle->digits())
+        measurements.back().more["digits"] = std::floor(*oracle->digits());
+    }
     if (measurements.empty()) throw Unavailable(reason);
     return measurements;
   }

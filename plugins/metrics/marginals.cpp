@@ -136,7 +136,7 @@ class MarginalError final : public Metric {
       throw Unavailable(fmt::format("needs a reference: no oracle ({}), and the family offers no "
                                     "ensemble of orders",
                                     evaluation.oracle().reason));
-    const auto queries = random_subsets(evaluation, params_.subsets, stream(evaluation, "queries"));
+    const auto queries = oracle_subsets(evaluation, params_.subsets, stream(evaluation, "queries"));
     const auto truth = reference(evaluation, queries.partial);
     std::vector<Measurement> measurements;
     for (const auto& name : estimators) {

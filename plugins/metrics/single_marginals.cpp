@@ -42,7 +42,7 @@ class SingleMarginals final : public Metric {
     if (!evaluation.family().offers(QueryKind::kConditionals))
       throw Unavailable("the family answers no conditionals of single variables");
     const auto queries =
-        random_subsets(evaluation, params_.subsets, evaluation.stream("single_marginals/queries"));
+        oracle_subsets(evaluation, params_.subsets, evaluation.stream("single_marginals/queries"));
     const auto model = conditionals(evaluation, queries.partial);
     const auto possible = evaluation.space().possible();
     const auto B = queries.partial.size(0);

@@ -300,19 +300,21 @@ TEST_CASE("ising says why it has no exact answers") {
   CHECK(
       test::make<Energy>(R"({"type": "ising", "sides": [13, 14]})")->exact().reason ==
       "the transfer matrix of a periodic lattice of sides 13 x 14 goes through 2^13 x 2^13 states "
-      "(at most 2^12 x 2^12, and 2^25 in all rows together)");
+      "(at most 2^12 x 2^12, and 2^25 in all rows together); planar: fields act on 182 of 182 "
+      "variables, the first on 0");
   CHECK(
       test::make<Energy>(R"({"type": "ising", "sides": [4, 4, 4]})")->exact().reason ==
       "the transfer matrix is for chains and two-dimensional lattices, and enumeration would take "
-      "2^64 states (at most 2^20)");
+      "2^64 states (at most 2^20); planar: a lattice of 3 axes is not planar");
   CHECK(
       test::make<Energy>(R"({"type": "ising", "side": 21, "boundary": "open"})")->exact().reason ==
       "the transfer matrix of an open lattice of sides 21 x 21 goes through 2^21 states (at most "
-      "2^20, and 2^25 in all rows together)");
+      "2^20, and 2^25 in all rows together); planar: fields act on 441 of 441 variables, the first "
+      "on 0");
   CHECK(
       test::make<Energy>(R"({"type": "ising", "side": 6, "coupling": 1000})")->exact().reason ==
       "the couplings between two rows sum to 6000 nats, beyond the range of floating point numbers "
-      "(at most 2750)");
+      "(at most 2750); planar: fields act on 36 of 36 variables, the first on 0");
 }
 
 TEST_CASE("ising refuses what is no lattice, and files that do not fit it") {

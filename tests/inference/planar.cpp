@@ -197,7 +197,7 @@ TEST_CASE("scattered evidence is refused with figures, and nearest sets can be s
   CHECK_FALSE(planar.can_sum(scattered).item<bool>());
   CHECK(test::refusal([&] { planar.log_sum(scattered); }) ==
         "planar: what is known falls into 36 clusters; at most 10 are summed (2^(clusters - 1) "
-        "Pfaffians), and what is left is too wide for elimination in 0.062 GiB");
+        "Pfaffians), and what is left is too wide for elimination by 4.2e+06 entries");
   Stream stream(1, "sets");
   const auto sets = planar.nearest_sets(scattered != kUnknown, stream);
   CHECK(sets.sum().item<std::int64_t>() == 36);

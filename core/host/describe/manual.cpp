@@ -11,6 +11,7 @@
 #include "measurements.h"
 #include "parameter_table.h"
 #include "query_matrix.h"
+#include "sdk/spec/word_list.h"
 
 namespace marginalia {
 namespace {
@@ -39,6 +40,13 @@ class SchemaWriter final : public ParamVisitor {
     limits(add(n, "array", v, f.doc)["items"] = {{"type", "number"}}, f);
   }
   void operator()(const char* n, Strings& v, Of<std::string> f) override {
+    if (is_word_or_list(v, f)) {
+      const Json word{{"type", "string"}, {"enum", f.one_of}};
+      properties()[n] = {{"description", f.doc},
+                         {"default", v[0]},
+                         {"anyOf", {word, Json{{"type", "array"}, {"items", word}}}}};
+      return;
+    }
     auto& items = add(n, "array", v, f.doc)["items"] = {{"type", "string"}};
     if (!f.one_of.empty()) items["enum"] = f.one_of;
   }

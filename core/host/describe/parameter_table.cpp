@@ -8,6 +8,8 @@
 
 #include <marginalia/json.h>
 
+#include "sdk/spec/word_list.h"
+
 namespace marginalia {
 namespace {
 
@@ -61,7 +63,9 @@ class TableWriter final : public ParamVisitor {
     row(n, "numbers", Json(v).dump(), range(f), f.doc);
   }
   void operator()(const char* n, Strings& v, Of<std::string> f) override {
-    row(n, "strings", Json(v).dump(), fmt::format("{}", fmt::join(f.one_of, ", ")), f.doc);
+    const auto accepts = fmt::format("{}", fmt::join(f.one_of, ", "));
+    if (is_word_or_list(v, f)) return row(n, "string or strings", v[0], accepts, f.doc);
+    row(n, "strings", Json(v).dump(), accepts, f.doc);
   }
   void operator()(const char* n, Named& v, Of<double> f) override {
     row(n, "object of numbers", Json(v).dump(), range(f), f.doc);

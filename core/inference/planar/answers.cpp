@@ -9,13 +9,13 @@
 
 #include <marginalia/error.h>
 
+#include "narrow.h"
+
 namespace marginalia::planar {
 namespace {
 
 /// Clusters up to which planar sums are taken before elimination is thought of.
 constexpr int kFewClusters = 4;
-/// GiB that elimination of what evidence leaves may take.
-constexpr double kNarrowMemory = 1.0 / 16;
 /// Spins that are drawn one by one, for each sample, to join clusters of evidence.
 constexpr std::int64_t kMaxJoining = 64;
 
@@ -45,9 +45,9 @@ std::vector<int> find_components_of(const Graph& graph) {
 }  // namespace
 
 Rest::Rest(const FactorModel& model, const std::int64_t* x) : left(conditioned(model, x)) {
+  if (!is_narrow(left.model)) return;
   const auto count = std::int64_t(left.variables.size());
   sums = std::make_unique<Elimination>(left.model, StateSpace{left.model.cardinalities, {count}});
-  if (!sums->obstacle(kNarrowMemory).empty()) sums.reset();
 }
 
 Answers::Answers(FactorModel model, const Drawing& drawing, OtherAnswers other)
@@ -108,8 +108,8 @@ Way Answers::find_way(const std::int64_t* x, const Spins& s) const {
 void Answers::refuse(int clusters) const {
   throw Error(fmt::format(
       "planar: what is known falls into {} clusters; at most {} are summed (2^(clusters - 1) "
-      "Pfaffians), and what is left is too wide for elimination in {:.2g} GiB",
-      clusters, kMaxClusters, kNarrowMemory));
+      "Pfaffians), and what is left is too wide for elimination by {:.2g} entries",
+      clusters, kMaxClusters, kNarrowEntries));
 }
 
 double Answers::log_sum(const std::int64_t* x) const {

@@ -1,11 +1,8 @@
-#include <vector>
-
 #include <fmt/format.h>
 
-#include <marginalia/inference/elimination.h>
 #include <marginalia/inference/planar.h>
 
-#include "inference/exact/elimination_plan.h"
+#include "narrow.h"
 
 namespace marginalia {
 
@@ -24,7 +21,10 @@ class ByPlanar::Impl final : public PosteriorSampler {
 
   /// Whether elimination is done in no time, and so needs no other way beside it.
   bool narrow(const FactorModel& model) const {
-    std::call_once(measured_, [&] { narrow_ = measure(model); });
+    constexpr std::size_t kVariables = 2048;  // beyond them an order takes longer than Pfaffians
+    std::call_once(measured_, [&] {
+      narrow_ = model.cardinalities.size() <= kVariables && planar::is_narrow(model);
+    });
     return narrow_;
   }
 
@@ -34,16 +34,6 @@ class ByPlanar::Impl final : public PosteriorSampler {
   }
 
  private:
-  static bool measure(const FactorModel& model) {
-    constexpr std::size_t kVariables = 2048;  // beyond them an order takes longer than Pfaffians
-    constexpr double kEntries = 1 << 22;      // of messages
-    if (model.cardinalities.size() > kVariables) return false;
-    std::vector<std::vector<std::int64_t>> scopes;
-    for (const auto& factor : model.factors)
-      scopes.push_back(factor.scope);
-    return greedy_cost(model.cardinalities, scopes, kEntries).complete;
-  }
-
   void make(const FactorModel& model, const StateSpace& space, const OtherAnswers& other) const {
     if (!drawing_) return;
     obstacle_ = PlanarIsing::obstacle(model, *drawing_);

@@ -9,6 +9,7 @@
 #include <marginalia/spec.h>
 
 #include "sdk/base/text.h"
+#include "word_list.h"
 
 namespace marginalia {
 namespace {
@@ -74,6 +75,7 @@ class SpecReader final : public ParamVisitor {
         check_range(name, v, field);
   }
   void operator()(const char* name, Strings& value, Of<std::string> field) override {
+    if (is_word_or_list(value, field)) return take_word_or_list(name, value, field);
     if (take_list(name, value, "a list of strings"))
       for (const auto& v : value)
         check_choice(name, v, field);
@@ -276,6 +278,21 @@ class SpecReader final : public ParamVisitor {
       fault("\"{}{}\" must be {}, not {}", frame().prefix, name, expected, given->dump());
     frame().resolved[name] = value;
     return fits;
+  }
+
+  /// A word stands for the list of it alone, and is written in its place.
+  void take_word_or_list(const char* name, Strings& value, const Field<std::string>& field) {
+    const Json* given = look(name);
+    if (given && given->is_string())
+      value = {given->get<std::string>()};
+    else if (given && !given->empty() && Kind<Strings>::fits(*given))
+      value = given->get<Strings>();
+    else if (given)
+      fault("\"{}{}\" must be a string, or a list of strings, not {}", frame().prefix, name,
+            given->dump());
+    for (const auto& v : value)
+      check_choice(name, v, field);
+    frame().resolved[name] = value.size() == 1 ? Json(value[0]) : Json(value);
   }
 
   Json child(AnyChild& value, const Spec& spec) {

@@ -15,19 +15,42 @@ namespace marginalia::ising {
 
 using marginalia::SpecError;
 
-std::vector<std::int64_t> read_sides(const std::vector<std::int64_t>& sides, std::int64_t side,
-                                     bool periodic) {
-  const auto all = sides.empty() ? std::vector(2, side) : sides;
-  for (const auto length : all)
-    if (periodic && length < 3)
+bool Lattice::all_periodic() const {
+  return std::ranges::count(periodic, false) == 0;
+}
+bool Lattice::all_open() const {
+  return std::ranges::count(periodic, true) == 0;
+}
+
+void Boundary::visit(marginalia::ParamVisitor& p) {
+  p("boundary", of,
+    {.doc = "of every side, or a list of one for each", .one_of = {"periodic", "open"}});
+}
+
+Shape read_shape(const std::vector<std::int64_t>& sides, std::int64_t side,
+                 const Boundary& boundary) {
+  Shape shape{sides.empty() ? std::vector(2, side) : sides, {}};
+  const auto d = shape.sides.size();
+  if (boundary.of.size() != 1 && boundary.of.size() != d)
+    throw SpecError(fmt::format("\"boundary\" has {} values for {} sides; give one, or one a side",
+                                boundary.of.size(), d));
+  for (std::size_t axis = 0; axis < d; ++axis) {
+    shape.periodic.push_back(boundary.of[boundary.of.size() == 1 ? 0 : axis] == "periodic");
+    if (shape.periodic.back() && shape.sides[axis] < 3)
       throw SpecError(
           fmt::format("a periodic side of {} would join a pair twice; take 3 or more, or "
                       "\"boundary\": \"open\"",
-                      length));
-  return all;
+                      shape.sides[axis]));
+  }
+  return shape;
 }
 
 Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, double J, double h) {
+  return uniform_lattice({sides, std::vector<bool>(sides.size(), periodic)}, J, h);
+}
+
+Lattice uniform_lattice(const Shape& shape, double J, double h) {
+  const auto& [sides, periodic] = shape;
   std::int64_t sites = 1;
   for (const auto side : sides)
     sites *= side;
@@ -40,7 +63,7 @@ Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, d
       const bool last = i % around / stride == sides[axis] - 1;
       if (!last)
         lattice.bonds.push_back({i, i + stride, axis, J});
-      else if (periodic)
+      else if (periodic[axis])
         lattice.bonds.push_back({i, i + stride - around, axis, J});
     }
   }
@@ -51,14 +74,18 @@ Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, d
 // product, the sum of the colours along the axes, modulo the number of colours, is again proper
 // (Sabidussi 1957, Canad. J. Math. 9, 515).
 std::vector<std::int64_t> colouring(const Lattice& lattice) {
-  const auto odd_cycle = [&](std::int64_t side) { return lattice.periodic && side % 2 == 1; };
-  const std::int64_t count = std::ranges::any_of(lattice.sides, odd_cycle) ? 3 : 2;
+  const auto odd_cycle = [&](std::size_t axis) {
+    return lattice.periodic[axis] && lattice.sides[axis] % 2 == 1;
+  };
+  std::int64_t count = 2;
+  for (std::size_t axis = 0; axis < lattice.sides.size(); ++axis)
+    if (odd_cycle(axis)) count = 3;
   std::vector<std::int64_t> colours;
   for (std::int64_t site = 0; site < lattice.sites(); ++site) {
     std::int64_t sum = 0, rest = site;
     for (auto axis = lattice.sides.size(); axis-- > 0;) {
       const auto side = lattice.sides[axis], at = rest % side;
-      sum += odd_cycle(side) && at == side - 1 ? 2 : at % 2;
+      sum += odd_cycle(axis) && at == side - 1 ? 2 : at % 2;
       rest /= side;
     }
     colours.push_back(sum % count);
@@ -96,8 +123,10 @@ std::vector<Line> read_lines(const TextFile& file) {
 }
 
 std::string describe_size(const Lattice& lattice) {
-  return fmt::format("{} lattice of sides {}", lattice.periodic ? "a periodic" : "an open",
-                     fmt::join(lattice.sides, " x "));
+  const auto* const kind = lattice.all_periodic() ? "a periodic"
+                           : lattice.all_open()   ? "an open"
+                                                  : "a partly periodic";
+  return fmt::format("{} lattice of sides {}", kind, fmt::join(lattice.sides, " x "));
 }
 
 /// The bond that a line `i j J` names.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <marginalia/params.h>
 #include <marginalia/text_file.h>
 
 namespace marginalia::ising {
@@ -19,19 +20,35 @@ struct Bond {
 /// fastest; bonds are listed site by site and, for one site, axis by axis, each pair once.
 struct Lattice {
   std::vector<std::int64_t> sides;
-  bool periodic;
+  std::vector<bool> periodic;  ///< [d]
   std::vector<Bond> bonds;
   std::vector<double> fields;  ///< h_i [D], nats
 
   std::int64_t sites() const { return static_cast<std::int64_t>(fields.size()); }
+  bool all_periodic() const;
+  bool all_open() const;
 };
 
-/// The sides of a lattice as specs give them: `sides`, or where that is empty a square of `side`.
-/// Throws SpecError where a periodic side would join a pair twice.
-std::vector<std::int64_t> read_sides(const std::vector<std::int64_t>& sides, std::int64_t side,
-                                     bool periodic);
+/// The boundary of every side, or of each: "periodic" or "open".
+struct Boundary {
+  std::vector<std::string> of{"periodic"};
+
+  void visit(marginalia::ParamVisitor& p);
+};
+
+/// The size of a lattice as specs give it.
+struct Shape {
+  std::vector<std::int64_t> sides;
+  std::vector<bool> periodic;  ///< of each
+};
+/// `sides`, or where that is empty a square of `side`. Throws SpecError where a periodic side would
+/// join a pair twice, and where the boundaries are neither one nor one a side.
+Shape read_shape(const std::vector<std::int64_t>& sides, std::int64_t side,
+                 const Boundary& boundary);
 
 /// Every bond of strength J, every field h. A periodic side must be 3 or more.
+Lattice uniform_lattice(const Shape& shape, double J, double h);
+/// The same with one boundary on all sides.
 Lattice uniform_lattice(const std::vector<std::int64_t>& sides, bool periodic, double J, double h);
 
 /// A colour for each site, [D] from 0, such that no bond joins equal colours: the fewest possible.

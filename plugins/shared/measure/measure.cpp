@@ -164,6 +164,19 @@ Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Strea
   return subsets;
 }
 
+Subsets oracle_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream) {
+  auto subsets = random_subsets(evaluation, params, stream);
+  const auto oracle = evaluation.oracle();
+  if (!oracle || oracle->can_sum(subsets.partial).all().item<bool>()) return subsets;
+  const auto known = oracle->nearest_sets(subsets.partial != kUnknown, stream);
+  const auto states = true_states(evaluation).states;
+  const auto rows = torch::arange(known.size(0)).remainder(states.size(0));
+  subsets.partial = states.index_select(0, rows).masked_fill(known.logical_not(), kUnknown);
+  subsets.size = known.sum(1);
+  subsets.source += ", sets that hang together";
+  return subsets;
+}
+
 Json with_exact_width(const Json& old) {
   Json now = Json::object();
   for (const auto& [key, value] : old.items())

@@ -83,6 +83,8 @@ struct Subsets {
   std::string source;
 };
 Subsets random_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream);
+/// The same where what is said of them is held against the oracle: sets that it can sum.
+Subsets oracle_subsets(Evaluation& evaluation, const SubsetParams& params, Stream& stream);
 
 /// Parameters of a metric in format 1 of specs, which called exact_width "islands", in today's
 /// words.
