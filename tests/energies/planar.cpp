@@ -225,6 +225,9 @@ TEST_CASE("a graph with positions answers exactly; one whose edges cross is refu
 }
 
 TEST_CASE("what planar answers cannot do is said with figures") {
+  CHECK(glass(R"("side": 128, "field": 0.5)")->exact().reason ==
+        "variable elimination has induced width at least 128 on this lattice, and would need more "
+        "than 2^101 GiB; planar: fields act on 16384 of 16384 variables, the first on 0");
   CHECK(glass(R"("side": 64, "field": 0.5)")
             ->exact()
             .reason.ends_with("; planar: fields act on 4096 of 4096 variables, the first on 0"));

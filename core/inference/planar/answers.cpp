@@ -106,7 +106,7 @@ Way Answers::find_way(const std::int64_t* x, const Spins& s) const {
 }
 
 void Answers::refuse(int clusters) const {
-  throw Error(fmt::format(
+  throw SpecError(fmt::format(
       "planar: what is known falls into {} clusters; at most {} are summed (2^(clusters - 1) "
       "Pfaffians), and what is left is too wide for elimination by {:.2g} entries",
       clusters, kMaxClusters, kNarrowEntries));
@@ -157,9 +157,10 @@ void Answers::join(Spins& s, const Choice& choose) const {
   std::int64_t drawn = 0;
   const auto draw = [&](int& spin) {
     if (++drawn > kMaxJoining)
-      throw Error(fmt::format("planar: no samples where more than {} spins would have to be drawn "
-                              "to join what is known",
-                              kMaxJoining));
+      throw SpecError(
+          fmt::format("planar: no samples where more than {} spins would have to be drawn "
+                      "to join what is known",
+                      kMaxJoining));
     double log_p[2];
     for (const int up : {0, 1}) {
       spin = up ? 1 : -1;

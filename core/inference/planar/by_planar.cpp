@@ -1,10 +1,27 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <marginalia/inference/planar.h>
 
 #include "narrow.h"
+#include "sampler.h"
 
 namespace marginalia {
+namespace {
+
+/// A lower bound on the induced width of any order, 0 where none is known: the shorter side of a
+/// lattice, whose treewidth it is.
+int least_width(const FactorModel& model, const Drawing& drawing) {
+  FactorModel bare{model.cardinalities, {}};
+  for (const auto& factor : model.factors)
+    if (factor.scope.size() == 2) bare.factors.push_back({factor.scope, {0, 0, 0, 0}});
+  if (std::ranges::any_of(model.cardinalities, [](std::int64_t K) { return K != 2; })) return 0;
+  const auto lattice = planar::find_lattice(planar::make_graph(bare, drawing));
+  return lattice ? std::min(lattice->columns, lattice->rows) : 0;
+}
+
+}  // namespace
 
 class ByPlanar::Impl final : public PosteriorSampler {
  public:
@@ -26,6 +43,20 @@ class ByPlanar::Impl final : public PosteriorSampler {
       narrow_ = model.cardinalities.size() <= kVariables && planar::is_narrow(model);
     });
     return narrow_;
+  }
+
+  /// Why elimination of a large lattice is out of the question, told before it looks for an order,
+  /// which would take minutes; empty where it may be tried.
+  std::string too_wide(const FactorModel& model) const {
+    constexpr std::size_t kVariables = 4096;
+    constexpr int kWidth = 40;  // 2^40 entries of a message: 8192 GiB
+    if (!drawing_ || model.cardinalities.size() <= kVariables) return "";
+    const auto width = least_width(model, *drawing_);
+    if (width <= kWidth) return "";
+    return fmt::format(
+        "variable elimination has induced width at least {} on this lattice, and would need more "
+        "than 2^{} GiB",
+        width, width - 27);
   }
 
   std::string method() const override { return "planar"; }
@@ -61,7 +92,8 @@ Offer<Oracle> ByPlanar::oracle(const FactorModel& model, const StateSpace& space
     if (const auto offer = other()) return offer;
   const auto planar = impl_->planar(model, space, other);
   if (planar) return planar;
-  const auto offer = other();
+  const auto too_wide = impl_->too_wide(model);
+  const auto offer = too_wide.empty() ? other() : Offer<Oracle>::none(too_wide);
   if (offer) return offer;
   return Offer<Oracle>::none(fmt::format("{}; planar: {}", offer.reason, planar.reason));
 }

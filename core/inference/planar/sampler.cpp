@@ -8,14 +8,6 @@
 #include <marginalia/error.h>
 
 namespace marginalia::planar {
-namespace {
-
-/// A lattice of positions one apart with every bond: its vertices row by row.
-struct Lattice {
-  int columns = 0, rows = 0;
-  std::vector<int> vertex;  // [rows * columns]
-  int at(int column, int row) const { return vertex[std::size_t(row * columns + column)]; }
-};
 
 std::optional<Lattice> find_lattice(const Graph& graph) {
   std::array<double, 2> low = graph.positions[0], high = low;
@@ -43,6 +35,8 @@ std::optional<Lattice> find_lattice(const Graph& graph) {
                    std::ranges::all_of(graph.bonds, step) && int(graph.bonds.size()) == across + up;
   return all ? std::optional(lattice) : std::nullopt;
 }
+
+namespace {
 
 int find_bond(const Graph& graph, int from, int to) {
   for (const auto h : graph.half_edges[std::size_t(from)]) {
@@ -100,9 +94,10 @@ SpinSampler::SpinSampler(Graph graph, const std::vector<Weight<double>>& weights
     return;
   }
   if (graph_.vertices() > kMaxTreeSpins)
-    throw Error(fmt::format("planar: samples of a graph that is no lattice are drawn of at most {} "
-                            "spins, this one has {}",
-                            kMaxTreeSpins, graph_.vertices()));
+    throw SpecError(
+        fmt::format("planar: samples of a graph that is no lattice are drawn of at most {} "
+                    "spins, this one has {}",
+                    kMaxTreeSpins, graph_.vertices()));
   std::vector<char> reached(std::size_t(graph_.vertices()), 0);
   for (int i = 0; i < graph_.vertices(); ++i)
     if (!reached[std::size_t(i)]) add(i, spanning_tree(graph_, i, reached));

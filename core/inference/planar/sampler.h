@@ -8,6 +8,15 @@
 
 namespace marginalia::planar {
 
+/// A lattice of positions one apart with every bond: its vertices row by row.
+struct Lattice {
+  int columns = 0, rows = 0;
+  std::vector<int> vertex;  ///< [rows * columns]
+  int at(int column, int row) const { return vertex[std::size_t(row * columns + column)]; }
+};
+/// None where the graph is no such lattice.
+std::optional<Lattice> find_lattice(const Graph& graph);
+
 /// The most spins of a graph that is no lattice of which samples are drawn: along a spanning tree,
 /// in O(n^3).
 inline constexpr int kMaxTreeSpins = 1024;
@@ -16,7 +25,7 @@ inline constexpr int kMaxTreeSpins = 1024;
 /// are drawn along links; of another graph along a spanning tree.
 class MARGINALIA_API SpinSampler {
  public:
-  /// Throws Error for a graph that is no lattice and has too many spins.
+  /// Throws SpecError for a graph that is no lattice and has too many spins.
   SpinSampler(Graph graph, const std::vector<Weight<double>>& weights);
   SpinSampler(const SpinSampler&) = delete;
   SpinSampler& operator=(const SpinSampler&) = delete;
