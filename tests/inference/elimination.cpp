@@ -130,6 +130,30 @@ TEST_CASE("elimination over separators of many blocks sums what enumeration sums
   }
 }
 
+TEST_CASE("marginals come down some values at a time where they are much beside the messages") {
+  std::mt19937_64 random(2);
+  std::normal_distribution<> normal;
+  FactorModel model;
+  model.cardinalities.assign(7, 6);
+  const auto join = [&](std::int64_t i, std::int64_t j) {
+    Factor factor{{i, j}, {}};
+    for (int n = 0; n < 36; ++n)
+      factor.log_values.push_back(n % 7 == 6 ? -INFINITY : normal(random));
+    model.factors.push_back(factor);
+  };
+  for (std::int64_t i = 0; i < 5; ++i)
+    for (std::int64_t j = 0; j < i; ++j)
+      join(j, i);
+  for (std::int64_t i = 0; i < 4; ++i) {  // messages over four of the five
+    join(i, 5);
+    join(i + 1, 6);
+  }
+  const test::Factored energy(model);
+  const EnumerationOracle truth(energy);
+  const auto empty = energy.space().empty()[0];
+  check_equal(energy.exact()->single_marginals(empty), truth.single_marginals(empty), 1e-12);
+}
+
 TEST_CASE("whoever asked for marginals has log Z, the same as alone") {
   const auto model = random_model(5, 0);
   const test::Factored first(model), second(model);

@@ -113,10 +113,12 @@ std::string Elimination::obstacle(double memory) const {
   const auto& cost = plan->cost;
   const auto needed = sizeof(double) * (cost.entries + plan->beside) / kGiB;
   if (needed <= memory) return "";
+  const auto least = impl_->least_width();
   return fmt::format("variable elimination has induced width {}{} here (min-fill order; no order "
                      "has less than {}) "
                      "and would need {:.3g} GiB{}, the limit is {:.3g} GiB",
-                     cost.complete ? "" : "at least ", cost.width, impl_->least_width(), needed,
+                     cost.complete ? "" : "at least ",
+                     cost.complete ? cost.width : std::max(cost.width, least), least, needed,
                      cost.complete ? "" : " or more", memory);
 }
 

@@ -196,6 +196,7 @@ void Messages::send_logs(std::size_t n) {
 struct Messages::Down {
   const std::function<void(std::int64_t, std::int64_t, double)>& put;
   std::vector<std::vector<double>> probability;  // [N]
+  std::int64_t first = 0;  // value of the step's variable that they begin with
 };
 
 /// Whether what comes down to a child can be put in place as it is read: it is read but once.
@@ -211,26 +212,60 @@ void Messages::marginals(const std::function<void(std::int64_t, std::int64_t, do
       down.probability[n] = {1.0};
       if (by_values_[n]) tables_[n].values[0] = 1 / tables_[n].values[0];
     }
-    const StepLoop loop(step, values_);
-    for (const auto child : step.children) {
-      const auto index = step.sources[child].index;
-      if (!in_place(n, loop.sources[child], index))
-        down.probability[index].assign(tables_[index].values.size(), 0.0);
-    }
     if (by_values_[n])
-      pass_values(n, loop, down);
+      pass_values(n, down);
     else
       pass_logs(n, down);
     std::vector<double>().swap(down.probability[n]);
     std::vector<double>().swap(tables_[n].values);
-    for (const auto child : step.children) {
-      const auto index = step.sources[child].index;
-      if (!by_values_[index] || in_place(n, loop.sources[child], index)) continue;
-      auto& p = down.probability[index];
-      divide_into(tables_[index].values.data(), p.data(), std::ssize(p));
-      std::vector<double>().swap(p);
-    }
   }
+}
+
+/// Some values of a step's variable at a time, so that what comes down to its children beside their
+/// messages is a part of it.
+void Messages::pass_values(std::size_t n, Down& down) {
+  const auto& step = plan_.steps[n];
+  const StepLoop loop(step, values_);
+  std::vector<std::size_t> beside;
+  for (const auto j : step.children)
+    if (!in_place(n, loop.sources[j], step.sources[j].index)) beside.push_back(j);
+  const auto tables = sources_of(step);
+  const auto inner = inner_products<SumProduct>(loop, tables);
+  std::vector<double> marginal(std::size_t(step.levels));
+  for (std::int64_t k = 0; k < step.levels; k += step.levels_at_once) {
+    down.first = k;
+    const auto end = std::min(step.levels, k + step.levels_at_once);
+    for (const auto j : beside)
+      open(step.sources[j], end - k, down);
+    // Every child has the step's variable: what comes down by two of its values is apart.
+    at::parallel_for(k, end, 1 + kGrain / step.entries, [&](std::int64_t from, std::int64_t to) {
+      BlockProduct<SumProduct> product(loop, tables, inner, units_[n]);
+      pass_values(n, loop, product, {from, to}, marginal.data(), down);
+    });
+    for (const auto j : beside)
+      close(step.sources[j], down);
+  }
+  for (std::int64_t k = 0; k < step.levels; ++k)
+    down.put(step.variable, k, marginal[std::size_t(k)]);
+}
+
+/// Makes room for what comes down to a child by `levels` values of the variable that lies outermost
+/// in it; to one in logs by all of them.
+void Messages::open(const TableSource& child, std::int64_t levels, Down& down) const {
+  auto& p = down.probability[child.index];
+  if (by_values_[child.index])
+    p.assign(std::size_t(levels * child.stride), 0.0);
+  else if (p.empty())
+    p.assign(tables_[child.index].values.size(), 0.0);
+}
+
+/// Puts it in place of the message, where that is of values.
+void Messages::close(const TableSource& child, Down& down) {
+  if (!by_values_[child.index]) return;
+  auto& p = down.probability[child.index];
+  divide_into(tables_[child.index].values.data() + down.first * child.stride, p.data(),
+              std::ssize(p));
+  std::vector<double>().swap(p);
 }
 
 /// Hands a block of p(S, v = k) to the child at source j.  p: null where it is 0.
@@ -247,28 +282,14 @@ void Messages::hand_down(const StepLoop& loop, std::size_t j, std::int64_t at, c
     return;
   }
   if (!block.p) return;
-  auto* below = down.probability[index].data() + at;
+  const auto skipped = by_values_[index] ? down.first * source.stride : 0;
+  auto* below = down.probability[index].data() + at - skipped;
   if (source.reach == Reach::kOuter)
     *below += block.total;
   else if (source.side_by_side)
     add(below, block.p, loop.inner);
   else
     scatter_add(below, source.places.data(), source.run, block.p, loop.inner);
-}
-
-void Messages::pass_values(std::size_t n, const StepLoop& loop, Down& down) {
-  const auto& step = loop.step;
-  const auto tables = sources_of(step);
-  const auto inner = inner_products<SumProduct>(loop, tables);
-  std::vector<double> marginal(std::size_t(step.levels));
-  // Every child has the step's variable: what comes down by two of its values is apart.
-  at::parallel_for(0, step.levels, 1 + kGrain / step.entries,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     BlockProduct<SumProduct> product(loop, tables, inner, units_[n]);
-                     pass_values(n, loop, product, {begin, end}, marginal.data(), down);
-                   });
-  for (std::int64_t k = 0; k < step.levels; ++k)
-    down.put(step.variable, k, marginal[std::size_t(k)]);
 }
 
 /// The values of the step's variable from levels.first to levels.second.
@@ -296,6 +317,9 @@ void Messages::pass_values(std::size_t n, const StepLoop& loop, BlockProduct<Sum
 
 void Messages::pass_logs(std::size_t n, Down& down) {
   const auto& step = plan_.steps[n];
+  for (const auto j : step.children)
+    down.probability[step.sources[j].index].assign(tables_[step.sources[j].index].values.size(),
+                                                   0.0);
   std::vector<double> marginal(std::size_t(step.levels));
   EntryWalk walk(step, values_, 0);
   for (std::int64_t entry = 0; entry < step.entries; ++entry, walk.advance()) {
@@ -313,6 +337,9 @@ void Messages::pass_logs(std::size_t n, Down& down) {
   }
   for (std::int64_t k = 0; k < step.levels; ++k)
     down.put(step.variable, k, marginal[std::size_t(k)]);
+  down.first = 0;
+  for (const auto j : step.children)
+    close(step.sources[j], down);
 }
 
 void Messages::sample(std::int64_t* x, const std::function<double()>& uniform) const {

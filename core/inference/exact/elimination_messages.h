@@ -63,7 +63,9 @@ class Messages {
   void send_values(std::size_t n);
   void send_logs(std::size_t n);
   bool in_place(std::size_t n, const LoopSource& child, std::size_t index) const;
-  void pass_values(std::size_t n, const StepLoop& loop, Down& down);
+  void pass_values(std::size_t n, Down& down);
+  void open(const TableSource& child, std::int64_t levels, Down& down) const;
+  void close(const TableSource& child, Down& down);
   void pass_values(std::size_t n, const StepLoop& loop, BlockProduct<SumProduct>& product,
                    std::pair<std::int64_t, std::int64_t> levels, double* marginal, Down& down);
   void hand_down(const StepLoop& loop, std::size_t j, std::int64_t at, const Block& block,

@@ -165,11 +165,13 @@ constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // entries that few
 constexpr double kProductsOfTry = 1 << 22;  // that take about as long as another order
 constexpr double kFewTries = 2, kTries = 24, kMoreTries = 2500;
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
+constexpr std::size_t kFew = 750;     // the same where the first order is too heavy
 
-/// How many orders are worth trying where the best so far costs this.
-double tries(const EliminationCost& cost) {
+/// How many orders are worth trying where the best so far is this.
+double tries(const EliminationOrder& best) {
+  const auto& cost = best.cost;
   if (cost.entries <= kCheap) return 0;
-  if (cost.entries > kTooHeavy) return kFewTries;
+  if (cost.entries > kTooHeavy) return best.variables.size() > kFew ? 0 : kFewTries;
   return std::clamp(cost.products / kProductsOfTry, kTries, kMoreTries);
 }
 
@@ -184,7 +186,7 @@ EliminationOrder min_fill(const std::vector<std::int64_t>& cardinalities,
   };
   auto best = attempt(0, kNoLimit);
   if (best.variables.size() > kSmall || !best.cost.complete) return best;
-  for (int seed = 1; seed <= tries(best.cost); ++seed) {
+  for (int seed = 1; seed <= tries(best); ++seed) {
     auto other = attempt(std::uint64_t(seed), best.cost.products);
     if (other.cost.complete && other.cost.products < best.cost.products) best = std::move(other);
   }

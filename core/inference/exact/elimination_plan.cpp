@@ -1,6 +1,7 @@
 #include "elimination_plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace marginalia {
 namespace {
@@ -34,7 +35,7 @@ class Planner {
     }
     for (std::size_t n = 0; n < order_.size(); ++n) {
       plan_.steps.push_back(step(n, buckets[n]));
-      plan_.beside = std::max(plan_.beside, count_beside(plan_.steps.back()));
+      part(plan_.steps.back());
       if (const auto at = find_first_step(plan_.steps[n].separator); at >= 0)
         buckets[std::size_t(at)].emplace_back(false, n);
     }
@@ -85,15 +86,20 @@ class Planner {
     return make_source(is_factor, index, scope, model_.cardinalities, separator, variable);
   }
 
-  /// Entries of what comes down to a step's children where it cannot take their messages' place,
-  /// since an entry is read at several places.
-  double count_beside(const PlanStep& step) const {
-    double entries = 0;
+  /// Parts what comes down to a step's children, where it cannot take their messages' place since
+  /// an entry is read at several places, so that it stays small beside all messages.
+  void part(PlanStep& step) {
+    constexpr double kShare = 0.06;
+    double entries = 1;
     for (const auto child : step.children) {
       const auto& from = plan_.steps[step.sources[child].index];
       if (from.separator.size() <= step.separator.size()) entries += double(from.entries);
     }
-    return entries;
+    const auto levels = double(step.levels);
+    const auto most = kShare * plan_.cost.entries + double(1 << 8);
+    step.levels_at_once =
+        std::int64_t(std::clamp(std::floor(levels * most / entries), 1.0, levels));
+    plan_.beside = std::max(plan_.beside, entries * double(step.levels_at_once) / levels);
   }
 
   const FactorModel& model_;

@@ -26,6 +26,7 @@ struct PlanStep {
   std::int64_t entries;  ///< of the message
   std::vector<TableSource> sources;
   std::vector<std::size_t> children;  ///< those of the sources that are messages: steps before
+  std::int64_t levels_at_once = 1;    ///< of its variable, as marginals come down to the children
 };
 
 struct EliminationPlan {
