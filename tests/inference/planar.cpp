@@ -9,7 +9,7 @@
 #include <marginalia/inference/enumeration.h>
 
 using namespace marginalia;
-using test::Law;
+using test::CouplingLaw;
 using torch::Tensor;
 
 namespace {
@@ -38,7 +38,7 @@ double largest_gap(const Tensor& a, const Tensor& b) {
 TEST_CASE("planar log Z, energy and heat capacity are those of enumeration on every surface") {
   for (const auto& surface : test::kSurfaces)
     for (const auto& [rows, columns] : {std::pair{3, 3}, {3, 4}, {4, 3}, {4, 4}, {3, 5}})
-      for (const auto law : {Law::kGaussian, Law::kSigns, Law::kEqual}) {
+      for (const auto law : {CouplingLaw::kGaussian, CouplingLaw::kSigns, CouplingLaw::kEqual}) {
         INFO(surface.name, ", ", rows, ", ", columns, ", ", int(law));
         const auto drawn = test::lattice(rows, columns, surface.around, surface.up, 0.7, law, 1);
         const test::Factored energy(drawn.model);
@@ -67,7 +67,7 @@ TEST_CASE("planar log Z of graphs given with positions is that of enumeration") 
 TEST_CASE("planar sums of 2 to 8 sites, with signs, are those of enumeration") {
   torch::manual_seed(3);
   for (const auto& surface : test::kSurfaces)
-    for (const auto law : {Law::kGaussian, Law::kSigns}) {
+    for (const auto law : {CouplingLaw::kGaussian, CouplingLaw::kSigns}) {
       INFO(surface.name, ", ", int(law));
       const auto drawn = test::lattice(4, 4, surface.around, surface.up, 0.6, law, 5);
       const test::Factored energy(drawn.model);
@@ -97,7 +97,7 @@ TEST_CASE("planar sums of 2 to 8 sites, with signs, are those of enumeration") {
 }
 
 TEST_CASE("planar sums of a checkerboard hang together across faces") {
-  const auto drawn = test::lattice(4, 4, false, false, 0.8, Law::kSigns, 7);
+  const auto drawn = test::lattice(4, 4, false, false, 0.8, CouplingLaw::kSigns, 7);
   const test::Factored energy(drawn.model);
   const EnumerationOracle truth(energy);
   const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
@@ -113,7 +113,7 @@ TEST_CASE("planar log Z of random signs on tori is that of elimination, to the d
     for (std::uint64_t seed = 0; seed < 100; ++seed) {
       INFO(beta, ", ", seed);
       const auto side = 6 + int(seed % 2);
-      const auto drawn = test::lattice(side, side, true, true, beta, Law::kSigns, seed);
+      const auto drawn = test::lattice(side, side, true, true, beta, CouplingLaw::kSigns, seed);
       const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
       if (!planar.lost().empty()) {
         ++refused;
@@ -135,7 +135,7 @@ TEST_CASE("digits left are right from hot to cold, and too few are refused") {
     double least = 17;
     for (std::uint64_t seed = 0; seed < 10; ++seed) {
       INFO(beta, ", ", seed);
-      const auto drawn = test::lattice(8, 8, seed % 2, seed % 2, beta, Law::kSigns, seed);
+      const auto drawn = test::lattice(8, 8, seed % 2, seed % 2, beta, CouplingLaw::kSigns, seed);
       const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
       least = std::min(least, *planar.digits());
       CHECK(planar.lost().empty() == (*planar.digits() >= 3));
@@ -147,14 +147,14 @@ TEST_CASE("digits left are right from hot to cold, and too few are refused") {
     last = least;
   }
   CHECK(last < 5);
-  const auto frozen = test::lattice(8, 8, true, true, 50, Law::kSigns, 1);
+  const auto frozen = test::lattice(8, 8, true, true, 50, CouplingLaw::kSigns, 1);
   CHECK(PlanarIsing(frozen.model, frozen.space(), frozen.drawing).lost() ==
         "too cold for double precision: 0 digits of Z would be left, 3 are asked for (the largest "
         "coupling is 50 nats)");
 }
 
 TEST_CASE("what is not planar or not without fields is refused by name") {
-  auto drawn = test::lattice(2, 2, false, false, 1, Law::kEqual, 0);
+  auto drawn = test::lattice(2, 2, false, false, 1, CouplingLaw::kEqual, 0);
   CHECK(PlanarIsing::obstacle(drawn.model, drawn.drawing).empty());
   auto crossed = drawn;
   crossed.add_bond(0, 3, 1);
@@ -188,7 +188,7 @@ TEST_CASE("what is not planar or not without fields is refused by name") {
 
 TEST_CASE("scattered evidence is refused with figures, and nearest sets can be summed") {
   torch::manual_seed(1);
-  const auto drawn = test::lattice(24, 24, true, true, 0.5, Law::kSigns, 2);
+  const auto drawn = test::lattice(24, 24, true, true, 0.5, CouplingLaw::kSigns, 2);
   const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
   auto scattered = torch::full({1, 576}, kUnknown, torch::kLong);
   for (std::int64_t r = 0; r < 24; r += 4)

@@ -22,10 +22,10 @@ struct Drawn {
   }
 };
 
-enum class Law { kGaussian, kSigns, kEqual };
+enum class CouplingLaw { kGaussian, kSigns, kEqual };
 
 /// rows x columns, each axis open or periodic, couplings of size beta.
-inline Drawn lattice(int rows, int columns, bool around, bool up, double beta, Law law,
+inline Drawn lattice(int rows, int columns, bool around, bool up, double beta, CouplingLaw law,
                      std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<> normal;
@@ -33,9 +33,9 @@ inline Drawn lattice(int rows, int columns, bool around, bool up, double beta, L
   drawn.model.cardinalities.assign(std::size_t(rows * columns), 2);
   drawn.drawing.periods = {around ? columns : 0.0, up ? rows : 0.0};
   const auto draw = [&] {
-    return law == Law::kGaussian ? normal(random)
-           : law == Law::kEqual  ? 1
-                                 : (random() >> 63 ? 1.0 : -1.0);
+    return law == CouplingLaw::kGaussian ? normal(random)
+           : law == CouplingLaw::kEqual  ? 1
+                                         : (random() >> 63 ? 1.0 : -1.0);
   };
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < columns; ++c) {

@@ -8,7 +8,7 @@
 #include "inference/planar/sampler.h"
 
 using namespace marginalia;
-using test::Law;
+using test::CouplingLaw;
 
 namespace {
 
@@ -47,18 +47,18 @@ double distance(const test::Drawn& drawn) {
 
 TEST_CASE("the law of planar samples is that of the model on every surface") {
   for (const auto& surface : test::kSurfaces)
-    for (const auto law : {Law::kGaussian, Law::kSigns}) {
+    for (const auto law : {CouplingLaw::kGaussian, CouplingLaw::kSigns}) {
       INFO(surface.name, ", ", int(law));
       CHECK(distance(test::lattice(3, 3, surface.around, surface.up, 0.8, law, 4)) < 1e-10);
     }
-  CHECK(distance(test::lattice(2, 5, false, false, 0.8, Law::kGaussian, 4)) < 1e-10);
-  CHECK(distance(test::lattice(3, 4, true, false, 0.8, Law::kGaussian, 4)) < 1e-10);
+  CHECK(distance(test::lattice(2, 5, false, false, 0.8, CouplingLaw::kGaussian, 4)) < 1e-10);
+  CHECK(distance(test::lattice(3, 4, true, false, 0.8, CouplingLaw::kGaussian, 4)) < 1e-10);
   CHECK(distance(test::triangles(3, 3, 2)) < 1e-10);
 }
 
 TEST_CASE("at the critical coupling of a torus, where one Pfaffian vanishes, samples are exact") {
   const auto critical = 0.5 * std::log(1 + std::sqrt(2.0));
-  CHECK(distance(test::lattice(3, 3, true, true, critical, Law::kEqual, 0)) < 1e-10);
+  CHECK(distance(test::lattice(3, 3, true, true, critical, CouplingLaw::kEqual, 0)) < 1e-10);
 }
 
 TEST_CASE("planar samples complete evidence as the conditional law does") {
@@ -66,7 +66,8 @@ TEST_CASE("planar samples complete evidence as the conditional law does") {
   Stream stream(3, "planar");
   for (const auto& surface : test::kSurfaces) {
     CAPTURE(surface.name);
-    const auto drawn = test::lattice(4, 4, surface.around, surface.up, 0.5, Law::kGaussian, 6);
+    const auto drawn =
+        test::lattice(4, 4, surface.around, surface.up, 0.5, CouplingLaw::kGaussian, 6);
     const test::Factored energy(drawn.model);
     const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
     const EnumerationOracle truth(energy);

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Two bits that like to be equal, and one of them to be 1.
-constexpr const char* kPair = "MARKOV\n2\n2 2\n2\n2 0 1\n1 0\n4\n3 1 1 3\n2\n1 2\n";
+constexpr const char* kPairFile = "MARKOV\n2\n2 2\n2\n2 0 1\n1 0\n4\n3 1 1 3\n2\n1 2\n";
 /// One bit, with evidence in pair.uai.evid's form.
 constexpr const char* kBit = "MARKOV\n1\n2\n1\n1 0\n2\n1 4\n";
 
@@ -33,7 +33,7 @@ std::vector<Json> lines_of(const std::string& text) {
 struct Models {
   test::TempDir folder;
   Models() {
-    write_atomically(folder / "pair.uai", kPair);
+    write_atomically(folder / "pair.uai", kPairFile);
     write_atomically(folder / "pair.uai.evid", "1 1 0\n");
     write_atomically(folder / "bit.uai", kBit);
     write_atomically(folder / "bit.uai.MAR", "MAR\n1 2 0.2 0.8\n");
