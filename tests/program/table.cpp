@@ -65,9 +65,12 @@ std::string people() {
 
 const Tool& tool() {
   static const auto made = test::loaded_registry().make<Tool>(
-      Spec::from_text(R"({"type": "table"})"), ToolContext{.open = [](const fs::path& run) {
-        return lend(open_run(run, "", {test::loaded_registry()}));
-      }});
+      Spec::from_text(R"({"type": "table"})"),
+      ToolContext{.open =
+                      [](const fs::path& run) {
+                        return lend(open_run(run, "", {test::loaded_registry()}));
+                      },
+                  .say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); }});
   return *made;
 }
 

@@ -125,7 +125,7 @@ log f(x) = 0
 | `mode` | string | fast | fast, slow | pace |
 | `sizes` | integers | [4,5] | >= 1 | several |
 | `rates` | numbers | [] | <= 2 | several |
-| `tags` | strings | ["red"] | red, green | colours |
+| `tags` | string or strings | red | red, green | colours |
 | `weights` | object of numbers | {"log_z":100.0} | >= 0 | by name |
 | `rows` | integer or "all" | 10 | >= 1 | how many |
 | `file` | file |  |  | numbers |
@@ -205,7 +205,8 @@ TEST_CASE("the schema says what the reader accepts") {
         R"({"type":"integer","description":"D, variables","default":3,"minimum":1,"maximum":9})");
   CHECK(properties["mode"]["enum"].dump() == R"(["fast","slow"])");
   CHECK(properties["sizes"]["items"].dump() == R"({"type":"integer","minimum":1})");
-  CHECK(properties["tags"]["items"]["enum"].dump() == R"(["red","green"])");
+  CHECK(properties["tags"]["anyOf"][0]["enum"].dump() == R"(["red","green"])");
+  CHECK(properties["tags"]["anyOf"][1]["items"]["enum"].dump() == R"(["red","green"])");
   CHECK(properties["rows"]["anyOf"].dump() ==
         R"([{"type":"integer","minimum":1},{"const":"all"}])");
   CHECK(properties["base"]["$ref"] == "#/$defs/energy");

@@ -120,7 +120,7 @@ TEST_CASE("a wrong value is named with its place, what it is, and what would be 
   CHECK(fault(R"({"sizes": [1, 0]})") == R"("sizes" must be at least 1, not 0)");
   CHECK(fault(R"({"rates": [1, "a"]})") == R"("rates" must be a list of numbers, not [1,"a"])");
   CHECK(fault(R"({"rates": [3]})") == R"("rates" must be at most 2, not 3)");
-  CHECK(fault(R"({"tags": [1]})") == R"("tags" must be a list of strings, not [1])");
+  CHECK(fault(R"({"tags": [1]})") == R"("tags" must be a string, or a list of strings, not [1])");
   CHECK(fault(R"({"tags": ["gren"]})") ==
         R"("tags" must be one of red, green, not "gren"; did you mean "green"?)");
   CHECK(fault(R"({"weights": {"a": "b"}})") ==
@@ -183,7 +183,7 @@ TEST_CASE("a resolved component holds every default, and resolves to itself") {
       "energy", parsed(R"({"type": "toy", "rows": "all", "metrics": ["one"], "size": 4})"), faults);
   CHECK(first.dump() ==
         R"({"type":"toy","flag":false,"size":4,"ratio":0.25,"mode":"fast","sizes":[4,5],)"
-        R"("rates":[],"tags":["red"],"weights":{"log_z":100.0},"rows":"all","file":"",)"
+        R"("rates":[],"tags":"red","weights":{"log_z":100.0},"rows":"all","file":"",)"
         R"("metrics":[{"type":"one","power":1}],)"
         R"("inner":{"rate":0.5,"rule":"plain","factors":{},"metrics":[]}})");
   CHECK(all.check("energy", parsed(first.dump()), faults).dump() == first.dump());
