@@ -67,7 +67,8 @@ class Table(_Estimator, _Mixin, _Transformer):
     seconds: of training; family: a component of a spec, by default the exact families of experiments/tables/any.json; dataset:
     parameters of the dataset "csv" beside the file, as {"categories": ["zip"]}; seed: of splits, training and draws; out: the
     folder of the run, else one that lasts as long as this object. Frames keep their columns' names and index; arrays have
-    columns x0, x1, ... `run_` is the run, for all other questions.
+    columns x0, x1, ... Columns that are no variables, as ids and such as repeat another (`marginalia data describe` says
+    which), are passed on as they are, gaps too, and not drawn. `run_` is the run, for all other questions.
     """
 
     def __init__(self, seconds=30, family=None, dataset=None, seed=0, out=None, threads=0):
