@@ -33,5 +33,8 @@ if(python)
   set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-marginalia)
   set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS ON)
   set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "marginalia (= ${PROJECT_VERSION}), python3-numpy")
+  get_property(version GLOBAL PROPERTY MARGINALIA_PYTHON_VERSION)
+  # frames; and what the program opens for energies in Python
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS "python3-pandas, libpython${version}")
 endif()
 include(CPack)

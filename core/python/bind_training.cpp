@@ -35,6 +35,7 @@ auto freely(Told& told, int threads, Work work) {
     try {
       const py::gil_scoped_release free;
       const BorrowedThreads borrowed(threads);
+      const KeptGenerator kept;
       return work();
     } catch (const std::exception&) {
       told.rethrow();

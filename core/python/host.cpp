@@ -1,7 +1,9 @@
 #include "host.h"
 
+#include <mutex>
 #include <utility>
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <nlohmann/json.hpp>
 
@@ -54,6 +56,14 @@ Interrupts::~Interrupts() {
   if (!taken_) return;
   sigaction(SIGINT, &before_, nullptr);
   interrupted = nullptr;
+}
+
+KeptGenerator::KeptGenerator() : state_(at::detail::getDefaultCPUGenerator().get_state()) {}
+
+KeptGenerator::~KeptGenerator() {
+  auto generator = at::detail::getDefaultCPUGenerator();
+  const std::lock_guard lock(generator.mutex());
+  generator.set_state(state_);
 }
 
 template <class Call>

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
 #include <pybind11/pybind11.h>
 
 #include <marginalia/json.h>
@@ -63,6 +64,19 @@ class Interrupts {
  private:
   bool taken_ = false;
   struct sigaction before_ {};
+};
+
+/// LibTorch's own generator, which the host seeds when it makes a model: as Python's torch had it,
+/// afterwards.
+class KeptGenerator {
+ public:
+  KeptGenerator();
+  ~KeptGenerator();
+  KeptGenerator(const KeptGenerator&) = delete;
+  KeptGenerator& operator=(const KeptGenerator&) = delete;
+
+ private:
+  at::Tensor state_;
 };
 
 /// What a run tells Python while it goes on. Ctrl-C, and an exception in a callback, end training

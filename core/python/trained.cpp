@@ -39,6 +39,7 @@ OpenRun open(const Host& host, const std::string& folder, const std::string& che
   const auto open = [&] {
     const py::gil_scoped_release free;
     const BorrowedThreads borrowed(threads);
+    const KeptGenerator kept;
     return open_run(folder, checkpoint, host.environment(device, threads), warning_hooks(told));
   };
   auto run = open();

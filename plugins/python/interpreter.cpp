@@ -32,7 +32,8 @@ class Api {
     library_ = dlopen(kLibrary, RTLD_NOW | RTLD_GLOBAL);
     if (!library_)
       throw SpecError(
-          fmt::format("needs {} ({}); on Debian: apt install libpython3-dev", kLibrary, dlerror()));
+          fmt::format("needs {} ({}); on Debian: apt install libpython" MARGINALIA_PYTHON_VERSION,
+                      kLibrary, dlerror()));
   }
   template <class Function>
   Function* find(const char* name) const {

@@ -133,6 +133,18 @@ class Data(InFolder):
         self.assertEqual([len(part) for part in of_three.splits], [2, 0, 0])
 
 
+    def test_letters(self):
+        data = marginalia.Dataset(["ACGT", "AAAA", "CCGT"] * 10, alphabet="ACGT")
+        self.assertEqual(data.splits[0].shape[1], 4)
+        self.assertEqual(sorted(set(map(tuple, data.splits[0].tolist()))), [(0, 0, 0, 0), (0, 1, 2, 3), (1, 1, 2, 3)])
+        run = marginalia.run({"seed": 1, "dataset": data, "family": {"type": "chow_liu"}, "training": {"steps": 1},
+                              "evaluation": {"metrics": []}}, out=self.folder / "run")
+        self.assertGreater(run.marginals("AAAA").value, run.marginals("GGGG").value)
+        self.assertEqual(run.text([0, 1, 2, 3]), "ACGT")
+        with self.assertRaisesRegex(ValueError, "'X' is none of the letters ACGT"):
+            marginalia.Dataset(["ACGX"], alphabet="ACGT")
+
+
 def thirty_lines():
     """An autoregressive sampler of numpy, fitted by enumeration: the law of ISING, each conditional a little off."""
     x = states(6)
@@ -294,6 +306,14 @@ class Manners(InFolder):
         child.start()
         self.assertIn("was forked after marginalia had been used", queue.get(timeout=60))
         child.join(60)
+
+    @unittest.skipUnless(torch, "PyTorch is not installed (python3-torch)")
+    def test_the_generator_of_torch_goes_on_as_it_was(self):
+        torch.manual_seed(7)
+        expected = torch.rand(3)
+        torch.manual_seed(7)
+        marginalia.load(marginalia.run(spec(ISING), out=self.folder / "run").folder)
+        self.assertTrue(torch.equal(torch.rand(3), expected))
 
     def test_a_second_libtorch_is_refused_by_path(self):
         other = self.folder / "libtorch_cpu.so"

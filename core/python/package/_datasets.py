@@ -14,7 +14,8 @@ class Dataset(_Component):
         marginalia.run({"marginalia": 2, "dataset": data, ...})
 
     x: an array, frame or list of rows; None, NaN or masked where nothing was observed. What is not given is taken from x by
-    `split`, shares that stand for what is left out too, in an order drawn by `seed`.
+    `split`, shares that stand for what is left out too, in an order drawn by `seed`. alphabet: the text of each level; of
+    letters, rows may be texts.
     """
     kind = "dataset"
 
@@ -23,17 +24,20 @@ class Dataset(_Component):
         if hasattr(x, "columns") and names is None:
             names = [str(column) for column in x.columns]
         if not hasattr(x, "shape"):
-            x = numpy.asarray(list(x))
+            x = list(x)
+            x = x if x and isinstance(x[0], str) else numpy.asarray(x)
+        levels = len(alphabet) if alphabet and levels is None else levels
         if levels is None and cardinalities is None and values is None:
             raise TypeError("say levels=K, cardinalities=[K_1, ..., K_D] or values=(...): what rows may hold is not told by "
                             "those that are there")
-        self.cardinalities = _cardinalities(x.shape[-1], levels, cardinalities, values)
+        self.cardinalities = _cardinalities(len(x[0]) if isinstance(x, list) else x.shape[-1], levels, cardinalities, values)
         self.shape = _shape(shape, self.cardinalities)
         self.alphabet, self.names = list(alphabet or []), list(names or [])
         space = Space({"cardinalities": self.cardinalities, "shape": self.shape, "alphabet": self.alphabet,
                        "names": self.names})
         given = {"train": x, "validation": validation, "test": test}
-        rows = {part: to_levels(of, space, values, what=part)[0] for part, of in given.items() if of is not None}
+        read = _reader(self.alphabet) if self.alphabet else None
+        rows = {part: to_levels(of, space, values, what=part, read=read)[0] for part, of in given.items() if of is not None}
         self.splits = _split(rows, split, seed)
         self.name = name or _sources.digest("Dataset", self.cardinalities, self.shape, *self.splits)
         self.dataset = _sources.define("dataset", self.name, self)
@@ -49,6 +53,16 @@ class Dataset(_Component):
     def __repr__(self):
         return f"<marginalia.Dataset of {' + '.join(str(len(part)) for part in self.splits)} rows, " \
                f"{len(self.cardinalities)} variables>"
+
+
+def _reader(alphabet):
+    """Texts of one letter a level as levels."""
+    def read(text):
+        wrong = [letter for letter in text if letter not in alphabet]
+        if wrong:
+            raise ValueError(f"{text!r}: {wrong[0]!r} is none of the letters {''.join(alphabet)}")
+        return numpy.array([alphabet.index(letter) for letter in text])
+    return read
 
 
 def _split(rows, shares, seed):

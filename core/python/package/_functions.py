@@ -17,8 +17,8 @@ class _Component:
 
 
 class _Density(_Component):
-    def __init__(self, function, name, cardinalities, shape, values, sign):
-        self.name, self.cardinalities, self.shape = name, cardinalities, shape
+    def __init__(self, function, name, cardinalities, shape, alphabet, values, sign):
+        self.name, self.cardinalities, self.shape, self.alphabet = name, cardinalities, shape, alphabet
         self._function, self._values, self._sign, self._changes, self._given = function, values, sign, None, {}
 
     def log_density(self, x):
@@ -40,7 +40,7 @@ class _Density(_Component):
             inspect.signature(self._function).bind(None, **given)
         except TypeError as error:
             raise TypeError(f"{where} is called with the parameters {given}: {error}") from None
-        made = _Density(self._function, self.name, self.cardinalities, self.shape, self._values, self._sign)
+        made = _Density(self._function, self.name, self.cardinalities, self.shape, self.alphabet, self._values, self._sign)
         made._changes, made._given = self._changes, given
         return made
 
@@ -62,13 +62,13 @@ def _shape(shape, cardinalities):
     return shape
 
 
-def _decorator(variables, levels, cardinalities, values, shape, name, sign):
+def _decorator(variables, levels, cardinalities, values, shape, alphabet, name, sign):
     cardinalities = _cardinalities(variables, levels, cardinalities, values)
     shape = _shape(shape, cardinalities)
 
     def decorate(function):
         called = name or _sources.free("energy", function)
-        component = _Density(function, called, cardinalities, shape, values, sign)
+        component = _Density(function, called, cardinalities, shape, list(alphabet or []), values, sign)
 
         def local(changes):
             """Makes a function of full states that returns its value at every single change, [B, D, K], what Gibbs sweeps
@@ -84,7 +84,7 @@ def _decorator(variables, levels, cardinalities, values, shape, name, sign):
     return decorate
 
 
-def log_density(variables=None, levels=2, shape=None, cardinalities=None, values=None, name=None):
+def log_density(variables=None, levels=2, shape=None, cardinalities=None, values=None, alphabet=None, name=None):
     """Makes a function of states an energy.
 
         @marginalia.log_density(variables=16, values=(-1, 1))
@@ -93,17 +93,18 @@ def log_density(variables=None, levels=2, shape=None, cardinalities=None, values
 
         marginalia.run({"marginalia": 2, "energy": chain.energy, ...})
 
-    cardinalities: [D], where variables differ in how many levels they have. The function is called once a batch, never by
+    cardinalities: [D], where variables differ in how many levels they have; alphabet: the text of each level, in which states
+    may then be asked about and are shown. The function is called once a batch, never by
     two threads at once; what it raises ends the run, with its traceback. A second function may say what it is at every
     single change: `@chain.local def changes(x): ...` returns [B, D, K]. A spec names what a file defines by
     {"type": "python", "file": "FILE.py", "name": "chain", "parameters": {...}}; the parameters are keyword arguments.
     """
-    return _decorator(variables, levels, cardinalities, values, shape, name, 1)
+    return _decorator(variables, levels, cardinalities, values, shape, alphabet, name, 1)
 
 
-def energy(beta=1, variables=None, levels=2, shape=None, cardinalities=None, values=None, name=None):
+def energy(beta=1, variables=None, levels=2, shape=None, cardinalities=None, values=None, alphabet=None, name=None):
     """As log_density, of a function that returns energies E: log f = -beta E."""
-    return _decorator(variables, levels, cardinalities, values, shape, name, -beta)
+    return _decorator(variables, levels, cardinalities, values, shape, alphabet, name, -beta)
 
 
 class Factors(_Component):
