@@ -17,7 +17,8 @@ namespace marginalia {
 ///   p(v | S) = exp(sum_j t_j(S, v) - m_v(S)),
 /// so that samples, and the marginals of all variables at once, come from one pass the other way.
 /// Evidence takes its variables out before the order is chosen. Messages are float64 with a scale
-/// each, wherever no product of theirs can underflow, and logs elsewhere. Source: Dechter (1999), doi:10.1016/S0004-3702(99)00059-4 (bucket elimination).
+/// each, wherever no product of theirs can underflow, and logs elsewhere. Source: Dechter (1999),
+/// doi:10.1016/S0004-3702(99)00059-4 (bucket elimination).
 class MARGINALIA_API Elimination final : public Oracle {
  public:
   Elimination(FactorModel model, StateSpace space);

@@ -25,8 +25,8 @@ MARGINALIA_API Tensor log_conditionals_of(const Tensor& p, const Tensor& partial
 
 /// Answers kLogMarginal, kConditionals and kSample, each exactly and of sets of values too, and
 /// kMaxProbable where the model does; a state with log p(x_U | x_S, A), of which that of
-/// kMaxProbable is the largest or a lower bound on it, as the model says. Throws ImpossibleGiven for a row that is
-/// conditioned on what has probability zero.
+/// kMaxProbable is the largest or a lower bound on it, as the model says. Throws ImpossibleGiven
+/// for a row that is conditioned on what has probability zero.
 MARGINALIA_API Answer answer_exactly(const ExactModel& model, const Query& query, Stream& stream);
 /// What answer_exactly offers, as "one_pass", for Family::capabilities(); `passes` in words.
 MARGINALIA_API std::vector<Capability> capabilities_of_exact(const std::string& passes);
