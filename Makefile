@@ -70,6 +70,7 @@ slow: build pytorch
 
 bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)
+	PYTHONPATH=build/release/python /usr/bin/python3 tests/bench/python.py
 
 # Exact sums and most probable states of the public UAI models, beside toulbar2.
 bench-exact: build

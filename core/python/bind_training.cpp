@@ -2,15 +2,19 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 #include <nlohmann/json.hpp>
+
+#include <marginalia/error.h>
 
 #include "bind.h"
 #include "host.h"
 #include "host/execution/run.h"
 #include "host/execution/study_runner.h"
 #include "host/experiment/settings.h"
+#include "records/study/study.h"
 
 namespace marginalia::python {
 namespace {
@@ -106,6 +110,17 @@ class Loop {
   std::unique_ptr<SteppedRun> run_;
 };
 
+/// Functions of Python are called from the thread that asked, which experiments at a time are not.
+void refuse_python(const Study& study) {
+  for (const auto& experiment : study.experiments)
+    for (const char* const kind : {"energy", "dataset", "family"})
+      if (experiment.spec.contains(kind) && experiment.spec[kind].value("type", "") == "python")
+        throw SpecError(fmt::format(
+            "jobs: {}'s {} is of Python, which is called by one thread alone: jobs must be 1, or "
+            "use the program, whose jobs are processes (marginalia study FILE --jobs N)",
+            experiment.name, kind));
+}
+
 }  // namespace
 
 void bind_training(py::module_& module) {
@@ -146,6 +161,7 @@ void bind_training(py::module_& module) {
     const auto result = lived(threads, say, py::none(), [&](const Hooks& hooks) {
       const auto environment = host.environment("", threads);
       StudyRunner runner({manifest, folder, "auto", only, at_once}, environment, hooks);
+      if (at_once > 1) refuse_python(runner.study());
       return runner.run(in_this_process(environment, hooks));
     });
     py::dict told;

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/error.h>
 #include <marginalia/python.h>
 
@@ -45,4 +46,5 @@ std::shared_ptr<Family> family(const PythonSource& source, const FamilyContext& 
 
 extern "C" __attribute__((visibility("default")))
 const marginalia::PythonParts marginalia_python_parts{
-    marginalia::python::energy, marginalia::python::dataset, marginalia::python::family};
+    marginalia::kBuildStamp, marginalia::python::energy, marginalia::python::dataset,
+    marginalia::python::family};

@@ -3,12 +3,14 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <marginalia/build_stamp.h>
 #include <marginalia/error.h>
 
 namespace marginalia::python {
@@ -134,9 +136,13 @@ const PythonParts& load() {
   if (!Py_IsInitialized()) start(api);
   const auto file = import_module(api);
   auto* const module = dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
-  const auto* const parts = module ? dlsym(module, kPythonParts) : nullptr;
-  if (!parts) throw SpecError(fmt::format("{} is of another version of marginalia", file));
-  return *static_cast<const PythonParts*>(parts);
+  const auto* const parts =
+      module ? static_cast<const PythonParts*>(dlsym(module, kPythonParts)) : nullptr;
+  if (!parts || std::strcmp(parts->stamp, kBuildStamp) != 0)
+    throw SpecError(
+        fmt::format("{} is of another build ({}) than this program ({}): install both from one",
+                    file, parts ? parts->stamp : "one without a stamp", kBuildStamp));
+  return *parts;
 }
 
 }  // namespace

@@ -289,6 +289,16 @@ class OnTheCommandLine(Files):
         self.assertEqual(code, 2)
         self.assertIn("there is no bin/python3", error)
 
+    def test_a_module_of_another_build(self):
+        package = self.folder / "other" / "marginalia"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "_host.py").write_text("__file__ = 'libm.so.6'\n")  # loaded, and without a stamp
+        (self.folder / "spec.json").write_text(json.dumps({"marginalia": 2, "energy": {"type": "python", "file": "mine.py", "name": "fields"}}))
+        code, _, error = self.call("exact", "spec.json", PYTHONPATH=str(package.parent))
+        self.assertEqual(code, 2)
+        self.assertRegex(error, "libm.so.6 is of another build .one without a stamp. than this program .headers .*: install both")
+
     def test_a_project_of_ones_own(self):
         self.assertEqual(self.call("new", "energy", "my_energy", "--language", "python")[0], 0)
         code, out, error = self.call("exact", "my_energy/spec.json")

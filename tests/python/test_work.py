@@ -249,6 +249,8 @@ class Frames(InFolder):
         found = marginalia.runs(self.folder, where={"family.type": "mam"})
         self.assertEqual(found["family"].tolist(), ["mam", "mam"])
         self.assertEqual(len(marginalia.runs(self.folder, where=lambda record: record["spec"]["seed"] == 1)), 2)
+        with self.assertRaisesRegex(ValueError, "elsewhere-seed0's family is of Python, which is called by one thread alone"):
+            marginalia.study(self.folder / "study.json", out=self.folder / "two at once", jobs=2)
         again = marginalia.study(self.folder / "study.json", out=self.folder / "study")
         self.assertEqual(again.table().shape, table.shape)
 

@@ -20,6 +20,7 @@ struct PythonSource {
 /// What the module of Python makes of such sources: the symbol `kPythonParts` of its library, by
 /// which plugins reach it. All throw SpecError for what is not there or is not what it should be.
 struct PythonParts {
+  const char* stamp;  ///< kBuildStamp of the module, which must be the plugin's
   std::shared_ptr<Energy> (*energy)(const PythonSource&);
   std::shared_ptr<Dataset> (*dataset)(const PythonSource&);
   std::shared_ptr<Family> (*family)(const PythonSource&, const FamilyContext&);

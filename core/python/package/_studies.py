@@ -44,7 +44,7 @@ def study(manifest, out=None, only=(), jobs=1, threads=0, say=None):
     """Runs the experiments of a manifest that are not finished, and compares them. -> the study.
 
     manifest: a file, or a dict, which is kept beside `out`, as OUT.json, where the files that it names are looked for; jobs:
-    experiments at a time, each on a thread of its own, which calls functions of Python as well.
+    experiments at a time, each on a thread of its own; 1 where one is of Python, whose functions are called by one thread alone.
     """
     if isinstance(manifest, dict):
         folder = pathlib.Path(out) if out is not None else _specs.free("study")
