@@ -99,6 +99,7 @@ class Csv final : public Dataset {
   const StateSpace& space() const override { return space_; }
   std::int64_t size(Split split) const override { return of(split).levels.size(0); }
   bool has_gaps() const override { return has_gaps_; }
+  Tensor ordered() const override;
   std::string to_text(const Tensor& state) const override;
   Tensor from_text(const PartialText& text) const override;
   Json description() const override;
@@ -304,6 +305,17 @@ Csv::Csv(const Params& params) {
   if (params.test) parts_[2] = read_part(params.test, form, Split::kTest);
   for (const auto& part : parts_)
     has_gaps_ = has_gaps_ || (part.levels < 0).any().item<bool>();
+}
+
+/// Of numbers, dates and integers all but the level of a gap.
+Tensor Csv::ordered() const {
+  auto ordered = torch::zeros({space_.dimension(), space_.levels()}, torch::kBool);
+  for (std::int64_t i = 0; i < space_.dimension(); ++i) {
+    const auto& column = encoding(i).column();
+    if (!column.has_density() && column.kind != Kind::kInteger) continue;
+    ordered[i].slice(0, 0, encoding(i).levels() - (column.missing_is_category ? 1 : 0)).fill_(true);
+  }
+  return ordered;
 }
 
 std::string Csv::summary() const {

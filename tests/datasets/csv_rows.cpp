@@ -144,3 +144,18 @@ TEST_CASE("csv: numbers are handed over in units of their resolution where all a
   const CsvData mixed("s,n\nx,1\ny,2\nx,3\ny,1\nx,2\ny,3\nx,1\ny,2\nx,3\ny,5\n");
   CHECK_FALSE(mixed.data->recorded(Split::kTrain, torch::arange(2)).defined());
 }
+
+TEST_CASE("csv: numbers, dates and integers lie on a scale, labels and gaps do not") {
+  std::string text = "size,day,rooms,owner\n";
+  for (int n = 0; n < 200; ++n)
+    text += fmt::format("{},2024-01-{:02},{},{}\n", n % 9 == 4 ? "" : fmt::format("{}.5", n * n),
+                        n % 28 + 1, n % 3, n % 2 ? "yes" : "no");
+  const CsvData table(text, R"(, "bins": 4, "gaps_as_values": ["size"])");
+  const auto& space = table.data->space();
+  const auto ordered = table.data->ordered();
+  auto expected = space.possible();
+  expected[0][space.cardinalities[0] - 1] = false;  // the gap
+  expected[3].fill_(false);
+  CHECK(space.names == std::vector<std::string>{"size", "day", "rooms", "owner"});
+  CHECK(ordered.equal(expected));
+}

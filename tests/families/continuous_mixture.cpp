@@ -8,6 +8,7 @@
 #include "marginalia_test.h"
 #include "plugins/families/continuous_mixture/leaves.h"
 #include "plugins/families/continuous_mixture/points.h"
+#include "plugins/families/continuous_mixture/scales.h"
 #include "shared/trees/mixture.h"
 #include "small_models.h"
 
@@ -58,6 +59,50 @@ test::TrainedOnRows trained_mixture(const std::string& more, int steps) {
                                  more + "}",
                              steps);
 }
+
+/// A family after `steps` on 100 pairs of numbers with a correlation of .9, 40 of them to learn
+/// from (the next 20, and the last 40, to stop and to judge by), and one label.
+struct TrainedOnNumbers {
+  test::TempDir folder;
+  std::unique_ptr<Experiment> experiment;
+  TrainedOnNumbers(const std::string& more, int bins, int steps) {
+    torch::manual_seed(21);
+    const auto z = torch::randn({100, 2}, torch::kDouble);
+    std::ofstream file(folder / "numbers.csv");
+    file << "u,v,label\n";
+    for (std::int64_t n = 0; n < 100; ++n) {
+      const auto u = z[n][0].item<double>(), other = z[n][1].item<double>();
+      const auto v = .9 * u + std::sqrt(1 - .81) * other;
+      file << fmt::format("{:.3f},{},{}\n", u, n % 10 == 3 ? "" : fmt::format("{:.3f}", v),
+                          other > 0 ? "yes" : "no");
+    }
+    file.close();
+    const auto text = fmt::format(
+        R"({{"marginalia": 2, "seed": 1,
+             "dataset": {{"type": "csv", "file": "numbers.csv", "bins": {}, "gaps_as_values": ["v"],
+                          "split": {{"type": "shares", "valid": 0.2, "test": 0.4}}}},
+             "family": {{"type": "continuous_mixture", "latents": 2, "hidden": 16, "layers": 2,
+                         "points": 64, "points_test": 128{}}},
+             "training": {{"steps": {}, "batch_size": 40, "optimizer": {{"learning_rate": 0.01}}}}}})",
+        bins, more, steps);
+    const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
+    experiment =
+        std::make_unique<Experiment>(test::in_float32(spec), test::loaded_registry(), "cpu");
+    train(*experiment, RunDirectory::create(folder / "run", false), {}, {});
+    experiment->family->set_training(false);
+  }
+  /// Mean log p of the test rows.
+  double held_out() const {
+    const auto& data = *experiment->dataset;
+    const auto rows = data.rows(Split::kTest, torch::arange(data.size(Split::kTest)));
+    Stream stream(1, "test");
+    return experiment->family->answer({QueryKind::kLogMarginal, rows}, stream)
+        .value.mean()
+        .item<double>();
+  }
+};
+
+const std::string kPolynomials = R"(, "numbers": {"type": "polynomials", "degree": 2})";
 
 }  // namespace
 
@@ -183,6 +228,37 @@ TEST_CASE("latent optimisation trains points and weights, the decoder no more, a
   }
 }
 
+TEST_CASE("numbers: log-odds are polynomials in the normal scores of their levels") {
+  // Levels of 4, 8 and 4 of 16 rows, each counted once more than it was seen: their middles lie at
+  // 1/8, 1/2 and 7/8, so that t = -a, 0, a with E t^2 = a^2 / 2, and phi_1 = sqrt(2) t / a.
+  const StateSpace space{{3, 3}, {2}};
+  const auto counts = torch::tensor({{3.0, 7.0, 3.0}, {5.0, 5.0, 9.0}}, torch::kDouble);
+  const auto ordered = torch::tensor({{1, 1, 1}, {0, 0, 0}}).to(torch::kBool);
+  const auto tilt = mixture::scale_basis(space, counts, ordered, 1);
+  const auto root = std::sqrt(2.0);
+  const auto expected = torch::tensor(
+      {{root, 2 * root, 0.0, 0.0}, {0.0, 0.0, 1.0, 0.0}, {0.0, 0.0, 0.0, 1.0}}, torch::kDouble);
+  CHECK((tilt * tilt[0][0].sign()).slice(0, 0, 1).allclose(expected.slice(0, 0, 1)));
+  CHECK(tilt.slice(0, 1).equal(expected.slice(0, 1)));
+  // phi_2 = b (t^2 - E t^2), E phi_2^2 = 1: b = 2 / a^2, so phi_2 = 1, -1, 1.
+  const auto wide = mixture::scale_basis(space, counts, ordered, 5);
+  CHECK(wide.sizes() == at::IntArrayRef({4, 4}));  // three levels: no degree above 2
+  CHECK(wide[1].abs().allclose(torch::tensor({2.0, 0.0, 0.0, 0.0}, torch::kDouble), 0, 1e-12));
+  // The last level of a scale may be a gap, which has a number of its own.
+  const auto gap = torch::tensor({{1, 1, 0}, {0, 0, 0}}).to(torch::kBool);
+  const auto beside = mixture::scale_basis(space, counts, gap, 2);
+  CHECK(beside.sizes() == at::IntArrayRef({4, 4}));
+  CHECK(beside[0][0].abs().item<double>() > 0.1);
+  CHECK(beside[1].slice(0, 1).equal(torch::tensor({1.0, 0.0, 0.0}, torch::kDouble)));
+}
+
+TEST_CASE("polynomials of numbers stay exact, and learn numbers from few rows") {
+  test::check_exact(*TrainedOnNumbers(kPolynomials, 4, 40).experiment->family);
+  const auto levels = TrainedOnNumbers("", 16, 400).held_out(),
+             curves = TrainedOnNumbers(kPolynomials, 16, 400).held_out();
+  CHECK(curves > levels + 0.2);
+}
+
 TEST_CASE("a continuous mixture learns bits that repeat") {
   const auto divergence = [](const std::string& leaves, int steps) {
     return test::divergence_of_bits(
@@ -256,4 +332,10 @@ TEST_CASE("a continuous mixture says what it lacks") {
         where + R"("objective": "reinforce" needs an "energy"; the spec has none)");
   CHECK(refused(energy, R"("refinement": "latent_optimisation")") ==
         where + R"("refinement": "latent_optimisation" is of the likelihood of data)");
+  CHECK(refused(table, R"("numbers": "polynomials")") ==
+        where + R"("numbers": "polynomials" needs a "dataset" that knows which of its variables )" +
+            "are numbers, as csv does");
+  CHECK(refused(table, R"("numbers": "polynomials", "leaves": "chow_liu")") ==
+        where +
+            R"("numbers": "polynomials" is of independent leaves, not of "leaves": "chow_liu")");
 }

@@ -1,4 +1,6 @@
 """Tables of mixed columns in the manner of scikit-learn."""
+import json
+import pathlib
 import pickle
 import unittest
 import warnings
@@ -7,6 +9,7 @@ import numpy
 
 import marginalia
 from common import InFolder
+from marginalia import _tables
 
 try:
     import pandas
@@ -33,6 +36,12 @@ def people(count=600, seed=3):
 
 @unittest.skipUnless(pandas, "pandas is not installed (python3-pandas)")
 class Tables(InFolder):
+    def test_it_trains_what_the_spec_of_tables_trains(self):
+        file = pathlib.Path(__file__).resolve().parent.parent.parent / "experiments/tables/any.json"
+        spec = json.loads(file.read_text(encoding="utf-8"))
+        self.assertEqual(_tables.FAMILY, spec["family"])
+        self.assertEqual(_tables.TRAINING, {key: of for key, of in spec["training"].items() if key != "budget"})
+
     def fitted(self, **more):
         return marginalia.Table(seconds=2, family=QUICK, **more).fit(people())
 

@@ -68,6 +68,7 @@ class WithoutFold final : public Dataset {
     return split == Split::kTrain ? kept_.size(0) : whole_->size(split);
   }
   bool has_gaps() const override { return whole_->has_gaps(); }
+  Tensor ordered() const override { return whole_->ordered(); }
 
  private:
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const override {

@@ -51,6 +51,7 @@ class DrawnRows final : public Dataset {
   const StateSpace& space() const override { return whole_->space(); }
   std::int64_t size(Split split) const override;
   bool has_gaps() const override { return whole_->has_gaps(); }
+  Tensor ordered() const override { return whole_->ordered(); }
 
  private:
   Tensor compute_rows(Split split, const Tensor& indices, std::uint64_t epoch_key) const override;

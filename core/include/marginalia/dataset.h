@@ -33,6 +33,10 @@ class MARGINALIA_API Dataset : public Component {
   /// what was observed alone.
   virtual bool has_gaps() const { return false; }
 
+  /// Which levels of each variable lie on a scale, in ascending order, as those of numbers do:
+  /// bool [D, K]; undefined (the default): nothing is known of it.
+  virtual Tensor ordered() const;
+
   /// What its files were taken for, as columns and their kinds: what a run keeps of it, for tools.
   /// Null: nothing (the default).
   virtual Json description() const;

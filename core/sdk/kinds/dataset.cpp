@@ -55,6 +55,10 @@ Tensor Dataset::weights(Split split, const Tensor& indices) const {
   return compute_weights(split, indices);
 }
 
+Tensor Dataset::ordered() const {
+  return {};
+}
+
 Json Dataset::description() const {
   return {};
 }

@@ -27,6 +27,7 @@
 #include "leaves.h"
 #include "params.h"
 #include "points.h"
+#include "scales.h"
 #include "shared/families/reinforce.h"
 
 namespace {
@@ -74,7 +75,7 @@ class ContinuousMixture final : public Family {
     const auto fitted = fit_tree(context.dataset, tree);
     leaves_ = tree ? mixture::tree_leaves(space_, fitted) : mixture::independent_leaves(space_);
     decoder_ = std::make_shared<mixture::Decoder>(params.latents, params.hidden, params.layers,
-                                                  leaves_->outputs());
+                                                  leaves_->outputs(), basis_of(context.dataset));
     const auto type = type_beside(precision_.training);
     {
       torch::NoGradGuard no_grad;
@@ -143,6 +144,21 @@ class ContinuousMixture final : public Family {
     const auto counts = trees::count_values(*dataset, pairs);
     return pairs ? trees::chow_liu(counts, space_, double(K))
                  : trees::independent(counts, space_, double(K));
+  }
+
+  /// Undefined where log-odds are of each level by itself.
+  Tensor basis_of(const Dataset* dataset) const {
+    const auto* const curves = std::get_if<mixture::Polynomials>(&params_.numbers);
+    if (!curves) return {};
+    if (params_.leaves == "chow_liu")
+      throw SpecError("\"numbers\": \"polynomials\" is of independent leaves, not of \"leaves\": "
+                      "\"chow_liu\"");
+    const auto ordered = dataset ? dataset->ordered() : Tensor();
+    if (!ordered.defined())
+      throw SpecError("\"numbers\": \"polynomials\" needs a \"dataset\" that knows which of its "
+                      "variables are numbers, as csv does");
+    const auto counts = trees::count_values(*dataset, false);
+    return mixture::scale_basis(space_, counts.single, ordered, curves->degree);
   }
 
   /// Sobol's points, each moved to the middle of its cell: float64 [points_test, d].

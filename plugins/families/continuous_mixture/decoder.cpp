@@ -9,11 +9,19 @@ namespace marginalia::mixture {
 using torch::Tensor;
 
 Decoder::Decoder(std::int64_t latents, std::int64_t hidden, std::int64_t layers,
-                 std::int64_t outputs) {
+                 std::int64_t outputs, const Tensor& basis) {
   for (std::int64_t l = 1; l <= layers; ++l)
     layers_.push_back(register_module("layer" + std::to_string(l),
                                       torch::nn::Linear(l == 1 ? latents : hidden, hidden)));
-  output_ = register_module("output", torch::nn::Linear(hidden, outputs));
+  if (!basis.defined()) {
+    output_ = register_module("output", torch::nn::Linear(hidden, outputs));
+    bias_ = output_->bias;
+    return;
+  }
+  basis_ = register_buffer("basis", basis);
+  const auto numbers = torch::nn::LinearOptions(hidden, basis.size(0)).bias(false);
+  output_ = register_module("output", torch::nn::Linear(numbers));
+  bias_ = register_parameter("bias", torch::zeros({outputs}));
 }
 
 static Tensor product(const Tensor& x, const torch::nn::Linear& layer, at::ScalarType type) {
@@ -27,7 +35,8 @@ Tensor Decoder::forward(const Tensor& z, at::ScalarType products) {
   auto h = at::gelu(at::linear(z.to(first->weight.scalar_type()), first->weight, first->bias));
   for (std::size_t l = 1; l < layers_.size(); ++l)
     h = h + at::gelu(product(h, layers_[l], products));
-  return output_(h);
+  if (!basis_.defined()) return output_(h);
+  return at::linear(h, basis_.t().mm(output_->weight), bias_);
 }
 
 }  // namespace marginalia::mixture

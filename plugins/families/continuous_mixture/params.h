@@ -26,10 +26,25 @@ struct LatentOptimisation {
   }
 };
 
+// How the log-odds of a variable's levels vary with z.
+struct EachLevel : NoParams {
+  static constexpr const char* kName = "levels";
+  static constexpr const char* kDoc = "each level by itself";
+};
+struct Polynomials {
+  static constexpr const char* kName = "polynomials";
+  static constexpr const char* kDoc =
+      "of a variable on a scale by a polynomial in the normal scores of its levels: of degree 2 a "
+      "Gaussian that moves and widens, which learns numbers from few rows";
+  std::int64_t degree = 2;
+  void visit(ParamVisitor& p) { p("degree", degree, {.doc = "R", .min = 1, .max = 16}); }
+};
+
 struct Params {
   std::int64_t latents = 8, hidden = 256, layers = 3, points = 1024, points_test = 16384;
   std::variant<objectives::ByData, objectives::Likelihood, objectives::Reinforce> objective;
   std::variant<NoRefinement, LatentOptimisation> refinement;
+  std::variant<EachLevel, Polynomials> numbers;
   std::string leaves = "independent";
   bool bfloat16 = false;
   void visit(ParamVisitor& p) {
@@ -42,6 +57,7 @@ struct Params {
       {.doc = "N of every answer; best a power of two", .min = 1, .max = 1 << 20});
     p.choice("objective", objective, "what is maximised, or minimised");
     p.choice("refinement", refinement, "what training does once the decoder is learned");
+    p.choice("numbers", numbers, "how the log-odds of numbers vary with z");
     p("leaves", leaves,
       {.doc = "p(x | z): variables independent, or along the Chow-Liu tree of the dataset",
        .one_of = {"independent", "chow_liu"}});
