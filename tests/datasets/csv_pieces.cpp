@@ -55,6 +55,21 @@ TEST_CASE("csv: pieces cover every value once, and each has the probability 1") 
   }
 }
 
+TEST_CASE("csv: beyond the training rows lies what one more row may be") {
+  const auto indices = skewed();
+  const auto [low, high] = std::ranges::minmax(indices);
+  const auto pieces = cut(indices, 8);
+  const auto &front = pieces.front(), &back = pieces.back();
+  CHECK(front.share(-Encoding::kFarthest, low - 1) == doctest::Approx(1 / (front.rows + 1.0)));
+  CHECK(back.share(high + 1, Encoding::kFarthest) == doctest::Approx(1 / (back.rows + 1.0)));
+  CHECK(front.rows > 10);
+  // As descriptions of runs from before had it: one law for all steps.
+  const Piece old{Piece::Shape::kAbove, 5, 5, 0.5, 100};
+  for (std::int64_t n = 0; n < 20; ++n)
+    CHECK(old.log_probability(5 + n) == doctest::Approx(double(n + 1) * std::log(0.5)));
+  CHECK(old.share(6, 7) == doctest::Approx(0.375));
+}
+
 TEST_CASE("csv: draws within a piece follow its law") {
   for (const auto& piece : cut(skewed(), 8)) {
     std::map<std::int64_t, int> counts;

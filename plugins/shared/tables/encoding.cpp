@@ -13,28 +13,40 @@ bool Piece::has(std::int64_t index) const {
   return index >= first && index <= last;
 }
 
+double Piece::beyond() const {
+  return seen == 0 ? 1 : 1 / double(rows + 1);
+}
+
+double Piece::at_least(std::int64_t steps) const {
+  if (steps >= seen) return beyond() * std::pow(ratio, double(steps - seen));
+  const auto end = std::pow(ratio, double(seen));
+  return beyond() + (1 - beyond()) * (std::pow(ratio, double(steps)) - end) / (1 - end);
+}
+
+double Piece::steps_of(double p) const {
+  if (p <= beyond()) return double(seen) + std::log(p / beyond()) / std::log(ratio);
+  const auto end = std::pow(ratio, double(seen));
+  const auto power = end + (1 - end) * (p - beyond()) / (1 - beyond());
+  return std::log(power) / std::log(ratio);
+}
+
 double Piece::log_probability(std::int64_t index) const {
   if (shape == Shape::kAtom) return 0;
   if (shape == Shape::kUniform) return -std::log(double(last - first + 1));
-  const auto out = double(shape == Shape::kBelow ? last - index : index - first);
-  return std::log1p(-ratio) + (out == 0 ? 0 : out * std::log(ratio));
+  const auto steps = shape == Shape::kBelow ? last - index : index - first;
+  const auto mass = steps >= seen
+                        ? std::log(beyond())
+                        : std::log1p(-beyond()) - std::log1p(-std::pow(ratio, double(seen)));
+  return mass + std::log1p(-ratio) + double(steps >= seen ? steps - seen : steps) * std::log(ratio);
 }
 
 double Piece::share(std::int64_t from, std::int64_t until) const {
-  if (shape == Shape::kBelow) {
-    // P(out >= n) = ratio^n, out counted from the inner edge
-    until = std::min(until, last);
-    if (from > until) return 0;
-    return std::pow(ratio, double(last - until)) - std::pow(ratio, double(last - from) + 1);
-  }
-  if (shape == Shape::kAbove) {
-    from = std::max(from, first);
-    if (from > until) return 0;
-    return std::pow(ratio, double(from - first)) - std::pow(ratio, double(until - first) + 1);
-  }
-  from = std::max(from, first);
-  until = std::min(until, last);
-  return from > until ? 0 : double(until - from + 1) / double(last - first + 1);
+  from = shape == Shape::kBelow ? from : std::max(from, first);
+  until = shape == Shape::kAbove ? until : std::min(until, last);
+  if (from > until) return 0;
+  if (shape == Shape::kBelow) return at_least(last - until) - at_least(last - from + 1);
+  if (shape == Shape::kAbove) return at_least(from - first) - at_least(until - first + 1);
+  return double(until - from + 1) / double(last - first + 1);
 }
 
 std::int64_t Piece::at(double u, std::int64_t from, std::int64_t until) const {
@@ -44,15 +56,13 @@ std::int64_t Piece::at(double u, std::int64_t from, std::int64_t until) const {
     until = std::min(until, last);
     return std::min(until, from + std::int64_t(u * double(until - from + 1)));
   }
-  // Steps outwards, n of them: P(n) ~ ratio^n for n in near..far.
+  // Steps outwards, of near..far.
   const bool below = shape == Shape::kBelow;
   const auto near = below ? last - std::min(until, last) : std::max(from, first) - first;
   const auto far = below ? last - from : until - first;
-  if (ratio <= 0) return below ? last - near : first + near;
-  const double begin = std::pow(ratio, double(near)), end = std::pow(ratio, double(far) + 1);
-  const auto steps =
-      std::int64_t(std::floor(std::log(begin - u * (begin - end)) / std::log(ratio)));
-  const auto n = std::clamp(steps, near, far);
+  const auto begin = at_least(near), end = at_least(far + 1);
+  const auto steps = std::floor(steps_of(begin - u * (begin - end)));
+  const auto n = std::int64_t(std::clamp(steps, double(near), double(far)));
   return below ? last - n : first + n;
 }
 
@@ -140,11 +150,13 @@ std::vector<Piece> cut(std::vector<std::int64_t> indices, std::int64_t bins) {
     return ratio_of(steps / double(piece.rows + 1));
   };
   if (auto& front = pieces.front(); front.shape == Shape::kUniform && pieces.size() > 1)
-    front = {Shape::kBelow, front.last, front.last, ratio_in(front, front.last), front.rows};
+    front = {Shape::kBelow, front.last,          front.last, ratio_in(front, front.last),
+             front.rows,    front.last - low + 1};
   else
     pieces.insert(pieces.begin(), {Shape::kBelow, low - 1, low - 1, unseen, 0});
   if (auto& back = pieces.back(); back.shape == Shape::kUniform && pieces.size() > 2)
-    back = {Shape::kAbove, back.first, back.first, ratio_in(back, back.first), back.rows};
+    back = {Shape::kAbove, back.first,           back.first, ratio_in(back, back.first),
+            back.rows,     high - back.first + 1};
   else
     pieces.push_back({Shape::kAbove, high + 1, high + 1, unseen, 0});
   return pieces;

@@ -10,14 +10,18 @@
 namespace marginalia::tables {
 
 /// A stretch of the grid of values that a column's numbers lie on: value = index times resolution.
-/// Within one the values are uniform, and beyond the outer ones they fall geometrically for ever,
-/// so that every value of the grid has a probability, and all of them together 1.
+/// Within one the values are uniform, and in the outer ones they fall geometrically, n steps from
+/// the inner edge outwards, so that every value of the grid has a probability, and all of them
+/// together 1: with N rows, which lie within n < S, and e = 1 / (N + 1) for what lies beyond them,
+///   P(n) = (1 - e) (1 - r) r^n / (1 - r^S),  n < S;      e (1 - r) r^(n - S),  n >= S,
+/// and e = 1 where S = 0.
 struct Piece {
   enum class Shape { kAtom, kUniform, kBelow, kAbove };
   Shape shape = Shape::kAtom;
   std::int64_t first = 0, last = 0;  ///< indices; of kBelow and kAbove the inner edge is both
-  double ratio = 0;                  ///< of kBelow, kAbove: p(next further out) / p
-  std::int64_t rows = 0;             ///< training rows in it
+  double ratio = 0;                  ///< r, of kBelow, kAbove: p(next further out) / p
+  std::int64_t rows = 0;             ///< N, training rows in it
+  std::int64_t seen = 0;             ///< S, of kBelow, kAbove: values within the rows' range
 
   bool has(std::int64_t index) const;
   double log_probability(std::int64_t index) const;  ///< of an index that it has
@@ -25,6 +29,11 @@ struct Piece {
   double share(std::int64_t from, std::int64_t until) const;
   /// The index below which the share u of [0, 1) lies, of those from..until.
   std::int64_t at(double u, std::int64_t from, std::int64_t until) const;
+
+ private:
+  double beyond() const;                      // e
+  double at_least(std::int64_t steps) const;  // P(n >= steps)
+  double steps_of(double p) const;            // the real n at which P(n or more) is p
 };
 
 /// Cuts a grid into pieces by training values: a value of more than 1/bins of them is an atom, and

@@ -18,8 +18,8 @@ constexpr std::array<const char*, 4> kShapes{"atom", "uniform", "below", "above"
 Json to_json(const Encoding& encoding) {
   Json pieces = Json::array();
   for (const auto& piece : encoding.pieces())
-    pieces.push_back(
-        {kShapes[std::size_t(piece.shape)], piece.first, piece.last, piece.ratio, piece.rows});
+    pieces.push_back({kShapes[std::size_t(piece.shape)], piece.first, piece.last, piece.ratio,
+                      piece.rows, piece.seen});
   return {{"low", encoding.low()}, {"high", encoding.high()}, {"pieces", pieces}};
 }
 
@@ -27,8 +27,12 @@ Piece piece_from_json(const Json& json) {
   const auto name = json.at(0).get<std::string>();
   const auto shape = std::find(kShapes.begin(), kShapes.end(), name) - kShapes.begin();
   if (shape == std::ssize(kShapes)) throw SpecError(fmt::format("\"{}\" is no shape", name));
-  return {Piece::Shape(shape), json.at(1).get<std::int64_t>(), json.at(2).get<std::int64_t>(),
-          json.at(3).get<double>(), json.at(4).get<std::int64_t>()};
+  return {Piece::Shape(shape),
+          json.at(1).get<std::int64_t>(),
+          json.at(2).get<std::int64_t>(),
+          json.at(3).get<double>(),
+          json.at(4).get<std::int64_t>(),
+          json.size() > 5 ? json.at(5).get<std::int64_t>() : 0};
 }
 
 Encoding encoding_from_json(const Column& column, const Json& json) {
