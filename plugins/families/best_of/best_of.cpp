@@ -47,7 +47,9 @@ class BestOf final : public Family {
         {.doc = "what answers: one of them, or their mixture with weights by the validation rows",
          .one_of = {"best", "mixture"}});
       p("every_steps", every_steps,
-        {.doc = "of training between two validations; 0: as many as take six times as many rows",
+        {.doc =
+             "of training between two validations; 0: as many as take six times as many rows, 25 "
+             "at least",
          .min = 0});
       p("rows", rows, {.doc = "validation rows that are taken, evenly spread", .min = 1});
       p("patience", patience,
@@ -140,9 +142,9 @@ class BestOf final : public Family {
   }
 
   std::int64_t validation_every(std::int64_t batch) const {
-    constexpr std::int64_t kTimes = 6;
+    constexpr std::int64_t kTimes = 6, kFewest = 25;
     if (params_.every_steps > 0) return params_.every_steps;
-    return (kTimes * valid_.size(0) + batch - 1) / batch;
+    return std::max(kFewest, (kTimes * valid_.size(0) + batch - 1) / batch);
   }
 
   /// The next one's turn; the last goes on to the end of training.
