@@ -5,8 +5,8 @@
 
 Queries are of one to four columns, ranges of numbers and sets of labels around a row of FILE. Printed are the q-error
 max(p / f, f / p) of the model and of counts in the training rows, f the share of FILE's rows (of those that know the
-columns; at least one row), the milliseconds a query of a call with all less a call with one, and, with --samples, how many
-of the model's own frequencies lie within four binomial errors of its probabilities, or within its intervals where it
+columns; at least one row), the processor milliseconds a query of a call with all less a call with one, and, with --samples,
+how many of the model's own frequencies lie within four binomial errors of its probabilities, or within its intervals where it
 estimates. FILE has the columns of the model's table, by name. Needs python3-pandas.
 """
 import argparse
@@ -15,8 +15,8 @@ import json
 import math
 import pathlib
 import random
+import resource
 import tempfile
-import time
 
 import numpy
 import pandas
@@ -66,13 +66,19 @@ def read(file, kinds):
     return table
 
 
+def processor_seconds():
+    """Of the processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def probabilities(wanted, queries):
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("".join(query.text() + "\n" for query in queries))
         file.flush()
-        began = time.monotonic()
+        before = processor_seconds()
         out = call([wanted.program, "table", "probability", wanted.run, "--target", f"@{file.name}", "--threads", 1])
-        seconds = time.monotonic() - began
+        seconds = processor_seconds() - before
     rows = list(csv.DictReader(out.splitlines()))
     return [{key: float(row[key]) for key in ("probability", "lower", "upper")} | {"status": row["status"]}
             for row in rows], seconds
