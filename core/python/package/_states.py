@@ -124,7 +124,7 @@ def to_levels(x, space, values=None, mask=None, what="x", read=None):
             levels[known & (x == value)] = k
         if (levels[known] < 0).any():
             row, i = numpy.argwhere(known & (levels < 0))[0]
-            raise ValueError(f"{what}: variable {i} of row {row} is {x[row, i]!r}, none of values={tuple(values)}")
+            raise ValueError(f"{what}: variable {i} of row {row} is {x.item(row, i)!r}, none of values={tuple(numpy.asarray(values).tolist())}")
     elif not unknown.any() and x.dtype == numpy.int64:
         levels = x  # as it is: no copy
     else:
