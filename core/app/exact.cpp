@@ -22,11 +22,13 @@ Offer<Oracle> oracle_or_refuse(const ExactAnswers& exact, const std::string& lab
   return oracle;
 }
 
-/// p(x_i = k | known) of the variables that are asked about, which may be few: float64 [D, K].
+/// p(x_i = k | known) of the variables that are asked about, of planar answers by a sum each where
+/// they are few: float64 [D, K].
 Tensor marginals_at(const Oracle& oracle, const Question& question) {
+  constexpr std::size_t kFew = 16;
   const auto& at = *question.at;
   const auto& space = oracle.space();
-  if (!oracle.digits() || std::int64_t(at.size()) == space.dimension())
+  if (!oracle.digits() || at.size() > kFew)
     return oracle.single_marginals(question.known).contiguous();
   auto p = torch::zeros({space.dimension(), space.levels()}, torch::kDouble);
   for (const auto i : at) {

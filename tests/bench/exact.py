@@ -91,6 +91,22 @@ class Run:
         return self
 
 
+class Need:
+    """What the messages of all marginals take, as a refusal with no memory allowed says it."""
+    pattern = re.compile(r"induced width (?P<at_least>at least )?(?P<width>\d+) .*no order has less than (?P<least>\d+)\) "
+                         r"and would need (?P<gib>\S+) GiB")
+
+    def __init__(self, run):
+        found = self.pattern.search(run.err)
+        self.width = found and ("at least " if found["at_least"] else "") + found["width"]
+        self.least = found and int(found["least"])
+        self.gib = float(found["gib"]) if found else 0.0  # none: nothing is left to sum
+
+    def holds(self, run):
+        """Whether peak memory is at most 1.2 times the bytes of all messages, and 0.1 GiB."""
+        return run.gib <= 1.2 * self.gib + 0.1
+
+
 class Programs:
     """Both programs, and what they take for nothing."""
 
@@ -115,6 +131,9 @@ class Programs:
         run = self.ours("exact", model)
         run.log_z = json.loads(run.out)["log_z"] if run.code == 0 else None
         return self.ended("exact", run)
+
+    def need(self, model):
+        return Need(self.ours("exact", model, "energy.memory=0"))
 
     def most_probable(self, model):
         run = self.ours("most-probable", model, "--seconds", self.wanted.seconds)
@@ -156,40 +175,44 @@ def measure(model, programs, known, wanted):
     values = [None if run.state is None or len(run.state) != len(model.cardinalities) else model.log_f(run.state)
               for run in (ours, theirs)]
     row = {"model": model.name, "log_z": exact.log_z, "truth": known.get(model.name), "exact": exact, "ours": ours,
-           "theirs": theirs, "values": values, "log_z_theirs": None}
+           "theirs": theirs, "values": values, "log_z_theirs": None, "need": programs.need(model)}
     if wanted.log_z:
         row["log_z_theirs"] = programs.log_z_of_toulbar2(model, wanted.log_z)
     return row
 
 
 def line(row, log_z):
-    exact, ours, theirs = row["exact"], row["ours"], row["theirs"]
+    exact, ours, theirs, need = row["exact"], row["ours"], row["theirs"], row["need"]
     error = "-" if None in (row["log_z"], row["truth"]) else f"{abs(row['log_z'] - row['truth']):.1g}"
-    cells = [row["model"], "refused" if row["log_z"] is None else f"{row['log_z']:.9g}", error,
+    cells = [row["model"], need.width or "-", need.least or "-", f"{need.gib:.3g}",
+             "refused" if row["log_z"] is None else f"{row['log_z']:.9g}", error,
              shown(exact) if row["log_z"] is not None else "-", f"{exact.gib:.2f}" if row["log_z"] is not None else "-",
              "-" if row["values"][0] is None else f"{row['values'][0]:.9g}", compared(*row["values"]),
              shown(ours), "yes" if ours.proved else "no", f"{ours.gib:.2f}",
              shown(theirs), "yes" if theirs.proved else "no", f"{theirs.gib:.2f}"]
     if log_z:
         cells.append("-" if row["log_z_theirs"] is None else f"{row['log_z_theirs']:.9g}")
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def table(rows, starts, wanted):
-    heads = ["model", "log Z", "error", "s", "GiB", "log f", "less toulbar2's", "s", "proved", "GiB", "toulbar2 s",
-             "proved", "GiB"] + (["its log Z"] if wanted.log_z else [])
+    heads = ["model", "width", "no order less than", "messages GiB", "log Z", "error", "s", "GiB", "log f",
+             "less toulbar2's", "s", "proved", "GiB", "toulbar2 s", "proved", "GiB"]
+    heads += ["its log Z"] if wanted.log_z else []
     text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     text += [line(row, wanted.log_z) for row in rows]
     both = [row for row in rows if row["ours"].proved and row["theirs"].proved]
     slow = [row for row in both if row["theirs"].seconds >= 0.5]
     fast = [row for row in slow if row["ours"].seconds <= 2 * row["theirs"].seconds]
     worse = [row["model"] for row in both if None in row["values"] or row["values"][0] < row["values"][1] - TOLERANCE]
+    over = [row["model"] for row in rows if row["log_z"] is not None and not row["need"].holds(row["exact"])]
     alone = [[row["model"] for row in rows if a(row) and not b(row)]
              for a, b in ((lambda r: r["ours"].proved, lambda r: r["theirs"].proved),
                           (lambda r: r["theirs"].proved, lambda r: r["ours"].proved))]
     solved = [row for row in rows if row["log_z"] is not None]
     text += ["", f"Start-up, taken off: {', '.join(f'{n} {r.seconds:.2f} s, {r.gib:.2f} GiB' for n, r in starts.items())}.",
              f"log Z and all marginals: {len(solved)} of {len(rows)}, {sum(r['exact'].seconds for r in solved):.1f} s together.",
+             f"Peak memory above 1.2 times the messages' bytes and 0.1 GiB: {', '.join(over) or 'none'}.",
              f"Most probable states proved by both: {len(both)}; ours below toulbar2's: {', '.join(worse) or 'none'}.",
              f"Of the {len(slow)} that take toulbar2 0.5 s or more, {len(fast)} take this program at most twice as long.",
              f"Proved by this program alone: {', '.join(alone[0]) or 'none'}; by toulbar2 alone: {', '.join(alone[1]) or 'none'}."]

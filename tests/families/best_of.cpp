@@ -55,6 +55,17 @@ TEST_CASE("of several exact families the best by validation answers, or a mixtur
   }
 }
 
+TEST_CASE("best_of finds the most probable completion and proves it") {
+  for (const std::string keep : {"best", "mixture"}) {
+    CAPTURE(keep);
+    test::check_most_probable(test::TrainedOnRows(three(keep), 30).family());
+  }
+  test::check_most_probable(test::TrainedOnRows(R"({"type": "best_of", "every_steps": 2,
+                              "families": ["chow_liu", "independent"]})",
+                                                30)
+                                .family());
+}
+
 TEST_CASE("a member alone is what it is without the others") {
   const auto rows = test::mixed_rows();
   const std::string one = R"({"type": "best_of", "every_steps": 1000,

@@ -105,4 +105,24 @@ inline void check_exact(const Family& family) {
   CHECK(deviations.masked_select(expected > 5).abs().max().item<double>() < 4.5);
 }
 
+/// The most probable completions of partial states, proved, against a look at all states.
+inline void check_most_probable(const Family& family) {
+  Stream stream(5, "test");
+  const auto& space = family.space();
+  const auto states = all_states(space);
+  const auto log_p = family.answer({QueryKind::kLogMarginal, states}, stream).value;
+  torch::manual_seed(6);
+  const auto partial = states.index({torch::randint(states.size(0), {30}, torch::kLong)})
+                           .masked_fill(torch::rand({30, space.dimension()}) < 0.7, kUnknown);
+  const auto found = family.answer({QueryKind::kMaxProbable, partial}, stream);
+  CHECK((found.status == Status::kExact));
+  const auto given = family.answer({QueryKind::kLogMarginal, partial}, stream).value;
+  for (std::int64_t b = 0; b < partial.size(0); ++b) {
+    CAPTURE(b);
+    const auto agrees = (partial[b] == kUnknown).logical_or(states == partial[b]).all(1);
+    const auto best = log_p.masked_select(agrees).max().item<double>();
+    CHECK((found.value + given)[b].item<double>() == doctest::Approx(best).epsilon(1e-9));
+  }
+}
+
 }  // namespace marginalia::test

@@ -149,14 +149,23 @@ TEST_CASE("max-product finds the best of all explanations") {
   }
 }
 
-TEST_CASE("the most probable completion keeps the evidence and beats most draws") {
+TEST_CASE("circuits find the most probable completion and prove it") {
+  for (const std::string family : {kCircuit, kTrees}) {
+    CAPTURE(family);
+    for (const int steps : {1, 30})
+      test::check_most_probable(test::TrainedOnRows(family, steps).family());
+  }
+}
+
+TEST_CASE("max_product's completion keeps the evidence and beats most draws") {
   for (const std::string family : {kCircuit, kTrees}) {
     CAPTURE(family);
     const test::TrainedOnRows model(family, 30);
     Stream stream(2, "test");
     auto given = torch::full({1, 5}, kUnknown, torch::kLong);
     given[0][4] = 2;
-    const Query query{.kind = QueryKind::kMaxProbable, .partial = given};
+    const Query query{
+        .kind = QueryKind::kMaxProbable, .partial = given, .estimator = "max_product"};
     const auto answer = model.family().answer(query, stream);
     CHECK((answer.status == Status::kLower));
     CHECK(answer.states[0][4].item<std::int64_t>() == 2);

@@ -177,6 +177,13 @@ TEST_CASE("marginals, conditionals and samples are exact: sums over all states a
   }
 }
 
+TEST_CASE("a continuous mixture finds the most probable completion and proves it") {
+  for (const std::string leaves : {"independent", "chow_liu"}) {
+    CAPTURE(leaves);
+    test::check_most_probable(trained_mixture(", \"leaves\": \"" + leaves + "\"", 40).family());
+  }
+}
+
 TEST_CASE("weights of components stand in the likelihood, and its gradient by them is the slope") {
   torch::manual_seed(15);
   for (const bool tree : {false, true}) {

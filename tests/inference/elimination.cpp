@@ -5,6 +5,8 @@
 #include <numeric>
 #include <random>
 
+#include <ATen/Parallel.h>
+
 #include <marginalia/inference/enumeration.h>
 
 #include "inference/exact/elimination_order.h"
@@ -152,6 +154,44 @@ TEST_CASE("marginals come down some values at a time where they are much beside 
   const EnumerationOracle truth(energy);
   const auto empty = energy.space().empty()[0];
   check_equal(energy.exact()->single_marginals(empty), truth.single_marginals(empty), 1e-12);
+}
+
+TEST_CASE("branches on threads of their own sum what their tables sum") {
+  constexpr std::int64_t kBranches = 12, kOwn = 13;  // tables of a hub and 13 spins of their own
+  std::mt19937_64 random(4);
+  std::normal_distribution<> normal;
+  FactorModel model;
+  model.cardinalities.assign(1 + kBranches * kOwn, 2);
+  auto log_z = torch::zeros({2}, torch::kDouble);  // by the hub's value
+  std::vector<Tensor> up;                          // p(x_i = 1 | hub): [2] each
+  for (std::int64_t b = 0; b < kBranches; ++b) {
+    Factor factor{{0}, {}};
+    for (std::int64_t i = 0; i < kOwn; ++i)
+      factor.scope.push_back(1 + b * kOwn + i);
+    for (std::int64_t n = 0; n < std::int64_t{1} << (kOwn + 1); ++n)
+      factor.log_values.push_back(normal(random));
+    const auto table = torch::tensor(factor.log_values, torch::kDouble).view({2, -1});
+    log_z += table.logsumexp(1);
+    for (std::int64_t i = 0; i < kOwn; ++i) {
+      const auto by_value = table.softmax(1).view({2, std::int64_t{1} << i, 2, -1});
+      up.push_back(by_value.sum(c10::IntArrayRef{1, 3}).select(1, 1));
+    }
+    model.factors.push_back(factor);
+  }
+  const auto hub = log_z.softmax(0);
+  auto truth = hub.select(0, 1).unsqueeze(0);
+  for (const auto& of : up)
+    truth = torch::cat({truth, (hub * of).sum().unsqueeze(0)});
+  const auto threads = at::get_num_threads();
+  for (const int used : {1, 2, 3}) {
+    CAPTURE(used);
+    at::set_num_threads(used);
+    const test::Factored energy(model);
+    const auto oracle = energy.exact();
+    CHECK(oracle->log_z() == doctest::Approx(log_z.logsumexp(0).item<double>()).epsilon(1e-12));
+    check_equal(oracle->single_marginals(energy.space().empty()[0]).select(1, 1), truth, 1e-12);
+  }
+  at::set_num_threads(threads);
 }
 
 TEST_CASE("whoever asked for marginals has log Z, the same as alone") {

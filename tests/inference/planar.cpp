@@ -8,6 +8,8 @@
 #include <marginalia/inference/elimination.h>
 #include <marginalia/inference/enumeration.h>
 
+#include "inference/planar/clusters.h"
+
 using namespace marginalia;
 using test::CouplingLaw;
 using torch::Tensor;
@@ -94,6 +96,48 @@ TEST_CASE("planar sums of 2 to 8 sites, with signs, are those of enumeration") {
         CHECK(std::fabs((correlation - expected).item<double>()) < 1e-12);
       }
     }
+}
+
+TEST_CASE("planar single marginals under evidence are those of enumeration") {
+  torch::manual_seed(5);
+  for (const auto& surface : test::kSurfaces)
+    for (const auto law : {CouplingLaw::kGaussian, CouplingLaw::kSigns}) {
+      INFO(surface.name, ", ", int(law));
+      const auto drawn = test::lattice(4, 4, surface.around, surface.up, 0.6, law, 8);
+      const test::Factored energy(drawn.model);
+      const EnumerationOracle truth(energy);
+      const auto graph = planar::make_graph(drawn.model, drawn.drawing);
+      for (std::int64_t count = 1; count <= 6; ++count) {
+        const auto row = random_rows(16, 1, count)[0];
+        std::vector<int> s;
+        std::vector<char> known;
+        for (std::int64_t i = 0; i < 16; ++i) {
+          const auto x = row[i].item<std::int64_t>();
+          s.push_back(x == kUnknown ? 0 : x == 1 ? 1 : -1);
+          known.push_back(x != kUnknown);
+        }
+        const auto p = planar::single_marginals(planar::find_clusters(graph, known), s);
+        const auto up = truth.single_marginals(row).select(1, 1);
+        CHECK(largest_gap(torch::tensor(p, torch::kDouble), up) < 1e-12);
+      }
+    }
+}
+
+TEST_CASE("planar single marginals of a wide lattice are ratios of its sums") {
+  const auto drawn = test::lattice(26, 26, true, true, 0.7, CouplingLaw::kSigns, 3);
+  const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
+  auto row = torch::full({676}, kUnknown, torch::kLong);
+  row[0] = 1;
+  row[1] = 0;
+  row[300] = 1;
+  const auto p = planar.single_marginals(row);
+  const auto given = planar.log_sum(row.unsqueeze(0));
+  for (const std::int64_t i : {2, 27, 299, 338, 675}) {
+    auto more = row.clone();
+    more[i] = 1;
+    CHECK(std::fabs(((planar.log_sum(more.unsqueeze(0)) - given).exp() - p[i][1]).item<double>()) <
+          1e-10);
+  }
 }
 
 TEST_CASE("planar sums of a checkerboard hang together across faces") {

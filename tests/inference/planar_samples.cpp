@@ -2,6 +2,10 @@
 #include "planar.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <ctime>
+
+#include <fmt/format.h>
 
 #include <marginalia/inference/enumeration.h>
 
@@ -93,4 +97,21 @@ TEST_CASE("planar samples complete evidence as the conditional law does") {
       CHECK(std::fabs(mean - expected.item<double>()) < 4.5 * spread / std::sqrt(double(N)));
     }
   }
+}
+
+TEST_CASE("1,000 samples of a glass of 64 x 64 have its energy" *
+          doctest::skip(std::getenv("MARGINALIA_SLOW") == nullptr)) {
+  constexpr std::int64_t kSide = 64, kSamples = 1000;
+  const auto drawn = test::lattice(kSide, kSide, false, false, 1, CouplingLaw::kSigns, 1);
+  const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);
+  Streams streams(1);
+  const auto empty = drawn.space().empty().expand({kSamples, kSide * kSide}).contiguous();
+  const auto begin = std::clock();
+  const auto x = planar.sample(empty, streams.at("test"));
+  MESSAGE(fmt::format("{:.1f} processor seconds", double(std::clock() - begin) / CLOCKS_PER_SEC));
+  const auto moments = *planar.log_density_moments();
+  const auto log_f = test::Factored(drawn.model).log_density(x);
+  const auto spread = std::sqrt(moments.variance / double(kSamples));
+  CHECK(std::fabs(log_f.mean().item<double>() - moments.mean) < 5 * spread);
+  CHECK(log_f.var().item<double>() == doctest::Approx(moments.variance).epsilon(0.25));
 }

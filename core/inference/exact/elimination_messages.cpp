@@ -91,17 +91,18 @@ Messages::Messages(const Tables& tables, const EliminationPlan& plan,
       values_(values),
       tables_(plan.steps.size()),
       by_values_(plan.steps.size()),
-      units_(plan.steps.size(), 1.0) {
+      units_(plan.steps.size(), 1.0),
+      branches_(plan, at::in_parallel_region() ? 1 : at::get_num_threads()) {
+  branches_.up([&](std::size_t n) {
+    send(n);
+    if (keep == Keep::kAll) return;
+    for (const auto child : plan.steps[n].children)
+      std::vector<double>().swap(tables_[plan.steps[n].sources[child].index].values);
+  });
   for (const auto& constant : plan.constants)
     log_z_ += log_at(constant, known_offset(constant, values));
-  for (std::size_t n = 0; n < plan.steps.size(); ++n) {
-    const auto& step = plan.steps[n];
-    send(n);
-    if (step.separator.empty()) log_z_ += log_at({false, n, {}}, 0);
-    if (keep == Keep::kAll) continue;
-    for (const auto child : step.children)
-      std::vector<double>().swap(tables_[step.sources[child].index].values);
-  }
+  for (std::size_t n = 0; n < plan.steps.size(); ++n)
+    if (plan.steps[n].separator.empty()) log_z_ += log_at({false, n, {}}, 0);
 }
 
 const Table& Messages::table(const TableSource& source) const {
@@ -195,8 +196,8 @@ void Messages::send_logs(std::size_t n) {
 /// m(S) once the step above it was passed; at others p(S) beside the message.
 struct Messages::Down {
   const std::function<void(std::int64_t, std::int64_t, double)>& put;
-  std::vector<std::vector<double>> probability;  // [N]
-  std::int64_t first = 0;  // value of the step's variable that they begin with
+  std::vector<std::vector<double>>& probability;  // [N]
+  std::int64_t first = 0;  // value of the step's variable that its children's begin with
 };
 
 /// Whether what comes down to a child can be put in place as it is read: it is read but once.
@@ -205,20 +206,20 @@ bool Messages::in_place(std::size_t n, const LoopSource& child, std::size_t inde
 }
 
 void Messages::marginals(const std::function<void(std::int64_t, std::int64_t, double)>& put) {
-  Down down{put, std::vector<std::vector<double>>(tables_.size())};
-  for (auto n = plan_.steps.size(); n-- > 0;) {
-    const auto& step = plan_.steps[n];
-    if (step.separator.empty()) {
-      down.probability[n] = {1.0};
+  std::vector<std::vector<double>> probability(tables_.size());
+  branches_.down([&](std::size_t n) {
+    Down down{put, probability};
+    if (plan_.steps[n].separator.empty()) {
+      probability[n] = {1.0};
       if (by_values_[n]) tables_[n].values[0] = 1 / tables_[n].values[0];
     }
     if (by_values_[n])
       pass_values(n, down);
     else
       pass_logs(n, down);
-    std::vector<double>().swap(down.probability[n]);
+    std::vector<double>().swap(probability[n]);
     std::vector<double>().swap(tables_[n].values);
-  }
+  });
 }
 
 /// Some values of a step's variable at a time, so that what comes down to its children beside their

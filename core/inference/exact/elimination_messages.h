@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "elimination_block.h"
+#include "elimination_branches.h"
 
 namespace marginalia::elimination {
 
@@ -42,8 +43,8 @@ class Messages {
 
   double log_z() const { return log_z_; }
 
-  /// p(x_i = k | known) of every unknown variable: calls put(i, k, p). Once, and last: the messages
-  /// are used up.
+  /// p(x_i = k | known) of every unknown variable: calls put(i, k, p), from several threads, each
+  /// (i, k) once. Once, and last: the messages are used up.
   void marginals(const std::function<void(std::int64_t, std::int64_t, double)>& put);
 
   /// Completes `x` [D] by one draw: uniform() gives numbers in [0, 1).
@@ -78,6 +79,7 @@ class Messages {
   std::vector<Table> tables_;
   std::vector<char> by_values_;  // whether a step multiplies values
   std::vector<double> units_;    // what a step's products are times
+  Branches branches_;
   double log_z_ = 0;
 };
 

@@ -163,15 +163,15 @@ constexpr double kCheap = 1 << 16;  // entries below which no better order is lo
 constexpr double kHopeless = 1e18;  // entries at which the search for an order ends
 constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // entries that few orders may mend
 constexpr double kProductsOfTry = 1 << 22;  // that take about as long as another order
-constexpr double kFewTries = 2, kTries = 24, kMoreTries = 2500;
+constexpr double kTries = 24, kMoreTries = 2500;
+constexpr double kHeavyTries = 150;   // where the best is too heavy: seconds at most
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
-constexpr std::size_t kFew = 750;     // the same where the first order is too heavy
 
 /// How many orders are worth trying where the best so far is this.
 double tries(const EliminationOrder& best) {
   const auto& cost = best.cost;
   if (cost.entries <= kCheap) return 0;
-  if (cost.entries > kTooHeavy) return best.variables.size() > kFew ? 0 : kFewTries;
+  if (cost.entries > kTooHeavy) return kHeavyTries;
   return std::clamp(cost.products / kProductsOfTry, kTries, kMoreTries);
 }
 

@@ -7,8 +7,12 @@
 #include <marginalia/inference/exact_model.h>
 #include <marginalia/state_space.h>
 
+#include "completion_search.h"
+
 namespace marginalia {
 namespace {
+
+constexpr const char* kSearch = "branch_and_bound";
 
 /// log p of what is conditioned on.
 Tensor log_given(const ExactModel& model, const Evidence& given) {
@@ -16,6 +20,18 @@ Tensor log_given(const ExactModel& model, const Evidence& given) {
   const auto rows = (log_p == -INFINITY).nonzero();
   if (rows.size(0) > 0) throw ImpossibleGiven(rows[0].item<std::int64_t>());
   return log_p;
+}
+
+/// The states and the status of an answer to kMaxProbable.
+void complete(const ExactModel& model, const Query& query, Answer& answer) {
+  if (query.estimator != kSearch) {
+    answer.states = model.most_probable(query.partial);
+    answer.status = model.most_probable_status;
+    return;
+  }
+  const auto found = search_completions(model, query.partial);
+  answer.states = found.states;
+  answer.status = found.proved ? Status::kExact : Status::kLower;
 }
 
 }  // namespace
@@ -60,9 +76,8 @@ Answer answer_exactly(const ExactModel& model, const Query& query, Stream& strea
     }
     case QueryKind::kMaxProbable:
       answer.value = -log_given(model, known);
-      answer.states = model.most_probable(known.partial);
+      complete(model, query, answer);
       answer.value += model.log_marginal(answer.states);
-      answer.status = model.most_probable_status;
       break;
     case QueryKind::kLogZ:
       throw Error("is normalised: log Z is 0");
@@ -74,6 +89,10 @@ std::vector<Capability> capabilities_of_exact(const std::string& passes) {
   return {{QueryKind::kLogMarginal, "one_pass", Status::kExact, passes, Route::kOnePass, true},
           {QueryKind::kConditionals, "one_pass", Status::kExact, passes, Route::kOnePass, true},
           {QueryKind::kSample, "one_pass", Status::kExact, passes, Route::kOnePass, true}};
+}
+
+Capability capability_of_search() {
+  return {QueryKind::kMaxProbable, kSearch, Status::kLower, "up to 4096", Route::kOther};
 }
 
 }  // namespace marginalia

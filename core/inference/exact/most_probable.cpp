@@ -20,7 +20,8 @@ namespace {
 using elimination::SearchedState;
 
 constexpr double kLight = 1 << 22;   // entries of messages that need no better order, and no search
-constexpr double kQuickSeconds = 1;  // of a search before a better order is looked for
+constexpr double kTooHeavy = 1e12;   // entries of a quick order past which no other is looked for
+constexpr double kOfProduct = 4e-9;  // seconds of elimination, about
 
 double processor_seconds() {
   return double(std::clock()) / CLOCKS_PER_SEC;
@@ -86,12 +87,20 @@ std::vector<Part> split(const FactorModel& model) {
   return parts;
 }
 
-/// Whether elimination by a quick order makes messages of at most `most` entries together.
-bool is_light(const FactorModel& model, double most) {
+/// What elimination by a quick order costs; not complete past `most` entries.
+EliminationCost quick_cost(const FactorModel& model, double most) {
   std::vector<std::vector<std::int64_t>> scopes;
   for (const auto& factor : model.factors)
     scopes.push_back(factor.scope);
-  return greedy_cost(model.cardinalities, scopes, most).complete;
+  return greedy_cost(model.cardinalities, scopes, most);
+}
+
+/// Of a search before elimination of this cost: a share of what that takes, and no end where it is
+/// out of the question.
+double search_seconds(const EliminationCost& cost) {
+  constexpr double kShare = 0.5, kLeast = 1, kMost = 5;
+  if (!cost.complete) return INFINITY;
+  return std::clamp(kShare * kOfProduct * cost.products, kLeast, kMost);
 }
 
 SearchedState by_elimination(const FactorModel& model, const EliminationPlan& plan) {
@@ -117,14 +126,15 @@ class MostProbableStates::Impl {
     const auto plan = [&] {
       return elimination_plan(part, std::vector<bool>(part.cardinalities.size(), true));
     };
-    if (is_light(part, std::min(kLight, most()))) return by_elimination(part, plan());
-    auto limit = processor_seconds() + kQuickSeconds;
+    if (quick_cost(part, std::min(kLight, most())).complete) return by_elimination(part, plan());
+    const auto cost = quick_cost(part, kTooHeavy);
+    auto limit = processor_seconds() + search_seconds(cost);
     const std::function<double()> allowed = [&] {
       return std::min(left(), limit - processor_seconds());
     };
     elimination::StateSearch search(part, allowed);
     search.run(settings.memory);
-    if (!search.proved()) {
+    if (!search.proved() && cost.complete) {
       if (const auto made = plan(); made.cost.complete && made.cost.entries <= most())
         return by_elimination(part, made);
       limit = INFINITY;

@@ -131,9 +131,14 @@ bool Answers::can_sum(const std::int64_t* x) const {
   return way.clusters || way.rest || other();
 }
 
-std::optional<std::vector<double>> Answers::eliminated_marginals(const std::int64_t* x) const {
+std::optional<std::vector<double>> Answers::single_marginals(const std::int64_t* x) const {
   const Rest rest(model_, x);
-  if (!rest.sums) return std::nullopt;
+  if (!rest.sums) {
+    const auto s = spins_of(x);
+    const auto clusters = find_clusters(graph_, mark_known(s));
+    if (clusters.count > kMaxClusters) return std::nullopt;
+    return planar::single_marginals(clusters, s);
+  }
   std::vector<double> p(x, x + graph_.vertices());
   const auto of_rest = rest.sums->single_marginals(rest.sums->space().empty()[0]);
   for (std::size_t i = 0; i < rest.left.variables.size(); ++i)

@@ -42,8 +42,9 @@ class Answers {
 
   double log_sum(const std::int64_t* x) const;
   bool can_sum(const std::int64_t* x) const;
-  /// p(x_i = 1 | known): [D].
-  std::optional<std::vector<double>> eliminated_marginals(const std::int64_t* x) const;
+  /// p(x_i = 1 | known): [D]. None where what is known falls into too many clusters, and what is
+  /// left is not narrow. x: not all unknown.
+  std::optional<std::vector<double>> single_marginals(const std::int64_t* x) const;
   /// Completions of one row: int64 [count, D].
   Tensor sample(const std::int64_t* x, std::int64_t count, Stream& stream) const;
 

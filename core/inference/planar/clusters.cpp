@@ -26,11 +26,6 @@ class Sets {
   std::vector<int> parent_;
 };
 
-int far_end(const Graph& graph, int half_edge) {
-  const auto& bond = graph.bonds[std::size_t(half_edge / 2)];
-  return half_edge % 2 == 0 ? bond.v : bond.u;
-}
-
 /// Draws lines between known spins of two clusters that are neighbours of one vertex and share a
 /// face, K = 0, pinned as bonds are.
 void join_across_faces(const std::vector<char>& known, Sets& sets, Clusters& clusters) {
@@ -40,7 +35,7 @@ void join_across_faces(const std::vector<char>& known, Sets& sets, Clusters& clu
     const auto around = graph.half_edges[std::size_t(w)];
     for (std::size_t i = 0; i < around.size(); ++i) {
       const auto one = around[i], two = around[(i + 1) % around.size()];
-      const auto u = far_end(graph, one), v = far_end(graph, two);
+      const auto u = graph.far_end(one), v = graph.far_end(two);
       if (u == v || !known[std::size_t(u)] || !known[std::size_t(v)]) continue;
       if (graph.bonds[std::size_t(one / 2)].seam || graph.bonds[std::size_t(two / 2)].seam)
         continue;
@@ -64,7 +59,7 @@ std::optional<Path> next_path(const Graph& graph, const std::vector<char>& known
     }
   for (std::size_t next = 0; next < open.size(); ++next)
     for (const auto h : graph.half_edges[std::size_t(open[next])]) {
-      const auto v = far_end(graph, h);
+      const auto v = graph.far_end(h);
       if (seen[std::size_t(v)]) continue;
       seen[std::size_t(v)] = 1;
       by[std::size_t(v)] = h;
@@ -74,7 +69,7 @@ std::optional<Path> next_path(const Graph& graph, const std::vector<char>& known
       for (path.a = v; by[std::size_t(path.a)] >= 0;) {
         const auto back = by[std::size_t(path.a)];
         path.bonds.push_back(back / 2);
-        path.a = far_end(graph, back ^ 1);
+        path.a = graph.far_end(back ^ 1);
       }
       return path;
     }
@@ -148,20 +143,11 @@ double log_sum(const Clusters& clusters, const std::vector<int>& s) {
                       : log_cosh(bond.K);
   }
   double total = 0, scale = 0;
-  for (std::size_t set = 0; set < std::size_t(1) << clusters.paths.size(); ++set) {
-    auto weights = sum.weights();
-    int sign = 1;
-    for (std::size_t k = 0; k < clusters.paths.size(); ++k) {
-      if (!(set >> k & 1)) continue;
-      const auto& path = clusters.paths[k];
-      sign *= s[std::size_t(path.a)] * s[std::size_t(path.b)];
-      for (const auto e : path.bonds)
-        std::swap(weights[std::size_t(e)].p, weights[std::size_t(e)].q);
-    }
+  for_path_sets(clusters, s, sum.weights(), [&](int sign, const auto& weights) {
     const auto E = sum(weights);
-    if (set == 0) scale = E.log + std::log(E.unit);  // the largest, and above 0
+    if (total == 0) scale = E.log + std::log(E.unit);  // the largest, and above 0
     total += sign * E.unit * std::exp(E.log - scale);
-  }
+  });
   return log_factor + scale + std::log(total);
 }
 

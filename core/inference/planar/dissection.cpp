@@ -40,21 +40,30 @@ class Cutter {
     return cuts_ == Cuts::kAlong ? extent[1] >= extent[0] : extent[1] > extent[0];
   }
 
-  /// Sorts along the axis; the place nearest to the middle where the coordinate changes.
+  /// Parts them along the axis, where the coordinate changes nearest to the middle; where it never
+  /// does, along the other one.
   int split(int begin, int end, std::size_t axis) {
+    const auto share = cuts_ == Cuts::kUneven ? 0.4 : 0.5;
+    const auto middle = std::clamp(begin + int(share * (end - begin)), begin + 1, end - 1);
+    const auto first = result_.order.begin() + begin, last = result_.order.begin() + end;
     const auto place = [&](int vertex) {
       const auto& p = graph_.positions[std::size_t(vertex)];
       return std::pair(p[axis], p[1 - axis]);
     };
-    std::ranges::sort(result_.order.begin() + begin, result_.order.begin() + end, {}, place);
-    const auto share = cuts_ == Cuts::kUneven ? 0.4 : 0.5;
-    const auto middle = std::clamp(begin + int(share * (end - begin)), begin + 1, end - 1);
-    const auto changes = [&](int i) { return at(i - 1, axis) != at(i, axis); };
-    for (int step = 0; step < end - begin; ++step) {
-      if (middle + step < end && changes(middle + step)) return middle + step;
-      if (middle - step > begin && changes(middle - step)) return middle - step;
+    std::ranges::nth_element(first, result_.order.begin() + middle, last, {}, place);
+    const auto there = at(middle, axis);
+    const auto is_before = [&](int v) { return graph_.positions[std::size_t(v)][axis] < there; };
+    const auto is_after = [&](int v) { return graph_.positions[std::size_t(v)][axis] > there; };
+    const auto low = begin + int(std::count_if(first, last, is_before));
+    const auto high = end - int(std::count_if(first, last, is_after));
+    const bool below = low > begin, above = high < end;
+    if (!below && !above) return middle;
+    if (below && (!above || middle - low < high - middle)) {
+      std::partition(first, last, is_before);
+      return low;
     }
-    return middle;
+    std::partition(first, last, [&](int v) { return !is_after(v); });
+    return high;
   }
 
   const Graph& graph_;

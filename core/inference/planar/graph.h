@@ -33,6 +33,11 @@ struct Graph {
 
   int vertices() const { return int(positions.size()); }
   bool torus() const { return wraps[0] && wraps[1]; }
+  /// The vertex that a half-edge leads to.
+  int far_end(int half_edge) const {
+    const auto& bond = bonds[std::size_t(half_edge / 2)];
+    return half_edge % 2 == 0 ? bond.v : bond.u;
+  }
   /// Adds a bond of K = 0 between u and v, drawn straight. -> its number
   int add_bond(int u, int v);
 };

@@ -120,7 +120,7 @@ Tensor PlanarIsing::compute_single_marginals(const Tensor& partial) const {
   if ((partial == kUnknown).all().item<bool>())
     return torch::full({space_.dimension(), 2}, 0.5, torch::kDouble);
   const auto row = partial.contiguous();
-  const auto p = answers_->eliminated_marginals(row.data_ptr<std::int64_t>());
+  const auto p = answers_->single_marginals(row.data_ptr<std::int64_t>());
   if (!p) return Oracle::compute_single_marginals(partial);
   const auto up = torch::tensor(*p, torch::kDouble);
   return torch::stack({1 - up, up}, 1);

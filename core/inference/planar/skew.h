@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <utility>
@@ -87,47 +88,17 @@ class Skew {
   std::vector<Real> values_;
 };
 
-/// row_l += (x v_l - y u_l) over [begin, end).
-template <class Real>
-inline void add_two(Real* row, const Real& x, const Real* v, const Real& y, const Real* u,
-                    std::size_t begin, std::size_t end) {
-  for (auto l = begin; l < end; ++l)
-    row[l] = row[l] + x * v[l] - y * u[l];
-}
-/// The same for rows begin .. end of a matrix of n columns, x = -u_k / pivot and y = -v_k / pivot.
+/// row_l += x v_l - y u_l  with  x = -u_k / pivot, y = -v_k / pivot  for rows k = begin .. end of a
+/// matrix of n columns.
 void add_two_rows(double* matrix, std::size_t n, const double* u, const double* v, double pivot,
                   std::size_t begin);
-template <class Real>
-void add_two_rows(Real* matrix, std::size_t n, const Real* u, const Real* v, const Real& pivot,
-                  std::size_t begin) {
-  const auto scale = Real(1) / pivot;
-  for (auto k = begin; k < n; ++k)
-    add_two(matrix + k * n, -(u[k] * scale), v, -(v[k] * scale), u, k + 1, n);
-}
 
 /// Eliminates the first `count` rows and columns, an even number, by skew pairs with the largest
 /// pivot of a row (Wimmer 2012, doi:10.1145/2331130.2331138). What is left stands behind them: the
 /// Schur complement.
-/// -> the Pfaffian of the part that was eliminated.
-template <class Real>
-Scaled<Real> eliminate(Skew<Real>& matrix, std::size_t count) {
-  Scaled<Real> pfaffian;
-  const auto n = matrix.size();
-  for (std::size_t i = 0; i < count; i += 2) {
-    const auto* u = matrix.row(i);
-    auto best = i + 1;
-    for (auto j = i + 2; j < count; ++j)
-      if (magnitude(u[j]) > magnitude(u[best])) best = j;
-    if (best != i + 1) {
-      matrix.exchange(i + 1, best);
-      pfaffian *= Real(-1);
-    }
-    const auto pivot = u[i + 1];
-    pfaffian *= pivot;
-    if (i + 2 < n) add_two_rows(matrix.row(0), n, u, matrix.row(i + 1), pivot, i + 2);
-  }
-  return pfaffian;
-}
+/// -> the Pfaffian of the part that was eliminated; 0 where a row vanishes: nothing is left then.
+Scaled<double> eliminate(Skew<double>& matrix, std::size_t count);
+Scaled<Jet> eliminate(Skew<Jet>& matrix, std::size_t count);
 
 /// Glues half-edges i and i + 1, the first that are left, by a bond of weight (1, tau); `sign` is
 /// that of the bond between them.  -> what E is multiplied by

@@ -27,6 +27,10 @@ class PartialSum {
 
   /// weights: [E], of which those of the open bonds are read.
   Scaled<double> operator()(const std::vector<Weight<double>>& weights) const;
+  /// The sums with p and q of the first m bonds of a path, all open, exchanged, so that they are
+  /// times the product of the spins at its ends: [m = 0 .. length]. O(k^3) of k open bonds.
+  std::vector<Scaled<double>> along(const std::vector<Weight<double>>& weights,
+                                    const std::vector<int>& path) const;
   const Piece<double>& root() const { return root_; }
   const std::vector<Weight<double>>& weights() const { return weights_; }
 

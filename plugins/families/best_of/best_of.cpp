@@ -81,7 +81,9 @@ class BestOf final : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return capabilities_of_exact("1 of each kept");
+    auto all = capabilities_of_exact("1 of each kept");
+    all.push_back(capability_of_search());
+    return all;
   }
 
   void step(Step& step) override {
@@ -211,6 +213,13 @@ class BestOf final : public Family {
         at(*members_[m], std::log(w));
   }
 
+  /// The member that answers alone; null where several do.
+  const Member* only_one() const {
+    std::vector<const Member*> kept;
+    for_kept([&](const Member& member, double) { kept.push_back(&member); });
+    return kept.size() == 1 ? kept.front() : nullptr;
+  }
+
   static Query ask(QueryKind kind, const Evidence& known) {
     return {.kind = kind, .partial = known.partial, .allowed = known.allowed};
   }
@@ -259,11 +268,60 @@ class BestOf final : public Family {
     return states;
   }
 
+  /// A member's way to the most probable completion by one pass, with this status at least.
+  static std::optional<Capability> way_to_best(const Member& member, bool exact) {
+    for (const auto& c : member.family().capabilities())
+      if (c.kind == QueryKind::kMaxProbable && c.route == Route::kOnePass &&
+          (!exact || c.status == Status::kExact))
+        return c;
+    return std::nullopt;
+  }
+  static Answer ask_best(const Member& member, const Capability& way, const Tensor& partial,
+                         Stream& stream) {
+    return member.answer({way.kind, partial, {}, way.estimator}, stream);
+  }
+
+  /// Of the members' most probable completions the one that the mixture gives most.
+  Tensor most_probable(const Tensor& partial, Stream& stream) const {
+    std::vector<Tensor> states, log_p;
+    for_kept([&](const Member& member, double) {
+      const auto way = way_to_best(member, false);
+      if (!way) return;
+      states.push_back(ask_best(member, *way, partial, stream).states);
+      log_p.push_back(log_joint(states.back(), stream).logsumexp(1));
+    });
+    if (states.empty()) {
+      const auto mode = log_conditionals(partial, stream).argmax(2);
+      return torch::where(partial == kUnknown, mode, partial);
+    }
+    const auto best = torch::stack(log_p).argmax(0).view({1, -1, 1});  // [1, B, 1]
+    return torch::stack(states).gather(0, best.expand({1, -1, partial.size(1)})).squeeze(0);
+  }
+
+  /// Each member's greatest term where it can say it, else the sum of all its terms.
+  Tensor max_bound(const Tensor& partial, Stream& stream) const {
+    std::vector<Tensor> all;
+    for_kept([&](const Member& member, double log_weight) {
+      auto term = member.answer(ask(QueryKind::kLogMarginal, partial), stream).value;
+      const auto rows = term.isfinite().nonzero().squeeze(1);
+      if (const auto way = way_to_best(member, true); way && rows.numel() > 0)
+        term.index_add_(0, rows,
+                        ask_best(member, *way, partial.index_select(0, rows), stream).value);
+      all.push_back(term + log_weight);
+    });
+    return torch::stack(all).logsumexp(0);
+  }
+
   Answer compute_answer(const Query& query, Stream& stream) const override {
+    if (query.kind == QueryKind::kMaxProbable)
+      if (const auto* member = only_one(); member && member->family().offers(query.kind))
+        return member->answer({query.kind, query.partial}, stream);
     const ExactModel model{
         .log_marginal = [&](const Evidence& e) { return log_joint(e, stream).logsumexp(1); },
         .log_conditionals = [&](const Evidence& e) { return log_conditionals(e, stream); },
-        .sample = [&](const Evidence& e, Stream& s) { return sample(e, s); }};
+        .sample = [&](const Evidence& e, Stream& s) { return sample(e, s); },
+        .most_probable = [&](const Tensor& x) { return most_probable(x, stream); },
+        .max_bound = [&](const Tensor& x) { return max_bound(x, stream); }};
     return answer_exactly(model, query, stream);
   }
 

@@ -11,6 +11,8 @@
 /// mini-batches, whose statistics move a running mean by a step size that falls.
 ///   max_product        argmax of the product over z (or m) and x together: exact for that, a lower
 ///                      bound of max p(x), which is NP-hard
+///   branch_and_bound   the most probable x where a search proves it, under sums over z (or m) of
+///                      the greatest that x can make of their terms
 /// Source: Liu and Van den Broeck (2021), NeurIPS, arXiv:2106.02264, sect. 4 (hidden Chow-Liu
 /// trees); Meila and Jordan (2000), JMLR 1 (mixtures of trees); Dempster, Laird and Rubin (1977);
 /// Cappe and Moulines (2009), doi:10.1111/j.1467-9868.2009.00698.x (mini-batches).
@@ -41,6 +43,7 @@ class CircuitFamily : public Family {
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
     auto all = capabilities_of_exact("1, without a network");
+    all.push_back(capability_of_search());
     all.push_back({QueryKind::kMaxProbable, "max_product", Status::kLower, "1, without a network",
                    Route::kOnePass});
     return all;
@@ -62,7 +65,8 @@ class CircuitFamily : public Family {
         .log_conditionals =
             [&](const Evidence& e) { return model_.log_conditionals(e, query.in_float32); },
         .sample = [this](const Evidence& e, Stream& s) { return model_.sample(e, s); },
-        .most_probable = [this](const Tensor& x) { return model_.most_probable(x).states; }};
+        .most_probable = [this](const Tensor& x) { return model_.most_probable(x).states; },
+        .max_bound = [this](const Tensor& x) { return model_.max_bound(x); }};
     return answer_exactly(model, query, stream);
   }
 };

@@ -77,6 +77,7 @@ void HiddenTree::derive() {
   const auto p = (emission / emission.sum(2, true)).transpose(1, 2);  // [D, K, H]
   exact_.emission = torch::cat({p, torch::ones({D_, 1, H_}, p.options())}, 1);
   fast_ = {exact_.transition.to(torch::kFloat), exact_.emission.to(torch::kFloat)};
+  greatest_ = {exact_.transition, torch::cat({p, p.amax(1, true)}, 1)};
   const auto* order = order_.data_ptr<std::int64_t>();
   const auto* parent = parent_.data_ptr<std::int64_t>();
   along_.assign(order, order + D_);
@@ -225,6 +226,13 @@ Explanation HiddenTree::most_probable(const Tensor& partial) const {
     values.push_back(best.value);
   }
   return {torch::cat(states), torch::cat(values)};
+}
+
+Tensor HiddenTree::max_bound(const Tensor& partial) const {
+  std::vector<Tensor> all{torch::empty({0}, torch::kDouble)};
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ * 4)))
+    all.push_back(up(greatest_, part).log_p);
+  return torch::cat(all);
 }
 
 void HiddenTree::visit(StateVisitor& v) {

@@ -41,6 +41,8 @@ class HiddenTree {
   Tensor log_conditionals(const Evidence& known, bool in_float32) const;  ///< float64 [B, D, K]
   Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
   Explanation most_probable(const Tensor& partial) const;
+  /// log sum_z max_{x_U} of the product: float64 [B].
+  Tensor max_bound(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);
 
  private:
@@ -76,6 +78,7 @@ class HiddenTree {
   Tensor new_pairs_, new_emissions_;  // sums since the last M step, over seen_ rows
   double seen_ = 0;
   Tables exact_, fast_;  // float64, float32
+  Tables greatest_;      // float64, max_k p(x_i = k | z_i) at K
   std::vector<std::int64_t> along_, above_;
   std::vector<std::vector<std::int64_t>> children_;
 };

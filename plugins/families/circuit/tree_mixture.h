@@ -28,11 +28,14 @@ class TreeMixture {
   Tensor log_conditionals(const Evidence& known, bool = false) const;  ///< float64 [B, D, K]
   Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
   Explanation most_probable(const Tensor& partial) const;
+  /// log sum_m max_{x_U} w_m p_m(x_S, x_U): float64 [B].
+  Tensor max_bound(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);
 
  private:
   void derive();
   Tensor log_joint(const Evidence& known) const;  // log w_m p_m(x_S, A): [B, M]
+  std::vector<Explanation> explanations(const Tensor& partial) const;  // of each tree, with log w_m
 
   marginalia::StateSpace space_;
   std::int64_t M_;

@@ -90,7 +90,11 @@ class ContinuousMixture final : public Family {
 
   const StateSpace& space() const override { return space_; }
   std::vector<Capability> capabilities() const override {
-    return capabilities_of_exact("1, of N points");
+    auto all = capabilities_of_exact("1, of N points");
+    all.push_back(capability_of_search());
+    all.push_back({QueryKind::kMaxProbable, "max_product", Status::kLower, "1, of N points",
+                   Route::kOnePass});
+    return all;
   }
 
   void step(Step& step) override {
@@ -276,13 +280,24 @@ class ContinuousMixture final : public Family {
     return torch::cat(all);
   }
 
+  /// The greatest w_j p(x_S, x_U | z_j) over both j and x_U.
+  static Tensor most_probable(const Mixture& mixture, const Tensor& partial) {
+    const auto joint = mixture.components->log_greatest(partial) + mixture.log_weight;
+    return mixture.components->most_probable(partial, joint.argmax(1));
+  }
+
   Answer compute_answer(const Query& query, Stream& stream) const override {
     const auto all = mixture();
     const auto type = query.in_float32 ? torch::kFloat : torch::kDouble;
     const ExactModel model{
         .log_marginal = [&](const Evidence& e) { return log_marginal(*all, e, type); },
         .log_conditionals = [&](const Evidence& e) { return log_conditionals(*all, e, type); },
-        .sample = [&](const Evidence& e, Stream& s) { return sample(*all, e, s); }};
+        .sample = [&](const Evidence& e, Stream& s) { return sample(*all, e, s); },
+        .most_probable = [&](const Tensor& x) { return most_probable(*all, x); },
+        .max_bound =
+            [&](const Tensor& x) {
+              return (all->components->log_greatest(x) + all->log_weight).logsumexp(1);
+            }};
     return answer_exactly(model, query, stream);
   }
 

@@ -101,6 +101,15 @@ class IndependentComponents final : public Components {
     const auto drawn = (below <= u).sum(2);
     return torch::where(x == kUnknown, drawn, x);
   }
+  Tensor log_greatest(const Tensor& partial) const override {
+    const auto greatest = possible(p_.view({-1, D_, K_})).amax(2).log();  // [N, D]
+    return log_joint(partial, torch::kDouble) +
+           (partial == kUnknown).to(torch::kDouble).mm(greatest.t());
+  }
+  Tensor most_probable(const Tensor& partial, const Tensor& component) const override {
+    const auto best = possible(p_.index({component}).view({-1, D_, K_})).argmax(2);
+    return torch::where(partial == kUnknown, best, partial);
+  }
 
  private:
   Tensor possible(const Tensor& p) const {
@@ -196,6 +205,20 @@ class TreeComponents final : public Components {
   }
   Tensor sample(const Evidence& known, const Tensor& component, Stream& stream) const override {
     return trees::sample(trees_, known, component, stream);
+  }
+  Tensor log_greatest(const Tensor& partial) const override {
+    std::vector<Tensor> all;
+    for (const auto& tree : trees_)
+      all.push_back(trees::log_marginal(tree, trees::most_probable(tree, partial)));
+    return torch::stack(all, 1);
+  }
+  Tensor most_probable(const Tensor& partial, const Tensor& component) const override {
+    auto states = partial.clone();
+    for (std::int64_t b = 0; b < partial.size(0); ++b) {
+      const auto& tree = trees_[std::size_t(component[b].item<std::int64_t>())];
+      states[b].copy_(trees::most_probable(tree, partial.slice(0, b, b + 1))[0]);
+    }
+    return states;
   }
 
  private:

@@ -28,6 +28,10 @@ class Components {
   /// component: int64 [B]  ->  int64 [B, D].
   virtual Tensor sample(const Evidence& known, const Tensor& component,
                         marginalia::Stream& stream) const = 0;
+  /// log max_{x_U} p(x_S, x_U | z_j): [B, N].
+  virtual Tensor log_greatest(const Tensor& partial) const = 0;
+  /// The completion of row b that is that of component_b.  component: int64 [B]  ->  int64 [B, D].
+  virtual Tensor most_probable(const Tensor& partial, const Tensor& component) const = 0;
 };
 
 /// How a decoder's numbers make p(x | z): log-odds of each level against the first, since
