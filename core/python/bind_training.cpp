@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -110,11 +111,18 @@ class Loop {
   std::unique_ptr<SteppedRun> run_;
 };
 
+/// Whether a component, or one within it, is of Python.
+bool is_of_python(const Json& json) {
+  if (json.is_object() && json.value("type", Json()) == "python") return true;
+  return json.is_structured() &&
+         std::any_of(json.begin(), json.end(), [](const Json& part) { return is_of_python(part); });
+}
+
 /// Functions of Python are called from the thread that asked, which experiments at a time are not.
 void refuse_python(const Study& study) {
   for (const auto& experiment : study.experiments)
-    for (const char* const kind : {"energy", "dataset", "family"})
-      if (experiment.spec.contains(kind) && experiment.spec[kind].value("type", "") == "python")
+    for (const auto& [kind, component] : experiment.spec.items())
+      if (is_of_python(component))
         throw SpecError(fmt::format(
             "jobs: {}'s {} is of Python, which is called by one thread alone: jobs must be 1, or "
             "use the program, whose jobs are processes (marginalia study FILE --jobs N)",

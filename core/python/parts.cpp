@@ -45,6 +45,6 @@ std::shared_ptr<Family> family(const PythonSource& source, const FamilyContext& 
 }  // namespace marginalia::python
 
 extern "C" __attribute__((visibility("default")))
-const marginalia::PythonParts marginalia_python_parts{
+const marginalia::PythonParts marginalia_python_parts_2{
     marginalia::kBuildStamp, marginalia::python::energy, marginalia::python::dataset,
     marginalia::python::family};

@@ -98,6 +98,8 @@ def main():
         for level in LEVELS:
             by_column = (p <= level).groupby(clean["column"]).mean()
             print(f"p <= {level}: {(p <= level).mean():.4f} of {len(p)} clean cells; most {by_column.max():.4f}, {by_column.idxmax()}")
+        if round(wanted.share * len(p)) == 0:
+            words.error(f"--share {wanted.share} of {len(p)} cells is none")
         altered, where = replaced(table, training, list(kinds), wanted.share, wanted.seed)
         file = folder / "altered.csv"
         altered.to_csv(file, index=False, quoting=csv.QUOTE_MINIMAL)

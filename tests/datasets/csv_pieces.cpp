@@ -70,6 +70,23 @@ TEST_CASE("csv: beyond the training rows lies what one more row may be") {
   CHECK(old.share(6, 7) == doctest::Approx(0.375));
 }
 
+TEST_CASE("csv: shares of a far tail are as small as they are, and not 0") {
+  // In the last of four bins some 250 rows at its edge, and one at 2,000: r is about .9.
+  std::vector<std::int64_t> indices{2000};
+  for (int n = 0; n < 999; ++n)
+    indices.push_back(n < 500 ? n % 10 : 10 + n % 4);
+  const auto pieces = cut(indices, 4);
+  const auto& tail = pieces.back();
+  REQUIRE((tail.shape == Piece::Shape::kAbove));
+  REQUIRE(tail.has(2000));
+  for (const std::int64_t index : {12, 200, 300, 1999, 2000, 2001, 2500})
+    CHECK(std::log(tail.share(index, index)) ==
+          doctest::Approx(tail.log_probability(index)).epsilon(1e-9));
+  CHECK(tail.share(200, 300) > tail.share(201, 300));
+  CHECK(tail.at(0.5, 1500, 1900) < 1520);  // they fall from the near edge on
+  CHECK(tail.at(0.5, 3000, 3900) < 3020);
+}
+
 TEST_CASE("csv: draws within a piece follow its law") {
   for (const auto& piece : cut(skewed(), 8)) {
     std::map<std::int64_t, int> counts;

@@ -119,3 +119,23 @@ TEST_CASE("branch and bound that ends before a proof answers with a lower bound"
   CHECK((answer.status == Status::kLower));
   CHECK(answer.value.item<double>() <= law.greatest(empty).item<double>());
 }
+
+TEST_CASE("branch and bound answers with whole states that are possible") {
+  // 110, 101 and 011, each a third: every bit by itself is most probably 1, and 111 cannot be.
+  Stream stream(1, "test");
+  const auto no = -INFINITY;
+  const TableLaw law(torch::tensor({no, no, no, 0.0, no, 0.0, 0.0, no}, torch::kDouble));
+  const auto x = torch::tensor({{-1, -1, -1}, {1, -1, -1}, {-1, -1, 0}});
+  for (const bool start : {false, true}) {  // none, or one that is impossible
+    CAPTURE(start);
+    auto model = law.model();
+    if (!start) model.most_probable = {};
+    const auto answer = answer_exactly(
+        model, {.kind = QueryKind::kMaxProbable, .partial = x, .estimator = "branch_and_bound"},
+        stream);
+    CHECK((answer.states != kUnknown).all().item<bool>());
+    CHECK((answer.states.sum(1) == 2).all().item<bool>());
+    CHECK((answer.value + model.log_marginal(x) - law.greatest(x)).abs().max().item<double>() <
+          1e-12);
+  }
+}

@@ -123,6 +123,32 @@ TEST_CASE("planar single marginals under evidence are those of enumeration") {
     }
 }
 
+TEST_CASE("planar sums over paths that cancel are refused, not guessed") {
+  // Couplings of 20: spins of two corners that disagree have a probability of e^-80 or less.
+  const auto drawn = test::lattice(4, 4, false, false, 20, CouplingLaw::kEqual, 1);
+  const auto graph = planar::make_graph(drawn.model, drawn.drawing);
+  const auto sums_of = [&](int corner, int other) {
+    std::vector<int> s(16, 0);
+    s[0] = 1;
+    s[15] = corner;
+    s[3] = other;
+    std::vector<char> known(16, 0);
+    for (const auto i : {0, 3, 15})
+      known[i] = s[i] != 0;
+    const auto clusters = planar::find_clusters(graph, known);
+    return std::pair(planar::log_sum(clusters, s), planar::single_marginals(clusters, s));
+  };
+  const auto [log_sum, p] = sums_of(1, 1);
+  CHECK(log_sum == doctest::Approx(24 * 20.0));  // all 24 bonds agree, and nothing beside them
+  for (const auto up : p)
+    CHECK(up == doctest::Approx(1));
+  const std::string why =
+      "planar: what is known is so improbable that the signed sums over paths between its "
+      "clusters cancel, and fewer than 6 digits are left; ask for clusters that agree more";
+  CHECK(test::refusal([&] { sums_of(-1, 1); }) == why);
+  CHECK(test::refusal([&] { sums_of(1, -1); }) == why);
+}
+
 TEST_CASE("planar single marginals of a wide lattice are ratios of its sums") {
   const auto drawn = test::lattice(26, 26, true, true, 0.7, CouplingLaw::kSigns, 3);
   const PlanarIsing planar(drawn.model, drawn.space(), drawn.drawing);

@@ -25,6 +25,6 @@ struct PythonParts {
   std::shared_ptr<Dataset> (*dataset)(const PythonSource&);
   std::shared_ptr<Family> (*family)(const PythonSource&, const FamilyContext&);
 };
-inline constexpr const char* kPythonParts = "marginalia_python_parts";
+inline constexpr const char* kPythonParts = "marginalia_python_parts_2";
 
 }  // namespace marginalia

@@ -31,6 +31,7 @@ class Search {
     left_ = std::clamp<std::int64_t>((std::int64_t{1} << 21) / log_p.numel(), 256, 4096);
     find_order(row, log_p);
     take(model.most_probable ? model.most_probable(row.unsqueeze(0)) : mode(row, log_p));
+    if (log_p_ == -INFINITY) take(by_conditionals(row));
   }
 
   /// Whether the best is proved.
@@ -69,6 +70,15 @@ class Search {
   /// Every unknown variable at its own most probable value: [1, D].
   static Tensor mode(const Tensor& row, const Tensor& log_p) {
     return torch::where(row == kUnknown, log_p.argmax(1), row).unsqueeze(0);
+  }
+
+  /// One variable after the other at its most probable value given those before, which is possible
+  /// where the row is: [1, D].
+  Tensor by_conditionals(const Tensor& row) {
+    auto state = row.unsqueeze(0).clone();
+    for (const auto i : order_)
+      state[0][i] = model_.log_conditionals(state)[0][i].argmax();
+    return state;
   }
 
   /// Keeps the best of some states.

@@ -164,7 +164,7 @@ constexpr double kHopeless = 1e18;  // entries at which the search for an order 
 constexpr double kTooHeavy = double(std::int64_t{1} << 33);  // entries that few orders may mend
 constexpr double kProductsOfTry = 1 << 22;  // that take about as long as another order
 constexpr double kTries = 24, kMoreTries = 2500;
-constexpr double kHeavyTries = 150;   // where the best is too heavy: seconds at most
+constexpr double kHeavyTries = 150;   // where the best is too heavy
 constexpr std::size_t kSmall = 1500;  // variables up to which other ties are tried
 
 /// How many orders are worth trying where the best so far is this.

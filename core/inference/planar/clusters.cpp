@@ -1,7 +1,11 @@
 #include "clusters.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <optional>
+
+#include <marginalia/error.h>
 
 namespace marginalia::planar {
 namespace {
@@ -125,6 +129,14 @@ std::vector<Weight<double>> pinned_weights(const Clusters& clusters, const std::
   return weights;
 }
 
+void need_digits(double total, double absolute) {
+  constexpr double kLeast = 1e-10;  // of rounding to 1e-16
+  if (!(total > kLeast * absolute))
+    throw SpecError(
+        "planar: what is known is so improbable that the signed sums over paths between its "
+        "clusters cancel, and fewer than 6 digits are left; ask for clusters that agree more");
+}
+
 double log_sum(const Clusters& clusters, const std::vector<int>& s) {
   const auto& graph = clusters.graph;
   std::vector<int> open;
@@ -142,13 +154,17 @@ double log_sum(const Clusters& clusters, const std::vector<int>& s) {
                       ? bond.K * s[std::size_t(bond.u)] * s[std::size_t(bond.v)] - std::log(2.0)
                       : log_cosh(bond.K);
   }
-  double total = 0, scale = 0;
+  double total = 0, absolute = 0;
+  std::optional<double> scale;
   for_path_sets(clusters, s, sum.weights(), [&](int sign, const auto& weights) {
     const auto E = sum(weights);
-    if (total == 0) scale = E.log + std::log(E.unit);  // the largest, and above 0
-    total += sign * E.unit * std::exp(E.log - scale);
+    if (!scale) scale = E.log + std::log(E.unit);  // the first is the largest, and above 0
+    const auto term = E.unit * std::exp(E.log - *scale);
+    total += sign * term;
+    absolute += std::fabs(term);
   });
-  return log_factor + scale + std::log(total);
+  need_digits(total, absolute);
+  return log_factor + *scale + std::log(total);
 }
 
 }  // namespace marginalia::planar

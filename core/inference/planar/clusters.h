@@ -34,6 +34,9 @@ MARGINALIA_API Clusters find_clusters(const Graph& graph, const std::vector<char
 /// along which spins are multiplied.
 double log_sum(const Clusters& clusters, const std::vector<int>& s);
 
+/// Throws SpecError unless digits are left of a sum whose terms' absolute values are `absolute`.
+void need_digits(double total, double absolute);
+
 /// p(s_i = 1 | s) of every spin [n], those that s says are not 0. Paths from what is known cover
 /// the others; the sums of all spins of a path take little longer than one.
 MARGINALIA_API std::vector<double> single_marginals(const Clusters& clusters,

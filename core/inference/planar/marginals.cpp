@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -57,16 +59,19 @@ std::vector<double> correlations(const Clusters& clusters, const std::vector<int
     open.insert(open.end(), other.bonds.begin(), other.bonds.end());
   const PartialSum sum(clusters.graph, pinned_weights(clusters, s), open);
   std::vector<double> totals(path.bonds.size() + 1, 0.0);
-  double scale = 0;
+  double absolute = 0;
+  std::optional<double> scale;
   for_path_sets(clusters, s, sum.weights(), [&](int sign, const auto& weights) {
     const auto sums = sum.along(weights, path.bonds);
-    if (totals[0] == 0) scale = sums[0].log + std::log(sums[0].unit);
+    if (!scale) scale = sums[0].log + std::log(sums[0].unit);
     for (std::size_t m = 0; m < sums.size(); ++m)
-      totals[m] += sign * sums[m].unit * std::exp(sums[m].log - scale);
+      totals[m] += sign * sums[m].unit * std::exp(sums[m].log - *scale);
+    absolute += std::fabs(sums[0].unit) * std::exp(sums[0].log - *scale);
   });
+  need_digits(totals[0], absolute);
   std::vector<double> result;
   for (std::size_t m = 1; m < totals.size(); ++m)
-    result.push_back(totals[m] / totals[0]);
+    result.push_back(std::clamp(totals[m] / totals[0], -1.0, 1.0));
   return result;
 }
 

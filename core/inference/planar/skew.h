@@ -96,7 +96,8 @@ void add_two_rows(double* matrix, std::size_t n, const double* u, const double* 
 /// Eliminates the first `count` rows and columns, an even number, by skew pairs with the largest
 /// pivot of a row (Wimmer 2012, doi:10.1145/2331130.2331138). What is left stands behind them: the
 /// Schur complement.
-/// -> the Pfaffian of the part that was eliminated; 0 where a row vanishes: nothing is left then.
+/// -> the Pfaffian of the part that was eliminated; of doubles 0 where a row vanishes: nothing is
+/// left then.
 Scaled<double> eliminate(Skew<double>& matrix, std::size_t count);
 Scaled<Jet> eliminate(Skew<Jet>& matrix, std::size_t count);
 

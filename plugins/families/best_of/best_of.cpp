@@ -287,8 +287,15 @@ class BestOf final : public Family {
     for_kept([&](const Member& member, double) {
       const auto way = way_to_best(member, false);
       if (!way) return;
-      states.push_back(ask_best(member, *way, partial, stream).states);
-      log_p.push_back(log_joint(states.back(), stream).logsumexp(1));
+      const auto term = member.answer(ask(QueryKind::kLogMarginal, partial), stream).value;
+      const auto rows = term.isfinite().nonzero().squeeze(1);  // elsewhere it is impossible to it
+      auto of_member = partial.clone();
+      if (rows.numel() > 0)
+        of_member.index_copy_(0, rows,
+                              ask_best(member, *way, partial.index_select(0, rows), stream).states);
+      const auto joint = log_joint(of_member, stream).logsumexp(1);
+      log_p.push_back(joint.masked_fill(term.isfinite().logical_not(), -INFINITY));
+      states.push_back(of_member);
     });
     if (states.empty()) {
       const auto mode = log_conditionals(partial, stream).argmax(2);

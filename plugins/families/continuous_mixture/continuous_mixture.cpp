@@ -15,6 +15,7 @@
 #include <cmath>
 #include <mutex>
 
+#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <marginalia/family.h>
@@ -161,6 +162,10 @@ class ContinuousMixture final : public Family {
     if (!ordered.defined())
       throw SpecError("\"numbers\": \"polynomials\" needs a \"dataset\" that knows which of its "
                       "variables are numbers, as csv does");
+    if (ordered.scalar_type() != torch::kBool ||
+        ordered.sizes() != at::IntArrayRef({space_.dimension(), space_.levels()}))
+      throw Error(fmt::format("{}: ordered() must be bool [{}, {}]", dataset->label(),
+                              space_.dimension(), space_.levels()));
     const auto counts = trees::count_values(*dataset, false);
     return mixture::scale_basis(space_, counts.single, ordered, curves->degree);
   }
@@ -280,10 +285,24 @@ class ContinuousMixture final : public Family {
     return torch::cat(all);
   }
 
+  /// What answer(rows, log max over x_U of w_j p(x_S, x_U | z_j) [b, N]) says of some rows at a
+  /// time.
+  template <class Function>
+  Tensor of_greatest(const Mixture& mixture, const Tensor& partial, const Function& answer) const {
+    std::vector<Tensor> all;
+    for (const auto& rows : partial.split(std::max<std::int64_t>(1, kCells / params_.points_test)))
+      all.push_back(answer(rows, mixture.components->log_greatest(rows) + mixture.log_weight));
+    return torch::cat(all);
+  }
   /// The greatest w_j p(x_S, x_U | z_j) over both j and x_U.
-  static Tensor most_probable(const Mixture& mixture, const Tensor& partial) {
-    const auto joint = mixture.components->log_greatest(partial) + mixture.log_weight;
-    return mixture.components->most_probable(partial, joint.argmax(1));
+  Tensor most_probable(const Mixture& mixture, const Tensor& partial) const {
+    return of_greatest(mixture, partial, [&](const Tensor& rows, const Tensor& joint) {
+      return mixture.components->most_probable(rows, joint.argmax(1));
+    });
+  }
+  Tensor max_bound(const Mixture& mixture, const Tensor& partial) const {
+    return of_greatest(mixture, partial,
+                       [](const Tensor&, const Tensor& joint) { return joint.logsumexp(1); });
   }
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
@@ -294,10 +313,7 @@ class ContinuousMixture final : public Family {
         .log_conditionals = [&](const Evidence& e) { return log_conditionals(*all, e, type); },
         .sample = [&](const Evidence& e, Stream& s) { return sample(*all, e, s); },
         .most_probable = [&](const Tensor& x) { return most_probable(*all, x); },
-        .max_bound =
-            [&](const Tensor& x) {
-              return (all->components->log_greatest(x) + all->log_weight).logsumexp(1);
-            }};
+        .max_bound = [&](const Tensor& x) { return max_bound(*all, x); }};
     return answer_exactly(model, query, stream);
   }
 

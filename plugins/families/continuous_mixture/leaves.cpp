@@ -1,6 +1,7 @@
 #include "leaves.h"
 
 #include <cmath>
+#include <mutex>
 #include <vector>
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -102,9 +103,11 @@ class IndependentComponents final : public Components {
     return torch::where(x == kUnknown, drawn, x);
   }
   Tensor log_greatest(const Tensor& partial) const override {
-    const auto greatest = possible(p_.view({-1, D_, K_})).amax(2).log();  // [N, D]
+    std::call_once(greatest_made_, [&] {
+      greatest_ = possible(p_.view({-1, D_, K_})).amax(2).log().t();
+    });
     return log_joint(partial, torch::kDouble) +
-           (partial == kUnknown).to(torch::kDouble).mm(greatest.t());
+           (partial == kUnknown).to(torch::kDouble).mm(greatest_);
   }
   Tensor most_probable(const Tensor& partial, const Tensor& component) const override {
     const auto best = possible(p_.index({component}).view({-1, D_, K_})).argmax(2);
@@ -138,6 +141,8 @@ class IndependentComponents final : public Components {
   std::int64_t D_, K_;
   Tensor log_p_, p_, log_p_32_, p_32_;  // [N, D K], the last two in float32
   Tensor impossible_;
+  mutable std::once_flag greatest_made_;
+  mutable Tensor greatest_;  // log max_k p_i(k | z_j): [D, N]
 };
 
 class IndependentLeaves final : public Leaves {

@@ -17,17 +17,37 @@ double Piece::beyond() const {
   return seen == 0 ? 1 : 1 / double(rows + 1);
 }
 
-double Piece::at_least(std::int64_t steps) const {
-  if (steps >= seen) return beyond() * std::pow(ratio, double(steps - seen));
-  const auto end = std::pow(ratio, double(seen));
-  return beyond() + (1 - beyond()) * (std::pow(ratio, double(steps)) - end) / (1 - end);
+namespace {
+
+/// r^begin - r^end, without cancellation.
+double fall(double ratio, double begin, double end) {
+  return std::pow(ratio, begin) * -std::expm1((end - begin) * std::log(ratio));
 }
 
-double Piece::steps_of(double p) const {
-  if (p <= beyond()) return double(seen) + std::log(p / beyond()) / std::log(ratio);
-  const auto end = std::pow(ratio, double(seen));
-  const auto power = end + (1 - end) * (p - beyond()) / (1 - beyond());
-  return std::log(power) / std::log(ratio);
+}  // namespace
+
+std::pair<double, double> Piece::masses(std::int64_t begin, std::int64_t end) const {
+  const auto inner = std::min(end, seen), outer = std::max(begin, seen);
+  return {begin < inner ? (1 - beyond()) * fall(ratio, double(begin), double(inner)) /
+                              fall(ratio, 0, double(seen))
+                        : 0,
+          outer < end ? beyond() * fall(ratio, double(outer - seen), double(end - seen)) : 0};
+}
+
+/// The steps below which the share u of those in begin <= n < end lies.
+std::int64_t Piece::steps_at(double u, std::int64_t begin, std::int64_t end) const {
+  const auto [inner, outer] = masses(begin, end);
+  const auto target = u * (inner + outer);
+  const bool out = begin >= seen || (end > seen && target >= inner);
+  const auto part = out ? outer : inner;
+  const auto share = part > 0 ? (out ? target - inner : target) / part : u;
+  begin = out ? std::max(begin, seen) : begin;
+  end = out ? end : std::min(end, seen);
+  // By the distance from the near edge, along which r^n falls from 1 to r^(end - begin).
+  const auto log_ratio = std::log(ratio);
+  const auto steps = std::log1p(share * std::expm1(double(end - begin) * log_ratio)) / log_ratio;
+  const auto n = double(begin) + std::floor(steps);
+  return std::int64_t(std::clamp(n, double(begin), double(end - 1)));
 }
 
 double Piece::log_probability(std::int64_t index) const {
@@ -44,9 +64,11 @@ double Piece::share(std::int64_t from, std::int64_t until) const {
   from = shape == Shape::kBelow ? from : std::max(from, first);
   until = shape == Shape::kAbove ? until : std::min(until, last);
   if (from > until) return 0;
-  if (shape == Shape::kBelow) return at_least(last - until) - at_least(last - from + 1);
-  if (shape == Shape::kAbove) return at_least(from - first) - at_least(until - first + 1);
-  return double(until - from + 1) / double(last - first + 1);
+  if (shape == Shape::kUniform || shape == Shape::kAtom)
+    return double(until - from + 1) / double(last - first + 1);
+  const auto [inner, outer] = shape == Shape::kBelow ? masses(last - until, last - from + 1)
+                                                     : masses(from - first, until - first + 1);
+  return inner + outer;
 }
 
 std::int64_t Piece::at(double u, std::int64_t from, std::int64_t until) const {
@@ -60,9 +82,7 @@ std::int64_t Piece::at(double u, std::int64_t from, std::int64_t until) const {
   const bool below = shape == Shape::kBelow;
   const auto near = below ? last - std::min(until, last) : std::max(from, first) - first;
   const auto far = below ? last - from : until - first;
-  const auto begin = at_least(near), end = at_least(far + 1);
-  const auto steps = std::floor(steps_of(begin - u * (begin - end)));
-  const auto n = std::int64_t(std::clamp(steps, double(near), double(far)));
+  const auto n = steps_at(u, near, far + 1);
   return below ? last - n : first + n;
 }
 
@@ -72,7 +92,7 @@ using Indices = std::vector<std::int64_t>;
 
 /// The ratio of a geometric law with this mean number of steps: ratio / (1 - ratio) = mean.
 double ratio_of(double mean) {
-  return mean / (1 + mean);
+  return std::min(mean / (1 + mean), 1 - 0x1p-50);
 }
 
 /// What lies beyond the outermost value, where no training row is: steps of a twentieth of the

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "schema.h"
@@ -31,9 +32,10 @@ struct Piece {
   std::int64_t at(double u, std::int64_t from, std::int64_t until) const;
 
  private:
-  double beyond() const;                      // e
-  double at_least(std::int64_t steps) const;  // P(n >= steps)
-  double steps_of(double p) const;            // the real n at which P(n or more) is p
+  double beyond() const;  // e
+  /// P(begin <= n < end): of what was seen, and of what lies beyond.
+  std::pair<double, double> masses(std::int64_t begin, std::int64_t end) const;
+  std::int64_t steps_at(double u, std::int64_t begin, std::int64_t end) const;
 };
 
 /// Cuts a grid into pieces by training values: a value of more than 1/bins of them is an atom, and
