@@ -32,7 +32,7 @@ MARGINALIA_API Clusters find_clusters(const Graph& graph, const std::vector<char
 /// The log of the sum of f over all states that have spins s [n] where they are not 0. With the
 /// bonds of the trees pinned and c clusters it is 2^-c times a sum over the 2^(c-1) sets of paths
 /// along which spins are multiplied.
-double log_sum(const Clusters& clusters, const std::vector<int>& s);
+MARGINALIA_API double log_sum(const Clusters& clusters, const std::vector<int>& s);
 
 /// Throws SpecError unless digits are left of a sum whose terms' absolute values are `absolute`.
 void need_digits(double total, double absolute);
