@@ -123,7 +123,7 @@ TEST_CASE("branch and bound that ends before a proof answers with a lower bound"
 TEST_CASE("branch and bound answers with whole states that are possible") {
   // 110, 101 and 011, each a third: every bit by itself is most probably 1, and 111 cannot be.
   Stream stream(1, "test");
-  const auto no = -INFINITY;
+  const double no = -INFINITY;
   const TableLaw law(torch::tensor({no, no, no, 0.0, no, 0.0, 0.0, no}, torch::kDouble));
   const auto x = torch::tensor({{-1, -1, -1}, {1, -1, -1}, {-1, -1, 0}});
   for (const bool start : {false, true}) {  // none, or one that is impossible
