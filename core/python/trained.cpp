@@ -88,7 +88,6 @@ py::dict Trained::answer(const Levels& partial, const std::optional<Levels>& giv
     const py::gil_scoped_release free;
     const std::lock_guard lock(one_at_a_time_);
     const BorrowedThreads borrowed(threads_);
-    run_.experiment.space().check(query.partial, true, "x");
     if (query.given.defined()) run_.experiment.space().check(query.given, true, "given");
     Stream stream(asked.seed, "python/" + asked.kind);
     auto& ask = answers(asked.estimator);

@@ -1,4 +1,6 @@
 """What people hand over as states, as rows of levels in which -1 is unknown."""
+import operator
+
 import numpy
 
 
@@ -79,10 +81,15 @@ def _check(levels, known, space, what):
     raise ValueError(f"{what}: variable {i} of row {row} is {levels[row, i]}, of the levels 0 to {levels_ - 1}{advice}")
 
 
-def _is_plain(x, space):
-    """Whether x is one state, a list of whole numbers in their range and None."""
-    return isinstance(x, (list, tuple)) and len(x) == space.dimension and all(
-        one is None or (type(one) is int and 0 <= one < k) for one, k in zip(x, space.limits))
+_PLAIN = {int, type(None)}
+
+
+def _plain_state(x, space):
+    """x with -1 for None where it is one state, a list of whole numbers in their range and None; else None."""
+    if not isinstance(x, (list, tuple)) or len(x) != space.dimension or not set(map(type, x)) <= _PLAIN or -1 in x:
+        return None
+    levels = [-1 if one is None else one for one in x]
+    return levels if min(levels) >= -1 and all(map(operator.lt, levels, space.limits)) else None
 
 
 def to_levels(x, space, values=None, mask=None, what="x", read=None):
@@ -91,8 +98,8 @@ def to_levels(x, space, values=None, mask=None, what="x", read=None):
     x: an array, list or frame [B, D], or one state [D]; a text or a list of texts, where `read` reads them.
     values: what each level stands for; mask: True where a variable is unknown.
     """
-    if values is None and mask is None and _is_plain(x, space):  # a state in a list, without arrays on the way
-        return numpy.array([[-1 if one is None else one for one in x]]), True
+    if values is None and mask is None and (plain := _plain_state(x, space)):  # a list, without arrays on the way
+        return numpy.array([plain]), True
     if read is None and (isinstance(x, str) or (isinstance(x, (list, tuple)) and x and isinstance(x[0], str))):
         raise TypeError(f"{what} is text, which a run reads whose states are spelled by letters; hand over levels")
     if isinstance(x, str):
