@@ -111,6 +111,13 @@ class Runs(InFolder):
         with self.assertRaisesRegex(marginalia.SpecError, "no estimator"):
             run.marginals([1, None, None, None], estimator="no_such")
 
+    def test_a_metric_measured_again_keeps_its_settings(self):
+        timed = {"type": "marginal_seconds", "batch": 3, "repeats": 2, "estimators": ["one_pass"]}
+        run = marginalia.run(spec(ISING, evaluation={"metrics": [timed, "ess"], "samples": 0}), out=self.folder / "run", threads=1)
+        again = run.measure(["marginal_seconds", "kl_reverse"])["metrics"]
+        self.assertEqual(sorted(again), ["kl_reverse", "marginal_seconds"])
+        self.assertEqual([again["marginal_seconds"]["one_pass"][key] for key in ("batch", "threads")], [3, 1])
+
     def test_an_exception_in_a_callback_ends_training_with_a_checkpoint(self):
         def progress(step, share, loss):
             if step == 2:

@@ -88,6 +88,25 @@ class Loop(InFolder):
         self.assertEqual(marginalia.resume(self.folder / "run").step, 400)
         self.assertIs(signal.getsignal(signal.SIGINT), before)
 
+    def test_control_c_while_a_prior_is_learned(self):
+        rows = numpy.random.default_rng(6).integers(0, 2, (200, 4))
+        learned = {"seed": 1, "dataset": marginalia.Dataset(rows, levels=2),
+                   "network": {"type": "mlp", "hidden": 8, "layers": 1, "prior": "family"},
+                   "prior": {"family": {"type": "circuit", "latents": 2}, "cross_fit": "off", "training": {"steps": 30}},
+                   "family": {"type": "any_order_arm"}, "training": {"steps": 40}, "evaluation": {"metrics": ["nll"]}}
+
+        def say(text):
+            if "prior" in text:
+                os.kill(os.getpid(), signal.SIGINT)
+        with self.assertRaises(KeyboardInterrupt):
+            marginalia.run(learned, out=self.folder / "run", say=say)
+        self.assertEqual(json.loads((self.folder / "run" / "run.json").read_text())["status"], "interrupted")
+        self.assertIn("before the first step", (self.folder / "run" / "log.txt").read_text())
+        self.assertEqual(marginalia.resume(self.folder / "run").step, 40)
+        with self.assertRaises(KeyboardInterrupt):
+            marginalia.train(learned, out=self.folder / "loop", say=say)
+        self.assertEqual(marginalia.resume(self.folder / "loop").step, 40)
+
 
 class Certificates(InFolder):
     def test_an_interval_holds_the_truth(self):

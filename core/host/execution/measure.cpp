@@ -42,6 +42,18 @@ Json kept_figures(const fs::path& run, std::int64_t step) {
   return kept;
 }
 
+/// `names` as a spec lists metrics: those of `listed` with their settings, the rest by name alone.
+Json named(const std::vector<std::string>& names, const Json& listed) {
+  auto found = Json::array();
+  for (const auto& name : names) {
+    const auto before = found.size();
+    for (const auto& one : listed)
+      if (one.is_object() && one.value("type", "") == name) found.push_back(one);
+    if (found.size() == before) found.push_back(name);
+  }
+  return found;
+}
+
 }  // namespace
 
 Json measure(const MeasureRequest& request, const Environment& environment, const Hooks& hooks) {
@@ -50,7 +62,10 @@ Json measure(const MeasureRequest& request, const Environment& environment, cons
   warn_of_changed_files(directory, environment, hooks);
   auto spec = directory.spec(environment.data);
   const auto& metrics = request.metrics;
-  if (!metrics.empty()) spec = spec.with({"evaluation.metrics=" + Json(metrics).dump()});
+  if (!metrics.empty()) {
+    const auto listed = spec.json().value("/evaluation/metrics"_json_pointer, Json());
+    spec = spec.with({"evaluation.metrics=" + named(metrics, listed).dump()});
+  }
   Experiment experiment(spec, environment.registry, environment.device);
   execution::warn_of_precision(experiment, {"evaluation"}, hooks);
   const auto file = request.checkpoint.empty() ? find_checkpoint(request.folder)

@@ -1,4 +1,5 @@
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -63,7 +64,7 @@ class Life {
         hooks_(hooks) {}
 
   RunResult go_on(const fs::path& checkpoint) {
-    if (!begin(checkpoint)) return interrupted(0);
+    if (!begin(checkpoint)) return stopped_before();
     while (advance()) {
     }
     return end();
@@ -95,20 +96,25 @@ class Life {
                          {"ended", now()},
                          {"status", is_interrupted ? "interrupted" : "running"}});
       loop_.reset();
-      if (is_interrupted) return interrupted(state.step);
+      if (is_interrupted) return interrupted(state.step, "checkpoint written");
       if (hooks_.trained) hooks_.trained();
       return {directory_.path(), outcome, state.step, finish()};
     });
   }
-  RunResult interrupted(std::int64_t step) {
-    directory_.update({{"ended", now()}, {"status", "interrupted"}});
-    directory_.log("interrupted; checkpoint written");
-    return {directory_.path(), Outcome::kInterrupted, step, {}};
+  /// Where `begin` was told to stop.
+  RunResult stopped_before() {
+    return interrupted(0, "before the first step; what the prior has learned is kept");
   }
 
   const TrainingLoop& loop() const { return *loop_; }
 
  private:
+  RunResult interrupted(std::int64_t step, std::string_view what) {
+    directory_.update({{"ended", now()}, {"status", "interrupted"}});
+    directory_.log(fmt::format("interrupted: {}", what));
+    return {directory_.path(), Outcome::kInterrupted, step, {}};
+  }
+
   /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
   Json finish() {
     const auto path = directory_.path();
@@ -229,7 +235,7 @@ class Stepped final : public SteppedRun {
         directory_(make_folder(wanted, experiment_, environment_, hooks_)),
         life_(experiment_, directory_, environment_, hooks_) {
     if (life_.begin({})) return;
-    life_.interrupted(0);
+    life_.stopped_before();
     throw Error("told to stop before training began");
   }
   bool advance() override { return life_.advance(); }

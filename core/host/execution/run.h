@@ -67,7 +67,8 @@ struct MeasureRequest {
   std::filesystem::path folder;
   std::string checkpoint = {};  ///< a file of checkpoints/; empty: the one that answers
   std::vector<std::string> metrics =
-      {};  ///< in the place of the spec's; what else stands there is kept
+      {};  ///< in the place of the spec's, with its settings where it lists them; what else was
+           ///< measured is kept
 };
 
 /// Measures a run again, into its evaluation.json.  -> what was measured now.

@@ -163,8 +163,8 @@ class Run:
         return self._run.text_of(self._levels(state, None, None, "state")[0][0])
 
     def measure(self, metrics=()):
-        """Measures the run again, into its evaluation.json. -> what was measured now."""
-        return _host.measure(host(), self.folder, list(metrics), 0)
+        """Measures the run again, into its evaluation.json; metrics: names, else all. -> what was measured now."""
+        return _host.measure(host(), self.folder, list(metrics), self._opened[2])
 
     def report(self):
         """The page of this run."""
