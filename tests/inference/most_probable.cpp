@@ -325,5 +325,7 @@ TEST_CASE("the most probable completion of a tree is that of enumeration") {
     CHECK((partial == kUnknown).logical_or(partial == best[0]).all().item<bool>());
     CHECK(trees::log_marginal(tree, best).item<double>() ==
           doctest::Approx(log_p.index({agree}).max().item<double>()));
+    CHECK(trees::log_greatest(tree, partial.unsqueeze(0)).item<double>() ==
+          doctest::Approx(log_p.index({agree}).max().item<double>()));
   }
 }

@@ -12,9 +12,9 @@ namespace {
 
 /// The most probable completion of a row: logs up with the value that is best under each of the
 /// parent's, then those values down.
-class Best {
+class MaxProduct {
  public:
-  explicit Best(const Tree& tree)
+  explicit MaxProduct(const Tree& tree)
       : D_(tree.p.size(0)),
         K_(tree.p.size(2)),
         parent_(tree.parent.data_ptr<std::int64_t>()),
@@ -23,17 +23,26 @@ class Best {
         below_(std::size_t(D_ * K_)),
         choice_(std::size_t(D_ * K_)) {}
 
-  /// known, x: [D]
-  void complete(const std::int64_t* known, std::int64_t* x) {
+  /// known: [D]  ->  log p of its most probable completion.
+  double up(const std::int64_t* known) {
     std::fill(below_.begin(), below_.end(), 0.0);
+    double log_p = 0;
     for (std::int64_t n = D_; n-- > 0;) {
       const auto i = order_[n];
-      for (std::int64_t j = 0; j < (parent_[i] < 0 ? 1 : K_); ++j) {
+      const auto above = parent_[i];
+      const auto first = above < 0 || known[above] == kUnknown ? 0 : known[above];
+      const auto last = above < 0 || known[above] != kUnknown ? first + 1 : K_;
+      for (auto j = first; j < last; ++j) {
         const auto [choice, value] = choose(i, j, known[i]);
         choice_[std::size_t(i * K_ + j)] = choice;
-        if (parent_[i] >= 0) below_[std::size_t(parent_[i] * K_ + j)] += value;
+        (above < 0 ? log_p : below_[std::size_t(above * K_ + j)]) += value;
       }
     }
+    return log_p;
+  }
+
+  /// After up: that completion.  x: [D]
+  void down(std::int64_t* x) const {
     for (std::int64_t n = 0; n < D_; ++n) {
       const auto i = order_[n];
       x[i] = choice_[std::size_t(i * K_ + (parent_[i] < 0 ? 0 : x[parent_[i]]))];
@@ -59,17 +68,35 @@ class Best {
   std::vector<std::int64_t> choice_;  // [D, K]: of i under value j of its parent
 };
 
+/// Calls work(product, row) for every row, in parallel.
+template <class Work>
+void for_rows(const Tree& tree, std::int64_t rows, const Work& work) {
+  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    MaxProduct product(tree);
+    for (auto row = begin; row < end; ++row)
+      work(product, row);
+  });
+}
+
 }  // namespace
 
 Tensor most_probable(const Tree& tree, const Tensor& partial) {
   const auto D = tree.p.size(0);
   const auto known = partial.contiguous();
   auto out = torch::empty_like(known);
-  at::parallel_for(0, known.size(0), 16, [&](std::int64_t begin, std::int64_t end) {
-    Best best(tree);
-    for (auto row = begin; row < end; ++row)
-      best.complete(known.data_ptr<std::int64_t>() + row * D,
-                    out.data_ptr<std::int64_t>() + row * D);
+  for_rows(tree, known.size(0), [&](MaxProduct& product, std::int64_t row) {
+    product.up(known.data_ptr<std::int64_t>() + row * D);
+    product.down(out.data_ptr<std::int64_t>() + row * D);
+  });
+  return out;
+}
+
+Tensor log_greatest(const Tree& tree, const Tensor& partial) {
+  const auto D = tree.p.size(0);
+  const auto known = partial.contiguous();
+  auto out = torch::empty({known.size(0)}, torch::kDouble);
+  for_rows(tree, known.size(0), [&](MaxProduct& product, std::int64_t row) {
+    out.data_ptr<double>()[row] = product.up(known.data_ptr<std::int64_t>() + row * D);
   });
   return out;
 }

@@ -65,7 +65,7 @@ class CircuitFamily : public Family {
         .log_conditionals =
             [&](const Evidence& e) { return model_.log_conditionals(e, query.in_float32); },
         .sample = [this](const Evidence& e, Stream& s) { return model_.sample(e, s); },
-        .most_probable = [this](const Tensor& x) { return model_.most_probable(x).states; },
+        .most_probable = [this](const Tensor& x) { return model_.most_probable(x); },
         .max_bound = [this](const Tensor& x) { return model_.max_bound(x); }};
     return answer_exactly(model, query, stream);
   }

@@ -7,6 +7,8 @@
 
 #include <marginalia/inference/exact_model.h>
 
+#include "max_product.h"
+
 namespace marginalia::circuit {
 
 using namespace marginalia;
@@ -216,16 +218,13 @@ Tensor HiddenTree::sample(const Evidence& known, Stream& stream) const {
   return torch::cat(all);
 }
 
-Explanation HiddenTree::most_probable(const Tensor& partial) const {
+Tensor HiddenTree::most_probable(const Tensor& partial) const {
   const auto log_emission = exact_.emission.slice(1, 0, K_).transpose(1, 2).log();  // [D, H, K]
   const auto log_transition = exact_.transition.log();
-  std::vector<Tensor> states, values;
-  for (const auto& part : partial.split(rows_at_once(D_ * H_ + H_ * H_))) {
-    const auto best = max_product(parent_, order_, log_transition, log_emission, part);
-    states.push_back(best.states);
-    values.push_back(best.value);
-  }
-  return {torch::cat(states), torch::cat(values)};
+  std::vector<Tensor> states;
+  for (const auto& part : partial.split(rows_at_once(D_ * H_ + H_ * H_)))
+    states.push_back(max_product(parent_, order_, log_transition, log_emission, part));
+  return torch::cat(states);
 }
 
 Tensor HiddenTree::max_bound(const Tensor& partial) const {

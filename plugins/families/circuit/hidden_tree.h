@@ -7,8 +7,6 @@
 #include <marginalia/inference/tree.h>
 #include <marginalia/stream.h>
 
-#include "max_product.h"
-
 namespace marginalia::circuit {
 
 /// A tree of hidden variables, each with one visible variable below it:
@@ -40,7 +38,8 @@ class HiddenTree {
   Tensor log_marginal(const Evidence& known, bool in_float32) const;      ///< float64 [B]
   Tensor log_conditionals(const Evidence& known, bool in_float32) const;  ///< float64 [B, D, K]
   Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
-  Explanation most_probable(const Tensor& partial) const;
+  /// x of the most probable z and x_U: int64 [B, D].
+  Tensor most_probable(const Tensor& partial) const;
   /// log sum_z max_{x_U} of the product: float64 [B].
   Tensor max_bound(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);

@@ -8,14 +8,13 @@
 
 namespace marginalia::circuit {
 
-Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor& log_transition,
-                        const Tensor& log_emission, const Tensor& partial) {
+Tensor max_product(const Tensor& parent, const Tensor& order, const Tensor& log_transition,
+                   const Tensor& log_emission, const Tensor& partial) {
   const auto B = partial.size(0), D = partial.size(1);
   const auto up = parent.accessor<std::int64_t, 1>(), at = order.accessor<std::int64_t, 1>();
   std::vector<Tensor> score(static_cast<std::size_t>(D));   // of z_i, with all below it: [B, H]
   std::vector<Tensor> choice(static_cast<std::size_t>(D));  // of z_i by z_parent: int64 [B, H]
   const auto best_x = log_emission.max(2);                  // of an unknown x_i, by z_i
-  auto value = torch::zeros({B}, torch::kDouble);
   for (std::int64_t n = D; n-- > 0;) {
     const auto i = at[n];
     const auto x = partial.select(1, i);
@@ -26,10 +25,7 @@ Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor&
     own = own.defined() ? own + local : local;
     const auto best = (log_transition[i] + own.unsqueeze(1)).max(2);  // over z_i: [B, H]
     choice[std::size_t(i)] = std::get<1>(best);
-    if (up[i] < 0) {
-      value = value + std::get<0>(best).select(1, 0);
-      continue;
-    }
+    if (up[i] < 0) continue;
     auto& above = score[std::size_t(up[i])];
     above = above.defined() ? above + std::get<0>(best) : std::get<0>(best);
   }
@@ -43,7 +39,7 @@ Explanation max_product(const Tensor& parent, const Tensor& order, const Tensor&
     const auto x = partial.select(1, i);
     states.select(1, i).copy_(torch::where(x == marginalia::kUnknown, likely, x));
   }
-  return {states, value};
+  return states;
 }
 
 }  // namespace marginalia::circuit

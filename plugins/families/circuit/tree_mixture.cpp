@@ -85,36 +85,16 @@ Tensor TreeMixture::sample(const Evidence& known, Stream& stream) const {
   return trees::sample(trees_, known, (below <= u).sum(1), stream);
 }
 
-/// A tree is a hidden tree whose hidden values are seen.
-std::vector<Explanation> TreeMixture::explanations(const Tensor& partial) const {
-  const auto seen = torch::eye(space_.levels(), torch::kDouble)
-                        .log()
-                        .expand({space_.dimension(), -1, -1})
-                        .contiguous();
-  std::vector<Explanation> all;
-  for (std::int64_t m = 0; m < M_; ++m) {
-    all.push_back(max_product(parent_[m], order_[m], p_[m].log(), seen, partial));
-    all.back().value = all.back().value + weight_[m].log();
-  }
-  return all;
+Tensor TreeMixture::log_greatest(const Tensor& partial) const {
+  return trees::log_greatest(trees_, partial) + weight_.log();
 }
 
-Explanation TreeMixture::most_probable(const Tensor& partial) const {
-  const auto all = explanations(partial);
-  auto best = all.front();
-  for (const auto& one : all) {
-    const auto better = one.value > best.value;
-    best.states = torch::where(better.unsqueeze(1), one.states, best.states);
-    best.value = best.value.maximum(one.value);
-  }
-  return best;
+Tensor TreeMixture::most_probable(const Tensor& partial) const {
+  return trees::most_probable(trees_, partial, log_greatest(partial).argmax(1));
 }
 
 Tensor TreeMixture::max_bound(const Tensor& partial) const {
-  std::vector<Tensor> values;
-  for (const auto& one : explanations(partial))
-    values.push_back(one.value);
-  return torch::stack(values, 1).logsumexp(1);
+  return log_greatest(partial).logsumexp(1);
 }
 
 void TreeMixture::visit(StateVisitor& v) {

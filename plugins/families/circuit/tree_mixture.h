@@ -7,8 +7,6 @@
 #include <marginalia/inference/tree.h>
 #include <marginalia/stream.h>
 
-#include "max_product.h"
-
 namespace marginalia::circuit {
 
 /// M trees, each with its own edges:  p(x) = sum_m w_m prod_i p_m(x_i | x_parent_m(i)).
@@ -27,15 +25,16 @@ class TreeMixture {
   Tensor log_marginal(const Evidence& known, bool = false) const;      ///< float64 [B]
   Tensor log_conditionals(const Evidence& known, bool = false) const;  ///< float64 [B, D, K]
   Tensor sample(const Evidence& known, marginalia::Stream& stream) const;
-  Explanation most_probable(const Tensor& partial) const;
+  /// argmax over m and x_U of w_m p_m(x_S, x_U): int64 [B, D].
+  Tensor most_probable(const Tensor& partial) const;
   /// log sum_m max_{x_U} w_m p_m(x_S, x_U): float64 [B].
   Tensor max_bound(const Tensor& partial) const;
   void visit(marginalia::StateVisitor& v);
 
  private:
   void derive();
-  Tensor log_joint(const Evidence& known) const;  // log w_m p_m(x_S, A): [B, M]
-  std::vector<Explanation> explanations(const Tensor& partial) const;  // of each tree, with log w_m
+  Tensor log_joint(const Evidence& known) const;     // log w_m p_m(x_S, A): [B, M]
+  Tensor log_greatest(const Tensor& partial) const;  // log w_m max_{x_U} p_m(x_S, x_U): [B, M]
 
   marginalia::StateSpace space_;
   std::int64_t M_;

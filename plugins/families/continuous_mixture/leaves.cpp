@@ -212,18 +212,10 @@ class TreeComponents final : public Components {
     return trees::sample(trees_, known, component, stream);
   }
   Tensor log_greatest(const Tensor& partial) const override {
-    std::vector<Tensor> all;
-    for (const auto& tree : trees_)
-      all.push_back(trees::log_marginal(tree, trees::most_probable(tree, partial)));
-    return torch::stack(all, 1);
+    return trees::log_greatest(trees_, partial);
   }
   Tensor most_probable(const Tensor& partial, const Tensor& component) const override {
-    auto states = partial.clone();
-    for (std::int64_t b = 0; b < partial.size(0); ++b) {
-      const auto& tree = trees_[std::size_t(component[b].item<std::int64_t>())];
-      states[b].copy_(trees::most_probable(tree, partial.slice(0, b, b + 1))[0]);
-    }
-    return states;
+    return trees::most_probable(trees_, partial, component);
   }
 
  private:

@@ -19,4 +19,10 @@ Tensor mean_conditionals(const std::vector<Tree>& trees, const Evidence& known,
 Tensor sample(const std::vector<Tree>& trees, const Evidence& known, const Tensor& chosen,
               Stream& stream);
 
+/// log p_m of every tree's most probable completion of a row: float64 [B, M].
+Tensor log_greatest(const std::vector<Tree>& trees, const Tensor& partial);
+
+/// The most probable completion of row b under tree chosen_b.  chosen: int64 [B]  ->  int64 [B, D].
+Tensor most_probable(const std::vector<Tree>& trees, const Tensor& partial, const Tensor& chosen);
+
 }  // namespace marginalia::trees

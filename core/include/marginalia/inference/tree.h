@@ -60,5 +60,7 @@ MARGINALIA_API Tensor sample(const Tree& tree, const Evidence& known, Stream& st
 /// The most probable completion of each row, by max-product messages; of equal ones that of the
 /// lower values, parents first.  partial: int64 [B, D]  ->  int64 [B, D].
 MARGINALIA_API Tensor most_probable(const Tree& tree, const Tensor& partial);
+/// log p of that completion, by the messages alone.  ->  float64 [B].
+MARGINALIA_API Tensor log_greatest(const Tree& tree, const Tensor& partial);
 
 }  // namespace marginalia::trees
