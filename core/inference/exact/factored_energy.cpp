@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <torch/types.h>
@@ -89,25 +92,29 @@ std::string obstacle_to_pairs(const FactorModel& model) {
 
 PairwiseFactors to_pairwise(const FactorModel& model) {
   const auto D = std::int64_t(model.cardinalities.size()), K = model.cardinalities[0];
+  const auto cells = std::size_t(K * K);
   auto unary = torch::zeros({D, K}, torch::kDouble);
-  std::map<std::pair<std::int64_t, std::int64_t>, Tensor> tables;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<double>> tables;  // not a tensor each
   for (const auto& [scope, values] : model.factors) {
-    const auto table = torch::tensor(values, torch::kDouble);
-    if (scope.size() == 1) unary[scope[0]] += table;
+    if (scope.size() == 1) {
+      auto* const sum = unary.data_ptr<double>() + scope[0] * K;
+      std::transform(values.begin(), values.end(), sum, sum, std::plus<>());
+    }
     if (scope.size() != 2) continue;
-    const auto [i, j] = std::minmax(scope[0], scope[1]);
-    const auto pair = scope[0] < scope[1] ? table.view({K, K}) : table.view({K, K}).t();
-    auto& sum = tables[{i, j}];
-    sum = sum.defined() ? sum + pair : pair;
+    const bool turned = scope[0] > scope[1];
+    auto& sum = tables[std::minmax(scope[0], scope[1])];
+    sum.resize(cells);
+    for (std::size_t n = 0; n < cells; ++n)
+      sum[n] += values[turned ? n % std::size_t(K) * std::size_t(K) + n / std::size_t(K) : n];
   }
   std::vector<std::int64_t> ends;
-  std::vector<Tensor> pairs;
+  auto pairs = torch::empty({std::int64_t(tables.size()), K, K});
+  auto* to = pairs.data_ptr<float>();
   for (const auto& [edge, table] : tables) {
     ends.insert(ends.end(), {edge.first, edge.second});
-    pairs.push_back(table);
+    to = std::transform(table.begin(), table.end(), to, [](double value) { return float(value); });
   }
-  return {unary.to(torch::kFloat), torch::tensor(ends, torch::kLong).view({-1, 2}),
-          pairs.empty() ? torch::empty({0, K, K}) : torch::stack(pairs).to(torch::kFloat)};
+  return {unary.to(torch::kFloat), torch::tensor(ends, torch::kLong).view({-1, 2}), pairs};
 }
 
 /// Calls work(b, row b) on several threads.
