@@ -208,7 +208,8 @@ TEST_CASE("a graph with positions answers exactly; one whose edges cross is refu
     const auto energy = on_graph(type, small.edges, small.positions, rest);
     CHECK(energy->known_log_z()->value ==
           doctest::Approx(EnumerationOracle(*energy).log_z()).epsilon(1e-12));
-    const auto wide = on_graph(type, large.edges, large.positions, rest)->exact();
+    const auto wide_energy = on_graph(type, large.edges, large.positions, rest);
+    const auto wide = wide_energy->exact();
     REQUIRE(bool(wide));
     CHECK(wide->method() == "planar");
     const auto crossed = large.edges + "1 40 1\n";
