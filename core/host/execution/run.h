@@ -66,9 +66,9 @@ RunResult resume(const ResumeRequest& request, const Environment& environment,
 struct MeasureRequest {
   std::filesystem::path folder;
   std::string checkpoint = {};  ///< a file of checkpoints/; empty: the one that answers
-  std::vector<std::string> metrics =
-      {};  ///< in the place of the spec's, with its settings where it lists them; what else was
-           ///< measured is kept
+  /// In the place of the spec's, with its settings where it lists them; what else was measured is
+  /// kept. None: all of the spec's.
+  std::vector<std::string> metrics = {};
 };
 
 /// Measures a run again, into its evaluation.json.  -> what was measured now.
