@@ -74,7 +74,7 @@ Answers& Trained::answers(const std::string& estimator) {
   return *made;
 }
 
-py::dict Trained::answer(const Levels& partial, const std::optional<Levels>& given,
+py::tuple Trained::answer(const Levels& partial, const std::optional<Levels>& given,
                          const Asked& asked) {
   const Query query{.kind = kind_named(asked.kind),
                     .partial = as_tensor(partial),
@@ -94,17 +94,14 @@ py::dict Trained::answer(const Levels& partial, const std::optional<Levels>& giv
     if (query.kind == QueryKind::kSample) ask.check_given(query.partial);
     answer = ask(query, stream);
   }
-  py::dict told;
-  told["value"] = answer.value.defined() ? py::object(as_array(answer.value)) : py::none();
-  told["states"] = answer.states.defined() ? py::object(as_array(answer.states)) : py::none();
-  told["estimator"] = answer.estimator;
-  told["status"] = std::string(to_string(answer.status));
-  told["passes"] = answer.passes;
+  const auto array = [](const Tensor& tensor) {
+    return tensor.defined() ? py::object(as_array(tensor)) : py::none();
+  };
   py::list warnings;
   for (const auto& warning : answer.warnings)
     warnings.append(py::make_tuple(warning.row, warning.text));
-  told["warnings"] = warnings;
-  return told;
+  return py::make_tuple(array(answer.value), array(answer.states), answer.estimator,
+                        to_string(answer.status), answer.passes, py::tuple(warnings));
 }
 
 py::list Trained::certify(const Levels& partial, const std::optional<Levels>& given,
@@ -173,15 +170,12 @@ void bind_trained(py::module_& module) {
       .def(py::init<std::shared_ptr<Host>, const std::string&, const std::string&,
                     const std::string&, int>())
       .def(
-          "answer",
+          "answer",  // without names of its arguments, which take 3 us to find
           [](Trained& run, const Levels& partial, const std::optional<Levels>& given,
              const std::string& kind, const std::string& estimator, std::int64_t orders,
              const std::string& order, std::int64_t steps, std::uint64_t seed) {
             return run.answer(partial, given, {kind, estimator, order, orders, steps, seed});
-          },
-          py::arg("partial"), py::arg("given"), py::arg("kind"), py::arg("estimator") = "",
-          py::arg("orders") = 5, py::arg("order") = "random", py::arg("steps") = 0,
-          py::arg("seed") = 0)
+          })
       .def("certify", &Trained::certify)
       .def("log_density", &Trained::log_density)
       .def_property_readonly("folder", &Trained::folder)

@@ -26,9 +26,10 @@ class Trained {
   Trained(std::shared_ptr<Host> host, const std::string& folder, const std::string& checkpoint,
           const std::string& device, int threads);
 
-  /// Of rows int64 [B, D]; `given` likewise, or nothing.
-  pybind11::dict answer(const Levels& partial, const std::optional<Levels>& given,
-                        const Asked& asked);
+  /// Of rows int64 [B, D]; `given` likewise, or nothing.  -> (value, states, estimator, status,
+  /// passes, warnings), as marginalia.Answer has them.
+  pybind11::tuple answer(const Levels& partial, const std::optional<Levels>& given,
+                         const Asked& asked);
 
   /// An interval of log p of each row, a dict each, as Certificate::to_json has it.
   pybind11::list certify(const Levels& partial, const std::optional<Levels>& given,

@@ -181,16 +181,16 @@ class Run:
     def _levels(self, x, values, mask, what):
         return to_levels(x, self.space, values, mask, what, self._run.state_of)
 
-    def _ask(self, kind, known, given, single, values=None, **more):
+    def _ask(self, kind, known, given, single, values=None, estimator="", orders=5, order="random", steps=0, seed=0):
         alive()
-        told = self._run.answer(known, given, kind=kind, **more)
-        value, states = told["value"], told["states"]
+        value, states, estimator, status, passes, warnings = self._run.answer(known, given, kind, estimator, orders, order,
+                                                                              steps, seed)
         if states is not None:
             states = from_levels(states, values)
         if single:
             value = value[0] if value.ndim > 1 else float(value[0])
             states = None if states is None else states[0]
-        return Answer(value, told["status"], told["estimator"], told["passes"], states, tuple(told["warnings"]))
+        return Answer(value, status, estimator, passes, states, warnings)
 
 
 def load(folder, checkpoint="", device="", threads=0):
