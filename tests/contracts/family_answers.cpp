@@ -189,6 +189,7 @@ TEST_CASE("of sets of values a family sums what they allow") {
     const auto log_p = ask(family, query).value;
     if (c.status == Status::kExact)
       CHECK(test::close(log_p, sum_over_states(family, c.estimator, known), 1e-6));
+    if (c.estimator == "paths") return;  // draws; tests/inference/paths.cpp holds it to its law
     // What one variable is allowed, and what it is not: together everything.
     auto one = torch::ones({2, space.dimension(), space.levels()}, torch::kDouble);
     one[0][1] = known.allowed[0][1] * 0.5;

@@ -67,7 +67,7 @@ struct Query {
   Tensor partial = {};         ///< int64 [B, D]: x_S, evidence included
   Tensor given = {};           ///< int64 [B, D] or undefined: the part of `partial` conditioned on
   std::string estimator = {};  ///< empty: the family's first for this kind
-  std::int64_t orders = 5;     ///< of an ensemble; masks of "masked"
+  std::int64_t orders = 5;     ///< of an ensemble and of "paths"; masks of "masked"
   Order order = Order::kRandom;
   std::int64_t steps = 0;  ///< of a sample drawn in blocks; 0: one variable at a time
   bool in_float32 =

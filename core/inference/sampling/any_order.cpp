@@ -10,6 +10,7 @@
 #include <marginalia/network.h>
 #include <marginalia/state_space.h>
 
+#include "paths.h"
 #include "sets.h"
 
 namespace marginalia {
@@ -274,6 +275,7 @@ std::vector<Capability> capabilities_of_conditionals() {
       {QueryKind::kLogMarginal, "chain", Status::kEstimate, "|S|", Route::kAlongOrder, true},
       {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "orders x |S|", Route::kEnsemble},
       {QueryKind::kLogMarginal, "masked", Status::kEstimate, "orders"},
+      {QueryKind::kLogMarginal, "paths", Status::kEstimate, "orders x D", Route::kOther, true},
       {QueryKind::kConditionals, "one_pass", Status::kEstimate, "1", Route::kOnePass, true},
       {QueryKind::kSample, "chain", Status::kExact, "|U|, or steps", Route::kAlongOrder, true}};
 }
@@ -322,6 +324,10 @@ static ChainSample sample(const LogConditionals& conditionals, const Query& quer
 
 Answer answer_from_conditionals(const LogConditionals& conditionals, const Query& query,
                                 Stream& stream, const ConditionalsInfo& info) {
+  if (query.estimator == "paths") {
+    const auto s = score_paths(conditionals, query.evidence(), query.given, query.orders, stream);
+    return {.value = s.log_prob, .passes = s.passes};
+  }
   if (query.allowed.defined()) return answer_of_sets(conditionals, query, stream, info);
   switch (query.kind) {
     case QueryKind::kLogMarginal: {

@@ -24,22 +24,14 @@ Tensor within(const LogConditionals& conditionals, const Tensor& states, std::in
   return torch::cat(parts) + allowed.log();
 }
 
-/// The restricted variables of a row.
-std::vector<std::int64_t> put_in_order(const Tensor& restricted, const Tensor& sizes,
-                                       SetOrder order, Stream& stream) {
+/// The restricted variables of a row, the smallest sets first.
+std::vector<std::int64_t> put_in_order(const Tensor& restricted, const Tensor& sizes) {
   std::vector<std::int64_t> variables;
   for (std::int64_t i = 0; i < restricted.size(0); ++i)
     if (restricted[i].item<bool>()) variables.push_back(i);
-  if (order == SetOrder::kSmallestFirst) {
-    std::ranges::stable_sort(variables, {},
-                             [&](std::int64_t i) { return sizes[i].item<std::int64_t>(); });
-    return variables;
-  }
-  const auto places = stream.permutations(1, std::ssize(variables))[0];
-  auto shuffled = variables;
-  for (std::size_t n = 0; n < variables.size(); ++n)
-    shuffled[n] = variables[std::size_t(places[std::int64_t(n)].item<std::int64_t>())];
-  return shuffled;
+  std::ranges::stable_sort(variables, {},
+                           [&](std::int64_t i) { return sizes[i].item<std::int64_t>(); });
+  return variables;
 }
 
 /// One more variable known: every value of every state.
@@ -117,10 +109,10 @@ Tensor draw_states(const Tensor& log_weight, std::int64_t count, Stream& stream)
 }  // namespace
 
 SetStates list_sets(const LogConditionals& conditionals, const Evidence& row, Stream& stream,
-                    SetOrder order, const SetLimits& limits) {
+                    const SetLimits& limits) {
   const auto allowed = row.allowed[0];      // [D, K]
   const auto sizes = (allowed > 0).sum(1);  // [D]
-  const auto variables = put_in_order(row.restricted()[0], sizes, order, stream);
+  const auto variables = put_in_order(row.restricted()[0], sizes);
   double product = 1;
   for (const auto i : variables)
     product *= sizes[i].item<double>();
@@ -148,9 +140,6 @@ Answer answer_of_sets(const LogConditionals& conditionals, const Query& query, S
   const auto known = query.evidence();
   const auto B = known.rows();
   const auto repeats = find_repeats(known);
-  const auto order = query.kind == QueryKind::kLogMarginal && query.order == Order::kRandom
-                         ? SetOrder::kRandom
-                         : SetOrder::kSmallestFirst;
   auto inner = query;
   inner.allowed = Tensor();
   auto log_mass = torch::zeros({B}, torch::kDouble);  // log p(A | x_S), or of the state drawn
@@ -160,7 +149,7 @@ Answer answer_of_sets(const LogConditionals& conditionals, const Query& query, S
   for (std::size_t n = 0; n < repeats.first.size(); ++n) {
     const auto first = repeats.first[n], count = repeats.count[n];
     const auto row = torch::full({1}, first, torch::kLong);
-    const auto all = list_sets(conditionals, known.of_rows(row), stream, order);
+    const auto all = list_sets(conditionals, known.of_rows(row), stream);
     passes += all.passes;
     exact = exact && all.exact;
     if (all.states.size(0) == 0 && query.kind != QueryKind::kLogMarginal)

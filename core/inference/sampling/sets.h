@@ -20,22 +20,17 @@ struct SetLimits {
   std::int64_t particles = 4096;  ///< beyond
 };
 
-/// The order in which sets are known: the smallest first, which takes the fewest passes, or random,
-/// so that several orders tell how far the model's conditionals contradict one another.
-enum class SetOrder { kSmallestFirst, kRandom };
-
-/// The restricted variables of one row (rows() == 1), known one after the other:
+/// The restricted variables of one row (rows() == 1), known one after the other, the smallest set
+/// first, which takes the fewest passes:
 ///   p(A | x_S) = sum_{a in A} prod_j p(a_j | x_S, a_1, ..., a_{j-1}) allowed_j(a_j).
 /// All of the sum, or particles: each draws a_j from its conditional within the set and counts for
 /// the probability of that, and where less than half of them count they are drawn anew by their
 /// weights (Doucet and Johansen 2011, sect. 3: sequential importance sampling with resampling).
 /// Where A is impossible there are no states.
 MARGINALIA_API SetStates list_sets(const LogConditionals& conditionals, const Evidence& row,
-                                   Stream& stream, SetOrder order = SetOrder::kSmallestFirst,
-                                   const SetLimits& limits = {});
+                                   Stream& stream, const SetLimits& limits = {});
 
-/// Answers `query`, whose `allowed` is defined, as answer_from_conditionals does; log-marginals by
-/// one random order of the sets where query.order is random. Throws
+/// Answers `query`, whose `allowed` is defined, as answer_from_conditionals does. Throws
 /// ImpossibleGiven for conditionals and samples of a row whose sets have probability zero.
 Answer answer_of_sets(const LogConditionals& conditionals, const Query& query, Stream& stream,
                       const ConditionalsInfo& info);

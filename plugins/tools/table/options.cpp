@@ -68,8 +68,9 @@ void add_all(CLI::App& program, Options& options) {
                          "conditions, or @FILE: what each row of it knows");
   probability
       .add_option("--orders", options.orders,
-                  "of an estimate, by whose spread it has an interval of 95 % (8)")
-      ->check(CLI::Range(2, 1000));
+                  "random orders of the columns that an estimate is the mean of (1024; of each row "
+                  "of a file 64)")
+      ->check(CLI::Range(16, 1 << 20));
   probability.add_option("--seed", options.seed, "of estimates")->check(CLI::NonNegativeNumber);
 
   auto& predict = add(program, options, "predict",

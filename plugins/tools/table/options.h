@@ -11,7 +11,7 @@ struct Options {
   std::string action, run, file, out;
   std::string given, target, column;
   std::vector<std::string> models;
-  std::int64_t count = 0, draws = 0, seed = 0, orders = 8;
+  std::int64_t count = 0, draws = 0, seed = 0, orders = 0;
   double false_discoveries = 0;
   bool probabilities = false, cells = false, json = false, unseen_missing = false;
 };

@@ -16,9 +16,11 @@
 namespace marginalia::tables {
 namespace {
 
-/// What a question is asked about, and given what.
-struct Parts {
-  Evidence both, given;
+/// What is asked about, and given what: values that rows know, or a condition.
+struct Question {
+  Evidence event;
+  Tensor given;        ///< int64 [B, D]; undefined: nothing
+  Evidence condition;  ///< of one row
 };
 
 using Conditions = std::vector<Condition>;
@@ -38,7 +40,7 @@ std::vector<Conditions> read_targets(const std::string& target) {
   return targets;
 }
 
-Parts of_conditions(const TableRun& run, const Options& options) {
+Question of_conditions(const TableRun& run, const Options& options) {
   const auto given = options.given.empty() ? Conditions() : parse_conditions(options.given);
   std::vector<Tensor> allowed;
   for (auto both : read_targets(options.target)) {
@@ -46,11 +48,12 @@ Parts of_conditions(const TableRun& run, const Options& options) {
     allowed.push_back(run.allowed(values_of(run.table(), both), 1));
   }
   return {{run.nothing_known(std::ssize(allowed)), torch::cat(allowed)},
+          {},
           {run.nothing_known(1), run.allowed(values_of(run.table(), given), 1)}};
 }
 
 /// Of each row of a file, what it knows is given. Throws SpecError for a target about that.
-Parts of_rows(const TableRun& run, const Options& options) {
+Question of_rows(const TableRun& run, const Options& options) {
   const FileRows rows(run, read_named(options.given.substr(1)), options.unseen_missing,
                       run.names());
   const auto conditions = parse_conditions(options.target);
@@ -62,7 +65,7 @@ Parts of_rows(const TableRun& run, const Options& options) {
       throw SpecError(fmt::format("--target is about column \"{}\", which rows of {} know",
                                   condition.column, options.given.substr(1)));
   }
-  return {{levels, allowed}, {levels}};
+  return {{levels, allowed}, levels, {run.nothing_known(1)}};
 }
 
 /// log p of evidence, float64 [B].
@@ -72,28 +75,35 @@ struct LogP {
   std::string estimator;
 };
 
-/// An estimate is of several random orders, whose spread is its error.
-LogP ask(const TableRun& run, const Evidence& known, std::int64_t orders, Stream& stream) {
-  constexpr std::int64_t kCells = 1 << 22;
-  const auto first = run.ask(QueryKind::kLogMarginal, known, stream);
-  if (first.status == Status::kExact)
-    return {first.value, torch::zeros_like(first.value), first.status, first.estimator};
-  std::vector<Tensor> scores{first.value};
-  while (std::ssize(scores) < orders)
-    scores.push_back(run.ask(QueryKind::kLogMarginal, known, stream).value);
-  const auto rows = std::max<std::int64_t>(1, kCells / (orders * orders));
+/// An estimate is made this often, of a share of the orders each; the spread is its error.
+constexpr std::int64_t kTimes = 16;
+
+LogP ask(const TableRun& run, const Evidence& event, const Tensor& given, std::int64_t orders,
+         Stream& stream) {
+  if (run.sums_exactly()) {
+    const auto exact = run.ask(QueryKind::kLogMarginal, event, stream, {.given = given});
+    return {exact.value, torch::zeros_like(exact.value), exact.status, exact.estimator};
+  }
+  const Query by{
+      .given = given, .estimator = "paths", .orders = std::max<std::int64_t>(1, orders / kTimes)};
+  std::vector<Tensor> scores;
+  Answer answer;
+  for (std::int64_t n = 0; n < kTimes; ++n) {
+    answer = run.ask(QueryKind::kLogMarginal, event, stream, by);
+    scores.push_back(answer.value);
+  }
   std::vector<Tensor> value, error;
-  for (const auto& part : torch::stack(scores).split(rows, 1)) {
-    const auto ruler = measure::jackknife(part);
+  for (const auto& rows : torch::stack(scores).split(1 << 14, 1)) {
+    const auto ruler = measure::jackknife(rows);
     value.push_back(ruler.value);
     error.push_back(ruler.error);
   }
-  return {torch::cat(value), torch::cat(error), first.status, first.estimator};
+  return {torch::cat(value), torch::cat(error), answer.status, answer.estimator};
 }
 
-/// How many standard errors of `orders` values either side hold 95 %.
-double errors_of_interval(std::int64_t orders) {
-  return boost::math::quantile(boost::math::students_t(double(orders - 1)), 0.975);
+/// How many standard errors either side hold 95 %.
+double errors_of_interval() {
+  return boost::math::quantile(boost::math::students_t(double(kTimes - 1)), 0.975);
 }
 
 }  // namespace
@@ -103,15 +113,14 @@ void probability(const ToolContext& context, const Options& options, std::ostrea
   const bool of_file = options.given.starts_with('@');
   if (of_file && options.target.starts_with('@'))
     throw SpecError("table probability: a file of --target or one of --given, not both");
-  const auto parts = of_file ? of_rows(run, options) : of_conditions(run, options);
+  const auto question = of_file ? of_rows(run, options) : of_conditions(run, options);
   Stream stream(std::uint64_t(options.seed), "table/probability");
-  const auto both = ask(run, parts.both, options.orders, stream);
-  const auto given = ask(run, parts.given, options.orders, stream);
-  const auto impossible = (given.value == -INFINITY).nonzero();
-  if (impossible.size(0) > 0) throw ImpossibleGiven(impossible[0].item<std::int64_t>());
-  const auto log_p = both.value - given.value;
-  const auto reach =
-      (both.error.square() + given.error.square()).sqrt() * errors_of_interval(options.orders);
+  const auto orders = options.orders > 0 ? options.orders : of_file ? 64 : 1024;
+  const auto both = ask(run, question.event, question.given, orders, stream);
+  const auto condition = ask(run, question.condition, {}, orders, stream);
+  if (condition.value.item<double>() == -INFINITY) throw ImpossibleGiven(0);
+  const auto log_p = both.value - condition.value;
+  const auto reach = (both.error.square() + condition.error.square()).sqrt() * errors_of_interval();
   Writer writer({"probability", "log_probability", "lower", "upper", "status", "estimator"},
                 options.json, options.out, out);
   for (std::int64_t row = 0; row < log_p.size(0); ++row) {

@@ -65,16 +65,28 @@ Tensor TableRun::allowed(const std::vector<ValueSet>& values, std::int64_t rows)
   return allowed.expand({rows, dimension(), K});
 }
 
-Answer TableRun::ask(QueryKind kind, const Evidence& known, Stream& stream) const {
+bool TableRun::sums_exactly() const {
+  for (const auto& way : run_->family().capabilities())
+    if (way.kind == QueryKind::kLogMarginal && way.sets) return way.status == Status::kExact;
+  return false;
+}
+
+Answer TableRun::ask(QueryKind kind, const Evidence& known, Stream& stream, const Query& by) const {
   constexpr std::int64_t kCells = 1 << 22;
   const auto& family = run_->family();
   const auto rows = std::max<std::int64_t>(1, kCells / (dimension() * family.space().levels()));
   Answer all;
   std::vector<Tensor> values, states;
+  std::int64_t at = 0;
   for (const auto& part : known.split(rows)) {
-    all = family.answer(
-        {.kind = kind, .partial = part.partial, .states_alone = true, .allowed = part.allowed},
-        stream);
+    auto query = by;
+    query.kind = kind;
+    query.partial = part.partial;
+    query.allowed = part.allowed;
+    query.states_alone = true;
+    if (by.given.defined()) query.given = by.given.slice(0, at, at + part.rows());
+    at += part.rows();
+    all = family.answer(query, stream);
     if (all.states.defined())
       states.push_back(all.states);
     else

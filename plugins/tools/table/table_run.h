@@ -35,8 +35,11 @@ class TableRun {
   /// What is left of all variables, as Evidence has it: float64 [rows, D, K], expanded.
   Tensor allowed(const std::vector<ValueSet>& values, std::int64_t rows) const;
 
-  /// Answers, some rows at a time; of samples the states alone.
-  Answer ask(QueryKind kind, const Evidence& known, Stream& stream) const;
+  /// Whether log p of conditions is exact.
+  bool sums_exactly() const;
+  /// Answers, some rows at a time; of samples the states alone. `by`: how, in what is not of the
+  /// evidence.
+  Answer ask(QueryKind kind, const Evidence& known, Stream& stream, const Query& by = {}) const;
 
  private:
   std::shared_ptr<const TrainedRun> run_;

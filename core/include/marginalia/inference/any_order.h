@@ -126,10 +126,11 @@ struct ConditionalsInfo {
   std::vector<double> loss = {};  ///< of best_blocks, for samples in blocks; empty: of equal size
 };
 
-/// Answers kLogMarginal by "chain", "ensemble" or "masked", kConditionals and kSample: all that
-/// conditionals alone can say. Of sets of values (Query::allowed) their variables come first among
-/// the unknown ones, jointly and exactly where the product of the sets' sizes is at most 10^5, by
-/// particles beyond.
+/// Answers kLogMarginal by "chain", "ensemble", "masked" or "paths", kConditionals and kSample: all
+/// that conditionals alone can say. "paths" is of the law that samples in random orders follow: the
+/// mean over as many orders of all variables, of which those not asked about are drawn. Of sets of
+/// values (Query::allowed) elsewhere their variables come first among the unknown ones, jointly and
+/// exactly where the product of the sets' sizes is at most 10^5, by particles beyond.
 MARGINALIA_API Answer answer_from_conditionals(const LogConditionals& conditionals,
                                                const Query& query, Stream& stream,
                                                const ConditionalsInfo& info = {});
