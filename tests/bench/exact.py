@@ -8,7 +8,8 @@ recomputed values of instances.csv; the most probable state by `marginalia most-
 both worked out here from the files. Printed are processor seconds (user and system, one thread), less those of a model
 of one variable, which are start-up; peak memory, likewise less; and who finished within --limit processor seconds.
 
-Of toulbar2 two things are kept in mind. It rounds probabilities to 7 digits, so that what it calls the optimum may be
+Of toulbar2 three things are kept in mind. Its timer may strike while it writes a state, and it then waits for itself for
+ever: after five times --limit it is killed. It rounds probabilities to 7 digits, so that what it calls the optimum may be
 beaten by a little. And with a tree decomposition (-B=1) its -logz prints -inf for models that have a log Z: it is
 asked for log Z without one, and only with --log-z SECONDS, which it rarely needs less than.
 """
@@ -24,6 +25,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = "MARKOV\n1\n2\n1\n1 0\n2\n0.5 0.5\n"
@@ -77,7 +79,10 @@ class Run:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                                      env=environment, preexec_fn=limited)
+            hung = threading.Timer(5 * limit, child.kill)
+            hung.start()
             _, status, used = os.wait4(child.pid, 0)
+            hung.cancel()
             child.returncode = os.waitstatus_to_exitcode(status)
             out.seek(0), err.seek(0)
             self.out, self.err = out.read(), err.read()
