@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <ATen/Parallel.h>
 
@@ -80,8 +81,13 @@ void join(Extremes& all, const Extremes& some) {
 }  // namespace
 
 Tables::Tables(const FactorModel& model) : model_(model) {
-  for (const auto& factor : model.factors)
-    factors_.push_back(to_values(factor.log_values));
+  const auto less = [](const auto* a, const auto* b) { return *a < *b; };
+  std::map<const std::vector<double>*, std::size_t, decltype(less)> seen(less);
+  for (const auto& factor : model.factors) {
+    const auto [place, fresh] = seen.try_emplace(&factor.log_values, distinct_.size());
+    if (fresh) distinct_.push_back(to_values(factor.log_values));
+    of_factor_.push_back(place->second);
+  }
 }
 
 Messages::Messages(const Tables& tables, const EliminationPlan& plan,

@@ -19,16 +19,18 @@ struct Table {
   bool logs = false;
 };
 
-/// A model as tables to multiply: those of factors that are too wide for values are empty.
+/// A model as tables to multiply, of which equal ones are one: those of factors that are too wide
+/// for values are empty.
 class Tables {
  public:
   explicit Tables(const FactorModel& model);
   const FactorModel& model() const { return model_; }
-  const Table& factor(std::size_t a) const { return factors_[a]; }
+  const Table& factor(std::size_t a) const { return distinct_[of_factor_[a]]; }
 
  private:
   const FactorModel& model_;
-  std::vector<Table> factors_;
+  std::vector<Table> distinct_;
+  std::vector<std::size_t> of_factor_;
 };
 
 /// The messages of one query: values side by side, with one scale a message, wherever products of
