@@ -75,7 +75,7 @@ Answers& Trained::answers(const std::string& estimator) {
 }
 
 py::tuple Trained::answer(const Levels& partial, const std::optional<Levels>& given,
-                         const Asked& asked) {
+                          const Asked& asked) {
   const Query query{.kind = kind_named(asked.kind),
                     .partial = as_tensor(partial),
                     .given = given ? as_tensor(*given) : Tensor(),
@@ -169,13 +169,12 @@ void bind_trained(py::module_& module) {
   py::class_<Trained>(module, "Trained")
       .def(py::init<std::shared_ptr<Host>, const std::string&, const std::string&,
                     const std::string&, int>())
-      .def(
-          "answer",  // without names of its arguments, which take 3 us to find
-          [](Trained& run, const Levels& partial, const std::optional<Levels>& given,
-             const std::string& kind, const std::string& estimator, std::int64_t orders,
-             const std::string& order, std::int64_t steps, std::uint64_t seed) {
-            return run.answer(partial, given, {kind, estimator, order, orders, steps, seed});
-          })
+      .def("answer",  // without names of its arguments, which take 3 us to find
+           [](Trained& run, const Levels& partial, const std::optional<Levels>& given,
+              const std::string& kind, const std::string& estimator, std::int64_t orders,
+              const std::string& order, std::int64_t steps, std::uint64_t seed) {
+             return run.answer(partial, given, {kind, estimator, order, orders, steps, seed});
+           })
       .def("certify", &Trained::certify)
       .def("log_density", &Trained::log_density)
       .def_property_readonly("folder", &Trained::folder)
