@@ -158,9 +158,10 @@ void bind_training(py::module_& module) {
     }));
   });
   module.def("measure", [](const Host& host, const fs::path& folder,
-                           const std::vector<std::string>& metrics, int threads) {
+                           const std::vector<std::string>& metrics, const std::string& checkpoint,
+                           const std::string& device, int threads) {
     return to_python(lived(threads, py::none(), py::none(), [&](const Hooks& hooks) {
-      return measure({folder, "", metrics}, host.environment("", threads), hooks);
+      return measure({folder, checkpoint, metrics}, host.environment(device, threads), hooks);
     }));
   });
   module.def("study", [](const Host& host, const fs::path& manifest, const fs::path& folder,

@@ -48,7 +48,8 @@ class Nll final : public Metric {
     void visit(ParamVisitor& p) {
       p("orders", orders, {.doc = "M, random orders of the ensemble", .min = 1});
       p("estimators", estimators,
-        {.doc = "those of the family to use, as chain or one_pass; empty: all it offers"});
+        {.doc = "those of the family to use, as chain or one_pass; empty: all it offers but paths, "
+                "which of whole states is an ensemble"});
     }
   };
   explicit Nll(const Params& params) : params_(params) {}
@@ -62,7 +63,8 @@ class Nll final : public Metric {
                         std::string(to_string(evaluation.split())));
     std::vector<Measurement> measurements;
     for (const auto& c : all)
-      if (params_.estimators.empty() || std::ranges::count(params_.estimators, c.estimator))
+      if (params_.estimators.empty() ? c.estimator != "paths"
+                                     : std::ranges::count(params_.estimators, c.estimator) > 0)
         measurements.push_back(measurement(evaluation, x, c));
     if (measurements.empty())
       throw Unavailable("none of the estimators asked for is among the family's: " +

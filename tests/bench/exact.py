@@ -80,6 +80,7 @@ class Run:
             child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                                      env=environment, preexec_fn=limited)
             hung = threading.Timer(5 * limit, child.kill)
+            hung.daemon = True
             hung.start()
             _, status, used = os.wait4(child.pid, 0)
             hung.cancel()

@@ -251,7 +251,7 @@ def show(wanted):
 
 
 def main():
-    parser, running = tables.verbs_of(__doc__, run, show, splits=3)
+    parser, _, running = tables.verbs_of(__doc__, run, show, splits=3)
     running.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.3, 0.5], help="of known cells, hidden")
     running.add_argument("--holes", action="store_true", help="hide cells of the rows that are learned from as well")
     wanted = parser.parse_args()

@@ -3,13 +3,14 @@
 
     /usr/bin/python3 tests/bench/tables.py run --tables FOLDER --out FOLDER [--splits 10] [--seconds 30] [--only adult,mpg]
     /usr/bin/python3 tests/bench/tables.py show --out FOLDER
+    /usr/bin/python3 tests/bench/tables.py record --out FOLDER
 
 Of each table and split `run` trains experiments/tables/any.json (FOLDER holds NAME.csv.gz as their sources publish
 them), predicts the label column of the test rows, and fits scikit-learn's HistGradientBoostingClassifier to the same
 columns and training rows, its rate, leaves and rounds chosen by the same validation rows. A line of JSON each goes to
 OUT/measured.jsonl; what stands there is not measured again. `show` prints a table: means over splits, and 95 % intervals
 of paired differences (Student's t; of adult and others whose test rows overlap between splits they are narrower than the
-truth, as all repeated splits are).
+truth, as all repeated splits are). `record` puts the means, with their standard errors over splits, into docs/results.
 
 Needs python3-pandas and python3-sklearn.
 """
@@ -230,13 +231,18 @@ T = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.20
      2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042]
 
 
+def standard_error(values):
+    """Of a mean over splits; None of one."""
+    n, mean = len(values), sum(values) / len(values)
+    return math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+
+
 def interval(values):
     """"1.234 +- 0.056" of a mean over splits, half its 95 % interval."""
     n, mean = len(values), sum(values) / len(values)
     if n < 2:
         return f"{mean:.3f}"
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    return f"{mean:.3f} +- {T[min(n - 2, len(T) - 1)] * spread:.3f}"
+    return f"{mean:.3f} +- {T[min(n - 2, len(T) - 1)] * standard_error(values):.3f}"
 
 
 def show(wanted):
@@ -258,8 +264,40 @@ def show(wanted):
         print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
 
 
+def record(wanted):
+    sys.path.insert(0, str(ROOT / "docs/results"))
+    import add  # noqa: E402
+    import write  # noqa: E402
+    measured, rows = read_measured(wanted.out), write.read()
+    commits = {m["commit"] for m in measured}
+    if len(commits) != 1 or "-dirty" in "".join(commits):
+        sys.exit(f"{wanted.out}: must be of one clean commit, not {', '.join(sorted(commits)) or 'none'}")
+    commit, = commits
+    for name in dict.fromkeys(m["table"] for m in measured):
+        of = [m for m in measured if m["table"] == name]
+        run = json.loads((wanted.out / f"{name}-{of[0]['split']}/run/run.json").read_text())
+        command = (f"tests/bench/tables.py run --tables DIR --out DIR --splits {len(of)} "
+                   f"--seconds {of[0]['asked']['seconds']:g}  # experiments/tables/any.json")
+        columns = {"splits": [len(of)], "log p of a row, nats": [-m["nll"] for m in of],
+                   "above Chow-Liu": [m["gain"]["chow_liu"] for m in of],
+                   "above a Gaussian mixture": [m["gain"]["gaussian_mixture"] for m in of if "gaussian_mixture" in m["gain"]],
+                   "log-loss of the label": [m["label_loss"] for m in of], "of boosting": [m["boosting_loss"] for m in of],
+                   "above boosting, %": [100 * (m["label_loss"] / m["boosting_loss"] - 1) for m in of]}
+        for column, values in columns.items():
+            if not values:
+                continue
+            mean, error = sum(values) / len(values), standard_error(values)
+            value, error = add.shown(values[0] if column == "splits" else mean, error)
+            add.insert(rows, dict.fromkeys(write.COLUMNS, "") | {
+                "table": "any_table", "row": name, "column": column, "claim": column, "command": command,
+                "spec_sha256": write.digest(commit, command), "commit": commit, "processor": of[0]["processor"],
+                "precision": run["precision"]["training"]["used"], "value": value, "stderr": error}, again=True)
+    write.save(rows)
+    write.PAGE.write_text(write.page(rows, write.TEMPLATE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def verbs_of(doc, run, show, splits):
-    """-> a parser of `run` and `show`, and that of `run`, for more options."""
+    """-> a parser of `run` and `show`, its verbs, and the parser of `run`, for more options."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
     running, showing = verbs.add_parser("run"), verbs.add_parser("show")
@@ -272,11 +310,14 @@ def verbs_of(doc, run, show, splits):
     running.add_argument("--seconds", type=float, default=30, help="of training, a run")
     running.add_argument("--only", help="tables, between commas")
     running.add_argument("--settings", nargs="*", default=[], help="KEY=VALUE of the spec")
-    return parser, running
+    return parser, verbs, running
 
 
 def main():
-    parser, running = verbs_of(__doc__, run, show, splits=10)
+    parser, verbs, running = verbs_of(__doc__, run, show, splits=10)
+    recording = verbs.add_parser("record")
+    recording.set_defaults(function=record)
+    recording.add_argument("--out", type=lambda path: pathlib.Path(path).resolve(), required=True)
     running.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread")
     wanted = parser.parse_args()
     wanted.function(wanted)

@@ -142,4 +142,30 @@ TEST_CASE("where conditionals agree each path is right, and what cannot be has n
   const auto nothing = answer_from_conditionals(model, query, stream);
   CHECK(nothing.value.item<double>() == 0);
   CHECK(nothing.passes == 0);
+  query.orders = 0;
+  CHECK(test::refusal([&] { answer_from_conditionals(model, query, stream); }) ==
+        "\"paths\" need one order at least, not 0");
+  const LogConditionals broken([](const Tensor& x) {
+    return torch::full({x.size(0), 3, 3}, NAN, torch::kDouble);
+  });
+  query.orders = 4;
+  query.partial = one.partial;
+  CHECK(test::refusal([&] { answer_from_conditionals(broken, query, stream); }) ==
+        "the model's conditionals are not probabilities (NaN, or all zero)");
+}
+
+TEST_CASE("many rows and many paths are asked in parts, with one mean") {
+  const Contradicting law;
+  const auto model = law.model();
+  Stream stream(3, "paths");
+  const auto one = some_evidence();
+  const auto truth = law.truth(one, kSpace.empty());
+  for (const auto& [rows, paths] : {std::pair<std::int64_t, std::int64_t>{1, 40000}, {3, 20000}}) {
+    const auto known = repeated(one, rows);
+    const Query query{
+        .partial = known.partial, .estimator = "paths", .orders = paths, .allowed = known.allowed};
+    const auto value = answer_from_conditionals(model, query, stream).value.exp();
+    CHECK(value.size(0) == rows);
+    CHECK(((value - truth).abs() < 0.05 * truth).all().item<bool>());
+  }
 }

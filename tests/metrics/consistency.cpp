@@ -193,5 +193,5 @@ TEST_CASE("what cannot be computed of consistency is said") {
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
   for (const auto* metric : {"self_consistency", "sum_rule"})
     CHECK(unavailable(metric, b.evaluation) ==
-          "needs log-marginals in one pass; the family offers: chain, ensemble, masked");
+          "needs log-marginals in one pass; the family offers: chain, ensemble, masked, paths");
 }

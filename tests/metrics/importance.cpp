@@ -190,7 +190,7 @@ TEST_CASE("the reverse measurements meet the sum over all states and orders") {
   remove(b.family, QueryKind::kLogMarginal, "chain");
   CHECK(unavailable("elbo", b.evaluation, R"("published": true)") ==
         "\"published\" needs log q(x) along one order; the family offers: one_pass, ensemble, "
-        "masked");
+        "masked, paths");
 }
 
 TEST_CASE("the forward measurements meet the sum over all states and orders") {
@@ -232,9 +232,8 @@ TEST_CASE("what cannot be computed of weights is said") {
   CHECK(unavailable("ess", b.evaluation) ==
         "needs log q(x) of the model's samples, which the family does not give");
   remove(b.family, QueryKind::kLogMarginal, "chain");
-  CHECK(
-      unavailable("eubo", b.evaluation) ==
-      "needs log q(x) along one order, or exactly; the family offers: one_pass, ensemble, masked");
+  CHECK(unavailable("eubo", b.evaluation) == "needs log q(x) along one order, or exactly; the "
+                                             "family offers: one_pass, ensemble, masked, paths");
   b.evaluation.with_oracle = false;
   CHECK(unavailable("kl_forward", b.evaluation) == "needs exact samples: too many states");
   b.evaluation.target = nullptr;

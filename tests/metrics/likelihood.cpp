@@ -140,14 +140,14 @@ TEST_CASE("nll is of what was recorded, and of rows with gaps of what is known")
 
 TEST_CASE("what cannot be computed of likelihoods is said") {
   DataBench b;
-  CHECK(
-      unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
-      "none of the estimators asked for is among the family's: one_pass, chain, ensemble, masked");
+  CHECK(unavailable("nll", b.evaluation, R"("estimators": ["exact"])") ==
+        "none of the estimators asked for is among the family's: one_pass, chain, ensemble, "
+        "masked, paths");
   remove(b.family, QueryKind::kLogMarginal, "one_pass");
   CHECK(run_metric("nll", b.evaluation).size() == 3);
   CHECK(unavailable("gap", b.evaluation) ==
         "needs log-marginals in one pass and along one order; the family offers: chain, ensemble, "
-        "masked");
+        "masked, paths");
   b.evaluation.rows_given = nullptr;
   CHECK(unavailable("nll", b.evaluation) == "needs a dataset");
 }

@@ -171,9 +171,9 @@ TEST_CASE("without an oracle the reference is the ensemble") {
   b.evaluation.rows_given = nullptr;
   b.family.can.push_back(
       {QueryKind::kLogMarginal, "ensemble", Status::kEstimate, "", Route::kEnsemble});
-  CHECK(
-      unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
-      "none of the estimators asked for is among the family's: one_pass, chain, masked, ensemble");
+  CHECK(unavailable("marginal_error", b.evaluation, R"("estimators": ["exact"])") ==
+        "none of the estimators asked for is among the family's: one_pass, chain, masked, paths, "
+        "ensemble");
 }
 
 TEST_CASE("the jackknife over orders knows the bias and the error of the log of a mean") {

@@ -161,7 +161,8 @@ void add_marginals(Verbs& verbs, MarginalsArguments& a) {
   verb.add_option("--estimator", a.estimator,
                   "one of the family's (marginalia list --queries), routed or exact; else the "
                   "family's first");
-  verb.add_option("--orders", a.orders, "of an ensemble")->check(CLI::Range(1, 1 << 20));
+  verb.add_option("--orders", a.orders, "of an ensemble or of paths; masks of masked")
+      ->check(CLI::Range(1, 1 << 20));
   verb.add_option("--order", a.order, "of the variables along a chain")->check(orders());
   verb.add_flag("--conformal", a.conformal,
                 "add to one_pass the interval that the metric conformal calibrated");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 
 #include <ATen/Parallel.h>
@@ -81,7 +82,11 @@ void join(Extremes& all, const Extremes& some) {
 }  // namespace
 
 Tables::Tables(const FactorModel& model) : model_(model) {
-  const auto less = [](const auto* a, const auto* b) { return *a < *b; };
+  // By their bytes, for which NaN is one more value.
+  const auto less = [](const auto* a, const auto* b) {
+    if (a->size() != b->size()) return a->size() < b->size();
+    return std::memcmp(a->data(), b->data(), a->size() * sizeof(double)) < 0;
+  };
   std::map<const std::vector<double>*, std::size_t, decltype(less)> seen(less);
   for (const auto& factor : model.factors) {
     const auto [place, fresh] = seen.try_emplace(&factor.log_values, distinct_.size());

@@ -108,7 +108,7 @@ PairwiseFactors to_pairwise(const FactorModel& model) {
       sum[n] += values[turned ? n % std::size_t(K) * std::size_t(K) + n / std::size_t(K) : n];
   }
   std::vector<std::int64_t> ends;
-  auto pairs = torch::empty({std::int64_t(tables.size()), K, K});
+  auto pairs = torch::empty({std::int64_t(tables.size()), K, K}, torch::kFloat);
   auto* to = pairs.data_ptr<float>();
   for (const auto& [edge, table] : tables) {
     ends.insert(ends.end(), {edge.first, edge.second});

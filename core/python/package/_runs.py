@@ -164,7 +164,7 @@ class Run:
 
     def measure(self, metrics=()):
         """Measures the run again, into its evaluation.json; metrics: names, else all. -> what was measured now."""
-        return _host.measure(host(), self.folder, list(metrics), self._opened[2])
+        return _host.measure(host(), self.folder, list(metrics), *self._opened)
 
     def report(self):
         """The page of this run."""

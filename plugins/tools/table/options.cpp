@@ -67,9 +67,10 @@ void add_all(CLI::App& program, Options& options) {
   probability.add_option("--given", options.given,
                          "conditions, or @FILE: what each row of it knows");
   probability
-      .add_option("--orders", options.orders,
-                  "random orders of the columns that an estimate is the mean of (1024; of each row "
-                  "of a file 64)")
+      .add_option(
+          "--orders", options.orders,
+          "random orders of the columns, in 16 parts, that an estimate is the mean of (1024; "
+          "of each row of a file 64)")
       ->check(CLI::Range(16, 1 << 20));
   probability.add_option("--seed", options.seed, "of estimates")->check(CLI::NonNegativeNumber);
 

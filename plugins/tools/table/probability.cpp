@@ -79,13 +79,16 @@ struct LogP {
 constexpr std::int64_t kTimes = 16;
 
 LogP ask(const TableRun& run, const Evidence& event, const Tensor& given, std::int64_t orders,
-         Stream& stream) {
+         std::int64_t seed) {
+  // Of one stream, so that an event and its condition are asked about along the same orders.
+  Stream stream(std::uint64_t(seed), "table/probability");
   if (run.sums_exactly()) {
     const auto exact = run.ask(QueryKind::kLogMarginal, event, stream, {.given = given});
     return {exact.value, torch::zeros_like(exact.value), exact.status, exact.estimator};
   }
+  const bool paths = run.run().family().offers(QueryKind::kLogMarginal, "paths");
   const Query by{
-      .given = given, .estimator = "paths", .orders = std::max<std::int64_t>(1, orders / kTimes)};
+      .given = given, .estimator = paths ? "paths" : "", .orders = (orders + kTimes - 1) / kTimes};
   std::vector<Tensor> scores;
   Answer answer;
   for (std::int64_t n = 0; n < kTimes; ++n) {
@@ -96,7 +99,8 @@ LogP ask(const TableRun& run, const Evidence& event, const Tensor& given, std::i
   for (const auto& rows : torch::stack(scores).split(1 << 14, 1)) {
     const auto ruler = measure::jackknife(rows);
     value.push_back(ruler.value);
-    error.push_back(ruler.error);
+    // Where all but one are impossible there is no spread to tell an error by.
+    error.push_back(ruler.error.masked_fill(rows.isfinite().sum(0) < 2, INFINITY));
   }
   return {torch::cat(value), torch::cat(error), answer.status, answer.estimator};
 }
@@ -114,21 +118,25 @@ void probability(const ToolContext& context, const Options& options, std::ostrea
   if (of_file && options.target.starts_with('@'))
     throw SpecError("table probability: a file of --target or one of --given, not both");
   const auto question = of_file ? of_rows(run, options) : of_conditions(run, options);
-  Stream stream(std::uint64_t(options.seed), "table/probability");
   const auto orders = options.orders > 0 ? options.orders : of_file ? 64 : 1024;
-  const auto both = ask(run, question.event, question.given, orders, stream);
-  const auto condition = ask(run, question.condition, {}, orders, stream);
+  const auto both = ask(run, question.event, question.given, orders, options.seed);
+  const auto condition = ask(run, question.condition, {}, orders, options.seed);
   if (condition.value.item<double>() == -INFINITY) throw ImpossibleGiven(0);
-  const auto log_p = both.value - condition.value;
+  auto log_p = both.value - condition.value;
+  if (both.status != Status::kExact) log_p = log_p.clamp_max(0);
   const auto reach = (both.error.square() + condition.error.square()).sqrt() * errors_of_interval();
   Writer writer({"probability", "log_probability", "lower", "upper", "status", "estimator"},
                 options.json, options.out, out);
   for (std::int64_t row = 0; row < log_p.size(0); ++row) {
     const auto value = log_p[row].item<double>(), around = reach[row].item<double>();
+    const bool told = std::isfinite(around);
+    const auto lower = told ? std::exp(value - around) : 0;
+    const auto upper =
+        told ? std::min(std::exp(value + around), std::max(1.0, std::exp(value))) : 1;
     writer.row({number_field(std::exp(value), 8),
                 number_field(value, 10),
-                number_field(std::exp(value - around), 8),
-                number_field(std::min(std::exp(value + around), std::max(1.0, std::exp(value))), 8),
+                number_field(lower, 8),
+                number_field(upper, 8),
                 {std::string(to_string(both.status))},
                 {both.estimator}});
   }
