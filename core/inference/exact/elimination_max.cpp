@@ -6,20 +6,25 @@
 
 namespace marginalia::elimination {
 
-std::vector<double> max_message(const PlanStep& step, const std::vector<const double*>& tables,
-                                const std::vector<std::int64_t>& values) {
+void max_into(double* message, const PlanStep& step, const std::vector<const double*>& tables,
+              const std::vector<std::int64_t>& values) {
   constexpr std::int64_t kGrain = 1 << 16;  // sums that are worth a thread
   const StepLoop loop(step, values);
   const auto inner = inner_products<MaxSum>(loop, tables);
-  std::vector<double> message(std::size_t(step.entries), MaxSum::kZero);
   const auto grain = 1 + kGrain / (loop.inner * step.levels);
   at::parallel_for(0, loop.count, grain, [&](std::int64_t begin, std::int64_t end) {
     BlockWalk walk(loop, begin);
     BlockProduct<MaxSum> product(loop, tables, inner, MaxSum::kOne);
     for (auto block = begin; block < end; ++block, walk.advance())
       for (std::int64_t k = 0; k < step.levels; ++k)
-        if (product.go_to(walk, k)) product.take_into(message.data() + block * loop.inner);
+        if (product.go_to(walk, k)) product.take_into(message + block * loop.inner);
   });
+}
+
+std::vector<double> max_message(const PlanStep& step, const std::vector<const double*>& tables,
+                                const std::vector<std::int64_t>& values) {
+  std::vector<double> message(std::size_t(step.entries), MaxSum::kZero);
+  max_into(message.data(), step, tables, values);
   return message;
 }
 
@@ -27,19 +32,27 @@ Maxima::Maxima(const FactorModel& model, const EliminationPlan& plan,
                const std::vector<std::int64_t>& values)
     : model_(model), plan_(plan), values_(values), messages_(plan.steps.size()) {
   for (const auto& constant : plan.constants)
-    log_density_ += table(constant)[known_offset(constant, values)];
+    log_density_ += log_at(constant, known_offset(constant, values));
   for (std::size_t n = 0; n < plan.steps.size(); ++n) {
+    const auto& step = plan.steps[n];
+    for (const auto child : step.children)
+      messages_[step.sources[child].index].wake();
     std::vector<const double*> tables;
-    for (const auto& source : plan.steps[n].sources)
-      tables.push_back(table(source));
-    messages_[n] = max_message(plan.steps[n], tables, values);
-    if (plan.steps[n].separator.empty()) log_density_ += messages_[n][0];
+    for (const auto& source : step.sources)
+      tables.push_back(source.is_factor ? model.factors[source.index].log_values.data()
+                                        : messages_[source.index].data());
+    messages_[n] = {step.entries, MaxSum::kZero};
+    max_into(messages_[n].data(), step, tables, values);
+    messages_[n].rest();
+    for (const auto child : step.children)
+      messages_[step.sources[child].index].rest();
+    if (step.separator.empty()) log_density_ += messages_[n].at(0);
   }
 }
 
-const double* Maxima::table(const TableSource& source) const {
-  return source.is_factor ? model_.factors[source.index].log_values.data()
-                          : messages_[source.index].data();
+double Maxima::log_at(const TableSource& source, std::int64_t entry) const {
+  return source.is_factor ? model_.factors[source.index].log_values[std::size_t(entry)]
+                          : messages_[source.index].at(entry);
 }
 
 void Maxima::complete(std::int64_t* x) const {
@@ -54,7 +67,7 @@ void Maxima::complete(std::int64_t* x) const {
     for (std::int64_t k = 0; k < step.levels; ++k) {
       double total = 0;
       for (std::size_t j = 0; j < step.sources.size(); ++j)
-        total += table(step.sources[j])[walk.at(j) + k * step.sources[j].stride];
+        total += log_at(step.sources[j], walk.at(j) + k * step.sources[j].stride);
       if (total <= best) continue;
       best = total;
       x[step.variable] = k;

@@ -4,16 +4,21 @@
 #include <vector>
 
 #include "elimination_loop.h"
+#include "stored_values.h"
 
 namespace marginalia::elimination {
 
-/// m(S) = max_v sum_j t_j(S, v) of a step.  tables: of its sources; values: [D], those that are
-/// known.
+/// message = max(message, m), m(S) = max_v sum_j t_j(S, v) of a step.  tables: of its sources;
+/// values: [D], those that are known.
+void max_into(double* message, const PlanStep& step, const std::vector<const double*>& tables,
+              const std::vector<std::int64_t>& values);
+/// m itself.
 std::vector<double> max_message(const PlanStep& step, const std::vector<const double*>& tables,
                                 const std::vector<std::int64_t>& values);
 
 /// Max-sum elimination: messages of maxima in place of sums, so that what they end in is the
-/// greatest log f, and one pass back a state that has it. Logs throughout, which add as they are.
+/// greatest log f, and one pass back a state that has it. Logs throughout, which add as they are;
+/// messages rest as those of sums do.
 class Maxima {
  public:
   /// values: [D], those that are known.
@@ -25,12 +30,12 @@ class Maxima {
   void complete(std::int64_t* x) const;
 
  private:
-  const double* table(const TableSource& source) const;
+  double log_at(const TableSource& source, std::int64_t entry) const;
 
   const FactorModel& model_;
   const EliminationPlan& plan_;
   const std::vector<std::int64_t>& values_;
-  std::vector<std::vector<double>> messages_;
+  std::vector<StoredValues> messages_;
   double log_density_ = 0;
 };
 

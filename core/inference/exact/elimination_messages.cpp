@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <span>
 
 #include <ATen/Parallel.h>
 
@@ -20,7 +21,8 @@ constexpr int kMostBits = 800, kMostHigh = 200;
 constexpr int kNearOne = 8;  // bits from 1 beyond which a message is scaled anew
 
 /// Values where their logs are not too far apart; its values are empty elsewhere.
-Table to_values(const std::vector<double>& logs) {
+Table to_values(std::span<const double> logs) {
+  const auto size = std::ssize(logs);
   double highest = kImpossible, lowest = -kImpossible;
   for (const auto value : logs) {
     highest = std::max(highest, value);
@@ -28,7 +30,7 @@ Table to_values(const std::vector<double>& logs) {
   }
   Table table;
   if (highest == kImpossible) {
-    table.values.assign(logs.size(), 0.0);
+    table.values = {size, 0};
     return table;
   }
   const auto bits = (highest - lowest) / std::log(2.0);
@@ -36,8 +38,9 @@ Table to_values(const std::vector<double>& logs) {
   table.logs = !(bits < kMostBits);
   if (table.logs) return table;
   table.low = -int(bits) - 1;
-  for (const auto value : logs)
-    table.values.push_back(std::exp(value - highest));
+  table.values = {size, 0};
+  std::ranges::transform(logs, table.values.data(),
+                         [&](double value) { return std::exp(value - highest); });
   return table;
 }
 
@@ -67,7 +70,7 @@ double settle(Table& table, Extremes extremes) {
   table.low = std::ilogb(extremes.least);
   if (std::abs(table.high) <= kNearOne) return 1;
   const auto by = std::ldexp(1.0, -table.high);
-  scale(table.values.data(), by, table.values.data(), std::ssize(table.values));
+  scale(table.values.data(), by, table.values.data(), table.values.size());
   table.log_scale += table.high * std::log(2.0);
   table.low -= table.high;
   table.high = 0;
@@ -105,15 +108,31 @@ Messages::Messages(const Tables& tables, const EliminationPlan& plan,
       units_(plan.steps.size(), 1.0),
       branches_(plan, at::in_parallel_region() ? 1 : at::get_num_threads()) {
   branches_.up([&](std::size_t n) {
+    for_children(n, [&](std::size_t m) { tables_[m].values.wake(); });
     send(n);
-    if (keep == Keep::kAll) return;
-    for (const auto child : plan.steps[n].children)
-      std::vector<double>().swap(tables_[plan.steps[n].sources[child].index].values);
+    if (!read_next(n)) tables_[n].values.rest();
+    for_children(n, [&](std::size_t m) {
+      keep == Keep::kAll ? tables_[m].values.rest() : tables_[m].values.clear();
+    });
   });
   for (const auto& constant : plan.constants)
     log_z_ += log_at(constant, known_offset(constant, values));
   for (std::size_t n = 0; n < plan.steps.size(); ++n)
     if (plan.steps[n].separator.empty()) log_z_ += log_at({false, n, {}}, 0);
+}
+
+/// Calls visit(m) with the steps whose messages step n reads.
+void Messages::for_children(std::size_t n, const std::function<void(std::size_t)>& visit) const {
+  for (const auto child : plan_.steps[n].children)
+    visit(plan_.steps[n].sources[child].index);
+}
+
+/// Whether the step after n reads its message, so that it need not rest between them.
+bool Messages::read_next(std::size_t n) const {
+  if (n + 1 == plan_.steps.size()) return true;
+  const auto& next = plan_.steps[n + 1];
+  return std::ranges::any_of(next.children,
+                             [&](auto child) { return next.sources[child].index == n; });
 }
 
 const Table& Messages::table(const TableSource& source) const {
@@ -131,7 +150,7 @@ double Messages::log_at(const TableSource& source, std::int64_t entry) const {
   if (source.is_factor)
     return factors_.model().factors[source.index].log_values[std::size_t(entry)];
   const auto& message = tables_[source.index];
-  const auto value = message.values[std::size_t(entry)];
+  const auto value = message.values.at(entry);
   return message.logs ? value : std::log(value) + message.log_scale;
 }
 
@@ -150,7 +169,6 @@ void Messages::send(std::size_t n) {
     tables_[n].log_scale += table(source).log_scale;
   }
   by_values_[n] = bits.fit(step.levels);
-  tables_[n].values.assign(std::size_t(step.entries), 0.0);
   if (by_values_[n])
     send_values(n);
   else
@@ -162,6 +180,7 @@ void Messages::send_values(std::size_t n) {
   const StepLoop loop(step, values_);
   const auto tables = sources_of(step);
   const auto inner = inner_products<SumProduct>(loop, tables);
+  tables_[n].values = {step.entries, 0};
   auto* message = tables_[n].values.data();
   std::vector<Extremes> extremes(std::size_t(at::get_num_threads()), {-kImpossible, 0});
   const auto grain = 1 + kGrain / (loop.inner * step.levels);
@@ -183,7 +202,7 @@ void Messages::send_values(std::size_t n) {
 
 void Messages::send_logs(std::size_t n) {
   const auto& step = plan_.steps[n];
-  std::vector<double> message(std::size_t(step.entries));
+  StoredValues message(step.entries, kImpossible);
   const auto grain = 1 + kGrain / (16 * step.levels);
   at::parallel_for(0, step.entries, grain, [&](std::int64_t begin, std::int64_t end) {
     EntryWalk walk(step, values_, begin);
@@ -195,11 +214,10 @@ void Messages::send_logs(std::size_t n) {
       if (highest != kImpossible)
         for (const auto value : logs)
           total += std::exp(value - highest);
-      message[std::size_t(entry)] =
-          highest == kImpossible ? kImpossible : highest + std::log(total);
+      if (highest != kImpossible) message.data()[entry] = highest + std::log(total);
     }
   });
-  tables_[n] = to_values(message);
+  tables_[n] = to_values({message.data(), std::size_t(message.size())});
   if (tables_[n].logs) tables_[n].values = std::move(message);
 }
 
@@ -220,16 +238,21 @@ void Messages::marginals(const std::function<void(std::int64_t, std::int64_t, do
   std::vector<std::vector<double>> probability(tables_.size());
   branches_.down([&](std::size_t n) {
     Down down{put, probability};
+    tables_[n].values.wake_to_write();
+    for_children(n, [&](std::size_t m) { tables_[m].values.wake_to_write(); });
     if (plan_.steps[n].separator.empty()) {
       probability[n] = {1.0};
-      if (by_values_[n]) tables_[n].values[0] = 1 / tables_[n].values[0];
+      if (by_values_[n]) *tables_[n].values.data() = 1 / *tables_[n].values.data();
     }
     if (by_values_[n])
       pass_values(n, down);
     else
       pass_logs(n, down);
     std::vector<double>().swap(probability[n]);
-    std::vector<double>().swap(tables_[n].values);
+    tables_[n].values.clear();
+    for_children(n, [&](std::size_t m) {
+      if (!read_next(m)) tables_[m].values.rest();
+    });
   });
 }
 
@@ -268,7 +291,7 @@ void Messages::open(const TableSource& child, std::int64_t levels, Down& down) c
   if (by_values_[child.index])
     p.assign(std::size_t(levels * child.stride), 0.0);
   else if (p.empty())
-    p.assign(tables_[child.index].values.size(), 0.0);
+    p.assign(std::size_t(tables_[child.index].values.size()), 0.0);
 }
 
 /// Puts it in place of the message, where that is of values.
@@ -330,8 +353,8 @@ void Messages::pass_values(std::size_t n, const StepLoop& loop, BlockProduct<Sum
 void Messages::pass_logs(std::size_t n, Down& down) {
   const auto& step = plan_.steps[n];
   for (const auto j : step.children)
-    down.probability[step.sources[j].index].assign(tables_[step.sources[j].index].values.size(),
-                                                   0.0);
+    down.probability[step.sources[j].index].assign(
+        std::size_t(tables_[step.sources[j].index].values.size()), 0.0);
   std::vector<double> marginal(std::size_t(step.levels));
   EntryWalk walk(step, values_, 0);
   for (std::int64_t entry = 0; entry < step.entries; ++entry, walk.advance()) {

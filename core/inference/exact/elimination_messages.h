@@ -7,13 +7,14 @@
 
 #include "elimination_block.h"
 #include "elimination_branches.h"
+#include "stored_values.h"
 
 namespace marginalia::elimination {
 
 /// A table of values >= 0, the true ones divided by exp(log_scale); or, where they are too far
 /// apart for that, of their logs.
 struct Table {
-  std::vector<double> values;
+  StoredValues values;
   double log_scale = 0;
   int low = 0, high = 0;  ///< log2 of what is above 0 lies between them
   bool logs = false;
@@ -34,7 +35,8 @@ class Tables {
 };
 
 /// The messages of one query: values side by side, with one scale a message, wherever products of
-/// them can neither underflow nor overflow; logs entry by entry elsewhere.
+/// them can neither underflow nor overflow; logs entry by entry elsewhere. Those that no step works
+/// on are at rest, without their zeros.
 class Messages {
  public:
   /// What is kept of them: for log Z alone each goes once it was read.
@@ -58,6 +60,8 @@ class Messages {
     const double* p = nullptr;
     double total = 0;
   };
+  void for_children(std::size_t n, const std::function<void(std::size_t)>& visit) const;
+  bool read_next(std::size_t n) const;
   std::vector<const double*> sources_of(const PlanStep& step) const;
   const Table& table(const TableSource& source) const;
   double log_at(const TableSource& source, std::int64_t entry) const;
