@@ -55,6 +55,55 @@ TEST_CASE("of several exact families the best by validation answers, or a mixtur
   }
 }
 
+TEST_CASE("weights of a mixture are means over rows drawn with replacement") {
+  const auto rows = test::mixed_rows();
+  const auto R = rows.size(0);
+  const auto a = log_p_of(R"({"type": "independent"})", 1, rows),
+             b = log_p_of(R"({"type": "chow_liu"})", 1, rows);
+  const auto w = torch::arange(1, 1000, torch::kDouble).div(1000).unsqueeze(1);
+  const auto mixed = torch::logaddexp(a + w.log(), b + (1 - w).log());  // [w, R]
+  torch::manual_seed(1);
+  std::vector<double> found;
+  for (int n = 0; n < 400; ++n) {
+    const auto drawn = mixed.index_select(1, torch::randint(R, {R}));
+    found.push_back(w[drawn.mean(1).argmax().item<std::int64_t>()].item<double>());
+  }
+  const auto truth = torch::tensor(found, torch::kDouble);
+  const auto error = truth.std().item<double>() * std::sqrt(1.0 / 16 + 1.0 / 400);
+  const test::TrainedOnRows model(R"({"type": "best_of", "every_steps": 1,
+                                      "families": ["independent", "chow_liu"]})",
+                                  40);
+  const auto about = model.family().about();
+  const auto weight = about.at("members")[0].at("weight").get<double>();
+  const auto expected = truth.mean().item<double>();
+  CAPTURE(expected);
+  CAPTURE(error);
+  CHECK(error < 0.1);
+  CHECK(std::abs(weight - expected) < 3 * error + 0.005);
+}
+
+TEST_CASE("more families have what the first leave, and the last to stop learning ends training") {
+  const auto of = [](const std::string& families, const std::string& more, int steps) {
+    return test::TrainedOnRows(fmt::format(R"({{"type": "best_of", "every_steps": 1, "patience": 3,
+                         "families": [{}], "more": [{}]}})",
+                                           families, more),
+                               steps);
+  };
+  const auto trained = [](const test::TrainedOnRows& model) {
+    const auto about = model.family().about();
+    std::string which;
+    for (const auto& member : about.at("members"))
+      which += member.at("valid_log_likelihood").is_number() ? "x" : "-";
+    return which;
+  };
+  const std::string tree = R"("chow_liu")", circuit = R"({"type": "circuit", "latents": 2})";
+  CHECK(of(tree, "", 1000).steps_taken == 4);
+  CHECK(of(tree, tree + "," + tree, 1000).steps_taken == 12);
+  CHECK(trained(of(tree, circuit + "," + circuit, 1000)) == "xxx");
+  CHECK(trained(of(circuit, circuit + "," + circuit, 10)) == "x--");
+  CHECK(trained(of(tree + "," + tree, circuit, 6)) == "xx-");
+}
+
 TEST_CASE("best_of finds the most probable completion and proves it") {
   for (const std::string keep : {"best", "mixture"}) {
     CAPTURE(keep);

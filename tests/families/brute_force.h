@@ -27,10 +27,11 @@ inline torch::Tensor mixed_rows() {
   return x;
 }
 
-/// A family after `steps` steps on mixed_rows(), all of them in a batch.
+/// A family after at most `steps` steps on mixed_rows(), all of them in a batch.
 struct TrainedOnRows {
   TempDir folder;
   std::unique_ptr<Experiment> experiment;
+  std::int64_t steps_taken = 0;
 
   /// more: further settings of training, as text
   TrainedOnRows(const std::string& family, int steps, const std::string& more = "") {
@@ -48,7 +49,7 @@ struct TrainedOnRows {
     const auto spec = Spec::from_text(text, "spec.json", {folder.path(), folder.path()});
     experiment = std::make_unique<Experiment>(in_float32(spec), loaded_registry(), "cpu");
     const auto run = RunDirectory::create(folder / "run", false);
-    train(*experiment, run, {}, {});
+    steps_taken = train(*experiment, run, {}, {}).state.step;
     experiment->family->set_training(false);
   }
   const Family& family() const { return *experiment->family; }

@@ -207,7 +207,8 @@ class TrainingLoop::Trainer final : public Step {
   bool stopping() const { return hooks_.stop && hooks_.stop->load(); }
   bool done() const {
     const auto patience = params_.early_stopping.patience;
-    return progress() >= 1 || (patience > 0 && state_.evaluations_since_best >= patience);
+    return progress() >= 1 || family_.trained() ||
+           (patience > 0 && state_.evaluations_since_best >= patience);
   }
 
   void log() {

@@ -132,6 +132,8 @@ class MARGINALIA_API Family : public Component {
 
   /// One optimisation step (a micro-batch of it when gradients are accumulated).
   virtual void step(Step& step) = 0;
+  /// Whether more steps would change nothing: training then ends before its budget.
+  virtual bool trained() const;
   /// What may be trained now; empty for families without gradients.
   virtual std::vector<ParameterGroup> parameters() = 0;
   /// Every tensor that training depends on.

@@ -44,12 +44,12 @@ except ImportError:  # scikit-learn is not needed
         pass
 
 # What experiments/tables/any.json trains, within its seconds.
+_CIRCUIT = {"type": "circuit", "latents": 8, "smoothing": 10, "tree": "resampled"}
+_MIXTURE = {"type": "continuous_mixture", "hidden": 128, "points": 256, "points_test": 1024,
+            "refinement": "latent_optimisation", "numbers": "polynomials"}
 FAMILY = {"type": "best_of", "keep": "mixture",
-          "families": ["independent", "chow_liu",
-                       {"type": "circuit", "latents": 8, "smoothing": 10, "tree": "resampled"},
-                       {"type": "continuous_mixture", "hidden": 128, "points": 256, "points_test": 1024,
-                        "refinement": "latent_optimisation", "numbers": "polynomials"},
-                       {"type": "circuit", "latents": 64}]}
+          "families": ["independent", "chow_liu", _CIRCUIT, _MIXTURE, {"type": "circuit", "latents": 64}],
+          "more": [_MIXTURE, _CIRCUIT, _MIXTURE, _CIRCUIT]}
 TRAINING = {"steps": 1000000, "batch_size": 256,
             "optimizer": {"type": "adamw", "learning_rate": 0.001, "weight_decay": 0.01}, "schedule": {"type": "cosine"}}
 

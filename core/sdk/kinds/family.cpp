@@ -59,6 +59,10 @@ Offer<ChainSource> Family::chains() const {
   return Offer<ChainSource>::none("it runs no chains of an energy");
 }
 
+bool Family::trained() const {
+  return false;
+}
+
 Json Family::about() const {
   return {};
 }

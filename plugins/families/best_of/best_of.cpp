@@ -4,10 +4,15 @@
 ///
 ///   p(x_S) = sum_m w_m p_m(x_S)
 ///   keep "best":     w_m = 1 of the m with the largest mean log p of the validation rows
-///   keep "mixture":  w maximises the mean of log sum_m w_m p_m(x) over the validation rows, by EM
+///   keep "mixture":  w maximises the mean of log sum_m w_m p_m(x) over validation rows drawn with
+///                    replacement, by EM; the mean of w over sixteen such draws
 /// Each model has an equal share of the training that is left when its turn comes, and ends before
-/// it where validation has not got better for a while; what counts is its best moment.
-/// Source: Smyth and Wolpert (1999), doi:10.1023/A:1007511322260 (linear stacking of densities).
+/// it where validation has not got better for a while; what counts is its best moment. What time
+/// these leave has "more": on small tables copies of a model from other starts, whose mixture is
+/// better than each. Of few validation rows the best weights are of one model by chance; means over
+/// draws share them out among those that are as good.
+/// Sources: Smyth and Wolpert (1999), doi:10.1023/A:1007511322260 (linear stacking of densities);
+/// Breiman (1996), doi:10.1007/BF00058655 (means over draws).
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -37,12 +42,14 @@ class BestOf final : public Family {
       R"({"families": ["independent", {"type": "circuit", "latents": 2}], "every_steps": 1})";
 
   struct Params {
-    Children<Family> families;
+    Children<Family> families, more;
     std::string keep = "mixture";
     std::int64_t every_steps = 0, rows = 4096, patience = 10;
     double moving_average = 0.999;
     void visit(ParamVisitor& p) {
       p("families", families, {.doc = "exact families of the dataset, in the order of training"});
+      p("more", more,
+        {.doc = "families that have their turns in what time those leave, where they end early"});
       p("keep", keep,
         {.doc = "what answers: one of them, or their mixture with weights by the validation rows",
          .one_of = {"best", "mixture"}});
@@ -71,9 +78,10 @@ class BestOf final : public Family {
       throw SpecError("chooses by validation rows, and " + context.dataset->label() + " has none");
     const auto rows = std::min(size, params.rows);
     valid_ = context.dataset->rows(Split::kValid, (torch::arange(rows) * size).div(rows, "floor"));
-    for (const auto& child : params.families)
-      members_.push_back(std::make_unique<Member>(number(child.spec->type()), child.make(context),
-                                                  params.moving_average));
+    for (const auto* list : {&params.families, &params.more})
+      for (const auto& child : *list)
+        members_.push_back(std::make_unique<Member>(number(child.spec->type()), child.make(context),
+                                                    params.moving_average));
     for (const auto& member : members_)
       check(member->family());
     state_ = torch::tensor({0.0, 0.0, 0.0}, torch::kDouble);
@@ -94,11 +102,14 @@ class BestOf final : public Family {
     if (!over && (step.index() + 1) % validation_every(step.batch_size()) != 0) return;
     const bool better = member.validate(valid_, step.stream("family/valid"));
     state_[kStale] = better ? 0 : stale() + 1;
-    weigh();
     step.record("valid/log_likelihood", member.value());
-    if (over || stale() >= params_.patience) next(step.progress());
+    if (over || stale() >= double(params_.patience)) next(step.progress());
   }
 
+  /// The last one's turn ends training.
+  bool trained() const override {
+    return current() + 1 == members_.size() && stale() >= double(params_.patience);
+  }
   std::vector<ParameterGroup> parameters() override {
     std::vector<ParameterGroup> all;
     for (std::size_t m = 0; m < members_.size(); ++m)
@@ -117,6 +128,7 @@ class BestOf final : public Family {
   void set_training(bool training) override {
     for (const auto& member : members_)
       member->set_training(training);
+    weigh();
   }
   Json about() const override {
     Json members = Json::array();
@@ -140,7 +152,9 @@ class BestOf final : public Family {
 
   /// The progress at which the turn of the current member ends.
   double end_of_turn() const {
-    return begun() + (1 - begun()) / double(members_.size() - current());
+    const auto first = params_.families.size();
+    const auto list_end = current() < first ? first : members_.size();
+    return begun() + (1 - begun()) / double(list_end - current());
   }
 
   std::int64_t validation_every(std::int64_t batch) const {
@@ -149,7 +163,7 @@ class BestOf final : public Family {
     return std::max(kFewest, (kTimes * valid_.size(0) + batch - 1) / batch);
   }
 
-  /// The next one's turn; the last goes on to the end of training.
+  /// The next one's turn, where there is one.
   void next(double progress) {
     if (current() + 1 == members_.size()) return;
     members_[current()]->finish();
@@ -195,13 +209,28 @@ class BestOf final : public Family {
     const auto joint = torch::stack(log_p, 1);  // [R, M]
     const auto any = joint.isfinite().any(1).nonzero().squeeze(1);
     const auto rows = joint.index_select(0, any);
-    weight_ = joint.isfinite().any(0).to(torch::kDouble);
-    weight_ = weight_ / weight_.sum();
-    constexpr int kRounds = 300;
-    for (int round = 0; round < kRounds; ++round)
-      weight_ = (rows + weight_.log()).softmax(1).mean(0);
+    weight_ = stacked(rows);
     weight_ = torch::where(weight_ < kLeast, torch::zeros_like(weight_), weight_);
     weight_ = weight_ / weight_.sum();
+  }
+
+  /// The weights that suit rows drawn with replacement best, their mean over draws.
+  /// log_p: float64 [R, M]  ->  float64 [M].
+  static Tensor stacked(const Tensor& log_p) {
+    constexpr std::int64_t kDraws = 16, kRounds = 100;
+    const auto R = log_p.size(0);
+    Stream stream(0, "best_of/weights");  // they follow from log p alone
+    const auto drawn = stream.integers(R, {kDraws, R});
+    const auto share =
+        torch::zeros({kDraws, R}, torch::kDouble)
+            .scatter_add_(1, drawn, torch::full({kDraws, R}, 1 / double(R), torch::kDouble));
+    const auto can = log_p.isfinite().any(0).to(torch::kDouble);
+    auto weight = (can / can.sum()).expand({kDraws, -1});
+    for (int round = 0; round < kRounds; ++round) {
+      const auto explained = (log_p + weight.log().unsqueeze(1)).softmax(2);  // [draws, R, M]
+      weight = torch::bmm(share.unsqueeze(1), explained).squeeze(1);
+    }
+    return weight.mean(0);
   }
 
   /// Calls at(member, its log weight) for those that answer.
@@ -332,7 +361,7 @@ class BestOf final : public Family {
     return answer_exactly(model, query, stream);
   }
 
-  static constexpr double kLeast = 1e-4;  // a weight that is not worth the passes
+  static constexpr double kLeast = 1e-3;  // a weight that is not worth the passes
 
   Params params_;
   StateSpace space_;
