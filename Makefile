@@ -8,7 +8,7 @@ WERROR := OFF
 # What Debian must have; libopenblas0-openmp because the reference BLAS is fifty times slower.
 PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-dev nlohmann-json3-dev \
   libfmt-dev doctest-dev libtbb-dev libcli11-dev libssl-dev zlib1g-dev libarchive-dev \
-  libcurl4-openssl-dev libpng-dev librdkit-dev libopenblas0-openmp ca-certificates \
+  libcurl4-openssl-dev libpng-dev librdkit-dev libgloo-dev libopenblas0-openmp ca-certificates \
   python3-dev python3-numpy pybind11-dev python3-pandas python3-sklearn
 
 .PHONY: demo test build configure setup pytorch bench bench-exact package format check fuzz slow clean
