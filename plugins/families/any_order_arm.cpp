@@ -42,12 +42,13 @@ class AnyOrderArm final : public Family {
   std::vector<Capability> capabilities() const override { return capabilities_of_conditionals(); }
 
   void step(Step& step) override {
-    const auto x = step.batch();
-    const auto masked = mask_uniformly(x, step.stream("family/masks"));
-    const auto log_p = network_.log_conditionals(masked.partial);
+    const auto batch = step.batch();
+    const auto masked = mask_uniformly(batch, step.stream("family/masks"));
+    const auto x = step.share(batch), unknown = step.share(masked.unknown);
+    const auto log_p = network_.log_conditionals(step.share(masked.partial));
     const auto device = network_.device();
-    const auto loss = masked_cross_entropy(log_p, x.to(device), masked.unknown.to(device));
-    note(masked.partial, loss.detach().to(torch::kCPU, torch::kDouble));
+    const auto loss = masked_cross_entropy(log_p, x.to(device), unknown.to(device));
+    note(masked.partial, step.gather(loss.detach().to(torch::kCPU, torch::kDouble)));
     step.count_passes(x.size(0));
     const auto known = (x != kUnknown).sum(1).to(loss.options()) / double(x.size(1));
     step.minimise((loss * known).mean());
@@ -59,6 +60,7 @@ class AnyOrderArm final : public Family {
     v("model.loss_by_size", loss_by_size_);
   }
   void set_training(bool training) override { network_->train(training); }
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
   Answer compute_answer(const Query& query, Stream& stream) const override {

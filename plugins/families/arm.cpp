@@ -111,7 +111,7 @@ class Arm final : public Family {
 
   void step(Step& step) override {
     if (!by_likelihood()) return from_energy(step);
-    const auto x = step.batch();
+    const auto x = step.share(step.batch());
     step.count_passes(x.size(0));
     step.minimise(-compute_log_conditionals(x).mean());
   }
@@ -122,6 +122,11 @@ class Arm final : public Family {
     v("model.order", order_);
   }
   void set_training(bool training) override { network_->train(training); }
+  std::string why_not_data_parallel() const override {
+    return by_likelihood() ? ""
+                           : "its samples, of which it learns from an energy, are not divided "
+                             "among ranks";
+  }
 
  private:
   static Tensor read_order(const Params& params, const FamilyContext& context) {

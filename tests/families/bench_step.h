@@ -61,6 +61,8 @@ class BenchStep final : public Step {
   void set_stage(double, double) override {}
   std::int64_t batch_size() const override { return batch_; }
   torch::Tensor batch() override { throw Error("no data"); }
+  torch::Tensor share(const torch::Tensor& rows) const override { return rows; }
+  torch::Tensor gather(const torch::Tensor& share) override { return share; }
   bool has_dataset() const override { return false; }
   MeteredEnergy& energy() override { return energy_; }
   bool has_energy() const override { return true; }

@@ -200,7 +200,8 @@ TEST_CASE("sums along a path are unbiased, and exact where every variable is a b
        std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {1, 3}, {3, 1}, {6, 1}, {9, 2}}) {
     CAPTURE(blocks);
     CAPTURE(points);
-    const auto paths = mam::draw_paths(x, blocks, points, model, stream);
+    const auto paths = mam::draw_paths(x, {blocks, points, "log_probability"}, model, stream,
+                                       [](const Tensor& rows) { return rows; });
     const auto m = std::min<std::int64_t>(blocks, 6);
     CHECK(paths.passes == (m < 6 ? 1 + points : 1) * m * 20000);
     const auto states = paths.states.view({m, 20000, 6});

@@ -11,6 +11,7 @@
 #include <marginalia/registry.h>
 
 #include "host/plugins/plugin_host.h"
+#include "host/ranks/communicator.h"
 #include "host/training/trainer.h"
 
 namespace marginalia {
@@ -21,8 +22,10 @@ struct Environment {
   std::vector<LoadedPlugin> plugins = {};  ///< for run.json
   std::filesystem::path data = default_data_directory();
   std::string device = {};  ///< overrides the specs'; empty: theirs
-  int threads = 0;  ///< of LibTorch, BLAS and TBB; 0: as recorded, else as many as there are
-  std::string commit = {};  ///< of the source tree; for run.json
+  /// Of LibTorch, BLAS and TBB; 0: as recorded, else as many as there are, of ranks a share each.
+  int threads = 0;
+  std::string commit = {};        ///< of the source tree; for run.json
+  Communicator* ranks = nullptr;  ///< that run one spec together; null: one process
 };
 
 /// What the caller of a run sees and decides while it goes on. All are optional, and are called by

@@ -1,4 +1,5 @@
 #include <optional>
+#include <random>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +10,7 @@
 
 #include "answer.h"
 #include "host/describe/measurements.h"
+#include "host/ranks/together.h"
 #include "host/runs/samples.h"
 #include "host/training/checkpoint.h"
 #include "host/training/initialise.h"
@@ -77,7 +79,7 @@ class Life {
       if (checkpoint.empty() &&
           !execution::train_prior(experiment_, directory_, environment_, hooks_))
         return false;
-      loop_.emplace(experiment_, directory_, checkpoint,
+      loop_.emplace(experiment_, TrainingPlace{&directory_, environment_.ranks}, checkpoint,
                     TrainingHooks{hooks_.stop, hooks_.progress});
       return true;
     });
@@ -214,12 +216,33 @@ RunRequest with_precision(RunRequest request) {
 
 }  // namespace
 
+namespace {
+
+/// A seed that the spec does not name is drawn once for all ranks.
+RunRequest with_common_seed(RunRequest request, Communicator* ranks) {
+  if (!ranks) return request;
+  const auto seed = ranks->broadcast(std::to_string(std::random_device()()));
+  if (!request.spec.has("seed")) request.spec = request.spec.with({"seed=" + seed});
+  return request;
+}
+
+}  // namespace
+
 RunResult run(const RunRequest& request, const Environment& environment, const Hooks& hooks) {
+  auto* const ranks = environment.ranks;
   const HeldThreads held(execution::count_threads(environment));
-  const auto wanted = with_precision(request);
-  Experiment experiment(wanted.spec, environment.registry, environment.device);
-  auto directory = make_folder(wanted, experiment, environment, hooks);
-  return Life(experiment, directory, environment, hooks).go_on({});
+  const auto wanted = with_common_seed(with_precision(request), ranks);
+  std::optional<Experiment> experiment;
+  together(ranks,
+           [&] { experiment.emplace(wanted.spec, environment.registry, environment.device); });
+  if (ranks) execution::prepare_ranks(*ranks, *experiment, environment);
+  std::optional<RunDirectory> directory;
+  together(ranks, [&] {
+    if (!ranks || ranks->is_first())
+      directory.emplace(make_folder(wanted, *experiment, environment, hooks));
+  });
+  if (!directory) return execution::follow(wanted.folder, *experiment, {}, environment, hooks);
+  return Life(*experiment, *directory, environment, hooks).go_on({});
 }
 
 SteppedRun::~SteppedRun() = default;
@@ -258,43 +281,95 @@ std::unique_ptr<SteppedRun> run_in_steps(const RunRequest& request, Environment 
                                    std::move(hooks));
 }
 
+namespace {
+
+/// The same numbers need the same threads and device.
+Environment as_begun(Environment environment, const Json& record) {
+  if (environment.threads == 0) environment.threads = record.value("threads", 0);
+  if (environment.device.empty()) environment.device = record.value("device", std::string());
+  return environment;
+}
+
+/// What is drawn does not depend on the number of ranks, but in which order numbers are summed
+/// does.
+void check_ranks(const fs::path& folder, const Json& record, const Communicator* ranks) {
+  const auto begun = record.value("ranks", 1), now = ranks ? ranks->size() : 1;
+  if (begun == now) return;
+  throw SpecError(fmt::format(
+      "{}: was begun by {}, and would go on with {}: it would not end where it does unbroken, bit "
+      "for bit; go on with {}",
+      folder.string(), begun == 1 ? "one process" : fmt::format("{} ranks", begun),
+      now == 1 ? "one" : std::to_string(now),
+      begun == 1 ? "marginalia resume"
+                 : fmt::format("marginalia launch --ranks {} resume", begun)));
+}
+
+/// The newest checkpoint that can be read; empty: there is none.
+fs::path find_start(const RunDirectory& directory, const Hooks& hooks) {
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(directory.checkpoints(), refused);
+  for (const auto& why : refused)
+    call(hooks.warn, "checkpoint passed over: " + why);
+  return from;
+}
+
+/// Says in the run's records that it goes on.
+void note_resumption(RunDirectory& directory, const ResumeRequest& request,
+                     const Experiment& experiment, const Environment& environment,
+                     const std::string& place) {
+  directory.log("resumed from " + place);
+  directory.update({{"status", "running"}, {"ended", nullptr}});
+  if (environment.commit != directory.record().value("commit", ""))
+    directory.update({{"resumed_at", environment.commit}});
+  if (!request.precision.empty())
+    directory.update({{"spec", experiment.resolved},
+                      {"spec_sha256", spec_hash(experiment.resolved)},
+                      {"precision", experiment.precision}});
+}
+
+}  // namespace
+
 RunResult resume(const ResumeRequest& request, const Environment& environment, const Hooks& hooks) {
   const auto& [folder, precision] = request;
-  auto directory = RunDirectory::open(folder, true);
-  const auto record = directory.record();
+  auto* const ranks = environment.ranks;
+  const bool writes = !ranks || ranks->is_first();
+  std::optional<RunDirectory> directory;
+  Json record;
+  together(ranks, [&] {
+    directory.emplace(RunDirectory::open(folder, writes));
+    record = directory->record();
+    check_ranks(folder, record, ranks);
+  });
   if (record.value("status", "") == "finished") {
     call(hooks.say, folder.string() + ": is finished; nothing to do");
     return {folder, Outcome::kFinished, record.value("steps", std::int64_t{0}), {}};
   }
   // A reward that failed is repaired in its file: that is said, and the run goes on. Its record
   // stays that of the start, so that whoever asks is told as well.
-  for (const auto& file : warn_of_changed_files(directory, environment, hooks))
-    directory.log("changed since training began: " + file);
-  // The same numbers need the same threads and device.
-  auto as_begun = environment;
-  if (as_begun.threads == 0) as_begun.threads = record.value("threads", 0);
-  if (as_begun.device.empty()) as_begun.device = record.value("device", std::string());
-  const HeldThreads held(execution::count_threads(as_begun));
-  Experiment experiment(spec_to_resume(directory, environment.data, record, precision),
-                        environment.registry, as_begun.device);
-  if (precision.empty()) check_hardware(folder, record, experiment);
-  execution::warn_of_precision(experiment, {"training", "evaluation"}, hooks);
-  std::vector<std::string> refused;
-  const auto from = newest_checkpoint(directory.checkpoints(), refused);
-  for (const auto& why : refused)
-    call(hooks.warn, "checkpoint passed over: " + why);
-  if (from.empty()) take_initial_tensors(experiment, hooks);
+  if (writes)
+    for (const auto& file : warn_of_changed_files(*directory, environment, hooks))
+      directory->log("changed since training began: " + file);
+  const auto machine = as_begun(environment, record);
+  const HeldThreads held(execution::count_threads(machine));
+  std::optional<Experiment> experiment;
+  fs::path from;
+  together(ranks, [&] {
+    experiment.emplace(spec_to_resume(*directory, environment.data, record, precision),
+                       environment.registry, machine.device);
+    if (precision.empty()) check_hardware(folder, record, *experiment);
+    execution::warn_of_precision(*experiment, {"training", "evaluation"}, hooks);
+    if (writes) from = find_start(*directory, hooks);
+    if (writes && from.empty()) take_initial_tensors(*experiment, hooks);
+  });
+  if (ranks) {
+    execution::prepare_ranks(*ranks, *experiment, environment);
+    from = ranks->broadcast(from.string());
+  }
+  if (!writes) return execution::follow(folder, *experiment, from, environment, hooks);
   const auto place = from.empty() ? std::string("the start") : from.filename().string();
   call(hooks.say, fmt::format("resuming {} from {}", folder.string(), place));
-  directory.log("resumed from " + place);
-  directory.update({{"status", "running"}, {"ended", nullptr}});
-  if (environment.commit != record.value("commit", ""))
-    directory.update({{"resumed_at", environment.commit}});
-  if (!precision.empty())
-    directory.update({{"spec", experiment.resolved},
-                      {"spec_sha256", spec_hash(experiment.resolved)},
-                      {"precision", experiment.precision}});
-  return Life(experiment, directory, environment, hooks).go_on(from);
+  note_resumption(*directory, request, *experiment, environment, place);
+  return Life(*experiment, *directory, environment, hooks).go_on(from);
 }
 
 }  // namespace marginalia

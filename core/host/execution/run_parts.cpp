@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -25,7 +26,9 @@ std::string now() {
 }
 
 int count_threads(const Environment& environment) {
-  return environment.threads > 0 ? environment.threads : usable_processors();
+  if (environment.threads > 0) return environment.threads;
+  const auto sharing = environment.ranks ? environment.ranks->local_size() : 1;
+  return std::max(1, usable_processors() / sharing);
 }
 
 std::int64_t parameter_count(const Experiment& experiment) {
@@ -95,27 +98,29 @@ Json first_record(const RunRequest& request, const Experiment& experiment,
                   const Environment& environment) {
   const auto files =
       digests_of_energy(experiment.resolved, request.spec.paths(), environment.registry);
-  return {{"marginalia_run", 1},
-          {"name", request.folder.filename().string()},
-          {"spec", experiment.resolved},
-          {"spec_sha256", spec_hash(experiment.resolved)},
-          {"energy_files", files},
-          {"overrides", request.overrides},
-          {"seed", experiment.seed},
-          {"space", describe_space(experiment.space())},
-          {"plugins", list_plugins(environment)},
-          {"version", MARGINALIA_VERSION},
-          {"build", kBuildStamp},
-          {"commit", environment.commit},
-          {"host", machine_name()},
-          {"processor", processor_class()},
-          {"device", experiment.device.str()},
-          {"precision", experiment.precision},
-          {"threads", count_threads(environment)},
-          {"parameters", parameter_count(experiment)},
-          {"started", now()},
-          {"ended", nullptr},
-          {"status", "running"}};
+  Json record{{"marginalia_run", 1},
+              {"name", request.folder.filename().string()},
+              {"spec", experiment.resolved},
+              {"spec_sha256", spec_hash(experiment.resolved)},
+              {"energy_files", files},
+              {"overrides", request.overrides},
+              {"seed", experiment.seed},
+              {"space", describe_space(experiment.space())},
+              {"plugins", list_plugins(environment)},
+              {"version", MARGINALIA_VERSION},
+              {"build", kBuildStamp},
+              {"commit", environment.commit},
+              {"host", machine_name()},
+              {"processor", processor_class()},
+              {"device", experiment.device.str()},
+              {"precision", experiment.precision},
+              {"threads", count_threads(environment)},
+              {"parameters", parameter_count(experiment)},
+              {"started", now()},
+              {"ended", nullptr},
+              {"status", "running"}};
+  if (environment.ranks) record["ranks"] = environment.ranks->size();
+  return record;
 }
 
 void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections,

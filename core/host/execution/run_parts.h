@@ -20,6 +20,15 @@ std::int64_t parameter_count(const Experiment& experiment);
 Json first_record(const RunRequest& request, const Experiment& experiment,
                   const Environment& environment);
 
+/// Does before the first step what ranks must agree on: throws SpecError on all where they cannot
+/// train this, or differ in spec, build or data; puts the parameters of rank 0 on all.
+void prepare_ranks(Communicator& ranks, Experiment& experiment, const Environment& environment);
+
+/// What a rank other than 0 does of a run: it trains along, from `checkpoint`, and writes nothing.
+RunResult follow(const std::filesystem::path& folder, Experiment& experiment,
+                 const std::filesystem::path& checkpoint, const Environment& environment,
+                 const Hooks& hooks);
+
 /// Warns where one of these sections of the spec takes bfloat16 without the hardware for it.
 void warn_of_precision(const Experiment& experiment, const std::vector<std::string>& sections,
                        const Hooks& hooks);

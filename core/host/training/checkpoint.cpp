@@ -95,10 +95,16 @@ TensorFile read_checkpoint(const fs::path& file) {
   return content;
 }
 
-TrainingState training_state(const TensorFile& content, const fs::path& file) {
-  const auto text = content.metadata.find("training");
+/// Under which name a checkpoint has the training state of a rank.
+std::string key_of_rank(std::size_t rank) {
+  return rank == 0 ? "training" : fmt::format("training.{}", rank);
+}
+
+TrainingState training_state(const TensorFile& content, const fs::path& file, int rank = 0) {
+  const auto text = content.metadata.find(key_of_rank(std::size_t(rank)));
   if (text == content.metadata.end())
-    throw Error(fmt::format("{}: says nothing of its training", file.string()));
+    throw Error(fmt::format("{}: says nothing of its training{}", file.string(),
+                            rank == 0 ? "" : fmt::format(" by rank {}", rank)));
   try {
     return TrainingState::from_text(text->second);
   } catch (const Error& e) {
@@ -148,23 +154,24 @@ void remove_old(const fs::path& folder, std::int64_t keep) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& folder, const Trained& trained, const TrainingState& state,
-                     const Json& spec, bool best, std::int64_t keep) {
+void save_checkpoint(const fs::path& folder, const Trained& trained, const Progressed& at,
+                     const Json& spec, std::int64_t keep) {
   TensorCollector writer;
   visit_all(trained, writer);
   for (auto& [name, tensor] : trained.streams.state())
     writer.tensors.emplace("stream." + name, tensor);
-  const auto name = fmt::format("step_{:06}.safetensors", state.step);
-  write_safetensors(folder / name, {writer.tensors,
-                                    {{"marginalia_checkpoint", kCheckpointFormat},
-                                     {"training", state.to_text()},
-                                     {"spec", spec.dump()}}});
+  const auto name = fmt::format("step_{:06}.safetensors", at.step);
+  std::map<std::string, std::string> metadata{{"marginalia_checkpoint", kCheckpointFormat},
+                                              {"spec", spec.dump()}};
+  for (std::size_t rank = 0; rank < at.states.size(); ++rank)
+    metadata[key_of_rank(rank)] = at.states[rank];
+  write_safetensors(folder / name, {writer.tensors, metadata});
   link_atomically(name, folder / "last.safetensors");
-  if (best) link_atomically(name, folder / "best.safetensors");
+  if (at.best) link_atomically(name, folder / "best.safetensors");
   remove_old(folder, keep);
 }
 
-TrainingState load_checkpoint(const fs::path& file, const Trained& trained) {
+TrainingState load_checkpoint(const fs::path& file, const Trained& trained, int rank) {
   const auto content = read_checkpoint(file);
   StateReader reader(content, file);
   visit_all(trained, reader);
@@ -172,7 +179,7 @@ TrainingState load_checkpoint(const fs::path& file, const Trained& trained) {
   for (const auto& [name, tensor] : content.tensors)
     if (name.starts_with("stream.")) streams.emplace(name.substr(7), tensor);
   trained.streams.set_state(streams);
-  return training_state(content, file);
+  return training_state(content, file, rank);
 }
 
 void put_averages(TensorFile& content) {

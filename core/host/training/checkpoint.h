@@ -42,12 +42,20 @@ struct Trained {
   Streams& streams;
 };
 
-/// step_000500.safetensors in `folder`; points last.safetensors at it, and best.safetensors when
-/// `best`. Then removes all but the newest `keep`, and what "best" names.
+/// How far training is where a checkpoint is made.
+struct Progressed {
+  std::int64_t step;
+  std::vector<std::string> states;  ///< TrainingState::to_text() of each rank
+  bool best;                        ///< of those before
+};
+
+/// step_000500.safetensors in `folder`; points last.safetensors at it, and best.safetensors when it
+/// is the best. Then removes all but the newest `keep`, and what "best" names.
 void save_checkpoint(const std::filesystem::path& folder, const Trained& trained,
-                     const TrainingState& state, const Json& spec, bool best, std::int64_t keep);
-/// Fills `trained` from a checkpoint.
-TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& trained);
+                     const Progressed& at, const Json& spec, std::int64_t keep);
+/// Fills `trained` from a checkpoint.  -> the state of `rank`.
+TrainingState load_checkpoint(const std::filesystem::path& file, const Trained& trained,
+                              int rank = 0);
 /// What answers: of a run its best checkpoint, where evaluation.select named one, else its last; a
 /// file as it is.
 std::filesystem::path find_checkpoint(const std::filesystem::path& from);

@@ -9,7 +9,9 @@
 #include <marginalia/error.h>
 
 #include "batches.h"
+#include "gradient_buckets.h"
 #include "host/evaluation/evaluator.h"
+#include "host/ranks/together.h"
 #include "optimizer.h"
 #include "sdk/base/clock.h"
 #include "tensor_collector.h"
@@ -51,10 +53,11 @@ class Before final : public StateVisitor {
 
 class TrainingLoop::Trainer final : public Step {
  public:
-  Trainer(Experiment& experiment, const RunDirectory& run, const TrainingHooks& hooks)
+  Trainer(Experiment& experiment, const TrainingPlace& place, const TrainingHooks& hooks)
       : experiment_(experiment),
         params_(experiment.training),
-        run_(run),
+        run_(place.run),
+        ranks_(place.ranks),
         hooks_(hooks),
         family_(*experiment.family),
         prior_(experiment.prior ? experiment.prior->family.get() : nullptr),
@@ -62,11 +65,12 @@ class TrainingLoop::Trainer final : public Step {
         optimizer_(params_.optimizer, family_.parameters()),
         average_(params_.moving_average, family_.parameters()) {
     if (experiment.energy) energy_.emplace(*experiment.energy);
+    if (ranks_) buckets_.emplace(*ranks_, family_.parameters());
   }
 
   void begin(const std::filesystem::path& from) {
     start_from(from);
-    metrics_.emplace(run_.path(), state_.step);
+    if (run_) metrics_.emplace(run_->path(), state_.step);
     if (from.empty()) checkpoint(false);
     if (state_.unmeasured) checkpoint(evaluate_now());
   }
@@ -116,7 +120,7 @@ class TrainingLoop::Trainer final : public Step {
     values.sum += value;
     ++values.count;
   }
-  void count_passes(std::int64_t rows) override { state_.passes += rows; }
+  void count_passes(std::int64_t rows) override { state_.passes += rows * count_ranks(); }
 
   Tensor batch() override {
     if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
@@ -131,12 +135,16 @@ class TrainingLoop::Trainer final : public Step {
     return rows;
   }
 
+  Tensor share(const Tensor& rows) const override {
+    if (!ranks_) return rows;
+    const auto count = rows.size(0) / ranks_->size();
+    return rows.slice(0, ranks_->rank() * count, (ranks_->rank() + 1) * count);
+  }
+  Tensor gather(const Tensor& share) override { return ranks_ ? ranks_->all_gather(share) : share; }
+
   void minimise(const Tensor& loss, const std::string& group) override {
-    const auto value = loss.item<double>();
-    if (!std::isfinite(value)) fail_not_finite("the loss", value);
-    (loss / double(params_.accumulate)).backward();
-    loss_ += value / double(params_.accumulate);
-    if (micro_ + 1 < params_.accumulate) return;
+    loss_ += backward(loss, group) / double(params_.accumulate);
+    if (!is_last_micro_batch()) return;
     const auto norm = optimizer_.clip(group, params_.clip_norm);
     if (!std::isfinite(norm)) fail_not_finite("the gradient's norm", norm);
     record("train/gradient_norm", norm);
@@ -148,9 +156,35 @@ class TrainingLoop::Trainer final : public Step {
   }
 
  private:
+  int count_ranks() const { return ranks_ ? ranks_->size() : 1; }
+  bool is_last_micro_batch() const { return micro_ + 1 == params_.accumulate; }
+
+  /// The backward pass of a loss, that of the whole micro-batch where ranks have a share each.
+  /// -> its value.
+  double backward(const Tensor& loss, const std::string& group) {
+    const auto scaled = loss / double(params_.accumulate * count_ranks());
+    auto value = loss.item<double>();
+    if (!ranks_) {
+      if (!std::isfinite(value)) fail_not_finite("the loss", value);
+      scaled.backward();
+      return value;
+    }
+    const auto sum = torch::tensor({value}, torch::kDouble);
+    const auto wait = ranks_->begin_all_reduce(sum);  // meanwhile
+    if (is_last_micro_batch())
+      buckets_->backward(scaled, group);
+    else
+      scaled.backward();
+    wait();
+    value = sum.item<double>() / double(count_ranks());
+    if (!std::isfinite(value)) fail_not_finite("the loss", value);
+    return value;
+  }
+
   void start_from(const std::filesystem::path& from) {
     if (!from.empty()) {
-      state_ = load_checkpoint(from, {family_, prior_, optimizer_, average_, streams_});
+      state_ = load_checkpoint(from, {family_, prior_, optimizer_, average_, streams_},
+                               ranks_ ? ranks_->rank() : 0);
       if (energy_) energy_->set_evaluations(state_.energy_evaluations);
     }
     family_.set_training(true);
@@ -181,10 +215,21 @@ class TrainingLoop::Trainer final : public Step {
     average_.update(optimizer_.updates());
     ++state_.step;
     if (energy_) state_.energy_evaluations = energy_->evaluations();
-    const auto seconds = seconds_since(start);
+    const auto seconds = agree(seconds_since(start));
     state_.seconds += seconds;
     record("train/loss", loss_);
     record("train/step_seconds", seconds);
+  }
+
+  /// What all ranks go by: whether one of them is told to stop, and the clock of rank 0.  -> that.
+  double agree(double seconds) {
+    if (!ranks_) return seconds;
+    const bool is_told = hooks_.stop && hooks_.stop->load();
+    const auto sums =
+        torch::tensor({ranks_->is_first() ? seconds : 0.0, double(is_told)}, torch::kDouble);
+    ranks_->all_reduce(sums);
+    stop_ = sums[1].item<double>() > 0;
+    return sums[0].item<double>();
   }
 
   /// A step has one temperature, whatever its micro-batches do to progress().
@@ -204,7 +249,7 @@ class TrainingLoop::Trainer final : public Step {
   }
 
   bool due(std::int64_t every) const { return every > 0 && state_.step % every == 0; }
-  bool stopping() const { return hooks_.stop && hooks_.stop->load(); }
+  bool stopping() const { return ranks_ ? stop_ : hooks_.stop && hooks_.stop->load(); }
   bool done() const {
     const auto patience = params_.early_stopping.patience;
     return progress() >= 1 || family_.trained() ||
@@ -212,13 +257,52 @@ class TrainingLoop::Trainer final : public Step {
   }
 
   void log() {
-    std::map<std::string, double> values;
-    for (const auto& [name, recorded] : std::exchange(state_.recorded, {}))
-      values[name] = recorded.sum / double(recorded.count);
+    auto values = take_means();
     if (energy_) values["train/energy_evaluations"] = double(state_.energy_evaluations);
     values["train/passes"] = double(state_.passes);
-    metrics_->add(state_.step, state_.seconds, values);
+    if (metrics_) metrics_->add(state_.step, state_.seconds, values);
     if (hooks_.progress) hooks_.progress(state_, params_, progress(), values["train/loss"]);
+  }
+
+  /// The means of what was recorded since the last time, over all ranks.
+  std::map<std::string, double> take_means() {
+    auto recorded = std::exchange(state_.recorded, {});
+    if (ranks_) {
+      auto sums = torch::empty({std::int64_t(recorded.size()), 2}, torch::kDouble);
+      auto* at = sums.data_ptr<double>();
+      for (const auto& [_, values] : recorded) {
+        *at++ = values.sum;
+        *at++ = double(values.count);
+      }
+      ranks_->all_reduce(sums);
+      at = sums.data_ptr<double>();
+      for (auto& [_, values] : recorded) {
+        values.sum = *at++;
+        values.count = std::int64_t(*at++);
+      }
+    }
+    std::map<std::string, double> means;
+    for (const auto& [name, values] : recorded)
+      means[name] = values.sum / double(values.count);
+    return means;
+  }
+
+  /// What evaluation.during measures. Rank 0 does it; all know what it found.
+  Json measure_during() {
+    const auto& wanted = experiment_.evaluation;
+    Json result;
+    together(ranks_, [&] {
+      if (ranks_ && !ranks_->is_first()) return;
+      result = evaluate(experiment_, {wanted.during,
+                                      {wanted.every_rows, false},
+                                      split_named(wanted.select.split),
+                                      experiment_.seed,
+                                      NAN,
+                                      true});
+    });
+    if (!ranks_) return result;
+    const auto bytes = Json::to_msgpack(result);  // which has NaN
+    return Json::from_msgpack(ranks_->broadcast(std::string(bytes.begin(), bytes.end())));
   }
 
   /// Measures evaluation.during with the averaged parameters.  -> whether this is the best so far.
@@ -229,12 +313,7 @@ class TrainingLoop::Trainer final : public Step {
     Json result;
     average_.swap();
     try {
-      result = evaluate(experiment_, {wanted.during,
-                                      {wanted.every_rows, false},
-                                      split_named(wanted.select.split),
-                                      experiment_.seed,
-                                      NAN,
-                                      true});
+      result = measure_during();
     } catch (const Error&) {  // as of a reward that dies: resumed, the run measures this step first
       average_.swap();
       state_.unmeasured = true;
@@ -248,7 +327,7 @@ class TrainingLoop::Trainer final : public Step {
       for (const auto& [estimator, entry] : figures.items())
         if (entry["value"].is_number())
           values[fmt::format("eval/{}/{}", metric, estimator)] = entry["value"].get<double>();
-    metrics_->add(state_.step, state_.seconds, values);
+    if (metrics_) metrics_->add(state_.step, state_.seconds, values);
     return !wanted.select.metric.empty() && is_best(measured_value(result, wanted.select.metric));
   }
 
@@ -267,23 +346,32 @@ class TrainingLoop::Trainer final : public Step {
 
   void checkpoint(bool best) {
     saved_ = state_.step;
-    save_checkpoint(run_.checkpoints(), {family_, prior_, optimizer_, average_, streams_}, state_,
-                    experiment_.resolved, best, params_.checkpoint.keep);
+    const auto states =
+        ranks_ ? ranks_->all_gather(state_.to_text()) : std::vector<std::string>{state_.to_text()};
+    if (run_)
+      save_checkpoint(run_->checkpoints(), {family_, prior_, optimizer_, average_, streams_},
+                      {state_.step, states, best}, experiment_.resolved, params_.checkpoint.keep);
   }
 
   [[noreturn]] void fail_not_finite(const char* what, double value) {
-    TensorCollector dump;
-    family_.visit(dump);
-    const auto file = run_.checkpoints() / "not_finite.safetensors";
-    write_safetensors(file, {dump.tensors, {{"step", std::to_string(state_.step)}}});
-    throw Error(fmt::format("{} is {} at step {}; the state that led to it is in {}; a smaller "
-                            "training.optimizer.learning_rate or a training.clip_norm may help",
-                            what, value, state_.step, file.string()));
+    const auto file =
+        run_ ? run_->checkpoints() / "not_finite.safetensors" : std::filesystem::path();
+    if (run_) {
+      TensorCollector dump;
+      family_.visit(dump);
+      write_safetensors(file, {dump.tensors, {{"step", std::to_string(state_.step)}}});
+    }
+    throw_on_all<Error>(
+        fmt::format("{} is {} at step {}; the state that led to it is in {}; a smaller "
+                    "training.optimizer.learning_rate or a training.clip_norm may help",
+                    what, value, state_.step, file.string()),
+        run_ != nullptr);
   }
 
   Experiment& experiment_;
   const TrainingParams& params_;
-  const RunDirectory& run_;
+  const RunDirectory* run_;  // null: another rank writes
+  Communicator* ranks_;      // null: one process
   TrainingHooks hooks_;
   Family& family_;
   PriorFamily* prior_;  // null: none
@@ -296,14 +384,35 @@ class TrainingLoop::Trainer final : public Step {
   std::optional<MetricsLog> metrics_;
   std::int64_t micro_ = 0;
   std::int64_t saved_ = -1;  // step of the last checkpoint
+  bool stop_ = false;        // whether a rank is told to stop
   bool moved_ = false;       // whether this step has moved parameters
   double loss_ = 0;
   std::optional<Batches> batches_;
+  std::optional<GradientBuckets> buckets_;  // of several ranks
 };
 
-TrainingLoop::TrainingLoop(Experiment& experiment, const RunDirectory& run,
+void check_data_parallel(const Experiment& experiment, int ranks) {
+  Faults faults;
+  const auto refuse = [&](const std::string& why) {
+    faults.add(fmt::format("{} ranks cannot train this: {}", ranks, why));
+  };
+  const auto& family = *experiment.family;
+  if (const auto why = family.why_not_data_parallel(); !why.empty())
+    refuse(fmt::format("{}: {}", family.label(), why));
+  else if (experiment.energy)
+    refuse("calls of the \"energy\" are not divided among ranks");
+  if (experiment.prior) refuse("the training of a \"prior\" is not divided among ranks");
+  if (!experiment.device.is_cpu())
+    refuse(fmt::format("ranks add up on the CPU, and the device is {}", experiment.device.str()));
+  if (const auto rows = experiment.training.batch_size; rows % ranks != 0)
+    refuse(fmt::format("training.batch_size is {}, which they do not divide; {} would do", rows,
+                       (rows / ranks + 1) * ranks));
+  faults.throw_if_any();
+}
+
+TrainingLoop::TrainingLoop(Experiment& experiment, const TrainingPlace& place,
                            const std::filesystem::path& from, const TrainingHooks& hooks)
-    : trainer_(std::make_unique<Trainer>(experiment, run, hooks)) {
+    : trainer_(std::make_unique<Trainer>(experiment, place, hooks)) {
   trainer_->begin(from);
 }
 TrainingLoop::~TrainingLoop() = default;
@@ -326,7 +435,7 @@ double TrainingLoop::loss() const {
 
 Training train(Experiment& experiment, const RunDirectory& run, const std::filesystem::path& from,
                const TrainingHooks& hooks) {
-  TrainingLoop loop(experiment, run, from, hooks);
+  TrainingLoop loop(experiment, {&run}, from, hooks);
   while (loop.advance()) {
   }
   return loop.end();

@@ -97,11 +97,17 @@ class MARGINALIA_API Step {
   virtual bool has_energy() const = 0;
   virtual Stream& stream(const std::string& name) = 0;
   /// Backward, gradient accumulation, clipping, non-finite guard, optimiser, moving average, for
-  /// the parameters of one group, or of all. loss: a scalar. A family that takes no gradient (EM,
-  /// MCMC) never calls it.
+  /// the parameters of one group, or of all. loss: a scalar, a mean over the share of the rows. A
+  /// family that takes no gradient (EM, MCMC) never calls it.
   virtual void minimise(const Tensor& loss, const std::string& group = "") = 0;
   virtual void record(const std::string& name, double value) = 0;  ///< to metrics.jsonl
-  virtual void count_passes(std::int64_t rows) = 0;                ///< network passes x rows
+  virtual void count_passes(std::int64_t rows) = 0;  ///< network passes x rows, of this process
+  /// Of what belongs to the rows of a micro-batch, [batch_size, ...], that which this process
+  /// computes: all of it, or an even share where several ranks train together. What is drawn at
+  /// random is drawn for all rows before, so that it does not depend on how many ranks there are.
+  virtual Tensor share(const Tensor& rows) const = 0;
+  /// The inverse: puts the shares of all ranks together, without a gradient.
+  virtual Tensor gather(const Tensor& share) = 0;
 
  protected:
   ~Step() = default;
@@ -148,6 +154,10 @@ class MARGINALIA_API Family : public Component {
   /// What whoever asks it should know of how it was trained, a sentence each: variables that its
   /// chains never moved, for one.
   virtual std::vector<std::string> warnings() const;
+  /// Why several ranks cannot train it together, each on its share of the rows (Step::share);
+  /// empty where they can: then a step changes nothing of the family but by Step::minimise and by
+  /// what is the same on all of them. For a sentence: "its training is not divided among ranks".
+  virtual std::string why_not_data_parallel() const;
 
   /// Answers without touching the state of training. Throws SpecError, with the nearest name, when
   /// the estimator is not among capabilities().

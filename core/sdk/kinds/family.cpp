@@ -67,6 +67,10 @@ Json Family::about() const {
   return {};
 }
 
+std::string Family::why_not_data_parallel() const {
+  return "its training is not divided among ranks";
+}
+
 std::vector<std::string> Family::warnings() const {
   return {};
 }

@@ -68,6 +68,8 @@ class MemberStep final : public Step {
   void set_stage(double begin, double end) override;
   std::int64_t batch_size() const override { return step_.batch_size(); }
   Tensor batch() override { return step_.batch(); }
+  Tensor share(const Tensor& rows) const override { return step_.share(rows); }
+  Tensor gather(const Tensor& share) override { return step_.gather(share); }
   bool has_dataset() const override { return step_.has_dataset(); }
   MeteredEnergy& energy() override { return step_.energy(); }
   bool has_energy() const override { return step_.has_energy(); }

@@ -110,7 +110,8 @@ class ContinuousMixture final : public Family {
     const auto outputs = decoder_->forward(z.to(device_), precision_.training);
     step.count_passes(params_.points);
     if (from_energy_) return towards_energy(step, outputs);
-    step.minimise(-leaves_->log_likelihood(step.batch().to(device_), outputs).mean(), "decoder");
+    const auto x = step.share(step.batch()).to(device_);
+    step.minimise(-leaves_->log_likelihood(x, outputs).mean(), "decoder");
   }
 
   std::vector<ParameterGroup> parameters() override {
@@ -127,6 +128,11 @@ class ContinuousMixture final : public Family {
     const auto type = type_beside(precision_.products(training));
     set_type(*decoder_, type);
     if (trained_) set_type(*trained_, type);
+  }
+  std::string why_not_data_parallel() const override {
+    return from_energy_ ? "its samples, of which it learns from an energy, are not divided among "
+                          "ranks"
+                        : "";
   }
 
  private:
@@ -181,7 +187,7 @@ class ContinuousMixture final : public Family {
       parameter.set_requires_grad(false);
     const auto outputs = decoder_->forward(trained_->z, precision_.training);
     step.count_passes(params_.points_test);
-    const auto x = step.batch().to(device_);
+    const auto x = step.share(step.batch()).to(device_);
     step.minimise(
         -leaves_->log_likelihood(x, outputs, trained_->log_weight(outputs.scalar_type())).mean(),
         "points");

@@ -7,14 +7,16 @@ namespace marginalia::mam {
 
 AtLinks residual_at_links(Step& step, const Heads& heads, const Tensor& states, double size_power,
                           bool couple) {
-  const auto B = states.size(0);
-  const auto links = draw_links(states, size_power, step.stream("family/links"));
+  const auto all = draw_links(states, size_power, step.stream("family/links"));
+  const Links links{step.share(all.before), step.share(all.after), step.share(all.variable),
+                    step.share(all.value)};
+  const auto B = links.before.size(0);
   AtLinks at{torch::cat({links.before, links.after}), {}, {}};
   auto [log_p, F] = heads.both(at.pair);
   F = F + heads.learn_causal(step, at.pair);
   step.count_passes(2 * B);
   if (heads.density_built_in()) {
-    const auto density = step.energy().log_density(states);
+    const auto density = step.energy().log_density(step.share(states));
     F = heads.with_density(F, at.pair, torch::cat({density, density}));
   }
   const auto link_log_p = at_link(log_p.slice(0, 0, B), links);

@@ -30,6 +30,12 @@ class Denoising final : public Objective {
     else
       marginals(step, x, source, true);
   }
+  std::string why_not_data_parallel() const override {
+    const bool along_paths = std::holds_alternative<PathTargets>(params_.targets);
+    return along_paths && heads_.causal() ? "a \"causal\" network along \"paths\" is not divided "
+                                            "among ranks"
+                                          : "";
+  }
 
  private:
   /// Stage one: what any_order_arm does, with soft labels where asked for.
@@ -44,7 +50,7 @@ class Denoising final : public Objective {
     if (const auto* paths = std::get_if<PathTargets>(&params_.targets))
       along_paths(step, x, states, *paths, frozen);
     else
-      at_links(step, x, states, x.size(0) - source.on_policy_rows(x.size(0)), frozen);
+      at_links(step, step.share(x), states, source, frozen);
   }
 
   void along_paths(Step& step, const Tensor& x, const Tensor& states, const PathTargets& targets,
@@ -55,14 +61,14 @@ class Denoising final : public Objective {
     step.minimise(of_conditionals(step, x) + params_.consistency_weight * square);
   }
 
-  /// R^2 at one link of each row; both of its states teach the conditionals too, those of the first
-  /// `kept` rows: the others are the model's own.
-  void at_links(Step& step, const Tensor& x, const Tensor& states, std::int64_t kept,
+  /// R^2 at one link of each row; both of its states teach the conditionals too, but for the rows,
+  /// the last ones, that are the model's own.
+  void at_links(Step& step, const Tensor& x, const Tensor& states, const TrainingStates& source,
                 bool frozen) const {
     const auto power = std::get<LinkTargets>(params_.targets).size_power;
     const auto at = residual_at_links(step, heads_, states, power, false);
     if (frozen) return step.minimise(at.square, "marginal");
-    const auto B = x.size(0);
+    const auto B = x.size(0), kept = B - source.on_policy_rows(B);
     const auto both = [&](const Tensor& t) {
       return torch::cat({t.slice(0, 0, kept), t.slice(0, B, B + kept)});
     };
@@ -75,9 +81,10 @@ class Denoising final : public Objective {
   /// The loss of the conditionals at x, uniformly masked.
   Tensor of_conditionals(Step& step, const Tensor& x) const {
     const auto masked = mask_uniformly(x, step.stream("family/masks"));
-    step.count_passes(x.size(0));
-    const auto log_p = heads_.conditional().log_conditionals(masked.partial);
-    const auto loss = labels_->loss(step, x, masked.unknown, log_p);
+    const auto partial = step.share(masked.partial);
+    step.count_passes(partial.size(0));
+    const auto log_p = heads_.conditional().log_conditionals(partial);
+    const auto loss = labels_->loss(step, step.share(x), step.share(masked.unknown), log_p);
     step.record("train/conditional", loss.item<double>());
     return loss;
   }
@@ -89,16 +96,17 @@ class Denoising final : public Objective {
     Paths paths;
     {
       torch::NoGradGuard no_grad;
-      paths = draw_paths(x, targets.blocks, targets.points, heads_.conditionals(),
-                         step.stream("family/links"));
+      paths = draw_paths(x, targets, heads_.conditionals(), step.stream("family/links"),
+                         [&](const Tensor& rows) { return step.share(rows); });
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
     const auto states = torch::cat({paths.states, heads_.space().empty()});
     auto F = heads_.marginal().log_marginal(states) + heads_.learn_causal(step, states);
     if (heads_.density_built_in()) {
-      const auto rows = states.slice(0, -1 - x.size(0), -1);  // the last cut is the full state
+      const auto B = step.share(x).size(0);
+      const auto rows = states.slice(0, -1 - B, -1);  // the last cut is the full state
       const auto density = step.energy().log_density(rows);
-      F = torch::cat({F.slice(0, 0, -1 - x.size(0)), density.to(F.options()), F.slice(0, -1)});
+      F = torch::cat({F.slice(0, 0, -1 - B), density.to(F.options()), F.slice(0, -1)});
     }
     const auto sums = paths.log_prob.to(F.options());
     const auto d = sums - (F.slice(0, 0, -1) - F[F.size(0) - 1]);

@@ -57,9 +57,10 @@ static Tensor draw_cuts(std::int64_t rows, std::int64_t dimension, std::int64_t 
 }
 
 /// The chain of whole orders: every variable is a block.
-static Paths draw_whole_paths(const Tensor& x, const LogConditionals& log_p, Stream& stream) {
+static Paths draw_whole_paths(const Tensor& all, const LogConditionals& log_p, Stream& stream,
+                              const Share& share) {
+  const auto x = share(all), orders = share(stream.permutations(all.size(0), all.size(1)));
   const auto B = x.size(0), D = x.size(1);
-  const auto orders = stream.permutations(B, D);
   const auto rank = to_ranks(orders).unsqueeze(0);  // [1, B, D]
   const auto many = std::max<std::int64_t>(1, rows_a_pass(D) / B);
   std::vector<Tensor> states, gains;
@@ -75,12 +76,14 @@ static Paths draw_whole_paths(const Tensor& x, const LogConditionals& log_p, Str
   return {torch::cat(states), torch::cat(gains).cumsum(0).flatten(), D * B};
 }
 
-Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
-                 const LogConditionals& log_p, Stream& stream) {
-  const auto B = x.size(0), D = x.size(1), m = std::min(blocks, D);
-  if (m == D) return draw_whole_paths(x, log_p, stream);
-  const auto rank = to_ranks(stream.permutations(B, D));
-  const auto cuts = draw_cuts(B, D, m, stream);
+Paths draw_paths(const Tensor& all, const PathTargets& targets, const LogConditionals& log_p,
+                 Stream& stream, const Share& share) {
+  const auto rows = all.size(0), D = all.size(1), m = std::min(targets.blocks, D);
+  if (m == D) return draw_whole_paths(all, log_p, stream, share);
+  const auto points = targets.points;
+  const auto rank = to_ranks(share(stream.permutations(rows, D)));
+  const auto cuts = share(draw_cuts(rows, D, m, stream)), x = share(all);
+  const auto B = x.size(0);
   // log p(x_i | s_t), where s_t knows the first t [B, 1] variables: [B, D]
   const auto of_x = [&](const Tensor& t) {
     const auto log_q = log_p(x.masked_fill(rank >= t, kUnknown)).to(torch::kCPU, torch::kDouble);
@@ -97,8 +100,8 @@ Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
     const auto at_begin = of_x(begin);
     sum = sum + over((rank >= begin).logical_and(rank < end), at_begin);
     for (std::int64_t k = 0; k < points; ++k) {
-      const auto share = (stream.uniform({B, 1}) + double(k)) / double(points);
-      const auto u = begin + (share * size).to(torch::kLong).minimum(size - 1);
+      const auto place = (share(stream.uniform({rows, 1})) + double(k)) / double(points);
+      const auto u = begin + (place * size).to(torch::kLong).minimum(size - 1);
       const auto next = (rank >= u).logical_and(rank < end);
       const auto gain = over(next, of_x(u) - at_begin) / next.sum(1);
       sum = sum + size.squeeze(1) * gain / double(points);

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <functional>
+
 #include <marginalia/family.h>
 #include <marginalia/inference/any_order.h>
 
+#include "params.h"
 #include "shared/families/reinforce.h"
 
 namespace marginalia::mam {
@@ -46,8 +49,12 @@ struct Paths {
 ///     + (c' - c) times the mean over i in u..c'-1 of log p(x_i | s_u) - log p(x_i | s_c),
 /// u uniform on c..c'-1, averaged over `points` stratified u: a pass for s_c and one for each u.
 /// Where every variable is a block this is the chain of `order`, exactly, in a pass for each.
-Paths draw_paths(const Tensor& x, std::int64_t blocks, std::int64_t points,
-                 const marginalia::LogConditionals& log_p, marginalia::Stream& stream);
+/// What is drawn is drawn for all rows of x; the paths are of those that `share` takes of them
+/// (marginalia::Step::share).
+using Share = std::function<Tensor(const Tensor& rows)>;
+Paths draw_paths(const Tensor& x, const PathTargets& targets,
+                 const marginalia::LogConditionals& log_p, marginalia::Stream& stream,
+                 const Share& share);
 
 /// exp(d) - d - 1, where d is a draw's log p less what is learned: least where the mean of exp(d)
 /// is

@@ -258,6 +258,9 @@ class DataRows final : public TrainingStates {
   void visit(StateVisitor& v) override {
     if (chains_) chains_->visit(v);
   }
+  std::string why_not_data_parallel() const override {
+    return chains_ ? chains_->why_not_data_parallel() : "";
+  }
 
  private:
   Tensor draw(Step& step, std::int64_t rows, const LogConditionals&) override {

@@ -29,6 +29,9 @@ class TrainingStates {
   /// x with the last on_policy_rows() of its rows from those.
   virtual Tensor with_on_policy(Step&, const Tensor& x, const LogConditionals&) { return x; }
   virtual void visit(StateVisitor&) {}
+  virtual std::string why_not_data_parallel() const {  ///< as Family's
+    return "its chains are not divided among ranks";
+  }
   virtual std::vector<std::string> warnings() const { return {}; }  ///< as Family::warnings
 
  protected:

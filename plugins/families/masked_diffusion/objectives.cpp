@@ -11,11 +11,13 @@ namespace marginalia::masked_diffusion {
 namespace {
 
 /// A step on the bound on -log p(x), in nats a variable.
-void denoise(Step& step, const Tensor& x, const Model& model, const HiddenParams& params) {
+void denoise(Step& step, const Tensor& states, const Model& model, const HiddenParams& params) {
   auto& stream = step.stream("family/masks");
   const auto* by_time = std::get_if<ByTime>(&params);
-  const auto hidden = by_time ? hide_by_time(x, model.schedule, by_time->least_time, stream)
-                              : hide_by_size(x, stream);
+  const auto all = by_time ? hide_by_time(states, model.schedule, by_time->least_time, stream)
+                           : hide_by_size(states, stream);
+  const auto x = step.share(states);
+  const Hidden hidden{step.share(all.partial), step.share(all.unknown), step.share(all.weight)};
   step.count_passes(x.size(0));
   const auto loss = bound(model.network.log_conditionals(hidden.partial), x, hidden).mean();
   step.minimise(loss / double(model.space.dimension()));
@@ -25,6 +27,7 @@ class Elbo final : public Objective {
  public:
   Elbo(const ElboParams& params, const Model& model) : Objective(model), params_(params) {}
   void step(Step& step) override { denoise(step, step.batch(), model_, params_.hidden); }
+  bool is_of_data() const override { return true; }
 
  private:
   ElboParams params_;

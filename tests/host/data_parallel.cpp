@@ -1,0 +1,327 @@
+/// Training by several ranks: what it has in common with training by one.
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <functional>
+#include <map>
+
+#include <fmt/format.h>
+
+#include <marginalia/files.h>
+
+#include "families/bits.h"
+#include "host/training/checkpoint.h"
+#include "host/training/gradient_buckets.h"
+#include "host/training/trainer.h"
+#include "ranks.h"
+
+using namespace marginalia;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What a spec names beside its data.
+struct Case {
+  std::string name, network, family, training = "";
+};
+
+const std::vector<Case>& cases() {
+  const std::string mlp = R"("network": {"type": "mlp", "hidden": 16, "layers": 2})";
+  const std::string made = R"("network": {"type": "made", "hidden": 16, "layers": 1})";
+  const std::string by_role =
+      R"("network": {"conditional": {"type": "mlp", "hidden": 16},
+          "marginal": {"type": "mlp", "hidden": 16}, "causal": {"type": "made", "hidden": 16}})";
+  // The gradient of F's constant is zero, for R has it twice: Adam would divide what rounding
+  // leaves of it by itself.
+  const std::string sgd = R"(, "optimizer": {"type": "sgd", "learning_rate": 0.1})";
+  static const std::vector<Case> all{
+      {"arm", made, R"({"type": "arm"})"},
+      {"any_order_arm", mlp, R"({"type": "any_order_arm"})",
+       R"(, "accumulate": 2, "clip_norm": 0.1, "moving_average": 0.9)"},
+      {"masked_diffusion, by time", mlp, R"({"type": "masked_diffusion"})"},
+      {"masked_diffusion, by size", mlp,
+       R"({"type": "masked_diffusion", "objective": {"type": "elbo", "hidden": "by_size"}})"},
+      {"mam, at links", mlp, R"({"type": "mam", "states": "data"})", sgd + R"(, "clip_norm": 0.1)"},
+      {"mam, several masks of a row", mlp, R"({"type": "mam", "states": "data", "masks": 4})", sgd},
+      {"mam, with a causal network", by_role, R"({"type": "mam", "states": "data"})", sgd},
+      {"mam, in two stages along paths", mlp,
+       R"({"type": "mam", "states": "data", "objective": {"stages": "two_stage",
+           "targets": {"type": "paths", "blocks": 3, "points": 2}}})",
+       sgd},
+      {"mam, along whole orders", mlp,
+       R"({"type": "mam", "states": "data",
+           "objective": {"targets": {"type": "paths", "blocks": 6}}})",
+       sgd},
+      {"continuous_mixture, then its points", R"("note": "no network")",
+       R"({"type": "continuous_mixture", "latents": 2, "hidden": 16, "points": 32,
+           "points_test": 64, "refinement": {"type": "latent_optimisation", "begin": 0.5}})"}};
+  return all;
+}
+
+/// Rows of bits, and the specs that learn from them.
+struct Table {
+  test::TempDir folder;
+  Table() { test::write_bits(folder / "rows.txt"); }
+
+  Experiment experiment(const Case& of, const std::string& precision,
+                        const std::string& training = R"(, "log_every_steps": 1)") const {
+    const auto text = fmt::format(
+        R"({{"marginalia": 2, "seed": 3, {}, "family": {},
+           "dataset": {{"type": "table", "train": "rows.txt", "valid": "rows.txt",
+                        "test": "rows.txt"}},
+           "training": {{"steps": 20, "batch_size": 16, "precision": "{}"{}{}}}}})",
+        of.network, of.family, precision, of.training, training);
+    return Experiment(Spec::from_text(text, "spec.json", {folder.path(), folder.path()}),
+                      test::loaded_registry(), "cpu");
+  }
+};
+
+Tensor flat_parameters(Family& family) {
+  std::vector<Tensor> all;
+  for (const auto& group : family.parameters())
+    for (const auto& [_, parameter] : group.parameters)
+      all.push_back(parameter.detach().to(torch::kDouble).flatten());
+  return torch::cat(all);
+}
+
+/// What training has come to on each rank.
+struct Learned {
+  std::vector<Tensor> parameters;
+  std::vector<std::vector<double>> losses;
+  std::vector<TrainingState> states;
+  std::vector<Outcome> outcomes;
+  std::vector<std::int64_t> sent;  // bytes of all ranks, which are one process, after each step
+};
+
+/// Trains `make()` in `run` on `size` ranks, from its newest checkpoint where it has one.
+Learned train_on_ranks(int size, const std::function<Experiment()>& make, const fs::path& run,
+                       const std::vector<std::atomic<bool>>* stops = nullptr) {
+  const auto count = std::size_t(size);
+  std::vector<std::unique_ptr<Experiment>> experiments;
+  for (std::size_t i = 0; i < count; ++i)  // one after the other: they seed LibTorch's generator
+    experiments.push_back(std::make_unique<Experiment>(make()));
+  auto directory =
+      fs::exists(run) ? RunDirectory::open(run, true) : RunDirectory::create(run, false);
+  directory.set_record({{"spec", experiments[0]->resolved}});
+  std::vector<std::string> refused;
+  const auto from = newest_checkpoint(directory.checkpoints(), refused);
+  Learned learned{std::vector<Tensor>(count),
+                  std::vector<std::vector<double>>(count),
+                  std::vector<TrainingState>(count),
+                  std::vector<Outcome>(count),
+                  {}};
+  const auto work = [&](Communicator* ranks) {
+    const auto i = ranks ? std::size_t(ranks->rank()) : 0;
+    const TrainingHooks hooks{stops ? &(*stops)[i] : nullptr, {}};
+    TrainingLoop loop(*experiments[i], {i == 0 ? &directory : nullptr, ranks}, from, hooks);
+    for (bool more = true; more;) {
+      more = loop.advance();
+      learned.losses[i].push_back(loop.loss());
+      if (i == 0) learned.sent.push_back(sent_bytes());
+    }
+    const auto end = loop.end();
+    learned.outcomes[i] = end.outcome;
+    learned.states[i] = end.state;
+    learned.parameters[i] = flat_parameters(*experiments[i]->family);
+  };
+  if (size == 1)
+    work(nullptr);
+  else
+    test::on_all_ranks(size, [&](Communicator& ranks) { work(&ranks); });
+  return learned;
+}
+
+std::vector<Json> read_steady_numbers(const fs::path& run) {
+  std::vector<Json> lines;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    lines.push_back(Json::parse(line));
+    for (const auto* clock : {"seconds", "train/step_seconds", "train/data_wait_seconds"})
+      lines.back().erase(clock);
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("ranks" * doctest::skip(!why_no_ranks().empty()));
+
+TEST_CASE("in float64 one rank, two and four learn the same parameters in 20 steps") {
+  const Table table;
+  for (const auto& of : cases()) {
+    CAPTURE(of.name);
+    const auto make = [&] { return table.experiment(of, "float64"); };
+    Learned one;
+    for (const int size : {1, 2, 4}) {
+      CAPTURE(size);
+      const auto run = table.folder / fmt::format("{} {}", of.name, size);
+      auto learned = train_on_ranks(size, make, run);
+      for (const auto& parameters : learned.parameters)
+        CHECK(parameters.equal(learned.parameters[0]));  // bit for bit
+      if (size == 1) {
+        one = learned;
+        continue;
+      }
+      const auto apart = (learned.parameters[0] - one.parameters[0]).abs().max().item<double>();
+      CHECK(apart < 1e-10);
+      CHECK(learned.states[0].rows_consumed == one.states[0].rows_consumed);
+      // What ranks do alike, as a pass of the decoder, is done by each.
+      CHECK(learned.states[0].passes >= one.states[0].passes);
+      const auto a = read_steady_numbers(run),
+                 b = read_steady_numbers(table.folder / fmt::format("{} 1", of.name));
+      REQUIRE(a.size() == b.size());
+      for (std::size_t line = 0; line < a.size(); ++line)
+        for (const auto& [name, value] : b[line].items())
+          if (name != "train/passes")
+            CHECK(a[line].at(name).get<double>() ==
+                  doctest::Approx(value.get<double>()).epsilon(1e-9));
+    }
+  }
+}
+
+TEST_CASE("in float32 the losses of two and four ranks are those of one, to what rounding leaves") {
+  const Table table;
+  for (const auto& of : cases()) {
+    CAPTURE(of.name);
+    std::vector<double> one;
+    for (const int size : {1, 2, 4}) {
+      CAPTURE(size);
+      const auto learned = train_on_ranks(
+          size, [&] { return table.experiment(of, "float32"); },
+          table.folder / fmt::format("{} {}", of.name, size));
+      const auto& losses = learned.losses[0];
+      REQUIRE(losses.size() == 20);
+      if (size == 1) one = losses;
+      CHECK(std::abs(losses.front() - one.front()) < 1e-6 * std::abs(one.front()) + 1e-12);
+      CHECK(std::abs(losses.back() - one.back()) < 1e-4 * std::abs(one.back()) + 1e-12);
+    }
+  }
+}
+
+TEST_CASE("two ranks that are stopped by a signal to one, and resumed, end bit for bit the same") {
+  const Table table;
+  // Averages, clipping and micro-batches; what is recorded of a rank's own rows.
+  for (const std::size_t number : {1u, 4u}) {
+    const auto& of = cases()[number];
+    CAPTURE(of.name);
+    const auto make = [&] {
+      return table.experiment(of, "float32",
+                              R"(, "log_every_steps": 3, "checkpoint": {"keep": 9})");
+    };
+    const auto whole = table.folder / fmt::format("whole {}", number);
+    const auto unbroken = train_on_ranks(2, make, whole);
+    const auto told = number % 2;
+    const auto broken = table.folder / fmt::format("broken {}", number);
+    std::vector<std::atomic<bool>> stops(2);
+    stops[told] = true;  // seen by all after one step
+    Learned resumed;
+    for (int step = 1; step <= 7; ++step) {
+      resumed = train_on_ranks(2, make, broken, &stops);
+      for (const auto& state : resumed.states)
+        CHECK(state.step == step);
+      CHECK(std::ranges::count(resumed.outcomes, Outcome::kInterrupted) == 2);
+      CHECK(fs::exists(broken / "checkpoints" / fmt::format("step_{:06}.safetensors", step)));
+    }
+    resumed = train_on_ranks(2, make, broken);
+    CHECK(std::ranges::count(resumed.outcomes, Outcome::kFinished) == 2);
+    CHECK(resumed.parameters[0].equal(unbroken.parameters[0]));
+    CHECK(resumed.parameters[1].equal(unbroken.parameters[0]));
+    CHECK(read_steady_numbers(broken) == read_steady_numbers(whole));
+  }
+}
+
+TEST_CASE("a step sends little more than gradients have to") {
+  const Table table;
+  const Case wide{"wide", R"("network": {"type": "mlp", "hidden": 768, "layers": 3})",
+                  R"({"type": "any_order_arm"})"};
+  for (const int size : {2, 4}) {
+    CAPTURE(size);
+    const auto learned = train_on_ranks(
+        size, [&] { return table.experiment(wide, "float32", R"(, "log_every_steps": 1000)"); },
+        table.folder / std::to_string(size));
+    const auto bytes = 4.0 * double(learned.parameters[0].numel());
+    const auto least = 2.0 * (size - 1) * bytes;  // of all ranks, 2 (N - 1) / N of each
+    const auto& sent = learned.sent;
+    const auto steps = double(sent.size() - 5);  // the first ones find the order of gradients
+    const auto ratio = double(sent.back() - sent[4]) / steps / least;
+    CAPTURE(ratio);
+    CHECK(ratio < 1.05);
+    CHECK(ratio > 0.95);  // as the kernel counts, rank 0 being at most a step ahead
+  }
+}
+
+TEST_CASE("a loss that is not finite on one rank ends all, and is said once") {
+  const Table table;
+  auto first = table.experiment(cases()[1], "float32");
+  auto second = table.experiment(cases()[1], "float32");
+  for (const auto& [_, parameter] : second.family->parameters()[0].parameters)
+    Tensor(parameter).detach().fill_(NAN);
+  const auto run = RunDirectory::create(table.folder / "run", false);
+  const auto thrown = test::on_ranks(test::rendezvous_of(2), [&](Communicator& ranks) {
+    TrainingLoop loop(ranks.is_first() ? first : second,
+                      {ranks.is_first() ? &run : nullptr, &ranks}, {}, {});
+    loop.advance();
+  });
+  const auto text = test::said_by(thrown[0]);
+  CAPTURE(text);
+  CHECK(text.starts_with("the loss is "));
+  CHECK(text.find("nan at step 0; the state that led to it is in ") != std::string::npos);
+  CHECK(thrown[1]);
+  CHECK(fs::exists(run.checkpoints() / "not_finite.safetensors"));
+}
+
+TEST_CASE("gradients that only some ranks have are no sum") {
+  const auto thrown = test::on_ranks(test::rendezvous_of(2), [](Communicator& ranks) {
+    auto a = torch::ones({3}, torch::requires_grad()), b = torch::ones({3}, torch::requires_grad());
+    GradientBuckets buckets(ranks, {{"all", {{"a", a}, {"b", b}}}});
+    buckets.backward((ranks.is_first() ? a + b : a).sum(), "");
+  });
+  for (const auto& one : thrown)
+    CHECK(test::said_by(one) ==
+          "ranks have gradients of different parameters in one step, so that there is no sum of "
+          "them");
+}
+
+TEST_CASE("parameters that are frozen or thawed between steps are summed all the same") {
+  test::on_all_ranks(2, [](Communicator& ranks) {
+    const auto own = double(ranks.rank() + 1);
+    auto a = torch::ones({3}, torch::requires_grad()), b = torch::ones({2}, torch::requires_grad());
+    GradientBuckets buckets(ranks, {{"first", {{"a", a}}}, {"second", {{"b", b}}}});
+    for (int step = 0; step < 6; ++step) {
+      const bool both = step == 2 || step == 3;
+      buckets.backward((own * (both ? a.sum() + b.sum() : a.sum())), "");
+      if (!a.grad().equal(torch::full({3}, 3.0))) throw Error("a");
+      if (both != b.grad().defined()) throw Error("b is there");
+      if (both && !b.grad().equal(torch::full({2}, 3.0))) throw Error("b");
+      for (auto* parameter : {&a, &b})
+        parameter->mutable_grad() = Tensor();
+    }
+    // Of one group alone: what the others have is their own, until their turn comes.
+    buckets.backward(own * (a.sum() + b.sum()), "first");
+    if (!a.grad().equal(torch::full({3}, 3.0))) throw Error("a of one group");
+    if (!b.grad().equal(torch::full({2}, own))) throw Error("b of another group");
+    buckets.backward(own * b.sum(), "second");
+    if (!b.grad().equal(torch::full({2}, 6.0))) throw Error("b in its turn");
+  });
+}
+
+TEST_SUITE_END();
+
+TEST_CASE("what ranks cannot train together is refused, with every reason") {
+  const Table table;
+  const auto refusal = [&](const Case& of, int ranks) {
+    const auto experiment = table.experiment(of, "float32");
+    return test::refusal([&] { check_data_parallel(experiment, ranks); });
+  };
+  CHECK(refusal(cases()[0], 4) == "accepted");
+  CHECK(refusal(cases()[0], 3) ==
+        "3 ranks cannot train this: training.batch_size is 16, which they do not divide; 18 would "
+        "do");
+  const Case tree{"", R"("note": "none")", R"({"type": "chow_liu"})"};
+  CHECK(refusal(tree, 3).find("3 ranks cannot train this: family chow_liu (plugin trees): its "
+                              "training is not divided among ranks") != std::string::npos);
+  const Case on_policy{
+      "", cases()[1].network,
+      R"({"type": "mam", "states": {"type": "data", "on_policy": {"type": "chains"}}})"};
+  CHECK(refusal(on_policy, 2).find("its chains are not divided among ranks") != std::string::npos);
+}
