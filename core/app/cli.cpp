@@ -11,6 +11,7 @@
 #include <marginalia/tool.h>
 
 #include "host/describe/manual.h"
+#include "host/ranks/together.h"
 
 namespace marginalia::app {
 
@@ -24,7 +25,7 @@ static PluginHost load_all(const Options& options) {
 PluginHost& Session::host() {
   if (host_) return *host_;
   host_ = std::make_unique<PluginHost>(load_all(options));
-  if (!part_) warn_of_refused(host_->refused());
+  if (!part_ && !follows()) warn_of_refused(host_->refused());
   return *host_;
 }
 
@@ -47,11 +48,24 @@ Catalogue Session::catalogue() {
 
 Environment Session::environment() {
   auto& plugins = host();
-  return {plugins.registry(), plugins.loaded(), data(),
-          options.device,     options.threads,  commit_text()};
+  return {plugins.registry(), plugins.loaded(), data(),      options.device,
+          options.threads,    commit_text(),    ranks_.get()};
+}
+
+Communicator* Session::join_ranks(const std::string& source) {
+  const auto found = find_rendezvous(process_environment(),
+                                     source == "slurm" ? RankSource::kSlurm : RankSource::kAny);
+  if (found) ranks_ = std::make_unique<Communicator>(*found);
+  return ranks_.get();
+}
+
+std::string Session::resume_command() const {
+  return ranks_ ? fmt::format("marginalia launch --ranks {} resume", ranks_->size())
+                : "marginalia resume";
 }
 
 Hooks Session::hooks() const {
+  if (follows()) return {};
   return {
       .say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); },
       .warn =
@@ -103,7 +117,8 @@ static int guarded(Session& session, Action action) {
     action();
     return session.exit_code;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "marginalia: {}\n", describe_error(e));
+    if (!dynamic_cast<const SaidByRank0*>(&e))
+      fmt::print(stderr, "marginalia: {}\n", describe_error(e));
     return to_exit_code(e, session.any_refused());
   }
 }

@@ -6,6 +6,7 @@
 #include "host/execution/answer.h"
 #include "host/execution/environment.h"
 #include "host/plugins/plugin_host.h"
+#include "host/ranks/communicator.h"
 #include "request.h"
 
 namespace marginalia::app {
@@ -24,12 +25,20 @@ class Session {
   Catalogue catalogue();  ///< what the plugins offer, as text
   fs::path data() const { return options.data_directory(); }
   Environment environment();  ///< with all plugins
-  Hooks hooks() const;        ///< that say and warn on stderr
+  Hooks hooks() const;        ///< that say and warn on stderr; of ranks, rank 0's alone
+  /// The ranks that this process is one of, by torchrun's variables or SLURM's, which it meets on
+  /// the first call; null: it is alone. source: "auto" or "slurm", whose variables count.
+  Communicator* join_ranks(const std::string& source);
+  /// Whether another rank says what is to be said.
+  bool follows() const { return ranks_ && !ranks_->is_first(); }
+  /// What a run that stopped is gone on with; its folder follows.
+  std::string resume_command() const;
   bool any_refused() const { return host_ && !host_->refused().empty(); }
   int exit_code = 0;
 
  private:
   std::unique_ptr<PluginHost> host_, part_;
+  std::unique_ptr<Communicator> ranks_;
 };
 
 // The verbs that need LibTorch; core/app/front answers the others.

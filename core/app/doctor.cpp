@@ -12,6 +12,7 @@
 #include <marginalia/precision.h>
 
 #include "cli.h"
+#include "host/ranks/rendezvous.h"
 
 namespace marginalia::app {
 namespace {
@@ -62,6 +63,7 @@ void tell_machine(Session& session) {
                   ? fmt::format("{} device(s)", torch::cuda::device_count())
                   : "none seen: this LibTorch has no CUDA, or there is no device; for one, build "
                     "against a CUDA LibTorch with -DCMAKE_PREFIX_PATH");
+  row("ranks", why_no_ranks().empty() ? "by c10d with Gloo" : "none: " + why_no_ranks());
   for (const auto& [name, is] : optional_parts(session.registry()))
     row(name.c_str(), is);
   const auto data = session.data();

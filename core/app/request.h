@@ -22,13 +22,18 @@ struct Options {
 };
 
 struct RunArguments {
-  std::string spec, out, precision;
+  std::string spec, out, precision, ranks = "auto";
   std::vector<std::string> settings;
   bool force = false;
 };
 
 struct ResumeArguments {
-  std::string run, precision;
+  std::string run, precision, ranks = "auto";
+};
+
+struct LaunchArguments {
+  int ranks = 0;
+  std::vector<std::string> words;  ///< of the verb that each rank runs
 };
 
 struct CheckArguments {
@@ -136,6 +141,7 @@ struct Request {
 
   RunArguments run;
   ResumeArguments resume;
+  LaunchArguments launch;
   CheckArguments check;
   EvaluateArguments evaluate;
   std::string report;  ///< the run or study

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <iostream>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -16,6 +17,7 @@
 #include "host/execution/run.h"
 #include "host/experiment/settings.h"
 #include "host/experiment/upgrade.h"
+#include "host/ranks/together.h"
 #include "host/study/read_study.h"
 #include "host/study/upgrade_study.h"
 #include "progress.h"
@@ -100,6 +102,7 @@ class Shown {
       folder_ = folder;
       listen();
     };
+    if (session.follows()) return;
     hooks_.progress = [this](const TrainingState& state, const TrainingParams& params, double share,
                              double loss) { progress_.show(state, params, share, loss); };
     hooks_.trained = [] { trained = true; };
@@ -111,20 +114,20 @@ class Shown {
     try {
       print(work(hooks_));
     } catch (const std::exception&) {
-      if (!folder_.empty())
-        fmt::print(stderr,
-                   "\nstopped by an error; once it is repaired, go on with: marginalia resume {}\n",
-                   folder_.string());
+      if (!folder_.empty() && !session_.follows())
+        fmt::print(stderr, "\nstopped by an error; once it is repaired, go on with: {} {}\n",
+                   session_.resume_command(), folder_.string());
       throw;
     }
   }
 
  private:
   void print(const RunResult& result) {
+    if (result.outcome == Outcome::kInterrupted) session_.exit_code = 130;
+    if (session_.follows()) return;
     if (result.outcome == Outcome::kInterrupted) {
-      fmt::print(stderr, "\nstopped at step {}; go on with: marginalia resume {}\n", result.step,
-                 result.folder.string());
-      session_.exit_code = 130;
+      fmt::print(stderr, "\nstopped at step {}; go on with: {} {}\n", result.step,
+                 session_.resume_command(), result.folder.string());
     } else if (!result.evaluation.is_null()) {
       print_results(result.evaluation, session_.registry());
       fmt::print("report: {}\n", (result.folder / "report.html").string());
@@ -140,18 +143,24 @@ class Shown {
 
 }  // namespace
 
-void run(Session& session, const RunArguments& a) {
+static RunRequest read_request(Session& session, const RunArguments& a) {
   const fs::path folder =
       a.out.empty() ? RunDirectory::free_path(RunDirectory::usual_name(a.spec, fs::current_path()))
                     : fs::path(a.out);
   const auto spec = Spec::from_file(a.spec, session.data());
+  return {with_settings(spec, a.settings, session.registry()), folder, a.force, a.precision,
+          a.settings};
+}
+
+void run(Session& session, const RunArguments& a) {
+  std::optional<RunRequest> request;
+  together(session.join_ranks(a.ranks), [&] { request = read_request(session, a); });
   const auto environment = session.environment();
-  const RunRequest request{with_settings(spec, a.settings, environment.registry), folder, a.force,
-                           a.precision, a.settings};
-  Shown{session}([&](const Hooks& hooks) { return marginalia::run(request, environment, hooks); });
+  Shown{session}([&](const Hooks& hooks) { return marginalia::run(*request, environment, hooks); });
 }
 
 void resume(Session& session, const ResumeArguments& a) {
+  session.join_ranks(a.ranks);
   const auto environment = session.environment();
   Shown{session}([&](const Hooks& hooks) {
     return marginalia::resume({a.run, a.precision}, environment, hooks);

@@ -18,6 +18,7 @@ TEST_CASE("doctor says which optional libraries there are") {
   const auto text = run_marginalia("doctor").out;
   CHECK(has(text, "RDKit        "));
   CHECK((has(text, "RDKit        20") || has(text, "librdkit-dev")));
+  CHECK((has(text, "ranks        by c10d with Gloo") || has(text, "libgloo-dev")));
 }
 
 TEST_CASE("doctor times a product in each precision, and says what \"auto\" is and why") {

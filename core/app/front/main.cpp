@@ -11,6 +11,7 @@
 #include <marginalia/error.h>
 
 #include "heavy.h"
+#include "launch.h"
 #include "light.h"
 #include "sdk/base/json_fault.h"
 #include "verbs.h"
@@ -64,6 +65,19 @@ struct Program {
     return 0;
   }
 
+  /// What each rank is to run: read once here, so that what is wrong with it is said once.
+  static const LaunchArguments& checked(const LaunchArguments& a) {
+    const std::vector<std::string> known{"run", "resume"};
+    if (a.words.empty() || !std::ranges::count(known, a.words.front()))
+      throw SpecError(fmt::format("launch starts run or resume, not \"{}\"",
+                                  a.words.empty() ? "" : a.words.front()));
+    Program inner;
+    auto words = a.words;
+    std::ranges::reverse(words);  // as CLI11 takes them
+    inner.cli.parse(words);
+    return a;
+  }
+
   int serve() {
     const auto& verb = request.verb;
     if (verb == "list")
@@ -76,6 +90,8 @@ struct Program {
       report(catalogue(), request.report);
     else if (verb == "data" && request.data.action == "list")
       list_data(catalogue(), request.data, request.options.data_directory());
+    else if (verb == "launch")
+      return launch(checked(request.launch));
     else if (verb == "new")
       make_project(catalogue(), request.new_plugin, verbs());
     else

@@ -39,8 +39,14 @@ class Verbs {
   Verbs(CLI::App& program, Request& request) : program_(program), request_(request) {}
 
   CLI::App& add(const std::string& name, const std::string& what, const std::string& example) {
-    auto& verb = *program_.add_subcommand(name, what);
+    auto& verb = add_bare(name, what, example);
     add_common(verb, request_.options);
+    return verb;
+  }
+
+  /// Without the options that all others take.
+  CLI::App& add_bare(const std::string& name, const std::string& what, const std::string& example) {
+    auto& verb = *program_.add_subcommand(name, what);
     verb.footer("Example:\n  " + example);
     verb.callback([&request = request_, name] { request.verb = name; });
     return verb;
@@ -74,6 +80,13 @@ void add_precision(CLI::App& verb, std::string& precision, const std::string& wh
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}));
 }
 
+void add_ranks(CLI::App& verb, std::string& source) {
+  verb.add_option("--ranks", source,
+                  "by whose variables this is one of several processes: slurm; else torchrun's, or "
+                  "SLURM's in an srun step of more than one task")
+      ->check(CLI::IsMember({"auto", "slurm"}));
+}
+
 void add_run(Verbs& verbs, RunArguments& a) {
   auto& verb = verbs.add("run", "train and evaluate what a spec asks for",
                          "marginalia run experiments/ising/smoke.json training.steps=500");
@@ -82,6 +95,7 @@ void add_run(Verbs& verbs, RunArguments& a) {
   verb.add_option("--out", a.out, "run directory; else runs/STEM, or runs/FOLDER-STEM")
       ->type_name("DIR");
   verb.add_flag("--force", a.force, "set an existing run directory aside");
+  add_ranks(verb, a.ranks);
   add_precision(verb, a.precision, "stands for training.precision=P");
 }
 
@@ -89,6 +103,20 @@ void add_resume(Verbs& verbs, ResumeArguments& a) {
   auto& verb = verbs.add("resume", "go on with an interrupted run", "marginalia resume runs/smoke");
   verb.add_option("run", a.run, "run directory")->required()->type_name("RUN");
   add_precision(verb, a.precision, "go on in this one, whatever the run was begun in");
+  add_ranks(verb, a.ranks);
+}
+
+void add_launch(Verbs& verbs, LaunchArguments& a) {
+  auto& verb = verbs.add_bare("launch",
+                              "run or resume on several processes of this machine: the words after "
+                              "the options are those of run, or of resume",
+                              "marginalia launch --ranks 2 run experiments/mnist/cpu.json");
+  verb.add_option("-n,--ranks", a.ranks, "processes, which share batches and processors")
+      ->required()
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  verb.prefix_command();
+  verb.parse_complete_callback([&a, &verb] { a.words = verb.remaining(); });
 }
 
 void add_check(Verbs& verbs, CheckArguments& a) {
@@ -362,6 +390,7 @@ void add_verbs(CLI::App& program, Request& request) {
   Verbs verbs(program, request);
   add_run(verbs, request.run);
   add_resume(verbs, request.resume);
+  add_launch(verbs, request.launch);
   add_check(verbs, request.check);
   add_evaluate(verbs, request.evaluate);
   add_report(verbs, request.report);
