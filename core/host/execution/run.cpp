@@ -214,10 +214,6 @@ RunRequest with_precision(RunRequest request) {
   return request;
 }
 
-}  // namespace
-
-namespace {
-
 /// A seed that the spec does not name is drawn once for all ranks.
 RunRequest with_common_seed(RunRequest request, Communicator* ranks) {
   if (!ranks) return request;

@@ -44,21 +44,22 @@ struct Paths {
   Tensor log_prob;  ///< float [m B], an unbiased estimate of log p(x_{order < c_j} | order)
   std::int64_t passes;
 };
+
+/// The rows that this process computes of those of all ranks (marginalia::Step::share).
+using Share = std::function<Tensor(const Tensor& rows)>;
+
 /// m = min(blocks, D) cuts, random but for the last. A block from c to c' is, without bias,
 ///   sum over i in c..c'-1 of log p(x_i | s_c)
 ///     + (c' - c) times the mean over i in u..c'-1 of log p(x_i | s_u) - log p(x_i | s_c),
 /// u uniform on c..c'-1, averaged over `points` stratified u: a pass for s_c and one for each u.
 /// Where every variable is a block this is the chain of `order`, exactly, in a pass for each.
-/// What is drawn is drawn for all rows of x; the paths are of those that `share` takes of them
-/// (marginalia::Step::share).
-using Share = std::function<Tensor(const Tensor& rows)>;
+/// What is drawn is drawn for all rows of x; the paths are of those that `share` takes of them.
 Paths draw_paths(const Tensor& x, const PathTargets& targets,
                  const marginalia::LogConditionals& log_p, marginalia::Stream& stream,
                  const Share& share);
 
-/// exp(d) - d - 1, where d is a draw's log p less what is learned: least where the mean of exp(d)
-/// is
-/// 1. Beyond d = 3 it has the slope that it has there: single orders now and then are far above all
+/// exp(d) - d - 1, where d is a draw's log p less what is learned: least where exp(d) has mean 1.
+/// Beyond d = 3 it has the slope that it has there: single orders now and then are far above all
 /// others.
 Tensor exponential_loss(const Tensor& d);
 
