@@ -93,15 +93,15 @@ TEST_CASE("more families have what the first leave, and the last to stop learnin
     const auto about = model.family().about();
     std::string which;
     for (const auto& member : about.at("members"))
-      which += member.at("valid_log_likelihood").is_number() ? "x" : "-";
+      which += member.at("valid_log_likelihood").is_number() ? "+" : "-";
     return which;
   };
   const std::string tree = R"("chow_liu")", circuit = R"({"type": "circuit", "latents": 2})";
   CHECK(of(tree, "", 1000).steps_taken == 4);
   CHECK(of(tree, tree + "," + tree, 1000).steps_taken == 12);
-  CHECK(trained(of(tree, circuit + "," + circuit, 1000)) == "xxx");
-  CHECK(trained(of(circuit, circuit + "," + circuit, 10)) == "x--");
-  CHECK(trained(of(tree + "," + tree, circuit, 6)) == "xx-");
+  CHECK(trained(of(tree, circuit + "," + circuit, 1000)) == "+++");
+  CHECK(trained(of(circuit, circuit + "," + circuit, 10)) == "+--");
+  CHECK(trained(of(tree + "," + tree, circuit, 6)) == "++-");
 }
 
 TEST_CASE("best_of finds the most probable completion and proves it") {
