@@ -122,11 +122,7 @@ class Arm final : public Family {
     v("model.order", order_);
   }
   void set_training(bool training) override { network_->train(training); }
-  std::string why_not_data_parallel() const override {
-    return by_likelihood() ? ""
-                           : "its samples, of which it learns from an energy, are not divided "
-                             "among ranks";
-  }
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
   static Tensor read_order(const Params& params, const FamilyContext& context) {
@@ -160,8 +156,8 @@ class Arm final : public Family {
   bool by_likelihood() const { return std::holds_alternative<objectives::Likelihood>(objective_); }
 
   void from_energy(Step& step) const {
-    const auto B = step.batch_size(), D = space_.dimension();
-    const auto x = own_samples(B, step.stream("family/samples"));
+    const auto B = step.share_of(step.batch_size()), D = space_.dimension();
+    const auto x = own_samples(B, step.own_stream("family/samples"));
     const auto log_p = compute_log_conditionals(x);  // [B, D]
     step.count_passes(B * (D + 1));
     const auto log_f = step.energy().log_density(x).to(device_);
@@ -169,7 +165,7 @@ class Arm final : public Family {
     auto score = whole, cost = whole.detach() - log_f;
     step.record("train/kl_less_log_z", cost.mean().item<double>());
     if (std::holds_alternative<MonteCarlo>(objective_)) {
-      auto& stream = step.stream("family/conditionals");
+      auto& stream = step.own_stream("family/conditionals");
       const auto one = [&] {
         const auto i = stream.integers(D, {B, 1}).to(device_);
         return double(D) * log_p.gather(1, i).squeeze(1).to(torch::kDouble);
@@ -177,7 +173,7 @@ class Arm final : public Family {
       score = one();
       cost = one().detach() - log_f;
     }
-    step.minimise(reinforce(score, cost));
+    step.minimise(reinforce(step, score, cost));
   }
 
   /// Samples of the model as it stands: int64 [B, D].

@@ -56,6 +56,7 @@ class BeliefPropagationFamily final : public Family {
   }
 
   void step(Step&) override {}
+  std::string why_not_data_parallel() const override { return ""; }
   std::vector<ParameterGroup> parameters() override { return {}; }
   void visit(StateVisitor&) override {}
   void set_training(bool) override {}

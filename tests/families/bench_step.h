@@ -63,10 +63,12 @@ class BenchStep final : public Step {
   torch::Tensor batch() override { throw Error("no data"); }
   torch::Tensor share(const torch::Tensor& rows) const override { return rows; }
   torch::Tensor gather(const torch::Tensor& share) override { return share; }
+  torch::Tensor sum(const torch::Tensor& own) override { return own; }
   bool has_dataset() const override { return false; }
   MeteredEnergy& energy() override { return energy_; }
   bool has_energy() const override { return true; }
   Stream& stream(const std::string& name) override { return streams_.at(name); }
+  Stream& own_stream(const std::string& name) override { return streams_.at(name); }
   void minimise(const torch::Tensor& loss, const std::string&) override {
     losses.push_back(loss.item<double>());
     loss.backward();

@@ -12,14 +12,16 @@
 #include "answering.h"
 #include "evaluator.h"
 #include "sdk/base/clock.h"
+#include "shared_family.h"
 
 namespace marginalia {
 namespace {
 
 class RunEvaluation final : public Evaluation {
  public:
-  RunEvaluation(const Experiment& experiment, const EvaluationRequest& request)
-      : Evaluation(make_subject(experiment, request)),
+  RunEvaluation(const Experiment& experiment, const Family& family,
+                const EvaluationRequest& request)
+      : Evaluation(make_subject(experiment, family, request)),
         experiment_(experiment),
         request_(request),
         streams_(request.seed) {
@@ -90,16 +92,14 @@ class RunEvaluation final : public Evaluation {
   const Json& reference_note() const { return reference_note_; }
 
  private:
-  static EvaluationSubject make_subject(const Experiment& experiment,
+  static EvaluationSubject make_subject(const Experiment& experiment, const Family& family,
                                         const EvaluationRequest& request) {
     const auto* dataset = experiment.dataset.get();
     const auto most = dataset ? dataset->size(request.split) : 1000;
     auto rows = request.rows.all ? most : request.rows.value;
     if (dataset) rows = std::min(rows, most);
-    return {*experiment.family,      experiment.space(),
-            experiment.energy.get(), dataset,
-            request.split,           rows,
-            request.chain_health};
+    return {family, experiment.space(),  experiment.energy.get(), dataset, request.split,
+            rows,   request.chain_health};
   }
 
   Offer<ReferenceSamples> reference() {
@@ -170,7 +170,9 @@ Json to_json(const Measurement& measurement) {
 
 Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
   const auto start = Clock::now();
-  RunEvaluation evaluation(experiment, request);
+  std::optional<SharedFamily> shared;
+  if (request.ranks) shared.emplace(*experiment.family, *request.ranks);
+  RunEvaluation evaluation(experiment, shared ? *shared : *experiment.family, request);
   const Answering answering(*experiment.family);
   Json metrics = Json::object(), unavailable = Json::object();
   for (const auto& child : request.metrics) {
@@ -186,12 +188,18 @@ Json evaluate(Experiment& experiment, const EvaluationRequest& request) {
     }
   }
   Json result{{"seconds", seconds_since(start)}};
+  if (request.ranks) result["ranks"] = request.ranks->size();
   if (experiment.dataset) result["split"] = to_string(request.split);
   if (!evaluation.reference_note().is_null()) result["reference"] = evaluation.reference_note();
   if (const auto about = experiment.family->about(); !about.is_null()) result["family"] = about;
   result["metrics"] = metrics;
   if (!unavailable.empty()) result["unavailable"] = unavailable;
   return result;
+}
+
+void answer_along(Family& family, Communicator& ranks) {
+  const Answering answering(family);
+  answer_shares(family, ranks);
 }
 
 double measured_value(const Json& evaluation, const std::string& key) {

@@ -7,8 +7,11 @@
 #include <marginalia/build_stamp.h>
 #include <marginalia/files.h>
 
+#include "host/evaluation/evaluator.h"
 #include "host/ranks/together.h"
+#include "host/training/checkpoint.h"
 #include "host/training/gradient_buckets.h"
+#include "prior_training.h"
 #include "run_parts.h"
 
 namespace marginalia::execution {
@@ -47,6 +50,18 @@ void prepare_ranks(Communicator& ranks, Experiment& experiment, const Environmen
   broadcast_parameters(ranks, experiment.family->parameters());
 }
 
+std::int64_t load_finished(const std::filesystem::path& run, Experiment& experiment,
+                           Communicator* ranks) {
+  std::filesystem::path file;
+  together(ranks, [&] {
+    if (!ranks || ranks->is_first()) file = find_checkpoint(run);
+  });
+  if (ranks) file = ranks->broadcast(file.string());
+  std::int64_t step = 0;
+  together(ranks, [&] { step = load_model(file, *experiment.family, prior_of(experiment)); });
+  return step;
+}
+
 RunResult follow(const std::filesystem::path& folder, Experiment& experiment,
                  const std::filesystem::path& checkpoint, const Environment& environment,
                  const Hooks& hooks) {
@@ -55,6 +70,10 @@ RunResult follow(const std::filesystem::path& folder, Experiment& experiment,
   while (loop.advance()) {
   }
   const auto [outcome, state] = loop.end();
+  if (outcome == Outcome::kFinished) {
+    load_finished(folder, experiment, environment.ranks);
+    answer_along(*experiment.family, *environment.ranks);
+  }
   return {folder, outcome, state.step, {}};
 }
 

@@ -120,12 +120,11 @@ class Life {
   /// Measures with the checkpoint that answers; writes samples, evaluation.json and report.html.
   Json finish() {
     const auto path = directory_.path();
-    const auto step =
-        load_model(find_checkpoint(path), *experiment_.family, execution::prior_of(experiment_));
+    const auto step = execution::load_finished(path, experiment_, environment_.ranks);
     for (const auto& warning : warn_of_training(*experiment_.family, hooks_))
       directory_.log("warning: " + warning);
     call(hooks_.say, fmt::format("evaluating step {} ...", step));
-    auto evaluation = execution::make_evaluation(experiment_, step, path);
+    auto evaluation = execution::make_evaluation(experiment_, step, path, environment_.ranks);
     directory_.write_evaluation(evaluation);
     const auto samples = experiment_.evaluation.samples;
     write_samples(experiment_, path, samples);

@@ -130,11 +130,12 @@ void warn_of_precision(const Experiment& experiment, const std::vector<std::stri
   if (!text.empty()) hooks.warn(text);
 }
 
-Json make_evaluation(Experiment& experiment, std::int64_t step, const fs::path& run) {
+Json make_evaluation(Experiment& experiment, std::int64_t step, const fs::path& run,
+                     Communicator* ranks) {
   const auto& wanted = experiment.evaluation;
   Json evaluation{{"step", step}};
   evaluation.update(evaluate(experiment, {wanted.metrics, wanted.rows, split_named(wanted.split),
-                                          experiment.seed, chain_health(run)}));
+                                          experiment.seed, chain_health(run), false, ranks}));
   return evaluation;
 }
 

@@ -76,7 +76,7 @@ class TrainingLoop::Trainer final : public Step {
   }
   bool advance() {
     if (done()) return false;
-    if (energy_)
+    if (energy_ && !ranks_)
       guarded_step();
     else
       one_step();
@@ -115,12 +115,18 @@ class TrainingLoop::Trainer final : public Step {
     return *energy_;
   }
   Stream& stream(const std::string& name) override { return streams_.at(name); }
+  Stream& own_stream(const std::string& name) override {
+    auto& common = streams_.at(name);
+    if (!ranks_) return common;
+    const auto rank = std::uint64_t(ranks_->rank());
+    return own_streams_.insert_or_assign(name, Stream(common.seed(), name, rank)).first->second;
+  }
   void record(const std::string& name, double value) override {
     auto& values = state_.recorded[name];
     values.sum += value;
     ++values.count;
   }
-  void count_passes(std::int64_t rows) override { state_.passes += rows * count_ranks(); }
+  void count_passes(std::int64_t rows) override { (ranks_ ? own_passes_ : state_.passes) += rows; }
 
   Tensor batch() override {
     if (!has_dataset()) throw SpecError(family_.label() + ": trains from a dataset; none is given");
@@ -137,10 +143,20 @@ class TrainingLoop::Trainer final : public Step {
 
   Tensor share(const Tensor& rows) const override {
     if (!ranks_) return rows;
-    const auto count = rows.size(0) / ranks_->size();
+    const auto all = rows.size(0), count = all / ranks_->size();
+    if (count * ranks_->size() != all)
+      throw_on_all<SpecError>(fmt::format("{}: {} ranks do not divide {} rows of what it draws",
+                                          family_.label(), ranks_->size(), all),
+                              ranks_->is_first());
     return rows.slice(0, ranks_->rank() * count, (ranks_->rank() + 1) * count);
   }
   Tensor gather(const Tensor& share) override { return ranks_ ? ranks_->all_gather(share) : share; }
+  Tensor sum(const Tensor& own) override {
+    if (!ranks_) return own;
+    const auto sum = own.detach().clone(at::MemoryFormat::Contiguous);
+    ranks_->all_reduce(sum);
+    return sum;
+  }
 
   void minimise(const Tensor& loss, const std::string& group) override {
     loss_ += backward(loss, group) / double(params_.accumulate);
@@ -192,7 +208,8 @@ class TrainingLoop::Trainer final : public Step {
 
   /// An energy may fail, a program of another's most of all: then the state before the step is kept
   /// in a checkpoint, from which a resumed run ends where an unbroken one does. Where the failure
-  /// comes after a group of parameters has moved, the last checkpoint has to do.
+  /// comes after a group of parameters has moved, or on one of several ranks, the last checkpoint
+  /// has to do.
   void guarded_step() {
     Before before(family_, streams_, state_);
     moved_ = false;
@@ -214,22 +231,32 @@ class TrainingLoop::Trainer final : public Step {
       family_.step(*this);
     average_.update(optimizer_.updates());
     ++state_.step;
-    if (energy_) state_.energy_evaluations = energy_->evaluations();
     const auto seconds = agree(seconds_since(start));
     state_.seconds += seconds;
     record("train/loss", loss_);
     record("train/step_seconds", seconds);
   }
 
-  /// What all ranks go by: whether one of them is told to stop, and the clock of rank 0.  -> that.
+  /// What all ranks go by: what they have computed together, whether one of them is told to stop,
+  /// and the clock of rank 0.  -> that.
   double agree(double seconds) {
-    if (!ranks_) return seconds;
+    if (!ranks_) {
+      if (energy_) state_.energy_evaluations = energy_->evaluations();
+      return seconds;
+    }
+    const auto own_evaluations =
+        energy_ ? energy_->evaluations() - state_.energy_evaluations : std::int64_t{0};
     const bool is_told = hooks_.stop && hooks_.stop->load();
-    const auto sums =
-        torch::tensor({ranks_->is_first() ? seconds : 0.0, double(is_told)}, torch::kDouble);
+    const auto sums = torch::tensor({double(own_evaluations), double(std::exchange(own_passes_, 0)),
+                                     double(is_told), ranks_->is_first() ? seconds : 0.0},
+                                    torch::kDouble);
     ranks_->all_reduce(sums);
-    stop_ = sums[1].item<double>() > 0;
-    return sums[0].item<double>();
+    const auto* const all = sums.data_ptr<double>();
+    state_.energy_evaluations += std::int64_t(all[0]);
+    state_.passes += std::int64_t(all[1]);
+    if (energy_) energy_->set_evaluations(state_.energy_evaluations);
+    stop_ = all[2] > 0;
+    return all[3];
   }
 
   /// A step has one temperature, whatever its micro-batches do to progress().
@@ -287,18 +314,19 @@ class TrainingLoop::Trainer final : public Step {
     return means;
   }
 
-  /// What evaluation.during measures. Rank 0 does it; all know what it found.
+  /// What evaluation.during measures. Rank 0 asks and all answer; all know what it found.
   Json measure_during() {
     const auto& wanted = experiment_.evaluation;
     Json result;
     together(ranks_, [&] {
-      if (ranks_ && !ranks_->is_first()) return;
+      if (ranks_ && !ranks_->is_first()) return answer_along(family_, *ranks_);
       result = evaluate(experiment_, {wanted.during,
                                       {wanted.every_rows, false},
                                       split_named(wanted.select.split),
                                       experiment_.seed,
                                       NAN,
-                                      true});
+                                      true,
+                                      ranks_});
     });
     if (!ranks_) return result;
     const auto bytes = Json::to_msgpack(result);  // which has NaN
@@ -376,6 +404,8 @@ class TrainingLoop::Trainer final : public Step {
   Family& family_;
   PriorFamily* prior_;  // null: none
   Streams streams_;
+  std::map<std::string, Stream> own_streams_;  // of a rank
+  std::int64_t own_passes_ = 0;                // of a rank in this step
   std::optional<MeteredEnergy> energy_;
   Optimizer optimizer_;
   MovingAverage average_;
@@ -399,8 +429,6 @@ void check_data_parallel(const Experiment& experiment, int ranks) {
   const auto& family = *experiment.family;
   if (const auto why = family.why_not_data_parallel(); !why.empty())
     refuse(fmt::format("{}: {}", family.label(), why));
-  else if (experiment.energy)
-    refuse("calls of the \"energy\" are not divided among ranks");
   if (experiment.prior) refuse("the training of a \"prior\" is not divided among ranks");
   if (!experiment.device.is_cpu())
     refuse(fmt::format("ranks add up on the CPU, and the device is {}", experiment.device.str()));

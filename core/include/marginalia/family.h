@@ -95,7 +95,11 @@ class MARGINALIA_API Step {
   virtual bool has_dataset() const = 0;
   virtual MeteredEnergy& energy() = 0;  ///< throws Error when the spec has none
   virtual bool has_energy() const = 0;
+  /// Where several ranks train together all draw the same from it, and draw as often.
   virtual Stream& stream(const std::string& name) = 0;
+  /// What is drawn for this process's share of the rows alone: of one process stream(name) itself;
+  /// of each rank a stream of its own, begun anew with each call by a draw from stream(name).
+  virtual Stream& own_stream(const std::string& name) = 0;
   /// Backward, gradient accumulation, clipping, non-finite guard, optimiser, moving average, for
   /// the parameters of one group, or of all. loss: a scalar, a mean over the share of the rows. A
   /// family that takes no gradient (EM, MCMC) never calls it.
@@ -103,11 +107,16 @@ class MARGINALIA_API Step {
   virtual void record(const std::string& name, double value) = 0;  ///< to metrics.jsonl
   virtual void count_passes(std::int64_t rows) = 0;  ///< network passes x rows, of this process
   /// Of what belongs to the rows of a micro-batch, [batch_size, ...], that which this process
-  /// computes: all of it, or an even share where several ranks train together. What is drawn at
-  /// random is drawn for all rows before, so that it does not depend on how many ranks there are.
+  /// computes: all of it, or an even share where several ranks train together; throws SpecError
+  /// where they do not divide the rows. What is drawn at random is drawn for all rows before, so
+  /// that it does not depend on how many ranks there are; the states of chains are the exception,
+  /// which each rank moves by own_stream.
   virtual Tensor share(const Tensor& rows) const = 0;
+  std::int64_t share_of(std::int64_t rows) const;  ///< how many rows that is of so many
   /// The inverse: puts the shares of all ranks together, without a gradient.
   virtual Tensor gather(const Tensor& share) = 0;
+  /// The sum over ranks of what each has, the same on all; without a gradient.
+  virtual Tensor sum(const Tensor& own) = 0;
 
  protected:
   ~Step() = default;

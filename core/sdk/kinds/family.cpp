@@ -55,6 +55,10 @@ void PrefixedVisitor::parameter(const std::string& name, Tensor& tensor) {
   StateVisitor::parameter(visitor_, prefix_ + name, tensor);
 }
 
+std::int64_t Step::share_of(std::int64_t rows) const {
+  return share(torch::empty({rows, 0})).size(0);
+}
+
 Offer<ChainSource> Family::chains() const {
   return Offer<ChainSource>::none("it runs no chains of an energy");
 }

@@ -100,7 +100,7 @@ class BestOf final : public Family {
     member.step(own);
     const bool over = own.progress() >= 1;
     if (!over && (step.index() + 1) % validation_every(step.batch_size()) != 0) return;
-    const bool better = member.validate(valid_, step.stream("family/valid"));
+    const bool better = member.validate(valid_, step);
     state_[kStale] = better ? 0 : stale() + 1;
     step.record("valid/log_likelihood", member.value());
     if (over || stale() >= double(params_.patience)) next(step.progress());
@@ -129,6 +129,12 @@ class BestOf final : public Family {
     for (const auto& member : members_)
       member->set_training(training);
     weigh();
+  }
+  std::string why_not_data_parallel() const override {
+    for (const auto& member : members_)
+      if (auto why = member->family().why_not_data_parallel(); !why.empty())
+        return member->name() + ": " + why;
+    return "";
   }
   Json about() const override {
     Json members = Json::array();

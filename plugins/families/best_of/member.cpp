@@ -6,6 +6,8 @@
 
 #include <torch/types.h>
 
+#include "shared/families/over_ranks.h"
+
 namespace marginalia::best_of {
 
 namespace {
@@ -89,17 +91,21 @@ void Member::swap_averages() {
   }
 }
 
-bool Member::validate(const Tensor& rows, Stream& stream) {
+bool Member::validate(const Tensor& rows, Step& step) {
   swap_averages();
   auto candidate = copy(*family_);
   family_->set_training(false);
-  std::vector<Tensor> log_p;
-  for (const auto& part : rows.split(1024))
-    log_p.push_back(
-        family_->answer({.kind = QueryKind::kLogMarginal, .partial = part}, stream).value);
+  auto& stream = step.stream("family/valid");
+  auto all = torch::zeros({rows.size(0)}, torch::kDouble);
+  for (const auto& some : own_part(step, rows.size(0)).split(1024)) {
+    if (some.numel() == 0) continue;  // fewer rows than ranks
+    const auto part = rows.index_select(0, some);
+    all.index_copy_(
+        0, some, family_->answer({.kind = QueryKind::kLogMarginal, .partial = part}, stream).value);
+  }
+  all = step.sum(all);
   family_->set_training(true);
   swap_averages();
-  const auto all = torch::cat(log_p);
   if (!(all.mean().item<double>() > value())) return false;
   log_p_ = all;
   best_ = std::move(candidate);

@@ -30,8 +30,8 @@ class Member {
 
   /// A step of training; the average follows.
   void step(Step& step);
-  /// Its average is asked for log p of `rows`.  -> whether it is the best so far.
-  bool validate(const Tensor& rows, Stream& stream);
+  /// Its average is asked for log p of `rows`.  -> whether it is the best so far, on all ranks.
+  bool validate(const Tensor& rows, Step& step);
   /// Puts the best in place of the state in training, which then is no more.
   void finish();
 
@@ -70,10 +70,12 @@ class MemberStep final : public Step {
   Tensor batch() override { return step_.batch(); }
   Tensor share(const Tensor& rows) const override { return step_.share(rows); }
   Tensor gather(const Tensor& share) override { return step_.gather(share); }
+  Tensor sum(const Tensor& own) override { return step_.sum(own); }
   bool has_dataset() const override { return step_.has_dataset(); }
   MeteredEnergy& energy() override { return step_.energy(); }
   bool has_energy() const override { return step_.has_energy(); }
   Stream& stream(const std::string& name) override { return step_.stream(prefix_ + name); }
+  Stream& own_stream(const std::string& name) override { return step_.own_stream(prefix_ + name); }
   void minimise(const Tensor& loss, const std::string& group) override {
     step_.minimise(loss, prefix_ + group);
   }

@@ -25,6 +25,7 @@
 #include <marginalia/plugin.h>
 
 #include "hidden_tree.h"
+#include "shared/families/over_ranks.h"
 #include "tree_mixture.h"
 
 namespace {
@@ -51,6 +52,7 @@ class CircuitFamily : public Family {
   std::vector<ParameterGroup> parameters() override { return {}; }
   void visit(StateVisitor& v) override { model_.visit(v); }
   void set_training(bool) override {}
+  std::string why_not_data_parallel() const override { return ""; }
 
  protected:
   StateSpace space_;
@@ -114,24 +116,25 @@ class Circuit final : public CircuitFamily<circuit::HiddenTree> {
   void step(Step& step) override {
     if (!model_.started()) model_.start(*dataset_, step.stream("family/start"));
     const bool full = params_.em == "full_batch";
-    const auto [log_p, rows] = full ? expect_all() : expect(step.batch());
+    const auto [log_p, rows] = full ? expect_all(step) : expect(step.share(step.batch()));
     const auto rate =
         params_.step_size * std::pow(params_.final_step_size / params_.step_size, step.progress());
+    model_.reduce(step);
     model_.maximise(full ? 1 : rate);
     step.count_passes(rows);
-    step.record("train/log_likelihood", log_p / double(rows));
+    const auto all = step.sum(torch::tensor({log_p, double(rows)}, torch::kDouble));
+    step.record("train/log_likelihood", (all[0] / all[1]).item<double>());
   }
 
  private:
   std::pair<double, std::int64_t> expect(const Tensor& x) { return {model_.expect(x), x.size(0)}; }
-  std::pair<double, std::int64_t> expect_all() {
+  std::pair<double, std::int64_t> expect_all(const Step& step) {
     constexpr std::int64_t kRows = 8192;
-    const auto N = dataset_->size(Split::kTrain);
+    const auto own = own_part(step, dataset_->size(Split::kTrain));
     double log_p = 0;
-    for (std::int64_t at = 0; at < N; at += kRows)
-      log_p +=
-          model_.expect(dataset_->rows(Split::kTrain, torch::arange(at, std::min(at + kRows, N))));
-    return {log_p, N};
+    for (const auto& some : own.split(kRows))
+      log_p += model_.expect(dataset_->rows(Split::kTrain, some));
+    return {log_p, own.size(0)};
   }
 
   Params params_;
@@ -161,8 +164,8 @@ class MixtureOfTrees final : public CircuitFamily<circuit::TreeMixture> {
   /// A step of training is a pass over the whole training split.
   void step(Step& step) override {
     const bool first = !model_.started();
-    const auto log_p = model_.step(*dataset_, step.stream("family/start"));
-    step.count_passes(dataset_->size(Split::kTrain));
+    const auto log_p = model_.step(*dataset_, step);
+    step.count_passes(own_part(step, dataset_->size(Split::kTrain)).size(0));
     if (!first) step.record("train/log_likelihood", log_p);
   }
 };

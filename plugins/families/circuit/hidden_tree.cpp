@@ -142,6 +142,12 @@ void HiddenTree::down(const Tables& tables, const Beliefs& beliefs, const Functi
   }
 }
 
+void HiddenTree::reduce(Step& step) {
+  new_pairs_ = step.sum(new_pairs_);
+  new_emissions_ = step.sum(new_emissions_);
+  seen_ = step.sum(torch::tensor(seen_, torch::kDouble)).item<double>();
+}
+
 double HiddenTree::expect(const Tensor& x) {
   if (!new_pairs_.defined()) {
     new_pairs_ = torch::zeros_like(pairs_);

@@ -29,6 +29,8 @@ class HiddenTree {
 
   /// The E step: adds the expected counts of full rows, int64 [B, D].  -> the sum of their log p.
   double expect(const Tensor& x);
+  /// Puts the sums over all ranks in the place of what was expected here.
+  void reduce(marginalia::Step& step);
   /// The M step from what was expected since the last one: statistics, which are means a row, move
   /// the share `rate` of the way to those of the rows seen (Cappe and Moulines 2009, eq. 6);
   /// 1 is EM.

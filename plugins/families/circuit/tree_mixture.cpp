@@ -1,9 +1,8 @@
 #include "tree_mixture.h"
 
-#include <algorithm>
-
 #include <torch/types.h>
 
+#include "shared/families/over_ranks.h"
 #include "shared/trees/mixture.h"
 
 namespace marginalia::circuit {
@@ -13,39 +12,55 @@ using namespace marginalia;
 TreeMixture::TreeMixture(const StateSpace& space, std::int64_t components, double smoothing)
     : space_(space), M_(components), smoothing_(smoothing) {}
 
-double TreeMixture::step(const Dataset& dataset, Stream& stream) {
+TreeMixture::Explained TreeMixture::explain(const Dataset& dataset, Step& step) const {
   constexpr std::int64_t kRows = 8192;
-  const auto N = dataset.size(Split::kTrain), K = space_.levels();
-  std::vector<Tensor> rows, responsibility;
-  double log_p = 0;
-  for (std::int64_t at = 0; at < N; at += kRows) {
-    rows.push_back(dataset.rows(Split::kTrain, torch::arange(at, std::min(at + kRows, N))));
+  auto& stream = step.stream("family/start");
+  Explained explained;
+  for (const auto& some : torch::arange(dataset.size(Split::kTrain)).split(kRows)) {
+    const auto own = own_part(step, some.size(0));
+    explained.rows.push_back(dataset.rows(Split::kTrain, some.index_select(0, own)));
     if (!started()) {
       // -log u / sum is Dirichlet(1, ..., 1)
-      const auto u = -stream.uniform({rows.back().size(0), M_}).clamp_min(1e-7).log();
-      responsibility.push_back(u / u.sum(1, true));
+      const auto u = -stream.uniform({some.size(0), M_}).clamp_min(1e-7).log();
+      explained.responsibility.push_back((u / u.sum(1, true)).index_select(0, own));
       continue;
     }
-    const auto joint = log_joint(rows.back());
-    log_p += joint.logsumexp(1).sum().item<double>();
-    responsibility.push_back(joint.softmax(1));
+    const auto joint = log_joint(explained.rows.back());
+    explained.log_p += joint.logsumexp(1).sum().item<double>();
+    explained.responsibility.push_back(joint.softmax(1));
   }
+  return explained;
+}
+
+std::pair<trees::Tree, double> TreeMixture::fit(std::int64_t m, const Explained& explained,
+                                                bool has_gaps, Step& step) const {
+  const auto& [rows, responsibility, _] = explained;
+  trees::Counts counts;
+  double mass = 0;
+  for (std::size_t n = 0; n < rows.size(); ++n) {
+    const auto share = responsibility[n].select(1, m);
+    trees::add(counts, rows[n], space_.levels(), true, share);
+    mass += share.sum().item<double>();
+  }
+  counts.single = step.sum(counts.single);
+  counts.pairs = step.sum(counts.pairs);
+  const auto sums = step.sum(torch::tensor({counts.rows, mass}, torch::kDouble));
+  counts.rows = sums[0].item<double>();
+  auto tree = trees::chow_liu(counts, space_, smoothing_);
+  if (has_gaps) {  // its tables by EM: gaps summed out, not left out
+    auto pairs = torch::zeros_like(tree.p);
+    for (std::size_t n = 0; n < rows.size(); ++n)
+      pairs += trees::expected_pairs(tree, rows[n], responsibility[n].select(1, m));
+    tree = trees::with_pairs(tree, step.sum(pairs), space_, smoothing_);
+  }
+  return {tree, sums[1].item<double>()};
+}
+
+double TreeMixture::step(const Dataset& dataset, Step& step) {
+  const auto explained = explain(dataset, step);
   std::vector<Tensor> weights, parents, orders, tables;
   for (std::int64_t m = 0; m < M_; ++m) {
-    trees::Counts counts;
-    double mass = 0;  // rows of this tree
-    for (std::size_t n = 0; n < rows.size(); ++n) {
-      const auto share = responsibility[n].select(1, m);
-      trees::add(counts, rows[n], K, true, share);
-      mass += share.sum().item<double>();
-    }
-    auto tree = trees::chow_liu(counts, space_, smoothing_);
-    if (dataset.has_gaps()) {  // its tables by EM: gaps summed out, not left out
-      auto pairs = torch::zeros_like(tree.p);
-      for (std::size_t n = 0; n < rows.size(); ++n)
-        pairs += trees::expected_pairs(tree, rows[n], responsibility[n].select(1, m));
-      tree = trees::with_pairs(tree, pairs, space_, smoothing_);
-    }
+    const auto [tree, mass] = fit(m, explained, dataset.has_gaps(), step);
     weights.push_back(torch::full({}, mass + smoothing_, torch::kDouble));
     parents.push_back(tree.parent);
     orders.push_back(tree.order);
@@ -57,7 +72,8 @@ double TreeMixture::step(const Dataset& dataset, Stream& stream) {
   order_ = torch::stack(orders);
   p_ = torch::stack(tables);
   derive();
-  return log_p / double(N);
+  const auto log_p = step.sum(torch::tensor(explained.log_p, torch::kDouble)).item<double>();
+  return log_p / double(dataset.size(Split::kTrain));
 }
 
 void TreeMixture::derive() {

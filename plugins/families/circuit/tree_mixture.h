@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <marginalia/family.h>
@@ -19,7 +20,7 @@ class TreeMixture {
   bool started() const { return weight_.defined(); }
   /// One step of EM over the training split; the first starts from random responsibilities. The
   /// M step is the algorithm of Chow and Liu on weighted counts.  -> the mean log p before it.
-  double step(const marginalia::Dataset& dataset, marginalia::Stream& stream);
+  double step(const marginalia::Dataset& dataset, marginalia::Step& step);
 
   // In float64 in any case.
   Tensor log_marginal(const Evidence& known, bool = false) const;      ///< float64 [B]
@@ -32,6 +33,15 @@ class TreeMixture {
   void visit(marginalia::StateVisitor& v);
 
  private:
+  /// Training rows and to what share each tree explains them, of this process.
+  struct Explained {
+    std::vector<Tensor> rows, responsibility;  // int64 [B, D], float64 [B, M]
+    double log_p = 0;                          // their sum
+  };
+  Explained explain(const marginalia::Dataset& dataset, marginalia::Step& step) const;
+  /// Tree m from the rows of all processes.  -> the tree, and how many rows it explains.
+  std::pair<marginalia::trees::Tree, double> fit(std::int64_t m, const Explained& explained,
+                                                 bool has_gaps, marginalia::Step& step) const;
   void derive();
   Tensor log_joint(const Evidence& known) const;     // log w_m p_m(x_S, A): [B, M]
   Tensor log_greatest(const Tensor& partial) const;  // log w_m max_{x_U} p_m(x_S, x_U): [B, M]

@@ -129,11 +129,7 @@ class ContinuousMixture final : public Family {
     set_type(*decoder_, type);
     if (trained_) set_type(*trained_, type);
   }
-  std::string why_not_data_parallel() const override {
-    return from_energy_ ? "its samples, of which it learns from an energy, are not divided among "
-                          "ranks"
-                        : "";
-  }
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
   static Precision choose_precision(const Params& params, const FamilyContext& context) {
@@ -195,8 +191,8 @@ class ContinuousMixture final : public Family {
 
   /// x is drawn from the step's own components.
   void towards_energy(Step& step, const Tensor& outputs) const {
-    const auto rows = step.batch_size();
-    auto& stream = step.stream("family/samples");
+    const auto rows = step.share_of(step.batch_size());
+    auto& stream = step.own_stream("family/samples");
     Tensor x;
     {
       torch::NoGradGuard no_grad;
@@ -207,7 +203,7 @@ class ContinuousMixture final : public Family {
     const auto log_p = leaves_->log_likelihood(x.to(device_), outputs);
     const auto cost = log_p.detach() - step.energy().log_density(x).to(device_);
     step.record("train/kl_less_log_z", cost.mean().item<double>());
-    step.minimise(reinforce(log_p, cost), "decoder");
+    step.minimise(reinforce(step, log_p, cost), "decoder");
   }
 
   /// What answers are made of.

@@ -47,10 +47,11 @@ Tensor balance(const Tensor& potentials, const Tensor& weights) {
   return (apart.square() * weights).sum({1, 2}).mean();
 }
 
-Tensor log_variance(const Tensor& log_density, const Tensor& links) {
-  if (links.size(0) < 2)
+Tensor log_variance(const Tensor& log_ratio, const Tensor& mean, std::int64_t rows) {
+  if (rows < 2)
     throw marginalia::SpecError("\"log_variance\" needs a \"batch_size\" of 2 at least");
-  return (log_density - links).var();
+  // The gradient through the mean is zero: log_ratio - mean sums to zero.
+  return (log_ratio - mean).square().mean() * (double(rows) / double(rows - 1));
 }
 
 }  // namespace marginalia::gflownet

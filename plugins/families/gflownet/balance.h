@@ -45,7 +45,8 @@ Tensor potentials(const Tensor& log_flow, const Tensor& links);
 /// Equation (3).  potentials: c_t, [B, D + 1]; weights: w_ij  ->  a scalar.
 Tensor balance(const Tensor& potentials, const Tensor& weights);
 
-/// Log-partition variance.  log_density: log f(x), links: sum_t l_t, [B], B >= 2  ->  a scalar.
-Tensor log_variance(const Tensor& log_density, const Tensor& links);
+/// Log-partition variance over `rows` >= 2 paths, by this process's share of them.
+/// log_ratio: log f(x) - sum_t l_t, [B]; mean: of all rows, without a gradient  ->  a scalar.
+Tensor log_variance(const Tensor& log_ratio, const Tensor& mean, std::int64_t rows);
 
 }  // namespace marginalia::gflownet

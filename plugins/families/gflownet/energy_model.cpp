@@ -11,7 +11,7 @@ using namespace marginalia;
 Tensor EnergyModel::contrast(const Tensor& x, const Policy& policy, Step& step) const {
   const auto B = x.size(0), D = x.size(1);
   const auto K = params_.steps == 0 ? D : std::min(params_.steps, D);
-  auto& stream = step.stream("family/proposals");
+  auto& stream = step.own_stream("family/proposals");
   Paths from, to;
   Tensor gain;
   {

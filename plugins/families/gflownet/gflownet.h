@@ -73,7 +73,7 @@ class GFlowNet final : public Family {
   // Training.
   Paths sampled(Step& step, std::int64_t rows) const;
   Tensor policy_loss(Step& step, const Paths& paths, const Tensor& log_density);
-  void follow(const Tensor& log_ratio, std::int64_t step);
+  void follow(const Tensor& mean, std::int64_t step);
   void from_energy(Step& step);
   void from_data(Step& step);
 

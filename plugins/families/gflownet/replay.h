@@ -25,13 +25,14 @@ class Replay {
  public:
   explicit Replay(const ReplayParams& params) : params_(params) {}
 
+  bool keeps() const { return params_.size > 0; }
   /// Rows of a batch of `rows` to draw from here.
   std::int64_t count_replayed(std::int64_t rows) const {
-    return params_.size > 0 && states_.defined() ? std::int64_t(params_.share * double(rows)) : 0;
+    return keeps() && states_.defined() ? std::int64_t(params_.share * double(rows)) : 0;
   }
   /// states: int64 [B, D]; log_density: float64 [B]
   void add(const Tensor& states, const Tensor& log_density) {
-    if (params_.size == 0) return;
+    if (!keeps()) return;
     const auto joined = [&](const Tensor& old, const Tensor& more) {
       return (old.defined() ? torch::cat({old, more}) : more).slice(0, -params_.size).clone();
     };

@@ -7,9 +7,7 @@ namespace marginalia::mam {
 
 AtLinks residual_at_links(Step& step, const Heads& heads, const Tensor& states, double size_power,
                           bool couple) {
-  const auto all = draw_links(states, size_power, step.stream("family/links"));
-  const Links links{step.share(all.before), step.share(all.after), step.share(all.variable),
-                    step.share(all.value)};
+  const auto links = share_of(step, draw_links(states, size_power, step.stream("family/links")));
   const auto B = links.before.size(0);
   AtLinks at{torch::cat({links.before, links.after}), {}, {}};
   auto [log_p, F] = heads.both(at.pair);

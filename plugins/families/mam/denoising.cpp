@@ -30,12 +30,6 @@ class Denoising final : public Objective {
     else
       marginals(step, x, source, true);
   }
-  std::string why_not_data_parallel() const override {
-    const bool along_paths = std::holds_alternative<PathTargets>(params_.targets);
-    return along_paths && heads_.causal() ? "a \"causal\" network along \"paths\" is not divided "
-                                            "among ranks"
-                                          : "";
-  }
 
  private:
   /// Stage one: what any_order_arm does, with soft labels where asked for.
@@ -101,7 +95,9 @@ class Denoising final : public Objective {
     }
     step.count_passes(paths.passes + paths.states.size(0) + 1);
     const auto states = torch::cat({paths.states, heads_.space().empty()});
-    auto F = heads_.marginal().log_marginal(states) + heads_.learn_causal(step, states);
+    auto F = heads_.marginal().log_marginal(states);
+    const auto log_q = heads_.learn_causal(step, paths.states);
+    F = F + torch::cat({log_q, torch::zeros({1}, log_q.options())});  // of the empty state 0
     if (heads_.density_built_in()) {
       const auto B = step.share(x).size(0);
       const auto rows = states.slice(0, -1 - B, -1);  // the last cut is the full state

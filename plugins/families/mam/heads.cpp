@@ -40,7 +40,7 @@ Tensor Heads::log_sum(const Tensor& partial) const {
 }
 
 Tensor Heads::learn_causal(Step& step, const Tensor& partial) const {
-  if (!causal_) return torch::zeros({}, device_);
+  if (!causal_) return torch::zeros({partial.size(0)}, device_);
   step.count_passes(partial.size(0));
   const auto log_q = causal_->log_prob(partial);
   const auto loss = -log_q.mean();

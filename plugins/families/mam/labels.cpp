@@ -41,7 +41,7 @@ class BySweeps final : public Soft {
 
  private:
   Tensor soft(Step& step, const Tensor& x, const Tensor& unknown) const override {
-    auto& stream = step.stream("family/labels");
+    auto& stream = step.own_stream("family/labels");
     return sampler_.sweep(step.energy(), x, unknown, sweeps_, stream, true).mean;
   }
   mutable GibbsSampler sampler_;  // follows the inverse temperature of the step

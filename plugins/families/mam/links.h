@@ -6,7 +6,6 @@
 #include <marginalia/inference/any_order.h>
 
 #include "params.h"
-#include "shared/families/reinforce.h"
 
 namespace marginalia::mam {
 
@@ -21,6 +20,12 @@ struct Links {
 };
 /// One link of each row of x at t = D u^power, u stratified uniform on 0..1.
 Links draw_links(const Tensor& x, double power, marginalia::Stream& stream);
+
+/// Those of them that this process computes.
+inline Links share_of(const marginalia::Step& step, const Links& all) {
+  return {step.share(all.before), step.share(all.after), step.share(all.variable),
+          step.share(all.value)};
+}
 
 /// The same at given t: int64 [B], each in 0..D-1.
 Links links_at(const Tensor& x, const Tensor& t, marginalia::Stream& stream);
@@ -67,10 +72,5 @@ Tensor exponential_loss(const Tensor& d);
 /// cross-entropy of soft labels less their entropy.  labels, log_p: [B, D, K]; unknown: bool [B, D]
 /// ->  [B].
 Tensor label_divergence(const Tensor& labels, const Tensor& log_p, const Tensor& unknown);
-
-/// A scalar whose gradient is that of KL(p_theta || p) (eq. 9).  log_p has the gradient; [B].
-inline Tensor reinforce(const Tensor& log_p, const Tensor& log_density) {
-  return marginalia::reinforce(log_p, log_p.detach() - log_density);
-}
 
 }  // namespace marginalia::mam

@@ -84,10 +84,7 @@ class Mam final : public Family {
   }
   void set_training(bool training) override { heads_.set_training(training); }
   std::vector<std::string> warnings() const override { return source_->warnings(); }
-  std::string why_not_data_parallel() const override {
-    const auto why = source_->why_not_data_parallel();
-    return why.empty() ? objective_->why_not_data_parallel() : why;
-  }
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
   static const Energy* choose_density(const Params& params, const FamilyContext& context) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include <marginalia/family.h>
 
@@ -18,7 +17,6 @@ class Objective {
   virtual ~Objective() = default;
   /// Takes a step on full states x, int64 [B, D], drawn from `source`.
   virtual void step(Step& step, const Tensor& x, TrainingStates& source) const = 0;
-  virtual std::string why_not_data_parallel() const { return ""; }  ///< as Family's
 
  protected:
   const Heads& heads_;

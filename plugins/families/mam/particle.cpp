@@ -11,11 +11,15 @@ namespace {
 class Particle final : public Objective {
  public:
   using Objective::Objective;
-  void step(Step& step, const Tensor& x, TrainingStates&) const override {
-    const auto B = x.size(0), D = x.size(1);
+  void step(Step& step, const Tensor& states, TrainingStates&) const override {
+    const auto all = states.size(0), D = states.size(1);
     auto& stream = step.stream("family/links");
-    const auto last = links_at(x, torch::full({B}, D - 1, torch::kLong), stream);
-    const auto back = links_at(x, D - truncated_poisson(B, D, stream), stream);
+    const auto at_end = torch::full({all}, D - 1, torch::kLong);
+    const auto last = share_of(step, links_at(states, at_end, stream));
+    const auto back =
+        share_of(step, links_at(states, D - truncated_poisson(all, D, stream), stream));
+    const auto x = step.share(states);
+    const auto B = x.size(0);
     const auto before = heads_.both(torch::cat({last.before, back.before}));
     const auto after = heads_.marginal().log_marginal(back.after);
     step.count_passes(3 * B);

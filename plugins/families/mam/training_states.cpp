@@ -19,7 +19,13 @@ namespace marginalia::mam {
 
 namespace {
 
-/// Persistent chains, used in a fixed rotation.
+/// The states of all ranks, of which each has drawn its own; small on the wire.
+Tensor gather_states(Step& step, const Tensor& own, std::int64_t levels) {
+  return step.gather(own.to(levels <= 128 ? torch::kChar : torch::kInt)).to(torch::kLong);
+}
+
+/// Persistent chains, used in a fixed rotation. Of several ranks each moves its share of those
+/// whose turn it is, and all know where all chains are.
 class Chains : public TrainingStates {
  public:
   /// target: the energy whose law the chains leave invariant; null: the model's.
@@ -30,15 +36,16 @@ class Chains : public TrainingStates {
   bool is_of_target() const final { return support_.has_value(); }
 
   Tensor draw(Step& step, std::int64_t rows, const LogConditionals& model) final {
-    if (!states_.defined()) states_ = start(step, model);
+    if (!states_.defined()) states_ = gathered(step, start(step, model));
     const auto C = states_.size(0);
     const auto index = (torch::arange(rows) + position_.item<std::int64_t>()).remainder(C);
     position_ = (position_ + rows).remainder(C);
     const auto before = states_.index({index});
-    auto x = move(before, step, model);
+    const auto own = move(step.share(before), step, model);
+    const auto x = gathered(step, own);
     states_.index_put_({index}, x);
-    if (support_ && !moves_.all()) note_moves(before, x);
-    watch(step, model, x);
+    if (support_ && !moves_.all()) note_moves(before != x, step, own);
+    watch(step, model, own);
     return chain_.replay > 0 ? mix_with_past(x, step) : x;
   }
 
@@ -58,23 +65,38 @@ class Chains : public TrainingStates {
   }
 
  protected:
+  /// Where this process's share of the chains begins.
   virtual Tensor start(Step& step, const LogConditionals& model) = 0;
+  /// x: of this process's share.
   virtual Tensor move(const Tensor& x, Step& step, const LogConditionals& model) = 0;
+
+  std::int64_t own_chains(const Step& step) const { return step.share_of(chain_.chains); }
 
   /// Chains drawn from a pool of uniform states with probabilities f / sum of f.
   Tensor resampled(Step& step, const ResampledStart& from) const {
     auto& stream = step.stream("family/chains");
     const auto pool = uniform_states(space_, from.pool, stream);
     std::vector<Tensor> log_f;
-    for (const auto& part : pool.split(kPooled))
+    for (const auto& part : step.share(pool).split(kPooled))
       log_f.push_back(step.energy().log_density(part));
-    const auto weight = torch::cat(log_f).softmax(0);
+    const auto weight = step.gather(torch::cat(log_f)).softmax(0);
     if (weight.isnan().any().item<bool>())
       throw Error(fmt::format("\"start\": \"resampled\": all of {} uniform states are forbidden; "
                               "a larger \"pool\" or another start is needed",
                               from.pool));
     step.record("chain/effective_pool", 1 / weight.square().sum().item<double>());
-    return pool.index_select(0, resample_systematically(weight, chain_.chains, stream));
+    const auto chosen = resample_systematically(weight, chain_.chains, stream);
+    return step.share(pool.index_select(0, chosen));
+  }
+
+  /// This process's share of the chains, from the model.
+  Tensor drawn_anew(Step& step, const LogConditionals& model) const {
+    auto& stream = step.own_stream("family/chains");
+    const auto C = own_chains(step), D = space_.dimension();
+    const auto orders = draw_orders(Order::kRandom, C, D, stream);
+    step.count_passes(C * D);
+    const auto partial = space_.empty().expand({C, -1}).contiguous();
+    return sample_chain(model, partial, orders, stream).states;
   }
 
   static constexpr std::int64_t kPooled = 8192;  // rows of an energy's batch
@@ -85,15 +107,20 @@ class Chains : public TrainingStates {
  private:
   static constexpr std::int64_t kHistory = 64, kWatched = 64, kOutputs = 64;
 
-  /// A move of some chains is a share of a sweep of all.
-  void note_moves(const Tensor& before, const Tensor& x) {
-    const auto log_f = support_->energy().log_density(x);
-    moves_.add(before != x, log_f, double(x.size(0)) / double(states_.size(0)));
+  Tensor gathered(Step& step, const Tensor& own) const {
+    return gather_states(step, own, space_.levels());
   }
 
-  /// Health of the chains: split R-hat of the last kHistory draws of kWatched rows.
-  void watch(Step& step, const LogConditionals& model, const Tensor& x) {
-    const auto value = watched(step, model, x.slice(0, 0, kWatched)).unsqueeze(1);
+  /// A move of some chains is a share of a sweep of all.
+  void note_moves(const Tensor& moved, Step& step, const Tensor& own) {
+    const auto log_f = step.gather(support_->energy().log_density(own));
+    moves_.add(moved, log_f, double(moved.size(0)) / double(states_.size(0)));
+  }
+
+  /// Health of the chains: split R-hat of the last kHistory draws of kWatched rows, of each rank.
+  void watch(Step& step, const LogConditionals& model, const Tensor& own) {
+    const auto value =
+        step.gather(watched(step, model, own.slice(0, 0, kWatched)).contiguous()).unsqueeze(1);
     const bool goes_on = history_.defined() && history_.dim() == 3 &&
                          history_.size(0) == value.size(0) && history_.size(2) == value.size(2);
     history_ = goes_on ? torch::cat({history_, value}, 1) : value;
@@ -104,11 +131,7 @@ class Chains : public TrainingStates {
     step.record(kChainHealth, r_hat);
     history_ = Tensor();
     if (chain_.rejuvenate > 0 && r_hat > chain_.rejuvenate) {
-      const Query all{QueryKind::kSample, space_.empty().expand({chain_.chains, -1}).contiguous()};
-      auto& stream = step.stream("family/chains");
-      const auto orders = draw_orders(Order::kRandom, chain_.chains, space_.dimension(), stream);
-      states_ = sample_chain(model, all.partial, orders, stream).states;
-      step.count_passes(chain_.chains * space_.dimension());
+      states_ = gathered(step, drawn_anew(step, model));
       step.record("chain/rejuvenated", 1);
     }
   }
@@ -147,16 +170,17 @@ class GibbsChains final : public Chains {
 
  private:
   Tensor sweep(const Tensor& x, std::int64_t sweeps, Step& step) {
-    return sampler_.sweep(step.energy(), x, {}, sweeps, step.stream("family/chains"), false).states;
+    auto& stream = step.own_stream("family/chains");
+    return sampler_.sweep(step.energy(), x, {}, sweeps, stream, false).states;
   }
   Tensor start(Step& step, const LogConditionals&) override {
-    auto& stream = step.stream("family/chains");
+    const auto C = own_chains(step);
     if (oracle_)
-      return oracle_->oracle()->sample(space_.empty().expand({chain_.chains, -1}).contiguous(),
-                                       stream);
+      return oracle_->oracle()->sample(space_.empty().expand({C, -1}).contiguous(),
+                                       step.own_stream("family/chains"));
     const auto* weighed = std::get_if<ResampledStart>(&params_.start);
-    const auto x =
-        weighed ? resampled(step, *weighed) : uniform_states(space_, chain_.chains, stream);
+    const auto x = weighed ? resampled(step, *weighed)
+                           : uniform_states(space_, C, step.own_stream("family/chains"));
     return sweep(x, params_.burn_in, step);
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals&) override {
@@ -178,12 +202,7 @@ class ModelChains : public Chains {
  protected:
   /// From data where there are any, which costs nothing; else from the model.
   Tensor start(Step& step, const LogConditionals& model) override {
-    if (step.has_dataset()) return rows_of_data(step);
-    auto& stream = step.stream("family/chains");
-    const auto partial = space_.empty().expand({chain_.chains, -1}).contiguous();
-    const auto orders = draw_orders(Order::kRandom, chain_.chains, space_.dimension(), stream);
-    step.count_passes(chain_.chains * space_.dimension());
-    return sample_chain(model, partial, orders, stream).states;
+    return step.has_dataset() ? step.share(rows_of_data(step)) : drawn_anew(step, model);
   }
   Tensor move(const Tensor& x, Step& step, const LogConditionals& model) override {
     return propose(x, step, model).states;
@@ -200,7 +219,7 @@ class ModelChains : public Chains {
     Tensor states, hidden, orders, log_prob;
   };
   Proposal propose(const Tensor& x, Step& step, const LogConditionals& model) {
-    auto& stream = step.stream("family/chains");
+    auto& stream = step.own_stream("family/chains");
     const auto orders = stream.permutations(x.size(0), x.size(1));
     const auto hidden = x.masked_fill(to_ranks(orders) < block_, kUnknown);
     const auto sample = sample_chain(model, hidden, orders, stream);
@@ -230,7 +249,7 @@ class MetropolisChains final : public ModelChains {
     const auto density = step.energy().log_density(torch::cat({x, y}));
     const auto gain = density.slice(0, x.size(0)) - density.slice(0, 0, x.size(0));
     const auto log_accept = gain + back - proposal.log_prob;
-    const auto u = step.stream("family/accept").uniform({x.size(0)}).to(torch::kDouble);
+    const auto u = step.own_stream("family/accept").uniform({x.size(0)}).to(torch::kDouble);
     const auto accepted = u.log() < log_accept;
     step.record("chain/accepted", accepted.to(torch::kDouble).mean().item<double>());
     return torch::where(accepted.unsqueeze(1), y, x);
@@ -241,7 +260,7 @@ class MetropolisChains final : public ModelChains {
 
 class DataRows final : public TrainingStates {
  public:
-  DataRows(const DataStates& params, const StateSpace& space) {
+  DataRows(const DataStates& params, const StateSpace& space) : levels_(space.levels()) {
     const auto* on_policy = std::get_if<OnPolicyChains>(&params.on_policy);
     if (!on_policy || on_policy->share == 0) return;
     share_ = on_policy->share;
@@ -251,15 +270,15 @@ class DataRows final : public TrainingStates {
     return std::int64_t(share_ * double(rows));
   }
   Tensor with_on_policy(Step& step, const Tensor& x, const LogConditionals& model) override {
-    const auto rows = on_policy_rows(x.size(0));
+    const auto own = step.share(x);
+    const auto rows = on_policy_rows(own.size(0)), ranks = x.size(0) / own.size(0);
     if (rows == 0) return x;
-    return torch::cat({x.slice(0, 0, x.size(0) - rows), chains_->draw_some(step, rows, model)});
+    const auto drawn = step.share(chains_->draw_some(step, rows * ranks, model));
+    const auto mixed = torch::cat({own.slice(0, 0, own.size(0) - rows), drawn});
+    return gather_states(step, mixed, levels_);
   }
   void visit(StateVisitor& v) override {
     if (chains_) chains_->visit(v);
-  }
-  std::string why_not_data_parallel() const override {
-    return chains_ ? chains_->why_not_data_parallel() : "";
   }
 
  private:
@@ -267,6 +286,7 @@ class DataRows final : public TrainingStates {
     auto x = step.batch();
     return rows < x.size(0) ? x.slice(0, 0, rows) : x;
   }
+  std::int64_t levels_;
   double share_ = 0;
   std::unique_ptr<ModelChains> chains_;  // null: none on policy
 };

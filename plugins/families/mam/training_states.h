@@ -17,7 +17,8 @@ namespace marginalia::mam {
 class TrainingStates {
  public:
   virtual ~TrainingStates() = default;
-  /// -> int64 [rows, D], on the CPU, without a gradient.
+  /// -> int64 [rows, D], on the CPU, without a gradient; the same on all ranks, of which each has
+  /// drawn its share.
   Tensor draw_some(Step& step, std::int64_t rows, const LogConditionals& model) {
     const torch::NoGradGuard no_grad;
     return draw(step, rows, model);
@@ -26,12 +27,9 @@ class TrainingStates {
   virtual bool is_of_target() const { return false; }
   /// How many of `rows` states come from chains of the model where R^2 is asked for.
   virtual std::int64_t on_policy_rows(std::int64_t /*rows*/) const { return 0; }
-  /// x with the last on_policy_rows() of its rows from those.
+  /// x with the last on_policy_rows() of its rows from those; of each share, where ranks have one.
   virtual Tensor with_on_policy(Step&, const Tensor& x, const LogConditionals&) { return x; }
   virtual void visit(StateVisitor&) {}
-  virtual std::string why_not_data_parallel() const {  ///< as Family's
-    return "its chains are not divided among ranks";
-  }
   virtual std::vector<std::string> warnings() const { return {}; }  ///< as Family::warnings
 
  protected:

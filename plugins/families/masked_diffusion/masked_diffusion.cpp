@@ -93,11 +93,7 @@ class MaskedDiffusion final : public Family {
     objective_->visit(v);
   }
   void set_training(bool training) override { network_->train(training); }
-  std::string why_not_data_parallel() const override {
-    return objective_->is_of_data() ? ""
-                                    : "its paths, of which it learns from an energy, are not "
-                                      "divided among ranks";
-  }
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
   bool corrects() const { return params_.corrector.rounds > 0; }

@@ -25,7 +25,6 @@ class Objective {
   virtual ~Objective() = default;
   virtual void step(Step& step) = 0;
   virtual void visit(StateVisitor&) {}
-  virtual bool is_of_data() const { return false; }  ///< not of the model's own paths
   /// log Z as it was met in training; null where nothing is learned of an energy.
   virtual const RunningLogZ* log_z() const { return nullptr; }
 

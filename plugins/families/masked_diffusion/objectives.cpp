@@ -27,7 +27,6 @@ class Elbo final : public Objective {
  public:
   Elbo(const ElboParams& params, const Model& model) : Objective(model), params_(params) {}
   void step(Step& step) override { denoise(step, step.batch(), model_, params_.hidden); }
-  bool is_of_data() const override { return true; }
 
  private:
   ElboParams params_;
@@ -41,23 +40,23 @@ class FromEnergy : public Objective {
   void visit(StateVisitor& v) override { log_z_.visit(v); }
 
  protected:
-  /// The model's own paths from partial states [B, D] on: log q of what was unknown, and log f of
-  /// their ends at b = 1. `orders` begin with what is known.
+  /// The model's own paths from this process's partial states [B, D] on: log q of what was unknown,
+  /// and log f of their ends at b = 1. `orders` begin with what is known.
   struct Paths {
     Tensor states, orders, log_q, log_f;
   };
   Paths draw_paths(Step& step, const Tensor& partial) {
     torch::NoGradGuard no_grad;
-    auto& stream = step.stream("family/paths");
+    auto& stream = step.own_stream("family/paths");
     const auto key = stream.uniform(partial.sizes()).masked_fill(partial != kUnknown, -1);
     const auto orders = key.argsort(std::int64_t{1});
     const auto sample = sample_chain(model_.network.conditionals(), partial, orders, stream);
     step.count_passes((partial == kUnknown).sum().item<std::int64_t>());
     const auto log_f =
         step.energy().log_density(sample.states) / step.energy().inverse_temperature();
-    const auto from_empty = (partial == kUnknown).all(1);
-    if (from_empty.any().item<bool>())
-      log_z_.add((log_f - sample.log_prob).masked_select(from_empty));
+    const auto from_empty = step.gather((partial == kUnknown).all(1).to(torch::kByte)) != 0;
+    const auto W = step.gather(log_f - sample.log_prob);
+    if (from_empty.any().item<bool>()) log_z_.add(W.masked_select(from_empty));
     return {sample.states, orders, sample.log_prob, log_f};
   }
   Tensor empty_states(std::int64_t rows) const {
@@ -74,15 +73,16 @@ class LogVariance final : public FromEnergy {
       : FromEnergy(model), params_(params) {}
 
   void step(Step& step) override {
-    const auto B = step.batch_size(), D = model_.space.dimension();
+    // Paths that begin together are of one rank.
+    const auto B = step.share_of(step.batch_size()), D = model_.space.dimension();
     const auto branches = draw_branches(B, D, params_.siblings, params_.root_fraction,
-                                        step.stream("family/branches"));
+                                        step.own_stream("family/branches"));
     const auto roots = draw_in_part(step, branches.roots);
     const auto paths = draw_paths(step, roots.index_select(0, branches.parent));
     const auto n = params_.terms == 0 ? D : std::min(params_.terms, D);
     const auto& network = model_.network;
     const auto log_q = some_terms(network.conditionals(network.device()), paths.states,
-                                  paths.orders, branches.first, n, step.stream("family/terms"));
+                                  paths.orders, branches.first, n, step.own_stream("family/terms"));
     step.count_passes(B * n);
     const auto W = step.energy().inverse_temperature() * paths.log_f - paths.log_q;
     const auto from_empty = branches.first == 0;
@@ -95,7 +95,7 @@ class LogVariance final : public FromEnergy {
   /// States of which the model has drawn `sizes` variables, int64 [G], in a random order.
   Tensor draw_in_part(Step& step, const Tensor& sizes) const {
     torch::NoGradGuard no_grad;
-    auto& stream = step.stream("family/paths");
+    auto& stream = step.own_stream("family/paths");
     const auto empty = empty_states(sizes.size(0));
     const auto rank = to_ranks(stream.permutations(empty.size(0), empty.size(1)));
     const auto time = rank.masked_fill(rank >= sizes.unsqueeze(1), -1);  // -1: never
@@ -127,8 +127,9 @@ class WeightedDenoising final : public FromEnergy {
 
  private:
   void draw_fresh(Step& step) {
-    const auto paths = draw_paths(step, empty_states(params_.replay.fresh));
-    replay_.add(step.index(), paths.states, paths.log_f, paths.log_q);
+    const auto own = draw_paths(step, empty_states(step.share_of(params_.replay.fresh)));
+    replay_.add(step.index(), step.gather(own.states), step.gather(own.log_f),
+                step.gather(own.log_q));
     const auto weights = replay_.weights(step.energy().inverse_temperature());
     const auto effective = 1 / weights.square().sum().item<double>();
     step.record("train/replay_ess", effective / double(weights.numel()));

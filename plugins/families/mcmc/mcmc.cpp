@@ -94,20 +94,22 @@ class Mcmc final : public Family, private ChainSource {
   void step(Step& step) override {
     if (step.energy().inverse_temperature() != 1)
       throw SpecError("training.anneal is for families that learn; mcmc draws from f as it is");
-    auto& stream = step.stream("family/chains");
+    auto& stream = step.own_stream("family/chains");
     auto sweeps = params_.sweeps;
     const bool first = !states_.defined();
-    if (first) {
-      states_ = uniform_states(space_, params_.chains * sampler_->replicas(), stream);
-      sweeps += params_.burn_in;
-    }
-    const auto swept = sampler_->sweep(states_, {}, sweeps, stream);
+    if (first) sweeps += params_.burn_in;
+    const auto begin =
+        first ? uniform_states(space_, step.share_of(params_.chains) * sampler_->replicas(), stream)
+              : part(step, states_);
+    const auto of_part = sampler_->sweep(begin, {}, sweeps, stream);
+    const mcmc::Swept swept{gathered(step, of_part.states),
+                            gathered(step, of_part.moved.to(torch::kByte)) != 0};
     states_ = swept.states;
     if (!first && !moves_.all()) mcmc::add(moves_, *sampler_, support_.energy(), swept, sweeps);
     // A redrawn variable counts as an evaluation, as in Gibbs sweeps of a metered energy, whatever
     // the sampler reads: cluster moves look at the tables of pairs and never ask for log f.
-    step.energy().count(sweeps * states_.numel());
-    const auto log_f = step.energy().log_density(own(states_)).unsqueeze(1);
+    step.energy().count(sweeps * of_part.states.numel());
+    const auto log_f = step.gather(step.energy().log_density(own(of_part.states))).unsqueeze(1);
     history_ = history_.defined() ? torch::cat({history_, log_f}, 1) : log_f;
     step.record("chain/log_density", log_f.mean().item<double>());
     if (const auto N = history_.size(1); N >= 8)
@@ -121,6 +123,7 @@ class Mcmc final : public Family, private ChainSource {
     moves_.visit(v);
   }
   void set_training(bool) override {}
+  std::string why_not_data_parallel() const override { return ""; }
   Offer<ChainSource> chains() const override { return {this}; }
   std::vector<std::string> warnings() const override {
     if (!states_.defined()) return {};
@@ -158,6 +161,19 @@ class Mcmc final : public Family, private ChainSource {
   }
 
   Tensor own(const Tensor& states) const { return mcmc::own_rows(*sampler_, states); }
+
+  /// Of all replicas of all chains those of this process's share of the chains, and back.
+  Tensor part(const Step& step, const Tensor& states) const {
+    return step.share(states.view({sampler_->replicas(), -1, states.size(1)}).transpose(0, 1))
+        .transpose(0, 1)
+        .reshape({-1, states.size(1)});
+  }
+  Tensor gathered(Step& step, const Tensor& of_part) const {
+    const auto T = sampler_->replicas(), D = of_part.size(1);
+    return step.gather(of_part.view({T, -1, D}).transpose(0, 1).contiguous())
+        .transpose(0, 1)
+        .reshape({-1, D});
+  }
 
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!states_.defined()) throw Error("no chain has started yet: it takes one step");

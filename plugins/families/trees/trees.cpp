@@ -13,6 +13,8 @@
 
 #include <marginalia/inference/tree.h>
 
+#include "shared/families/over_ranks.h"
+
 namespace {
 
 using namespace marginalia;
@@ -47,12 +49,12 @@ class TreeFamily : public Family {
 
   /// The first step counts the training split; there is nothing left for others, but where a tree
   /// is learned from rows with gaps: each is then a step of EM on the edges of the first.
-  void step(Step&) override {
+  void step(Step& step) override {
     if (tree_.p.defined()) {
-      if (pairs_ && dataset_->has_gaps()) tree_ = trees::improved(tree_, *dataset_, smoothing_);
+      if (pairs_ && dataset_->has_gaps()) improve(step);
       return;
     }
-    const auto counts = trees::count_values(*dataset_, pairs_);
+    const auto counts = count(step);
     tree_ = pairs_ ? trees::chow_liu(counts, space_, smoothing_)
                    : trees::independent(counts, space_, smoothing_);
   }
@@ -64,8 +66,33 @@ class TreeFamily : public Family {
     v("model.p", tree_.p);
   }
   void set_training(bool) override {}
+  std::string why_not_data_parallel() const override { return ""; }
 
  private:
+  /// Calls at(x) with this process's part of the training rows.
+  template <class Function>
+  void for_own_rows(const Step& step, const Function& at) const {
+    constexpr std::int64_t kRows = 8192;
+    for (const auto& some : own_part(step, dataset_->size(Split::kTrain)).split(kRows))
+      at(dataset_->rows(Split::kTrain, some));
+  }
+
+  trees::Counts count(Step& step) const {
+    trees::Counts counts;
+    for_own_rows(step, [&](const Tensor& x) { trees::add(counts, x, space_.levels(), pairs_); });
+    counts.rows = step.sum(torch::tensor(counts.rows, torch::kDouble)).item<double>();
+    counts.single = step.sum(counts.single);
+    if (pairs_) counts.pairs = step.sum(counts.pairs);
+    return counts;
+  }
+
+  /// A step of EM: the pairs of each edge that are to be expected, gaps summed out.
+  void improve(Step& step) {
+    auto pairs = torch::zeros_like(tree_.p);
+    for_own_rows(step, [&](const Tensor& x) { pairs += trees::expected_pairs(tree_, x); });
+    tree_ = trees::with_pairs(tree_, step.sum(pairs), space_, smoothing_);
+  }
+
   Answer compute_answer(const Query& query, Stream& stream) const override {
     if (!tree_.p.defined()) throw Error("not trained yet: it takes one step");
     const ExactModel model{
