@@ -14,6 +14,7 @@ struct OptimizerParams {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0, momentum = 0;
   std::map<std::string, double> factors;
+  std::int64_t zero = 0;
   void visit(ParamVisitor& p) {
     p("type", type, {.doc = "update rule", .one_of = {"adam", "adamw", "sgd"}});
     p("learning_rate", learning_rate, {.doc = "step size", .min = 0.0});
@@ -23,6 +24,11 @@ struct OptimizerParams {
     p("weight_decay", weight_decay, {.doc = "L2 penalty; decoupled in adamw", .min = 0.0});
     p("momentum", momentum, {.doc = "of sgd", .min = 0.0, .max = 1.0});
     p("factors", factors, {.doc = "learning-rate factor by parameter group", .min = 0.0});
+    p("zero", zero,
+      {.doc = "1: each of several ranks keeps the moments of its share of the parameters alone, "
+              "and moves that (ZeRO, stage 1); 0: of all",
+       .min = 0,
+       .max = 1});
   }
 };
 

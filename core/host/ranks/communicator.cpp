@@ -224,13 +224,20 @@ void Communicator::barrier() {
   group_->call([&] { group_->gloo->barrier()->wait(); });
 }
 
-Tensor Communicator::all_gather(const Tensor& rows) {
+std::function<Tensor()> Communicator::begin_all_gather(const Tensor& rows) {
   auto own = one(rows.contiguous());
   std::vector<std::vector<Tensor>> all(1);
   for (int rank = 0; rank < size(); ++rank)
     all[0].push_back(torch::empty_like(own[0]));
-  group_->call([&] { group_->gloo->allgather(all, own)->wait(); });
-  return torch::cat(all[0]);
+  auto work = group_->call([&] { return group_->gloo->allgather(all, own); });
+  return [this, work, all] {
+    group_->call([&] { work->wait(); });
+    return torch::cat(all[0]);
+  };
+}
+
+Tensor Communicator::all_gather(const Tensor& rows) {
+  return begin_all_gather(rows)();
 }
 
 std::vector<std::string> Communicator::all_gather(const std::string& text) {

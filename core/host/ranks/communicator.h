@@ -40,6 +40,8 @@ class Communicator {
   void barrier();
   /// The tensors of all ranks, of one type and shape, one after the other along the rows.
   Tensor all_gather(const Tensor& rows);
+  /// The same, begun: what is returned waits for them.
+  std::function<Tensor()> begin_all_gather(const Tensor& rows);
   /// A text of every rank, by rank.
   std::vector<std::string> all_gather(const std::string& text);
 

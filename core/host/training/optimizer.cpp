@@ -21,8 +21,11 @@ double learning_rate_factor(const ScheduleParams& schedule, std::int64_t step, d
   return schedule.final_fraction + (1 - schedule.final_fraction) * wave;
 }
 
-Optimizer::Optimizer(const OptimizerParams& params, std::vector<ParameterGroup> groups)
-    : params_(params) {
+Optimizer::Optimizer(const OptimizerParams& params, std::vector<ParameterGroup> groups,
+                     Communicator* ranks)
+    : params_(params), ranks_(ranks) {
+  const bool has_moments = params.type != "sgd" || params.momentum > 0;
+  if (params.zero == 1 && ranks && has_moments) shares_.emplace(*ranks);
   std::vector<std::string> names;
   for (const auto& group : groups) {
     names.push_back(group.name);
@@ -63,41 +66,52 @@ void Optimizer::step(const std::string& group, double scale) {
     update(slot, params_.learning_rate * scale * slot.factor);
     slot.parameter.mutable_grad() = Tensor();
   }
+  if (shares_) shares_->receive();
+}
+
+/// What this rank moves of a parameter, or what belongs to that of a tensor of its shape.
+Tensor Optimizer::own(const Tensor& whole) const {
+  return shares_ ? shares_->own(whole) : whole;
 }
 
 void Optimizer::update(Slot& slot, double rate) {
-  if (params_.type != "sgd") return adam(slot, rate);
-  auto gradient = slot.parameter.grad();
-  if (params_.weight_decay > 0) gradient = gradient + params_.weight_decay * slot.parameter;
+  const auto values = own(slot.parameter), gradient = own(slot.parameter.grad());
+  ++slot.steps;
+  if (params_.type == "sgd")
+    sgd(slot, values, gradient, rate);
+  else
+    adam(slot, values, gradient, rate);
+  if (shares_) shares_->send(slot.parameter, values);
+}
+
+void Optimizer::sgd(Slot& slot, const Tensor& values, Tensor gradient, double rate) const {
+  if (params_.weight_decay > 0) gradient = gradient + params_.weight_decay * values;
   if (params_.momentum > 0) {
     slot.mean =
         slot.mean.defined() ? slot.mean.mul_(params_.momentum).add_(gradient) : gradient.clone();
     gradient = slot.mean;
   }
-  slot.parameter.add_(gradient, -rate);
-  ++slot.steps;
+  values.add_(gradient, -rate);
 }
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p -= rate * m^ / (sqrt(v^) + eps),
 /// with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t).
-void Optimizer::adam(Slot& slot, double rate) {
-  auto& p = slot.parameter;
+void Optimizer::adam(Slot& slot, const Tensor& p, const Tensor& gradient, double rate) const {
   if (!slot.mean.defined()) {
     slot.mean = torch::zeros_like(p);
     slot.square = torch::zeros_like(p);
   }
-  ++slot.steps;
   const auto b1 = params_.beta1, b2 = params_.beta2;
   const auto step_size = rate / (1 - std::pow(b1, slot.steps));
   const auto root_scale = 1 / std::sqrt(1 - std::pow(b2, slot.steps));
   const bool decoupled = params_.type == "adamw";
   const auto decay = params_.weight_decay;
-  const auto g = p.grad().contiguous();
-  if (!p.is_cpu() || p.scalar_type() != at::kFloat || !p.is_contiguous()) {
+  const auto g = gradient.contiguous();
+  if (!p.is_cpu() || p.scalar_type() != at::kFloat || !slot.parameter.is_contiguous()) {
     if (decoupled) p.mul_(1 - rate * decay);
-    const auto gradient = decoupled || decay == 0 ? g : g + decay * p;
-    slot.mean.mul_(b1).add_(gradient, 1 - b1);
-    slot.square.mul_(b2).addcmul_(gradient, gradient, 1 - b2);
+    const auto pulled = decoupled || decay == 0 ? g : g + decay * p;
+    slot.mean.mul_(b1).add_(pulled, 1 - b1);
+    slot.square.mul_(b2).addcmul_(pulled, pulled, 1 - b2);
     p.addcdiv_(slot.mean, (slot.square.sqrt() * root_scale).add_(params_.epsilon), -step_size);
     return;
   }
@@ -127,13 +141,42 @@ std::vector<std::int64_t> Optimizer::updates() const {
   return all;
 }
 
+std::vector<Tensor*> Optimizer::Slot::moments() {
+  std::vector<Tensor*> all;
+  for (auto* moment : {&mean, &square})
+    if (moment->defined()) all.push_back(moment);
+  return all;
+}
+
+void Optimizer::gather_moments() {
+  if (!shares_) return;
+  for (auto& slot : slots_)
+    for (auto* moment : slot.moments()) {
+      const auto whole = shares_->whole(*moment, slot.parameter);
+      if (ranks_->is_first()) *moment = whole;
+    }
+}
+
+std::int64_t Optimizer::bytes() const {
+  std::int64_t sum = 0;
+  for (const auto& slot : slots_)
+    for (const auto* moment : {&slot.mean, &slot.square})
+      if (moment->defined()) sum += std::int64_t(moment->nbytes());
+  return sum;
+}
+
 void Optimizer::visit(StateVisitor& visitor) {
   for (auto& slot : slots_) {
     const auto key = "optimizer." + slot.name;
     visitor(key + ".mean", slot.mean);
     visitor(key + ".square", slot.square);
-    for (auto* moment : {&slot.mean, &slot.square})  // a run may go on in another precision
-      if (moment->defined()) *moment = moment->to(slot.parameter.options());
+    for (auto* moment : slot.moments()) {
+      if (moment->numel() != slot.parameter.numel())
+        throw Error(fmt::format("\"{}\" has moments of {} elements, the parameter has {}", key,
+                                moment->numel(), slot.parameter.numel()));
+      *moment = moment->to(slot.parameter.options());  // a run may go on in another precision
+      if (shares_) *moment = own(*moment).clone();
+    }
     auto steps = torch::tensor(slot.steps);
     visitor(key + ".steps", steps);
     slot.steps = steps.item<std::int64_t>();

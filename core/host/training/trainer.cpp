@@ -62,7 +62,7 @@ class TrainingLoop::Trainer final : public Step {
         family_(*experiment.family),
         prior_(experiment.prior ? experiment.prior->family.get() : nullptr),
         streams_(experiment.seed),
-        optimizer_(params_.optimizer, family_.parameters()),
+        optimizer_(params_.optimizer, family_.parameters(), ranks_),
         average_(params_.moving_average, family_.parameters()) {
     if (experiment.energy) energy_.emplace(*experiment.energy);
     if (ranks_) buckets_.emplace(*ranks_, family_.parameters());
@@ -376,6 +376,7 @@ class TrainingLoop::Trainer final : public Step {
     saved_ = state_.step;
     const auto states =
         ranks_ ? ranks_->all_gather(state_.to_text()) : std::vector<std::string>{state_.to_text()};
+    optimizer_.gather_moments();
     if (run_)
       save_checkpoint(run_->checkpoints(), {family_, prior_, optimizer_, average_, streams_},
                       {state_.step, states, best}, experiment_.resolved, params_.checkpoint.keep);
