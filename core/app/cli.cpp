@@ -1,5 +1,8 @@
 #include "cli.h"
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -10,6 +13,7 @@
 #include <marginalia/error.h>
 #include <marginalia/tool.h>
 
+#include "front/heartbeat.h"
 #include "host/describe/manual.h"
 #include "host/ranks/together.h"
 
@@ -52,9 +56,21 @@ Environment Session::environment() {
           options.threads,    commit_text(),    ranks_.get()};
 }
 
+/// Nothing ends a wait for another rank but the end of the process.
+static void end_for_silence(const std::string& who) {
+  fmt::print(
+      stderr,
+      "marginalia: {} has shown no sign of life for 10 s: it hangs, or cannot be reached; go "
+      "on with marginalia resume\n",
+      who);
+  _exit(1);
+}
+
 Communicator* Session::join_ranks(const std::string& source) {
-  const auto found = find_rendezvous(process_environment(),
-                                     source == "slurm" ? RankSource::kSlurm : RankSource::kAny);
+  auto found = find_rendezvous(process_environment(),
+                               source == "slurm" ? RankSource::kSlurm : RankSource::kAny);
+  // A launcher listens itself, and starts all again.
+  if (found && !std::getenv(kHeartbeatVariable)) found->give_up = end_for_silence;
   if (found) ranks_ = std::make_unique<Communicator>(*found);
   return ranks_.get();
 }

@@ -33,6 +33,8 @@ struct ResumeArguments {
 
 struct LaunchArguments {
   int ranks = 0;
+  int restarts = 3;  ///< at most
+  int silence = 10;  ///< seconds after which a process without a sign of life is ended
   std::vector<std::string> words;  ///< of the verb that each rank runs
 };
 

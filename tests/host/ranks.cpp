@@ -1,11 +1,13 @@
 /// What ranks tell each other, and how they find each other.
 #include "ranks.h"
 
+#include <future>
 #include <map>
 #include <mutex>
 
 #include <torch/types.h>
 
+#include "host/ranks/heartbeats.h"
 #include "host/ranks/together.h"
 
 using namespace marginalia;
@@ -109,6 +111,74 @@ TEST_CASE("the first of SLURM's hosts") {
     CAPTURE(list);
     CHECK(first_host(list) == first);
   }
+}
+
+namespace {
+
+/// Numbers that all ranks see, and who was given up, by whom.
+struct Numbers {
+  std::mutex mutex;
+  std::map<std::string, std::int64_t> values;
+  std::vector<std::pair<int, std::string>> given_up;
+
+  Heartbeats::Place of(int rank, int size) {
+    return {.rank = rank,
+            .size = size,
+            .silence = std::chrono::seconds(4),
+            .add =
+                [this](const std::string& key, std::int64_t by) {
+                  const std::lock_guard lock(mutex);
+                  return values[key] += by;
+                },
+            .give_up =
+                [this, rank](const std::string& who) {
+                  const std::lock_guard lock(mutex);
+                  given_up.emplace_back(rank, who);
+                }};
+  }
+  std::vector<std::pair<int, std::string>> wait(int seconds) {
+    std::this_thread::sleep_for(std::chrono::seconds(seconds));
+    const std::lock_guard lock(mutex);
+    return given_up;
+  }
+};
+
+using GivenUp = std::vector<std::pair<int, std::string>>;
+
+}  // namespace
+
+TEST_CASE("a rank that never beats is named by rank 0; those that beat or have left are not") {
+  Numbers numbers;
+  const Heartbeats first(numbers.of(0, 4)), second(numbers.of(1, 4));
+  { const Heartbeats third(numbers.of(2, 4)); }
+  CHECK(first.find_lost() == "rank 3");
+  CHECK(numbers.wait(5) == GivenUp{{0, "rank 3"}});
+}
+
+TEST_CASE("ranks that all beat, one of them late, are left alone") {
+  Numbers numbers;
+  const Heartbeats first(numbers.of(0, 2));
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  const Heartbeats second(numbers.of(1, 2));
+  CHECK(numbers.wait(6).empty());
+}
+
+TEST_CASE("where no number can be had it is their keeper who is silent, or gone") {
+  Numbers numbers;
+  auto silent = numbers.of(1, 2), gone = numbers.of(1, 2);
+  std::promise<void> end;
+  silent.add = [wait = end.get_future().share()](const std::string&, std::int64_t) {
+    wait.wait();
+    return std::int64_t{0};
+  };
+  gone.add = [](const std::string&, std::int64_t) -> std::int64_t { throw Error("closed"); };
+  const Heartbeats left(gone);
+  {
+    const Heartbeats waits(silent);
+    CHECK(numbers.wait(6) == GivenUp{{1, "rank 0"}});
+    end.set_value();
+  }
+  CHECK(left.find_lost() == "rank 0");
 }
 
 TEST_SUITE_BEGIN("ranks" * doctest::skip(!why_no_ranks().empty()));

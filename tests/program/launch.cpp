@@ -11,6 +11,7 @@
 
 #include <marginalia/files.h>
 
+#include "app/front/launched_run.h"
 #include "families/bits.h"
 #include "host/ranks/rendezvous.h"
 #include "program.h"
@@ -34,10 +35,11 @@ struct Launched {
       "evaluation": {{"rows": 50, "samples": 4, "metrics": ["nll"]}}}})",
                                                        training));
   }
-  /// marginalia launch --ranks RANKS run SPEC --out RUN MORE.
-  std::string command(int ranks, const std::string& more = "") const {
-    return fmt::format("launch --ranks {} run '{}' --out '{}' --threads 1 {}", ranks, spec, run,
-                       more);
+  /// launch --ranks RANKS OPTIONS run SPEC --out RUN MORE.
+  std::string command(int ranks, const std::string& more = "",
+                      const std::string& options = "") const {
+    return fmt::format("launch --ranks {} {} run '{}' --out '{}' --threads 1 {}", ranks, options,
+                       spec, run, more);
   }
   Json record() const { return Json::parse(read_text(fs::path(run) / "run.json")); }
 };
@@ -75,15 +77,31 @@ bool comes_about(const Condition& condition) {
   return false;
 }
 
-/// Starts `command`, does `what` once its run has lines of metrics, and waits for it.
+/// Starts a command of a shell, does `what` once its run has lines of metrics, and waits for it.
 template <class Action>
-Result interrupted(const Launched& of, const std::string& command, const Action& what) {
+Result interrupted_shell(const Launched& of, const std::string& command, const Action& what) {
   fs::remove(fs::path(of.run) / "metrics.jsonl");
-  auto result = std::async(std::launch::async, [&] { return run_marginalia(command); });
+  auto result = std::async(std::launch::async, [&] { return run_shell(command); });
   const auto lines = fs::path(of.run) / "metrics.jsonl";
   CHECK(comes_about([&] { return fs::exists(lines) && fs::file_size(lines) > 0; }));
   what();
   return result.get();
+}
+
+/// The same of `marginalia COMMAND`.
+template <class Action>
+Result interrupted(const Launched& of, const std::string& command, const Action& what) {
+  return interrupted_shell(of, fmt::format("'{}' {}", MARGINALIA_PROGRAM, command), what);
+}
+
+/// A command of a shell: two ranks of a run that nobody watches; it ends with the first.
+std::string without_launcher(const Launched& of, const std::string& more) {
+  return fmt::format(
+      "(export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$(/usr/bin/env python3 -c 'import "
+      "socket; s = socket.socket(); s.bind((\"\", 0)); print(s.getsockname()[1])'); "
+      "RANK=0 '{0}' run '{1}' --out '{2}' --threads 1 {3} & first=$!; "
+      "RANK=1 '{0}' run '{1}' --out '{2}' --threads 1 {3} & wait $first)",
+      MARGINALIA_PROGRAM, of.spec, of.run, more);
 }
 
 /// Not the shell that has started it, whose command line has its words as well.
@@ -98,6 +116,39 @@ void send(const Launched& of, const std::string& rank, int signal) {
   for (const auto process : found)
     kill(process, signal);
 }
+
+/// Once training has left its first checkpoint behind.
+void wait_for_checkpoint(const Launched& of) {
+  const auto last = fs::path(of.run) / "checkpoints" / "last.safetensors";
+  CHECK(comes_about([&] {
+    std::error_code none;
+    const auto name = fs::read_symlink(last, none).string();
+    return !name.empty() && name != "step_000000.safetensors";
+  }));
+}
+
+/// What a run has measured, without how long it took.
+std::string figures(const std::string& run) {
+  std::string text;
+  std::ifstream lines(fs::path(run) / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) {
+    auto json = Json::parse(line);
+    for (const auto* key : {"seconds", "train/step_seconds", "train/data_wait_seconds"})
+      json.erase(key);
+    text += json.dump() + "\n";
+  }
+  return text + Json::parse(read_text(fs::path(run) / "evaluation.json")).at("metrics").dump();
+}
+
+/// Of files that a process was writing when it was killed, below a folder.
+int count_half_written(const fs::path& folder) {
+  int count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    count += has(entry.path().filename().string(), ".tmp-");
+  return count;
+}
+
+constexpr auto kSteps = "training.steps=1500 training.checkpoint.every_steps=100";
 
 }  // namespace
 
@@ -220,15 +271,182 @@ TEST_CASE("a signal to the launcher checkpoints all") {
   }
 }
 
-TEST_CASE("a rank that dies is named, and ends all") {
+TEST_CASE("a rank that dies is named, and ends all where nothing is to be started again") {
   const Launched of;
-  const auto result =
-      interrupted(of, of.command(4, "training.steps=1000000"), [&] { send(of, "1", SIGKILL); });
+  const auto result = interrupted(of, of.command(4, "training.steps=1000000", "--restarts 0"),
+                                  [&] { send(of, "1", SIGKILL); });
   CAPTURE(result.err);
   CHECK(result.code == 1);
   CHECK(has(result.err, "rank 1 was ended by signal 9 (Killed); all were ended"));
+  CHECK(has(result.err, "go on with: marginalia launch --ranks 4 resume " + of.run));
   CHECK(find_processes(of.run).empty());
   CHECK(of.record().at("status") == "failed");
+}
+
+TEST_CASE(
+    "a rank that is killed or stopped is named, and all go on to where an unbroken run ends") {
+  Launched of;
+  REQUIRE(run_marginalia(of.command(2, kSteps)).code == 0);
+  const auto unbroken = figures(of.run);
+  const auto check = [&](const std::string& rank, int signal, const std::string& said) {
+    of.run += "-again";
+    const auto result = interrupted(of, of.command(2, kSteps, "--silence 3"), [&] {
+      wait_for_checkpoint(of);
+      std::ofstream(fs::path(of.run) / "samples" / "torn.tmp-999999999-0") << "torn";
+      send(of, rank, signal);
+    });
+    CAPTURE(result.err);
+    REQUIRE(result.code == 0);
+    CHECK(has(result.err, "marginalia: rank " + rank + said +
+                              "; all go on from the last checkpoint (restart 1 of 3)"));
+    CHECK(has(result.err, "resuming " + of.run + " from step_"));
+    CHECK(figures(of.run) == unbroken);
+    CHECK(of.record().at("status") == "finished");
+    CHECK_FALSE(of.record().contains("error"));
+    CHECK(find_processes(of.run).empty());
+    CHECK(count_half_written(of.run) == 0);
+  };
+  check("1", SIGKILL, " was ended by signal 9 (Killed)");
+  check("0", SIGKILL, " was ended by signal 9 (Killed)");
+  check("0", SIGSTOP, " was silent for 3 s");
+}
+
+TEST_CASE("a launch that is stopped as a whole, and continued, has missed nothing") {
+  const Launched of;
+  const auto result = interrupted(of, of.command(2, "training.steps=1000", "--silence 3"), [&] {
+    const auto all = find_processes(of.run, "MARGINALIA_HEARTBEAT");
+    CHECK(all.size() == 2);
+    std::vector<pid_t> launcher;
+    for (const auto process : find_processes(of.run))
+      if (is_launcher(process)) launcher.push_back(process);
+    CHECK(launcher.size() == 1);
+    const auto send_all = [&](int signal) {
+      for (const auto& processes : {launcher, all})
+        for (const auto process : processes)
+          kill(process, signal);
+    };
+    send_all(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::seconds(5));
+    send_all(SIGCONT);
+  });
+  CAPTURE(result.err);
+  CHECK(result.code == 0);
+  CHECK_FALSE(has(result.err, "restart"));
+  CHECK_FALSE(has(result.err, "silent"));
+}
+
+TEST_CASE("a rank that is lost again and again ends all, and the run can be resumed") {
+  const Launched of;
+  const auto result = interrupted(of, of.command(2, "training.steps=1000000", "--restarts 1"), [&] {
+    send(of, "1", SIGSEGV);
+    CHECK(comes_about([&] { return has(read_text(fs::path(of.run) / "log.txt"), "resumed"); }));
+    send(of, "0", SIGKILL);
+  });
+  CAPTURE(result.err);
+  CHECK(result.code == 1);
+  CHECK(has(result.err, "rank 1 was ended by signal 11 (Segmentation fault); all go on"));
+  CHECK(has(result.err, "rank 0 was ended by signal 9 (Killed); all were ended, after 1 restart"));
+  CHECK(has(result.err, "go on with: marginalia launch --ranks 2 resume " + of.run));
+  CHECK(find_processes(of.run).empty());
+}
+
+TEST_CASE("ranks that are lost before there is a run begin anew, and set nothing aside twice") {
+  const Launched of;
+  fs::create_directory(of.run);
+  write_atomically(fs::path(of.run) / "mine.txt", "mine");
+  auto launched =
+      std::async(std::launch::async, [&] { return run_marginalia(of.command(2, "--force")); });
+  CHECK(comes_about(
+      [&] { return find_processes(of.run, "RANK=0" + std::string(1, '\0')).size() == 1; }));
+  send(of, "0", SIGKILL);
+  const auto result = launched.get();
+  CAPTURE(result.err);
+  CHECK(result.code == 0);
+  CHECK(has(result.err, "rank 0 was ended by signal 9 (Killed); all begin anew (restart 1 of 3)"));
+  CHECK(of.record().at("status") == "finished");
+  CHECK(read_text(of.run + ".old/mine.txt") == "mine");
+  CHECK_FALSE(fs::exists(of.run + ".old-2"));
+}
+
+TEST_CASE("what is wrong with a run is said once, and not tried again") {
+  const Launched of;
+  const auto result = run_marginalia(of.command(2, "training.optimizer.learning_rate=1e30"));
+  CAPTURE(result.err);
+  CHECK(result.code == 1);
+  CHECK(count_lines(result.err, "learning_rate or a training.clip_norm may help") == 1);
+  CHECK_FALSE(has(result.err, "restart"));
+}
+
+TEST_CASE(
+    "words of a launch: anew until there is a record, then resume; others' folders are left") {
+  test::TempDir folder;
+  write_atomically(folder / "bits.json", "{}");
+  const auto run = folder / "run";
+  app::Request request;
+  request.verb = "run";
+  request.run.spec = (folder / "bits.json").string();
+  request.run.out = run.string();
+  request.options.threads = 3;
+  request.options.plugins = {"a", "b"};
+  const std::vector<std::string> words{"run", "bits.json", "--out", run.string(), "x=1"};
+  const auto make = [&](const char* file) {
+    for (const auto* part : {"checkpoints", "samples"})
+      fs::create_directories(run / part);
+    write_atomically(run / file, "{}");
+  };
+
+  app::LaunchedRun launched(words, request);
+  make("lock");
+  CHECK_FALSE(launched.can_go_on());
+  launched.start_again();
+  CHECK(launched.words() == words);
+  CHECK_FALSE(fs::exists(run));  // half made
+  make("notes.txt");
+  launched.start_again();
+  CHECK(fs::exists(run / "notes.txt"));  // by someone else
+  make("run.json");
+  CHECK(launched.can_go_on());
+  launched.start_again();
+  CHECK(launched.words() == std::vector<std::string>{"resume", run.string(), "--plugins", "a",
+                                                     "--plugins", "b", "--threads", "3"});
+
+  app::LaunchedRun forced(words, request);  // over a run that is there
+  CHECK_FALSE(forced.can_go_on());
+  forced.start_again();
+  CHECK(forced.words() == words);
+  CHECK(fs::exists(run / "run.json"));
+}
+
+TEST_CASE("the folder of a run without --out is the same for all starts") {
+  test::TempDir folder;
+  write_atomically(folder / "bits.json", "{}");
+  app::Request request;
+  request.verb = "run";
+  request.run.spec = (folder / "bits.json").string();
+  const app::LaunchedRun launched({"run", request.run.spec}, request);
+  CHECK(launched.words() ==
+        std::vector<std::string>{"run", "--out", launched.folder().string(), request.run.spec});
+  CHECK(launched.folder().parent_path() == "runs");
+  request.run.spec = "nowhere/bits.json";  // the ranks say that it is not there
+  const std::vector<std::string> wrong{"run", request.run.spec};
+  CHECK(app::LaunchedRun(wrong, request).words() == wrong);
+}
+
+TEST_CASE("without a launcher a rank that is stopped, and one that is gone, are named by rank 0") {
+  for (const auto& [signal, said] :
+       {std::pair{SIGSTOP, "marginalia: rank 1 has shown no sign of life for 10 s"},
+        std::pair{SIGKILL, "rank 0 has lost rank 1, which ended or cannot be reached"}}) {
+    CAPTURE(said);
+    const Launched of;
+    const auto result = interrupted_shell(of, without_launcher(of, "training.steps=1000000"),
+                                          [&, signal = signal] { send(of, "1", signal); });
+    CAPTURE(result.err);
+    CHECK(result.code == 1);
+    CHECK(has(result.err, said));
+    for (const auto process : find_processes(of.run))
+      kill(process, SIGKILL);
+    CHECK(comes_about([&] { return find_processes(of.run).empty(); }));
+  }
 }
 
 TEST_CASE("ranks end when their launcher dies, with a checkpoint") {

@@ -1,12 +1,9 @@
 #include "launch.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,36 +13,24 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include <marginalia/error.h>
+
+#include "descriptor.h"
+#include "launched_run.h"
+#include "rank_process.h"
 
 namespace marginalia::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::seconds;
-
-/// A file descriptor that is closed with its owner.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  ~Descriptor() { close(); }
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  int operator*() const { return number_; }
-  void close() {
-    if (number_ >= 0) ::close(std::exchange(number_, -1));
-  }
-
- private:
-  int number_;
-};
 
 Error failed(const char* what) {
   return Error(fmt::format("launch: cannot {}: {}", what, std::strerror(errno)));
@@ -85,202 +70,192 @@ std::uint16_t choose_port() {
       "MASTER_PORT: {} is taken on this machine; leave it unset, and a free one is found", port));
 }
 
-/// A process of the run.
-struct Rank {
-  pid_t process = 0;
-  Descriptor said;                        ///< what it says; of rank 0 nothing
-  std::string line = {}, last_line = {};  ///< begun; whole
-  std::optional<int> status = {};         ///< as of waitpid, once it has ended
-  bool failed() const { return status && *status != 0; }
-  /// As a shell has it, but 1 where a signal ended it.
-  int code() const { return WIFEXITED(*status) ? WEXITSTATUS(*status) : 1; }
-};
+constexpr int kRequest = 2, kPlugin = 3, kInterrupted = 130;  // exit codes
 
-class Launch {
+/// SIGINT, SIGTERM and SIGCHLD, which come to a descriptor for as long as this is.
+class Signals {
  public:
-  explicit Launch(const LaunchArguments& a) : a_(a), port_(choose_port()) {
+  Signals() {
     sigset_t wanted;
     sigemptyset(&wanted);
     for (const int signal : {SIGINT, SIGTERM, SIGCHLD})
       sigaddset(&wanted, signal);
     sigprocmask(SIG_BLOCK, &wanted, &usual_);
-    signals_ = Descriptor(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (*signals_ < 0) throw failed("wait for signals");
+    descriptor_ = Descriptor(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (*descriptor_ < 0) throw failed("wait for signals");
   }
-  ~Launch() {
-    end_all(SIGKILL);
-    sigprocmask(SIG_SETMASK, &usual_, nullptr);
+  ~Signals() { sigprocmask(SIG_SETMASK, &usual_, nullptr); }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  int descriptor() const { return *descriptor_; }
+  const sigset_t& usual() const { return usual_; }  ///< signals blocked before
+  /// -> how often it was asked to stop since.
+  int take() const {
+    int stops = 0;
+    signalfd_siginfo told{};
+    while (read(*descriptor_, &told, sizeof told) == ssize_t(sizeof told))
+      stops += told.ssi_signo != SIGCHLD;
+    return stops;
   }
-  Launch(const Launch&) = delete;
-  Launch& operator=(const Launch&) = delete;
 
-  int run() {
-    for (int rank = 0; rank < a_.ranks; ++rank)
-      start(rank);
-    while (std::ranges::any_of(ranks_, [](const Rank& rank) { return !rank.status; })) {
+ private:
+  sigset_t usual_{};
+  Descriptor descriptor_;
+};
+
+/// All ranks from their start to the end of the last.
+class Attempt {
+ public:
+  /// may_restart: where a rank is lost the others are ended at once, to be started again.
+  Attempt(const Signals& signals, seconds silence, bool may_restart)
+      : signals_(signals), silence_(silence), may_restart_(may_restart) {}
+  ~Attempt() { end_all(SIGKILL); }
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+
+  void run(const RankStart& start) {
+    for (int rank = 0; rank < start.ranks; ++rank)
+      ranks_.emplace_back(rank, start);
+    auto before = Clock::now();
+    while (!std::ranges::all_of(ranks_, &RankProcess::has_ended)) {
       wait_for_something();
       take_signals();
-      for (std::size_t rank = 1; rank < ranks_.size(); ++rank)
-        pass_on(rank);
+      for (auto& rank : ranks_)
+        rank.pass_on(false);
+      const auto now = Clock::now();
+      take_beats(now - std::exchange(before, now));
+      take_ends();
       end_others();
     }
-    return report();
+    for (auto& rank : ranks_)
+      rank.pass_on(true);
+  }
+
+  bool can_be_repeated() const { return may_restart_ && is_lost(); }
+  /// The first rank that failed; null: none has.
+  const RankProcess* failed() const { return failed_; }
+  /// What to end with. Not "lost", but asked to stop: before the rank listened.
+  int code() const {
+    if (!failed_) return 0;
+    return is_interrupted_ && failed_->was_signalled() ? kInterrupted : failed_->code();
   }
 
  private:
   static constexpr auto kToEndByItself = seconds(5), kToEnd = seconds(10);
 
-  void start(int rank) {
-    int pipe[2] = {-1, -1};
-    if (rank > 0 && pipe2(pipe, O_CLOEXEC) != 0) throw failed("make a pipe");
-    Descriptor out(pipe[0]), in(pipe[1]);
-    const auto parent = getpid(), process = fork();
-    if (process < 0) throw failed("start a process");
-    if (process == 0) become(rank, *in, parent);
-    setpgid(process, process);  // as it does itself: whichever comes first
-    if (*out >= 0) fcntl(*out, F_SETFL, O_NONBLOCK);
-    ranks_.push_back({process, std::move(out)});
-  }
-
-  /// The new process becomes a rank, in a group of its own, so that a terminal's Ctrl-C comes
-  /// through us and once.
-  [[noreturn]] void become(int rank, int said, pid_t parent) const {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) _exit(1);
-    sigprocmask(SIG_SETMASK, &usual_, nullptr);
-    const int nothing = open("/dev/null", O_RDONLY);
-    dup2(nothing, STDIN_FILENO);
-    if (rank > 0) {
-      dup2(said, STDOUT_FILENO);
-      dup2(said, STDERR_FILENO);
-    }
-    set_variables(rank);
-    std::vector<char*> words{const_cast<char*>("marginalia")};
-    for (const auto& word : a_.words)
-      words.push_back(const_cast<char*>(word.c_str()));
-    words.push_back(nullptr);
-    execv("/proc/self/exe", words.data());
-    _exit(1);
-  }
-
-  void set_variables(int rank) const {
-    const auto set = [](const char* name, const std::string& value) {
-      setenv(name, value.c_str(), 1);
-    };
-    for (const auto* name : {"RANK", "LOCAL_RANK"})
-      set(name, std::to_string(rank));
-    for (const auto* name : {"WORLD_SIZE", "LOCAL_WORLD_SIZE"})
-      set(name, std::to_string(a_.ranks));
-    set("MASTER_ADDR", "127.0.0.1");
-    set("MASTER_PORT", std::to_string(port_));
-    unsetenv("TORCHELASTIC_USE_AGENT_STORE");
-  }
+  bool is_lost() const { return failed_ && failed_->is_lost() && !is_interrupted_; }
 
   void wait_for_something() const {
-    std::vector<pollfd> awaited{{*signals_, POLLIN, 0}};
+    std::vector<pollfd> awaited{{signals_.descriptor(), POLLIN, 0}};
     for (const auto& rank : ranks_)
-      if (*rank.said >= 0) awaited.push_back({*rank.said, POLLIN, 0});
+      for (const int descriptor : rank.awaited())
+        awaited.push_back({descriptor, POLLIN, 0});
     constexpr int kMilliseconds = 200;  // deadlines are looked at as often
     poll(awaited.data(), awaited.size(), kMilliseconds);
   }
 
   void take_signals() {
-    signalfd_siginfo told{};
-    while (read(*signals_, &told, sizeof told) == ssize_t(sizeof told)) {
-      if (told.ssi_signo == SIGCHLD) continue;
+    for (int n = signals_.take(); n > 0; --n) {
       is_interrupted_ = true;
       end_all(SIGTERM);
     }
-    for (std::size_t i = 0; i < ranks_.size(); ++i) {
-      auto& rank = ranks_[i];
-      int status = 0;
-      if (rank.status || waitpid(rank.process, &status, WNOHANG) != rank.process) continue;
-      rank.status = status;
-      kill(-rank.process, SIGKILL);  // what it has started
-      if (rank.failed() && !first_failed_) {
-        first_failed_ = i;
-        failed_at_ = Clock::now();
-      }
+  }
+
+  /// While this process was stopped it heard nothing: that is no silence of the ranks.
+  void take_beats(Clock::duration elapsed) {
+    for (auto& rank : ranks_) {
+      rank.take_beats(std::min<Clock::duration>(elapsed, seconds(1)));
+      if (rank.has_ended() || rank.silence() < silence_) continue;
+      rank.give_up();
+      take_failure(rank);
     }
+  }
+
+  void take_ends() {
+    for (auto& rank : ranks_)
+      if (rank.take_end() && rank.failed()) take_failure(rank);
+  }
+
+  /// Those that have lost a rank may end before it is seen that it is gone.
+  void take_failure(const RankProcess& rank) {
+    if (!failed_) failed_at_ = Clock::now();
+    if (!failed_ || (!failed_->is_lost() && rank.is_lost() && !is_told_)) failed_ = &rank;
   }
 
   void end_all(int signal) const {
     for (const auto& rank : ranks_)
-      if (!rank.status) kill(signal == SIGKILL ? -rank.process : rank.process, signal);
+      rank.send(signal);
   }
 
   /// Ranks that have lost one end by themselves; those that do not are ended.
   void end_others() {
-    if (!first_failed_) return;
+    if (!failed_) return;
     const auto since = Clock::now() - failed_at_;
     if (since > kToEndByItself && !is_told_) {
       is_told_ = true;
       end_all(SIGTERM);
     }
-    if (since > kToEndByItself + kToEnd) end_all(SIGKILL);
-  }
-
-  /// What a rank has said since, line by line.
-  void pass_on(std::size_t i) {
-    auto& rank = ranks_[i];
-    char text[4096];
-    for (ssize_t count = 0; (count = read(*rank.said, text, sizeof text)) > 0;)
-      for (const char c : std::string_view(text, std::size_t(count)))
-        if (c == '\n')
-          print_line(i);
-        else
-          rank.line += c;
-  }
-
-  void print_line(std::size_t i) {
-    auto& rank = ranks_[i];
-    fmt::print(stderr, "[rank {}] {}\n", i, rank.line);
-    rank.last_line = std::exchange(rank.line, "");
-  }
-
-  /// Says which rank failed and why, where that was not said: what is wrong with the request, and
-  /// that a run was interrupted, the ranks have said themselves.  -> the exit code.
-  int report() {
-    for (std::size_t i = 1; i < ranks_.size(); ++i) {
-      pass_on(i);
-      if (!ranks_[i].line.empty()) print_line(i);
+    if (can_be_repeated() || since > kToEndByItself + kToEnd) {
+      is_told_ = true;
+      end_all(SIGKILL);
     }
-    if (!first_failed_) return 0;
-    constexpr int kRequest = 2, kPlugin = 3, kInterrupted = 130;
-    const auto& rank = ranks_[*first_failed_];
-    const int code = rank.code();
-    if (is_interrupted_ && WIFSIGNALED(*rank.status)) return kInterrupted;  // before it listened
-    if (code == kRequest || code == kPlugin || code == kInterrupted) return code;
-    fmt::print(stderr, "marginalia: rank {} {}; all were ended{}\n", *first_failed_,
-               describe_end(*rank.status),
-               rank.last_line.empty() ? "" : "; its last words: " + rank.last_line);
-    return code;
   }
 
-  static std::string describe_end(int status) {
-    if (WIFEXITED(status))
-      return fmt::format("ended first, with exit status {}", WEXITSTATUS(status));
-    return fmt::format("was ended by signal {} ({})", WTERMSIG(status),
-                       strsignal(WTERMSIG(status)));
-  }
-
-  const LaunchArguments& a_;
-  std::uint16_t port_;
-  sigset_t usual_{};  // signals blocked before
-  Descriptor signals_;
-  std::vector<Rank> ranks_;
-  std::optional<std::size_t> first_failed_;
+  const Signals& signals_;
+  const seconds silence_;
+  const bool may_restart_;
+  std::deque<RankProcess> ranks_;
+  const RankProcess* failed_ = nullptr;
   Clock::time_point failed_at_;
   bool is_told_ = false, is_interrupted_ = false;
 };
 
+class Launch {
+ public:
+  Launch(const LaunchArguments& a, const Request& request) : a_(a), run_(a.words, request) {}
+
+  int run() {
+    for (int restarts = 0;; ++restarts) {
+      Attempt attempt(signals_, seconds(a_.silence), restarts < a_.restarts);
+      attempt.run({run_.words(), a_.ranks, choose_port(), signals_.usual()});
+      if (!attempt.can_be_repeated()) return report(attempt, restarts);
+      fmt::print(stderr, "\nmarginalia: rank {} {}; all {} (restart {} of {})\n",
+                 attempt.failed()->rank(), attempt.failed()->describe_end(),
+                 run_.can_go_on() ? "go on from the last checkpoint" : "begin anew", restarts + 1,
+                 a_.restarts);
+      run_.start_again();
+    }
+  }
+
+ private:
+  /// Says which rank failed and why, where that was not said: what is wrong with the request, and
+  /// that a run was interrupted, the ranks have said themselves.  -> the exit code.
+  int report(const Attempt& attempt, int restarts) const {
+    const int code = attempt.code();
+    if (code == 0 || code == kRequest || code == kPlugin || code == kInterrupted) return code;
+    const auto& rank = *attempt.failed();
+    fmt::print(
+        stderr, "marginalia: rank {} {}; all were ended{}{}\n", rank.rank(), rank.describe_end(),
+        restarts == 0 ? ""
+                      : fmt::format(", after {} restart{}", restarts, restarts == 1 ? "" : "s"),
+        rank.last_line().empty() ? "" : "; its last words: " + rank.last_line());
+    if (rank.is_lost() && run_.can_go_on())
+      fmt::print(stderr, "  go on with: marginalia launch --ranks {} resume {}\n", a_.ranks,
+                 run_.folder().string());
+    return code;
+  }
+
+  const LaunchArguments& a_;
+  LaunchedRun run_;
+  Signals signals_;
+};
+
 }  // namespace
 
-int launch(const LaunchArguments& a) {
+int launch(const LaunchArguments& a, const Request& request) {
   const std::string why_not = MARGINALIA_NO_RANKS;
   if (!why_not.empty()) throw SpecError("launch: " + why_not);
-  return Launch(a).run();
+  return Launch(a, request).run();
 }
 
 }  // namespace marginalia::app

@@ -9,8 +9,11 @@ namespace marginalia::app {
 ///
 /// Rank 0 speaks for itself; lines of the others come on stderr, behind their rank. SIGINT and
 /// SIGTERM are passed on to all as SIGTERM, each time again. When a rank fails all are ended; ranks
-/// are told likewise when this process dies.  -> 0, or what the first that failed ended with.
-/// Throws SpecError where ranks cannot be, or $MASTER_PORT is taken.
-int launch(const LaunchArguments& a);
+/// are told likewise when this process dies. Where a rank is gone without a word, or shows no sign
+/// of life, all go on from the last checkpoint, as often as the request allows.
+///
+/// request: what a.words ask for.  -> 0, or what the first that failed ended with. Throws SpecError
+/// where ranks cannot be, or $MASTER_PORT is taken.
+int launch(const LaunchArguments& a, const Request& request);
 
 }  // namespace marginalia::app

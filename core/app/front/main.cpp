@@ -10,6 +10,7 @@
 #include <marginalia/build_stamp.h>
 #include <marginalia/error.h>
 
+#include "heartbeat.h"
 #include "heavy.h"
 #include "launch.h"
 #include "light.h"
@@ -65,8 +66,8 @@ struct Program {
     return 0;
   }
 
-  /// What each rank is to run: read once here, so that what is wrong with it is said once.
-  static const LaunchArguments& checked(const LaunchArguments& a) {
+  /// What each rank is to run is read once here, so that what is wrong with it is said once.
+  static int launch_checked(const LaunchArguments& a) {
     const std::vector<std::string> known{"run", "resume"};
     if (a.words.empty() || !std::ranges::count(known, a.words.front()))
       throw SpecError(fmt::format("launch starts run or resume, not \"{}\"",
@@ -75,7 +76,7 @@ struct Program {
     auto words = a.words;
     std::ranges::reverse(words);  // as CLI11 takes them
     inner.cli.parse(words);
-    return a;
+    return launch(a, inner.request);
   }
 
   int serve() {
@@ -91,7 +92,7 @@ struct Program {
     else if (verb == "data" && request.data.action == "list")
       list_data(catalogue(), request.data, request.options.data_directory());
     else if (verb == "launch")
-      return launch(checked(request.launch));
+      return launch_checked(request.launch);
     else if (verb == "new")
       make_project(catalogue(), request.new_plugin, verbs());
     else
@@ -126,5 +127,6 @@ int run_program(int argc, char** argv) {
 }  // namespace marginalia::app
 
 int main(int argc, char** argv) {
+  marginalia::app::beat_for_launcher();
   return marginalia::app::run_program(argc, argv);
 }

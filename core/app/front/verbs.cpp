@@ -115,6 +115,17 @@ void add_launch(Verbs& verbs, LaunchArguments& a) {
       ->required()
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
+  verb.add_option("--restarts", a.restarts,
+                  "from the last checkpoint, at most, when a process is gone or silent")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--silence", a.silence,
+                  "after which a process without a sign of life is ended as one that hangs; a slow "
+                  "step is none")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(3, 1 << 30))
+      ->capture_default_str();
   verb.prefix_command();
   verb.parse_complete_callback([&a, &verb] { a.words = verb.remaining(); });
 }

@@ -313,7 +313,10 @@ void note_resumption(RunDirectory& directory, const ResumeRequest& request,
                      const Experiment& experiment, const Environment& environment,
                      const std::string& place) {
   directory.log("resumed from " + place);
-  directory.update({{"status", "running"}, {"ended", nullptr}});
+  auto record = directory.record();
+  record.update({{"status", "running"}, {"ended", nullptr}});
+  record.erase("error");
+  directory.set_record(record);
   if (environment.commit != directory.record().value("commit", ""))
     directory.update({{"resumed_at", environment.commit}});
   if (!request.precision.empty())
@@ -337,6 +340,8 @@ RunResult resume(const ResumeRequest& request, const Environment& environment, c
   });
   if (record.value("status", "") == "finished") {
     call(hooks.say, folder.string() + ": is finished; nothing to do");
+    if (writes && !fs::exists(folder / "report.html"))  // killed before it was written
+      write_report(folder, MetricFacts(collect_measurement_facts(environment.registry)));
     return {folder, Outcome::kFinished, record.value("steps", std::int64_t{0}), {}};
   }
   // A reward that failed is repaired in its file: that is said, and the run goes on. Its record

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -14,6 +15,7 @@
 
 #include <marginalia/error.h>
 
+#include "heartbeats.h"
 #include "together.h"
 
 // The one file that knows c10d. What it uses of it is the same in LibTorch 1.13, where
@@ -41,10 +43,11 @@ std::string first_line(const std::exception& e) {
   return text.substr(0, text.find('\n'));
 }
 
-StorePointer open_store(const Rendezvous& at) {
+/// serves: the others' connections too.
+StorePointer open_store(const Rendezvous& at, bool serves) {
   c10d::TCPStoreOptions options;
   options.port = at.port;
-  options.isServer = at.rank == 0 && at.by_rank_0;
+  options.isServer = serves;
   options.waitWorkers = false;
   options.timeout = at.patience;
   try {
@@ -164,13 +167,26 @@ std::string to_text(const Tensor& bytes, std::int64_t length) {
   return {begin, begin + length};
 }
 
+/// Over a connection of their own: one thread waits on each.
+Heartbeats::Place describe_heartbeats(const Rendezvous& at) {
+  return {
+      .rank = at.rank,
+      .size = at.size,
+      .add = [store = open_store(at, false)](const std::string& key,
+                                             std::int64_t by) { return store->add(key, by); },
+      .keeper = at.by_rank_0 ? "rank 0" : fmt::format("the store at {}:{}", at.address, at.port),
+      .give_up = at.give_up};
+}
+
 }  // namespace
 
 struct Communicator::Group {
-  explicit Group(const Rendezvous& at) : rank(at.rank), store(open_store(at)) {
+  explicit Group(const Rendezvous& at)
+      : rank(at.rank), store(open_store(at, at.rank == 0 && at.by_rank_0)) {
     const auto wrong = meet(*store, at);
     // Where rank 0 is the one that is missing, each says so.
     if (!wrong.empty()) throw_on_all<Error>(wrong, at.rank == 0 || wrong.starts_with("rank 0 "));
+    if (at.give_up) heartbeats.emplace(describe_heartbeats(at));
     auto options = c10d::ProcessGroupGloo::Options::create(kAsLongAsItTakes);
     options->devices.push_back(choose_device(at));
     gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store, at.rank, at.size, options);
@@ -182,13 +198,15 @@ struct Communicator::Group {
     try {
       return operation();
     } catch (const std::exception& e) {
-      throw Error(fmt::format("rank {} has lost another rank, which ended or cannot be reached: {}",
-                              rank, first_line(e)));
+      const auto lost = heartbeats ? heartbeats->find_lost() : "";
+      throw Error(fmt::format("rank {} has lost {}, which ended or cannot be reached: {}", rank,
+                              lost.empty() ? "another rank" : lost, first_line(e)));
     }
   }
 
   int rank;
   StorePointer store;
+  std::optional<Heartbeats> heartbeats;  // none: who started the ranks listens
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 };
 

@@ -18,6 +18,9 @@ struct Rendezvous {
   bool by_rank_0 = true;
   int attempt = 0;                             ///< how often the ranks were restarted
   std::chrono::milliseconds patience{60'000};  ///< until all ranks have come
+  /// Is told, by another thread, which rank shows no sign of life for 10 s, and that all would wait
+  /// for it; null: who started the ranks listens for that.
+  std::function<void(const std::string& who)> give_up = {};
 };
 
 /// Why no process can be one of several; "" where it can: Gloo was found when this was built.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <marginalia/error.h>
+#include <marginalia/files.h>
 
 #include "batches.h"
 #include "gradient_buckets.h"
@@ -70,6 +71,8 @@ class TrainingLoop::Trainer final : public Step {
 
   void begin(const std::filesystem::path& from) {
     start_from(from);
+    if (run_ && !from.empty() && state_.best_step == state_.step)  // killed before it was linked
+      link_atomically(from.filename(), from.parent_path() / "best.safetensors");
     if (run_) metrics_.emplace(run_->path(), state_.step);
     if (from.empty()) checkpoint(false);
     if (state_.unmeasured) checkpoint(evaluate_now());

@@ -5,9 +5,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -94,11 +97,42 @@ RunDirectory RunDirectory::create(const fs::path& path, bool force) {
   return run;
 }
 
+/// The process in "run.json.tmp-PROCESS-N", what a file is called until it is whole; 0: another
+/// name.
+static pid_t find_writer(const fs::path& file) {
+  const auto name = file.filename().string();
+  const auto at = name.rfind(".tmp-");
+  int process = 0, n = 0, length = 0;
+  if (at == std::string::npos) return 0;
+  std::sscanf(name.c_str() + at, ".tmp-%d-%d%n", &process, &n, &length);
+  return at + std::size_t(length) == name.size() ? process : 0;
+}
+
+/// Of a process of this machine, which may be another user's.
+static bool is_gone(pid_t process) {
+  return kill(process, 0) != 0 && errno == ESRCH;
+}
+
+/// Removes what processes that were killed had half written.
+static void remove_half_written(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code none;  // of folders that may not be read
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    const auto writer = find_writer(entry.path());
+    if (writer > 0 && (writer == getpid() || is_gone(writer))) found.push_back(entry.path());
+  }
+  for (const auto& file : found)
+    fs::remove(file, none);
+}
+
 RunDirectory RunDirectory::open(const fs::path& path, bool lock) {
   if (!fs::exists(path / "run.json"))
     throw SpecError(fmt::format("{}: is not a run directory: it has no run.json", path.string()));
   RunDirectory run(path);
-  if (lock) run.lock();
+  if (!lock) return run;
+  run.lock();
+  for (const auto& folder : {path, path / "checkpoints", path / "samples"})
+    remove_half_written(folder);
   return run;
 }
 

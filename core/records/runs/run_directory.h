@@ -23,7 +23,8 @@ class RunDirectory {
   /// Makes it and locks it. An existing one is refused; with `force` it is renamed to PATH.old (or
   /// .old-2, ...), never deleted.
   static RunDirectory create(const std::filesystem::path& path, bool force);
-  /// Opens a finished or stopped run; `lock` to write in it.
+  /// Opens a finished or stopped run; `lock` to write in it, without what a process that was killed
+  /// had half written.
   static RunDirectory open(const std::filesystem::path& path, bool lock);
   /// What the run of FOLDER/STEM.json is called: STEM, or FOLDER-STEM where a folder beside FOLDER
   /// has a STEM.json as well. STEM from within FOLDER itself, where `here` is the working
