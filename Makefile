@@ -11,7 +11,7 @@ PACKAGES := g++ cmake ninja-build libtorch-dev libboost-dev libboost-filesystem-
   libcurl4-openssl-dev libpng-dev librdkit-dev libgloo-dev libopenblas0-openmp ca-certificates \
   python3-dev python3-numpy pybind11-dev python3-pandas python3-sklearn
 
-.PHONY: demo test build configure setup pytorch bench bench-exact package format check fuzz slow clean
+.PHONY: demo test build configure setup pytorch bench bench-exact package format check fuzz slow slurm clean
 
 # Installs what is missing of the packages $(1); who is not root is told which they are.
 define install
@@ -42,7 +42,7 @@ pytorch: setup
 	$(call install,python3-torch)
 
 test: build pytorch
-	ctest --preset release -LE slow
+	ctest --preset release -LE 'slow|slurm'
 
 # Names what clang-format would write otherwise.
 format:
@@ -67,6 +67,11 @@ fuzz: setup
 # What takes too long for every change: before an issue is closed.
 slow: build pytorch
 	ctest --preset release -L slow
+
+# Studies and runs on a SLURM of this machine alone, which the check starts and stops.
+slurm: build
+	$(call install,slurm-wlm munge)
+	ctest --preset release -L slurm --verbose
 
 bench: build pytorch
 	/usr/bin/python3 tests/bench/compare.py --program $(PROGRAM)

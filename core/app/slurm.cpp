@@ -25,6 +25,18 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
+/// A file's name as sbatch reads it back of a script's line.
+/// pattern: may have "%A", the job's id, and the like, which `folder` has not.
+std::string output_file(const fs::path& folder, const std::string& pattern) {
+  std::string text = "\"";
+  for (const char c : folder.string()) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+    if (c == '%') text += '%';
+  }
+  return text + "/" + pattern + "\"";
+}
+
 std::string command_line(const std::vector<std::string>& arguments) {
   auto text = quoted(this_program().string());
   for (const auto& argument : arguments)
@@ -32,20 +44,25 @@ std::string command_line(const std::vector<std::string>& arguments) {
   return text;
 }
 
+/// What a script begins with, behind its name.
+std::string write_options(const SlurmStudy& study, const std::string& output) {
+  auto text = fmt::format("#SBATCH --output={}\n", output_file(study.folder / "slurm", output));
+  for (const auto& option : study.options)
+    text += fmt::format("#SBATCH {}\n", option);
+  return text;
+}
+
 /// The script of the array of experiments `begin` to `end`, which are its tasks from 0.
 std::string write_script(const SlurmStudy& study, std::size_t begin, std::size_t end) {
-  const auto output = (study.folder / "slurm" / "%A_%a.txt").string();
   auto text = fmt::format("#!/bin/bash\n"
                           "#SBATCH --job-name={}\n"
                           "#SBATCH --array=0-{}{}\n"
-                          "#SBATCH --output={}\n"
                           "#SBATCH --open-mode=append\n"
                           "#SBATCH --signal=B:TERM@120\n",  // two minutes for a checkpoint
                           study.name, end - begin - 1,
-                          study.at_once > 0 ? fmt::format("%{}", study.at_once) : "", output);
+                          study.at_once > 0 ? fmt::format("%{}", study.at_once) : "");
   if (study.threads > 0) text += fmt::format("#SBATCH --cpus-per-task={}\n", study.threads);
-  for (const auto& option : study.options)
-    text += fmt::format("#SBATCH {}\n", option);
+  text += write_options(study, "%A_%a.txt");
   text += "# Written by marginalia study; a task an experiment. exec: signals reach the program.\n"
           "case $SLURM_ARRAY_TASK_ID in\n";
   for (auto i = begin; i < end; ++i)
@@ -54,7 +71,13 @@ std::string write_script(const SlurmStudy& study, std::size_t begin, std::size_t
   return text + "*) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac\n";
 }
 
-/// Writes the scripts.  -> their files.
+/// The script of the job that compares once all have ended.
+std::string write_report_script(const SlurmStudy& study) {
+  return fmt::format("#!/bin/bash\n#SBATCH --job-name={}-report\n{}exec {}\n", study.name,
+                     write_options(study, "report.txt"), command_line(study.report_call));
+}
+
+/// Writes the scripts.  -> the arrays' files.
 std::vector<fs::path> write_scripts(const SlurmStudy& study) {
   const auto folder = study.folder / "slurm";
   std::error_code failed;
@@ -67,24 +90,18 @@ std::vector<fs::path> write_scripts(const SlurmStudy& study) {
                                                   : fmt::format("job-{}.sh", files.size() + 1)));
     write_atomically(files.back(), script);
   }
+  write_atomically(folder / "report.sh", write_report_script(study));
   return files;
 }
 
-/// Hands a script to sbatch, to begin once the job `after` has ended, or at once.  -> its job id.
-std::string submit_array(const fs::path& script, const std::string& after) {
+/// Hands a script to sbatch, to begin once the jobs `after` have ended, or at once.  -> its job id.
+std::string submit_script(const fs::path& script, const std::vector<std::string>& after) {
   std::vector<std::string> words{"--parsable"};
-  if (!after.empty()) words.push_back("--dependency=afterany:" + after);
+  if (!after.empty())
+    words.push_back(fmt::format("--dependency=afterany:{}", fmt::join(after, ":")));
   words.push_back(script.string());
   const auto id = run_for_output("sbatch", words);
   return id.substr(0, id.find_first_of(";\n"));  // "ID;CLUSTER"
-}
-
-void submit_report(const SlurmStudy& study, const std::vector<std::string>& ids) {
-  run_for_output("sbatch",
-                 {"--parsable", fmt::format("--dependency=afterany:{}", fmt::join(ids, ":")),
-                  "--job-name=" + study.name + "-report",
-                  "--output=" + (study.folder / "slurm" / "report.txt").string(), "--wrap",
-                  command_line(study.report_call)});
 }
 
 /// What is left to do by hand where sbatch fails.
@@ -136,9 +153,12 @@ std::vector<std::string> submit(const SlurmStudy& study) {
   const auto scripts = write_scripts(study);
   std::vector<std::string> ids;
   try {
-    for (const auto& script : scripts)
-      ids.push_back(submit_array(script, study.at_once > 0 && !ids.empty() ? ids.back() : ""));
-    submit_report(study, ids);
+    for (const auto& script : scripts) {
+      std::vector<std::string> before;
+      if (study.at_once > 0 && !ids.empty()) before.push_back(ids.back());
+      ids.push_back(submit_script(script, before));
+    }
+    submit_script(study.folder / "slurm" / "report.sh", ids);
     return ids;
   } catch (const Error& e) {
     throw Error(unsubmitted(e.what(), scripts, ids));

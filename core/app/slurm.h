@@ -18,7 +18,7 @@ struct SlurmStudy {
   std::int64_t most_tasks = 1001;               ///< of an array: what MaxArraySize allows
   int at_once = 0;                              ///< tasks at a time; 0: as many as SLURM lets
   int threads = 0;                              ///< cores of a task; 0: as SLURM gives
-  std::vector<std::string> options;             ///< for sbatch: "--time=02:00:00"
+  std::vector<std::string> options;             ///< for sbatch, of every job: "--time=02:00:00"
 };
 
 /// MaxArraySize as `scontrol show config` tells it, else SLURM's own default, 1001: an array has at
@@ -28,9 +28,10 @@ std::int64_t max_array_size();
 /// The job scripts, for sbatch: one an array.
 std::vector<std::string> slurm_scripts(const SlurmStudy& study);
 
-/// Writes FOLDER/slurm/job.sh, or job-1.sh, job-2.sh and so on, and hands them to sbatch; then a
-/// job that compares once all have ended. Where tasks at a time are limited, an array waits for the
-/// one before.  -> the arrays' job ids. Throws Error, naming scripts and ids, where sbatch fails.
+/// Writes FOLDER/slurm/job.sh, or job-1.sh, job-2.sh and so on, and hands them to sbatch; then
+/// report.sh, which compares once all have ended. Where tasks at a time are limited, an array waits
+/// for the one before.  -> the arrays' job ids. Throws Error, naming scripts and ids, where sbatch
+/// fails.
 std::vector<std::string> submit(const SlurmStudy& study);
 
 }  // namespace marginalia::app

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 
 #include <fmt/format.h>
@@ -18,6 +17,7 @@
 #include "host/execution/study_runner.h"
 #include "launcher.h"
 #include "records/comparison/comparison.h"
+#include "records/study/study_directory.h"
 #include "slurm.h"
 
 namespace marginalia::app {
@@ -37,32 +37,13 @@ std::vector<std::string> shared_options(const Session& session) {
   return words;
 }
 
-/// The last thing that a failed run said, from its log: what follows "marginalia: ".
-std::string last_words(const fs::path& log) {
-  std::ifstream in(log, std::ios::binary);
-  std::string cause;
-  bool told = false;
-  for (std::string line; std::getline(in, line);) {
-    constexpr std::string_view kName = "marginalia: ";
-    const bool warning = line.starts_with("marginalia: warning");
-    if (line.starts_with(kName) && !warning) {
-      cause = line.substr(kName.size());
-      told = true;
-    } else if (told && line.starts_with("  ")) {
-      cause += "\n" + line;
-    } else {
-      told = false;
-    }
-  }
-  return cause.empty() ? fmt::format("see {}", log.string()) : cause;
-}
-
 std::string text_of_end(const JobEnd& end, const fs::path& log) {
   if (!end.not_started.empty()) return "could not be started: " + end.not_started;
   if (end.signal != 0)
     return fmt::format("killed by signal {} ({}){}", end.signal, strsignal(end.signal),
                        end.signal == SIGKILL ? "; was memory short?" : "");
-  return fmt::format("exit status {}: {}", end.code, last_words(log));
+  const auto said = last_words(log);
+  return fmt::format("exit status {}: {}", end.code, said.empty() ? "see " + log.string() : said);
 }
 
 /// This program, called for one experiment.

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <iostream>
 #include <optional>
 #include <set>
@@ -27,11 +28,25 @@ namespace marginalia::app {
 namespace {
 
 std::atomic<bool> stop_requested{false}, trained{false};
+std::atomic<std::time_t> requested_at{0};
 
-/// The first signal asks for a checkpoint and a stop; the second, being the default one, kills.
+/// Whether a signal is the one before, come by another way: SLURM sends SIGTERM to all processes of
+/// a job, and those that have started this one pass on theirs.
+bool is_echo(int signal) {
+  constexpr std::time_t kSeconds = 2;
+  return signal == SIGTERM && std::time(nullptr) - requested_at <= kSeconds;
+}
+
+/// The first signal asks for a checkpoint and a stop, the second kills.
 /// Once training is over its checkpoint is there: what remains to be measured can stop anywhere.
-void on_signal(int) {
-  stop_requested = true;
+void on_signal(int signal) {
+  if (stop_requested.exchange(true)) {
+    if (is_echo(signal)) return;
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);  // once this has returned
+    return;
+  }
+  requested_at = std::time(nullptr);
   if (!trained) return;
   constexpr std::string_view kText =
       "\nstopped before all was measured; marginalia resume measures again\n";
@@ -43,7 +58,6 @@ void listen() {
   trained = false;
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = SA_RESETHAND;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }

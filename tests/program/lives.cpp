@@ -50,6 +50,22 @@ TEST_CASE("a signal checkpoints and stops with 130; resuming finishes, past a to
   CHECK(Json::parse(read_text(run / "run.json")).at("status") == "finished");
 }
 
+TEST_CASE("SIGTERM that comes twice, by two ways, is one; it checkpoints") {
+  test::TempDir folder;
+  write_atomically(folder / "tiny.json", kTiny);
+  const auto run = folder / "run";
+  // Steps that take longer than what is between the signals.
+  const auto code = test::run_until(
+      fmt::format("'{}' run '{}' --out '{}' training.steps=1000000 training.batch_size=20000 "
+                  "training.checkpoint.every_steps=0 2>/dev/null >/dev/null",
+                  MARGINALIA_PROGRAM, (folder / "tiny.json").string(), run.string()),
+      fmt::format("[ -s '{}' ]", (run / "metrics.jsonl").string()),
+      "TERM $run; sleep 0.05; kill -TERM");
+  CHECK(code == 130);
+  CHECK(Json::parse(read_text(run / "run.json")).at("status") == "interrupted");
+  CHECK(fs::exists(run / "checkpoints/last.safetensors"));
+}
+
 TEST_CASE("a signal while a run is measured stops it at once; resuming measures it") {
   test::TempDir folder;
   write_atomically(folder / "tiny.json", kTiny);

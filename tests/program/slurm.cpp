@@ -26,8 +26,8 @@ struct Cluster {
                                      "wc -l < sbatch.calls | tr -d ' \\n'\necho ';cluster'\n");
     write_program(folder / "scontrol", "cat <<'E'\n" + config + "\nE\n");
   }
-  Result study(const std::string& options) const {
-    return call(folder.path(), "study s.json --out out --launcher slurm " + options,
+  Result study(const std::string& options, const std::string& out = "out") const {
+    return call(folder.path(), "study s.json --out '" + out + "' --launcher slurm " + options,
                 "PATH=.:$PATH");
   }
   std::string text(const std::string& name) const {
@@ -37,12 +37,12 @@ struct Cluster {
       text.erase(at, here.size());
     return text;
   }
-  /// How sbatch was called, each call in a line; the last, which compares, up to its command.
+  /// How sbatch was called, each call in a line.
   std::vector<std::string> calls() const {
     std::vector<std::string> lines;
     std::istringstream in(text("sbatch.calls"));
     for (std::string line; std::getline(in, line);)
-      lines.push_back(line.substr(0, line.find(" --output=")));
+      lines.push_back(line);
     return lines;
   }
 };
@@ -70,8 +70,9 @@ TEST_CASE("the SLURM script is the recorded one, is handed to sbatch, and runs a
         text.replace(at, what.size(), by);
     return text;
   };
-  CHECK(simplified(read_text(folder / "out/slurm/job.sh")) ==
-        read_text(fs::path(MARGINALIA_TEST_DATA) / "slurm" / "job.sh"));
+  for (const auto* script : {"job.sh", "report.sh"})
+    CHECK(simplified(read_text(folder / "out/slurm" / script)) ==
+          read_text(fs::path(MARGINALIA_TEST_DATA) / "slurm" / script));
   CHECK(simplified(read_text(folder / "sbatch.calls")) ==
         read_text(fs::path(MARGINALIA_TEST_DATA) / "slurm" / "calls.txt"));
 
@@ -99,7 +100,7 @@ TEST_CASE("a study that is longer than SLURM's arrays may be is several of them"
   CHECK(has(result.err, "submitted as jobs 1, 2: 4 tasks; the comparison follows"));
   CHECK(cluster.calls() ==
         std::vector<std::string>{"--parsable job-1.sh", "--parsable job-2.sh",
-                                 "--parsable --dependency=afterany:1:2 --job-name=s-report"});
+                                 "--parsable --dependency=afterany:1:2 report.sh"});
   const auto first = cluster.text("out/slurm/job-1.sh"),
              second = cluster.text("out/slurm/job-2.sh");
   CHECK(has(first, "#SBATCH --array=0-2\n"));
@@ -121,9 +122,17 @@ TEST_CASE("tasks at a time are limited over all arrays: each waits for the one b
   REQUIRE(cluster.study("--jobs 1").code == 0);
   CHECK(cluster.calls() == std::vector<std::string>{
                                "--parsable job-1.sh", "--parsable --dependency=afterany:1 job-2.sh",
-                               "--parsable --dependency=afterany:1:2 --job-name=s-report"});
+                               "--parsable --dependency=afterany:1:2 report.sh"});
   for (const auto* script : {"out/slurm/job-1.sh", "out/slurm/job-2.sh"})
     CHECK(has(cluster.text(script), "#SBATCH --array=0-1%1\n"));
+}
+
+TEST_CASE("a folder's name may have what a line for sbatch takes for something else") {
+  const Cluster cluster("");
+  REQUIRE(cluster.study("", "it is \"5\" %A").code == 0);
+  for (const std::string file : {"job.sh", "report.sh"})
+    CHECK(has(read_text(cluster.folder / "it is \"5\" %A/slurm" / file),
+              R"(/it is \"5\" %%A/slurm/)"));
 }
 
 TEST_CASE("where SLURM does not tell how long arrays may be, its own default holds") {

@@ -171,7 +171,13 @@ TEST_CASE("a failure is named at once with its cause, and the others go on") {
   CHECK(has(result.err, "nowhere.txt"));
   CHECK(result.err.find("FAILED bad-seed0") < result.err.find("good-seed0: finished"));
   CHECK(read_record(folder / "out/runs/good-seed0").at("status") == "finished");
-  CHECK(has(result.out, "not run: bad-seed0"));
+  CHECK(has(result.out, "bad-seed0 was not begun (failed: "));
+  const auto plan = call(folder.path(), "study s.json --out out --dry-run");
+  CHECK(has(plan.out, "run (failed: "));
+  CHECK(count(plan.out, "nowhere.txt") == 1);
+  const auto report = call(folder.path(), "report out");
+  CHECK(report.code == 0);
+  CHECK(has(report.err, "bad-seed0 was not begun (failed: "));
 }
 
 TEST_CASE("a run changed by hand is left alone and named; the rest of its study goes on") {

@@ -9,7 +9,8 @@ namespace marginalia::app {
 void report(const Catalogue& catalogue, const std::string& path) {
   const MetricFacts facts(catalogue.measurement_facts());
   if (const StudyDirectory study(path); study.exists())
-    write_comparison(study, facts);
+    for (const auto& note : write_comparison(study, facts).notes)
+      std::cerr << note << "\n";
   else
     write_report(path, facts);
   std::cout << (fs::path(path) / "report.html").string() << "\n";

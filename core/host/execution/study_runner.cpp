@@ -148,7 +148,7 @@ std::string StudyRunner::describe_plan(std::size_t i) const {
   const auto& run = runs_[i];
   switch (run.state) {
     case RunState::kAbsent:
-      return "run";
+      return run.reason.empty() ? "run" : fmt::format("run ({})", run.reason);
     case RunState::kUnfinished:
       return fmt::format("resume ({})", run.reason);
     case RunState::kRunning:

@@ -26,7 +26,9 @@ double used(const Json& budget, const Costs& costs) {
 void note_standing(const std::vector<Experiment>& experiments, std::vector<std::string>& notes) {
   std::vector<std::string> absent, running;
   for (const auto& e : experiments) {
-    if (e.state == RunState::kAbsent) absent.push_back(e.name);
+    const bool failed_at_once = e.state == RunState::kAbsent && !e.reason.empty();
+    if (failed_at_once) notes.push_back(fmt::format("{} was not begun ({})", e.name, e.reason));
+    if (e.state == RunState::kAbsent && !failed_at_once) absent.push_back(e.name);
     if (e.state == RunState::kRunning) running.push_back(e.name);
     if (e.state == RunState::kUnfinished)
       notes.push_back(fmt::format("{} is not finished ({})", e.name, e.reason));

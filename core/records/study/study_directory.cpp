@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -132,6 +134,25 @@ std::string_view to_string(RunState state) {
   return "";
 }
 
+std::string last_words(const fs::path& log) {
+  std::ifstream in(log, std::ios::binary);
+  std::string cause;
+  bool told = false;
+  for (std::string line; std::getline(in, line);) {
+    constexpr std::string_view kName = "marginalia: ";
+    const bool warning = line.starts_with("marginalia: warning");
+    if (line.starts_with(kName) && !warning) {
+      cause = line.substr(kName.size());
+      told = true;
+    } else if (told && line.starts_with("  ")) {
+      cause += "\n" + line;
+    } else {
+      told = false;
+    }
+  }
+  return cause;
+}
+
 bool StudyDirectory::exists() const {
   const auto file = path_ / "study.json";  // a manifest may be called so, too
   if (!fs::is_regular_file(file)) return false;
@@ -198,6 +219,9 @@ std::vector<StudyRun> StudyDirectory::find(const Study& study,
     const auto at = by_hash.find(e.hash);
     runs.push_back(at == by_hash.end() ? place_for(path_ / "runs", e.name, taken)
                                        : judged(*at->second, e));
+    if (at != by_hash.end()) continue;
+    const auto said = last_words(path_ / "logs" / (e.name + ".txt"));  // before it had a folder
+    if (!said.empty()) runs.back().reason = "failed: " + said;
   }
   for (const auto* run : left) {
     auto why =

@@ -25,9 +25,13 @@ struct StudyRun {
   RunState state = RunState::kAbsent;
   std::filesystem::path folder;  ///< of the run; where it would be, if absent
   bool path_taken = false;       ///< absent, but `folder` holds the remains of a start
-  std::string reason;            ///< of kUnfinished and kAltered: "failed: ...", in words
+  std::string reason;            ///< unless it goes well: "failed: ...", in words
   Json record;                   ///< run.json; null where there is none
 };
+
+/// The last thing that a failed run said, from its log: what follows "marginalia: "; "" where that
+/// is nothing.
+std::string last_words(const std::filesystem::path& log);
 
 /// The folder that a study writes:
 ///

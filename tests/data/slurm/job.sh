@@ -1,10 +1,10 @@
 #!/bin/bash
 #SBATCH --job-name=s
 #SBATCH --array=0-3%3
-#SBATCH --output=FOLDER/out/slurm/%A_%a.txt
 #SBATCH --open-mode=append
 #SBATCH --signal=B:TERM@120
 #SBATCH --cpus-per-task=1
+#SBATCH --output="FOLDER/out/slurm/%A_%a.txt"
 #SBATCH --time=00:10:00
 # Written by marginalia study; a task an experiment. exec: signals reach the program.
 case $SLURM_ARRAY_TASK_ID in
