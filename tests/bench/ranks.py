@@ -3,8 +3,8 @@
 
   /usr/bin/python3 tests/bench/ranks.py --program build/release/bin/marginalia SPEC [key=value ...]
 
-One process of one thread and of two, and two ranks of one thread each, take turns; each time is the median over steps of the
-mean that metrics.jsonl has of a few of them, and the smallest of the turns.
+One process of one thread and of two, and two ranks of one thread each, take turns; each time is the median over steps, and the
+smallest of the turns. tests/bench/ranks_torch.py measures the same of PyTorch's DistributedDataParallel.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ def step_seconds(program, spec, settings, ranks, threads, steps):
     """The median of train/step_seconds, but for the first fifth."""
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
-        words = ["run", spec, *settings, f"training.steps={steps}", "training.log_every_steps=5",
+        words = ["run", spec, *settings, f"training.steps={steps}", "training.log_every_steps=1",
                  "evaluation.metrics=[]", "evaluation.samples=0", "evaluation.every_steps=0",
                  "--out", str(run), "--threads", str(threads)]
         launch = [] if ranks == 1 else ["launch", "--ranks", str(ranks)]
@@ -33,7 +33,7 @@ def step_seconds(program, spec, settings, ranks, threads, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("spec")
     parser.add_argument("settings", nargs="*")
