@@ -79,9 +79,8 @@ const std::vector<Case>& counted_cases() {
 
 /// How many ranks learn a case: more than two of the first ones alone, which takes a while.
 std::vector<int> sizes_of(const Case& of) {
-  return of.name == "arm" || of.name == "any_order_arm" || of.name == "circuit, by passes"
-             ? std::vector{1, 2, 4, 8}
-             : std::vector{1, 2};
+  return of.name == "arm" || of.name == "circuit, by passes" ? std::vector{1, 2, 4, 8}
+                                                             : std::vector{1, 2};
 }
 
 std::vector<Case> all_cases() {
@@ -124,7 +123,7 @@ std::vector<CaseWithMoments> cases_with_moments() {
   const std::string averaged = R"(, "accumulate": 2, "clip_norm": 0.1, "moving_average": 0.9)";
   return {{of(1, averaged), "float32", R"("type": "adam")"},
           {of(0, ""), "float64", R"("type": "adamw", "weight_decay": 0.1)"},
-          {of(7, ""), "float32", R"("type": "sgd", "learning_rate": 0.1, "momentum": 0.9)"},
+          {of(7, ""), "float32", R"("type": "sgd", "learning_rate": 0.02, "momentum": 0.9)"},
           {of(9, ""), "float32", R"("type": "adam", "weight_decay": 0.1)"}};
 }
 
@@ -233,7 +232,7 @@ TEST_CASE("two ranks that are stopped by a signal to one, and resumed, end bit f
 
 TEST_CASE("a step sends little more than gradients have to, and with zero half as much again") {
   const Table table;
-  for (const int size : {2, 3, 4})
+  for (const int size : {2, 3})
     for (const int zero : {0, 1}) {
       CAPTURE(size);
       CAPTURE(zero);

@@ -13,8 +13,8 @@ using namespace marginalia;
 
 namespace {
 
-/// What learns the 3 x 3 Ising torus, and how far from it at most, in nats of KL(p || q); none: it
-/// is not asked for log p.
+/// What learns the 3 x 3 Ising torus, and how far from it at most, in nats of KL(p || q); NaN:
+/// another case stands for it, or it has no log p.
 struct Case {
   std::string name, network, family;
   double farthest = NAN;  // after 300 steps
@@ -29,13 +29,12 @@ const std::vector<Case>& cases() {
   const std::string none = R"("note": "no network")";
   static const std::vector<Case> all{
       {"arm", made, R"({"type": "arm"})", 0.02},
-      {"arm, by one conditional", made, R"({"type": "arm", "objective": "monte_carlo"})", 0.6},
+      {"arm, by one conditional", made, R"({"type": "arm", "objective": "monte_carlo"})"},
       {"mam by gibbs", mlp,
-       R"({"type": "mam", "states": {"type": "gibbs", "count": 64, "burn_in": 20}})", 0.1},
+       R"({"type": "mam", "states": {"type": "gibbs", "count": 64, "burn_in": 20}})"},
       {"mam by gibbs, with labels of sweeps", mlp,
        R"({"type": "mam", "states": {"type": "gibbs", "count": 64, "burn_in": 20},
-           "objective": {"labels": {"type": "gibbs_sweeps", "count": 4}}})",
-       0.05},
+           "objective": {"labels": {"type": "gibbs_sweeps", "count": 4}}})"},
       {"mam by metropolis", mlp,
        R"({"type": "mam", "states": {"type": "metropolis", "count": 64, "block": 3,
            "start": {"type": "resampled", "pool": 256}}})",
@@ -45,18 +44,17 @@ const std::vector<Case>& cases() {
            "states": {"type": "model", "count": 64, "block": 3, "rejuvenate": 1.1}})",
        0.3},
       {"mam, consistency", mlp,
-       R"({"type": "mam", "objective": "consistency", "states": {"type": "gibbs", "count": 64}})",
-       0.1},
+       R"({"type": "mam", "objective": "consistency", "states": {"type": "gibbs", "count": 64}})"},
       {"mam, particles", mlp,
        R"({"type": "mam", "objective": "particle", "states": {"type": "model", "count": 64}})"},
-      {"gflownet", mlp, R"({"type": "gflownet", "replay": {"size": 512, "share": 0.5}})", 0.1},
+      {"gflownet", mlp, R"({"type": "gflownet", "replay": {"size": 512, "share": 0.5}})"},
       {"gflownet, by variance", mlp, R"({"type": "gflownet", "objective": "log_variance"})", 0.1},
       {"masked_diffusion", mlp,
        R"({"type": "masked_diffusion", "objective": {"type": "weighted_denoising",
            "replay": {"size": 1024, "fresh": 256}}})",
        0.05},
       {"masked_diffusion, by variance", mlp,
-       R"({"type": "masked_diffusion", "objective": "log_variance"})", 0.1},
+       R"({"type": "masked_diffusion", "objective": "log_variance"})"},
       {"continuous_mixture", none,
        R"({"type": "continuous_mixture", "latents": 2, "hidden": 32, "points": 64,
            "points_test": 256})",

@@ -148,7 +148,7 @@ int count_half_written(const fs::path& folder) {
   return count;
 }
 
-constexpr auto kSteps = "training.steps=1500 training.checkpoint.every_steps=100";
+constexpr auto kSteps = "training.steps=300 training.checkpoint.every_steps=20";
 
 }  // namespace
 
@@ -189,8 +189,8 @@ TEST_CASE("what is wrong with a request of ranks is said once, with exit code 2"
     CHECK_FALSE(fs::exists(of.run));
   };
   check(of.command(3), "training.batch_size is 32, which they do not divide; 33 would do");
-  check(of.command(2, "family.type=chow_liu network=null"),
-        "its training is not divided among ranks");
+  check(of.command(2, R"(network.prior=family 'prior={"type": "independent"}')"),
+        "the training of a \"prior\" is not divided among ranks");
   check(of.command(2, "training.stepz=3"), "did you mean \"steps\"?");
   check("launch --ranks 2 run /nowhere.json", "/nowhere.json");
   check("launch --ranks 2 sample runs/any", "launch starts run or resume, not \"sample\"");
@@ -313,7 +313,7 @@ TEST_CASE(
 
 TEST_CASE("a launch that is stopped as a whole, and continued, has missed nothing") {
   const Launched of;
-  const auto result = interrupted(of, of.command(2, "training.steps=1000", "--silence 3"), [&] {
+  const auto result = interrupted(of, of.command(2, "training.steps=300", "--silence 3"), [&] {
     const auto all = find_processes(of.run, "MARGINALIA_HEARTBEAT");
     CHECK(all.size() == 2);
     std::vector<pid_t> launcher;
