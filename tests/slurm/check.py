@@ -248,7 +248,8 @@ class OnSlurm(unittest.TestCase):
         self.assertEqual({k: fields(job)[k] for k in ("JobState", "Restarts")},
                          {"JobState": "COMPLETED", "Restarts": "1"}, said)
         self.assertGreater(self.step_resumed_from(run), 0)
-        cluster.call("srun", "--ntasks=2", f"--chdir={self.folder}", program, "run", "s.json", "--threads", "1", "--out", "whole")
+        cluster.call("srun", "--ntasks=2", f"--chdir={self.folder}", program, "run", "s.json", "--threads", "1",
+                     "--out", "whole")
         self.assertEqual(figures(run), figures(self.folder / "whole"))
 
     def test_a_task_that_fails_is_told_with_its_cause_and_the_others_finish(self):
@@ -315,6 +316,7 @@ def main():
     if missing := slurm.missing_programs():
         print(f"no {', '.join(missing)}: install slurm-wlm and munge")
         sys.exit(77)
+    slurm.end_by_exception()
     program = os.path.realpath(a.program)
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         cluster = slurm.Cluster(folder)

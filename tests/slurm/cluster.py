@@ -70,6 +70,11 @@ def missing_programs():
     return [name for name in PROGRAMS if not shutil.which(name)]
 
 
+def end_by_exception():
+    """SIGTERM ends what goes on as Ctrl-C does, so that a cluster is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def comes_about(condition, seconds):
     """Looks five times a second whether it holds.  -> whether it did in time."""
     end = time.monotonic() + seconds
@@ -209,6 +214,7 @@ def read_arguments():
 
 def main():
     a = read_arguments()
+    end_by_exception()
     if missing := missing_programs():
         sys.exit(f"cluster.py: no {', '.join(missing)}: install slurm-wlm and munge")
     try:
