@@ -189,7 +189,7 @@ TEST_CASE("what is wrong with a request of ranks is said once, with exit code 2"
     CHECK_FALSE(fs::exists(of.run));
   };
   check(of.command(3), "training.batch_size is 32, which they do not divide; 33 would do");
-  check(of.command(2, R"(network.prior=family 'prior={"type": "independent"}')"),
+  check(of.command(2, R"(network.prior=family 'prior={"family": {"type": "independent"}}')"),
         "the training of a \"prior\" is not divided among ranks");
   check(of.command(2, "training.stepz=3"), "did you mean \"steps\"?");
   check("launch --ranks 2 run /nowhere.json", "/nowhere.json");
