@@ -21,7 +21,7 @@ def step_seconds(program, spec, settings, ranks, threads, steps):
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
         words = ["run", spec, *settings, f"training.steps={steps}", "training.log_every_steps=1",
-                 "evaluation.metrics=[]", "evaluation.samples=0", "evaluation.every_steps=0",
+                 "evaluation.metrics=[]", "evaluation.samples=0",
                  "--out", str(run), "--threads", str(threads)]
         launch = [] if ranks == 1 else ["launch", "--ranks", str(ranks)]
         subprocess.run([program, *launch, *words], check=True, stdout=subprocess.DEVNULL)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 
+import numpy
 import torch
 from torch import nn
 
@@ -85,6 +86,7 @@ class MaskedLoss(nn.Module):
         super().__init__()
         import restate
         self.restate = restate
+        restate.DTYPES |= {"F64": numpy.float64, "U8": numpy.uint8, "BF16": numpy.uint16}  # of what else a checkpoint has
         tensors, metadata = restate.read_safetensors(file)
         spec = json.loads(metadata["spec"])["network"]
         self.spec = {"levels": 2, "groups": 8, "activation": "silu", "depth": 2} | spec

@@ -4,8 +4,8 @@
     /usr/bin/python3 tests/bench/scaling.py --program build/release/bin/marginalia SPEC [KEY=VALUE ...]
     sudo /usr/bin/python3 tests/bench/scaling.py --program ... --megabits 1000 100 SPEC [KEY=VALUE ...]
 
-The constants come from one process (a step of the whole batch and of half of it) and from c10d's all-reduce of as many bytes as the
-network has (python3-torch, whose Gloo is the same). Then the spec is trained by 1, 2, 4, ... ranks of one thread, more
+Its two parts are measured apart: the step of one process with a rank's share of the batch, and c10d's all-reduce of as many bytes as
+the network has (python3-torch, whose Gloo is the same). Then the spec is trained by 1, 2, 4, ... ranks of one thread, more
 than there are processors too. With --megabits each rank has a network namespace of its own, from which no more than that
 leaves (tc's tbf); that needs root and iproute2. Prints a table: predicted from and to, measured.
 """
@@ -88,7 +88,7 @@ def step_seconds(a, ranks, batch, place):
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
         words = [a.program, "run", a.spec, *a.settings, f"training.batch_size={batch}", f"training.steps={a.steps}",
-                 "training.log_every_steps=1", "evaluation.metrics=[]", "evaluation.samples=0", "evaluation.every_steps=0",
+                 "training.log_every_steps=1", "evaluation.metrics=[]", "evaluation.samples=0",
                  "--out", str(run), "--threads", "1"]
         run_ranks(words, ranks, place)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -107,19 +107,18 @@ def main():
     parser.add_argument("settings", nargs="*")
     a = parser.parse_args()
     a.program, cores = str(pathlib.Path(a.program).resolve()), len(os.sched_getaffinity(0))
+    alone = {}
     with network(1, None) as place:
-        whole, parameters = step_seconds(a, 1, a.batch, place)
-        half, _ = step_seconds(a, 1, a.batch // 2, place)
-    rows = 2 * (whole - half)  # seconds that grow with the batch
-    print(f"{parameters} parameters; a step of one process {1e3 * whole:.1f} ms, of half the batch {1e3 * half:.1f} ms; "
-          f"{cores} processors\n")
+        for ranks in [1, *a.ranks]:
+            alone[ranks], parameters = step_seconds(a, 1, a.batch // ranks, place)
+    print(f"{parameters} parameters; a step of one process {1e3 * alone[1]:.1f} ms; {cores} processors\n")
     print("| network | ranks | computing, ms | sums, ms | predicted, ms | measured, ms |\n|---|---|---|---|---|---|", flush=True)
     for megabits in [None, *a.megabits]:
         for ranks in a.ranks:
             with network(ranks, megabits) as place:
                 sums = float(run_ranks([sys.executable, "-c", ALL_REDUCE, str(parameters)], ranks, place))
                 measured, _ = step_seconds(a, ranks, a.batch, place)
-            computing = max(1, ranks / cores) * (whole - rows + rows / ranks)
+            computing = max(1, ranks / cores) * alone[ranks]
             low, high = max(computing, sums), computing + sums
             name = "loopback" if megabits is None else f"{megabits} Mbit/s"
             print(f"| {name} | {ranks} | {1e3 * computing:.1f} | {1e3 * sums:.1f} | {1e3 * low:.1f} to {1e3 * high:.1f} | "
