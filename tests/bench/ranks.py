@@ -30,6 +30,19 @@ def step_seconds(program, spec, settings, ranks, threads, steps):
     return statistics.median(seconds[len(seconds) // 5:])
 
 
+def take_turns(turns, measure):
+    """Prints the smallest of the seconds that measure(ranks, threads) finds each way."""
+    best = {}
+    for _ in range(turns):
+        for way, (ranks, threads) in WAYS.items():
+            seconds = measure(ranks, threads)
+            best[way] = min(seconds, best.get(way, seconds))
+    one = best["1 rank, 1 thread"]
+    print("| way | ms a step | times as fast |\n|---|---|---|")
+    for way, seconds in best.items():
+        print(f"| {way} | {1e3 * seconds:.1f} | {one / seconds:.2f} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
@@ -38,15 +51,7 @@ def main():
     parser.add_argument("spec")
     parser.add_argument("settings", nargs="*")
     a = parser.parse_args()
-    best = {}
-    for _ in range(a.turns):
-        for way, (ranks, threads) in WAYS.items():
-            seconds = step_seconds(a.program, a.spec, a.settings, ranks, threads, a.steps)
-            best[way] = min(seconds, best.get(way, seconds))
-    one = best["1 rank, 1 thread"]
-    print("| way | ms a step | times as fast |\n|---|---|---|")
-    for way, seconds in best.items():
-        print(f"| {way} | {1e3 * seconds:.1f} | {one / seconds:.2f} |")
+    take_turns(a.turns, lambda ranks, threads: step_seconds(a.program, a.spec, a.settings, ranks, threads, a.steps))
 
 
 if __name__ == "__main__":

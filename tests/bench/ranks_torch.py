@@ -27,7 +27,7 @@ from torch import nn
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "networks")]
-WAYS = {"1 rank, 1 thread": (1, 1), "1 rank, 2 threads": (1, 2), "2 ranks, 1 thread": (2, 1)}
+from ranks import take_turns  # noqa: E402
 
 
 class PaperLoss(nn.Module):
@@ -174,15 +174,7 @@ def main():
     a = parser.parse_args()
     if a.threads:
         return work(a.what, a.threads, a.steps)
-    best = {}
-    for _ in range(a.turns):
-        for way, (ranks, threads) in WAYS.items():
-            seconds = measure(a.what, ranks, threads, a.steps)
-            best[way] = min(seconds, best.get(way, seconds))
-    one = best["1 rank, 1 thread"]
-    print("| way | ms a step | times as fast |\n|---|---|---|")
-    for way, seconds in best.items():
-        print(f"| {way} | {1e3 * seconds:.1f} | {one / seconds:.2f} |")
+    take_turns(a.turns, lambda ranks, threads: measure(a.what, ranks, threads, a.steps))
 
 
 if __name__ == "__main__":
